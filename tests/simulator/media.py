@@ -1,0 +1,171 @@
+"""Makes the media that the posts consist of: real, small, playable, and different for every post."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from .model import Content, Post
+
+SEGMENT_COUNT = 2
+SEGMENT_SECONDS = 1.0
+DURATION_SECONDS = SEGMENT_COUNT * SEGMENT_SECONDS
+WIDTH, HEIGHT = 320, 240
+
+#: Room in every file for the name of the post it belongs to. It is the file's comment tag, which survives a merge.
+_LABEL_ROOM = b"belongs-to-post:" + b"_" * 32
+
+_BOX_HEADER_SIZE = 8
+_BOX_SIZE_LIMIT = 2**32 - 1
+
+_VIDEO = "-c:v libx264 -preset ultrafast -crf 40 -pix_fmt yuv420p -g 24 -sc_threshold 0 -threads 1"
+_AUDIO = "-c:a aac -b:a 64k"
+_TAGS = f"-map_metadata -1 -metadata comment={_LABEL_ROOM.decode()}"
+_FILE = f"{_TAGS} -movflags +faststart"
+_HLS = f"{_TAGS} -f hls -hls_playlist_type vod -hls_segment_type fmp4 -hls_time {SEGMENT_SECONDS}"
+
+#: Everything is made in one run, because starting ffmpeg takes longer than encoding two seconds does.
+_RECIPE = f"""
+-v error -nostdin -y
+-f lavfi -i testsrc2=size={WIDTH}x{HEIGHT}:rate=24:duration={DURATION_SECONDS}
+-f lavfi -i sine=frequency=440:sample_rate=44100:duration={DURATION_SECONDS}
+-map 0:v -map 1:a {_VIDEO} {_AUDIO} {_FILE} muxed.mp4
+-map 0:v {_VIDEO} {_FILE} video.mp4
+-map 1:a {_AUDIO} {_FILE} audio.m4a
+-map 0:v {_VIDEO} {_HLS} -hls_fmp4_init_filename init-video.mp4 -hls_segment_filename video-%d.m4s video.m3u8
+-map 1:a {_AUDIO} {_HLS} -hls_fmp4_init_filename init-audio.mp4 -hls_segment_filename audio-%d.m4s audio.m3u8
+"""
+_NAMES = (
+    "muxed.mp4",
+    "video.mp4",
+    "audio.m4a",
+    "init-video.mp4",
+    "init-audio.mp4",
+    *(f"{kind}-{number}.m4s" for kind in ("video", "audio") for number in range(SEGMENT_COUNT)),
+)
+
+
+class MediaLibrary:
+    """Holds one file of each kind and shows it as the file of any post."""
+
+    def __init__(self, files: Mapping[str, bytes], *, size_bytes: int) -> None:
+        """Keep *files*; what a post's video weighs is *size_bytes*, or as little as it can where that is too little.
+
+        Raises:
+            ValueError: *size_bytes* is more than an mp4 box can hold, or a file lacks room for the post's name.
+        """
+        if not 0 <= size_bytes <= _BOX_SIZE_LIMIT:
+            raise ValueError(f"media can have up to {_BOX_SIZE_LIMIT} bytes")
+        self._parts = {name: _split_at_label(name, data) for name, data in files.items()}
+        self._sizes = {
+            # A stream of segments weighs as much as the file of the same video would.
+            name: size_bytes // SEGMENT_COUNT if name.startswith("video-") else size_bytes
+            for name in files
+            if not name.startswith(("init-", "audio-"))
+        }
+
+    def content(self, post: Post, name: str) -> Content:
+        """Return the media file *name* as *post* has it.
+
+        Raises:
+            KeyError: there is no such file.
+        """
+        label = f"{post.platform} {post.id}".encode()
+        before, room, after = self._parts[name]
+        pieces = (before, memoryview(label.ljust(len(room))), after) if room else (after,)
+        natural_size = sum(map(len, pieces)) + _BOX_HEADER_SIZE + len(label)
+        size = max(natural_size, self._sizes.get(name, 0))
+        box_size = size - natural_size + _BOX_HEADER_SIZE + len(label)
+        # A `free` box may hold anything; players skip it.
+        box = memoryview(box_size.to_bytes(4, "big") + b"free" + label)
+        return Content(pieces=(*pieces, box), size=size)
+
+
+def load_media(size_bytes: int) -> MediaLibrary:
+    """Return the library, made by ffmpeg on the first start and read from the user's cache after that.
+
+    Raises:
+        RuntimeError: there is no ffmpeg, or it failed.
+    """
+    cache = _cache_file()
+    files = _read_cache(cache) if cache else None
+    if files is None:
+        files = _make_files()
+        if cache:
+            _write_cache(cache, files)
+    return MediaLibrary(files, size_bytes=size_bytes)
+
+
+def find_ffmpeg() -> str:
+    """Return the path of the system's ffmpeg, or of the one that pip installed.
+
+    Raises:
+        RuntimeError: there is neither.
+    """
+    if found := shutil.which("ffmpeg"):
+        return found
+    import imageio_ffmpeg  # only where it is needed: a system's own ffmpeg does as well
+
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def _split_at_label(name: str, data: bytes) -> tuple[memoryview, memoryview, memoryview]:
+    """Return what comes before the room for the label, the room, and what follows; segments have no room."""
+    view = memoryview(data)
+    start = data.find(_LABEL_ROOM)
+    if start < 0:
+        if not name.endswith(".m4s"):
+            raise ValueError(f"{name} has no room for the name of a post")
+        return view[:0], view[:0], view
+    return view[:start], view[start : start + len(_LABEL_ROOM)], view[start + len(_LABEL_ROOM) :]
+
+
+def _make_files() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory(prefix="simulator-media-") as folder:
+        command = [find_ffmpeg(), *shlex.split(_RECIPE)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"ffmpeg could not make the media: {done.stderr.decode(errors='replace')[-2000:]}")
+        return {name: Path(folder, name).read_bytes() for name in _NAMES}
+
+
+def _cache_file() -> Path | None:
+    """Return where the media are kept between starts, or None where that place is not ours alone."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir(), f"simulator-media-{user}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    ours = stat.S_ISDIR(found.st_mode) and (
+        not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o077)
+    )
+    recipe = hashlib.sha256(_RECIPE.encode()).hexdigest()[:16]
+    return folder / f"{recipe}.zip" if ours else None
+
+
+def _read_cache(cache: Path) -> dict[str, bytes] | None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(cache.read_bytes())) as archive:
+            return {name: archive.read(name) for name in _NAMES}
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def _write_cache(cache: Path, files: Mapping[str, bytes]) -> None:
+    handle, unfinished = tempfile.mkstemp(dir=cache.parent)
+    with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    # Another start may be writing the same file: whoever renames last wins, and both wrote the same.
+    Path(unfinished).replace(cache)

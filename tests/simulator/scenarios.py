@@ -1,0 +1,342 @@
+"""The table of scenarios: everything a simulated post can do, and what the downloader should make of it.
+
+A new scenario whose trouble is the same at every platform needs a row here and nothing else:
+
+    Scenario(
+        name="gone_for_lunch",
+        number=27,  # the next free one
+        about="the page answers 500 twice, then works",
+        page=Fault(kind="status", status=500, times=2),
+        expects=None,  # what the downloader reports in the end, its own retries included
+    ),
+
+The number is part of the ids of its posts, so it is never given out twice, and 60 to 99 belong to YouTube and
+Instagram. Trouble that a platform tells in its own words (a private post, say) has no `page` and no `media`:
+the platform's module looks at the scenario's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from .model import Fault, Platform, Post, Scenario, parse_post_id, post_id
+
+#: The author of every simulated post.
+AUTHOR = "ada"
+
+#: Stands in a fault's `location` for the port of the canary, which is known only once the simulator listens.
+CANARY_PORT = "{canary_port}"
+
+#: How a link is written: `plain` as in the address bar, `short` as the platform's share button makes it.
+Form = Literal["plain", "short"]
+
+_ALL = (
+    Scenario(name="ok", number=0, about="works"),
+    Scenario(
+        name="removed",
+        number=1,
+        about="deleted by its author",
+        expects="removed",
+        # TikTok has one code for deleted, withheld and refused; yt-dlp reads it as "Your IP address is blocked".
+        expects_at={"tiktok": "ip_blocked"},
+    ),
+    Scenario(
+        name="private",
+        number=2,
+        about="only for followers",
+        expects="private",
+        # Strangers get an empty answer and no reason; all that yt-dlp can advise is to log in.
+        expects_at={"instagram": "login_required"},
+    ),
+    Scenario(
+        name="login_wall",
+        number=3,
+        about="only for those who are logged in",
+        expects="login_required",
+        # Instagram shows its login page to addresses that asked too often, and yt-dlp says so.
+        expects_at={"instagram": "rate_limited"},
+    ),
+    Scenario(
+        name="geo_blocked",
+        number=4,
+        about="not in this country",
+        expects="geo_blocked",
+        # An empty answer at Instagram, as for a private post; at TikTok as for a removed one.
+        expects_at={"instagram": "login_required", "tiktok": "ip_blocked"},
+    ),
+    Scenario(
+        name="rate_limited_once",
+        number=5,
+        about="too many requests, for a second",
+        page=Fault(kind="status", status=429, retry_after_seconds=1, times=1),
+    ),
+    Scenario(
+        name="rate_limited",
+        number=6,
+        about="too many requests, for good",
+        page=Fault(kind="status", status=429, retry_after_seconds=30),
+        expects="rate_limited",
+    ),
+    Scenario(
+        name="unavailable_once",
+        number=7,
+        about="the platform stumbles once",
+        page=Fault(kind="status", status=503, times=1),
+    ),
+    Scenario(
+        name="unavailable",
+        number=8,
+        about="the platform is down",
+        page=Fault(kind="status", status=503),
+        expects="server_error",
+    ),
+    Scenario(
+        name="cut",
+        number=9,
+        about="the connection breaks in the middle of the media, once; resuming by Range works",
+        media=Fault(kind="cut", times=1),
+    ),
+    Scenario(
+        name="cut_always",
+        number=10,
+        about="the connection breaks in the middle of whatever is asked for",
+        media=Fault(kind="cut"),
+        expects="network",
+    ),
+    Scenario(name="hang", number=11, about="the page never answers", page=Fault(kind="hang"), expects="timeout"),
+    Scenario(
+        name="hang_in_body",
+        number=12,
+        about="the media stops in the middle and stays silent",
+        media=Fault(kind="hang_in_body"),
+        expects="timeout",
+    ),
+    Scenario(
+        name="html",
+        number=13,
+        about="a page of HTML where the media should be",
+        media=Fault(kind="html"),
+        expects="not_a_video",
+    ),
+    Scenario(
+        name="stray_bytes",
+        number=14,
+        about="forty bytes that call themselves video/mp4",
+        media=Fault(kind="stray_bytes"),
+        expects="not_a_video",
+    ),
+    Scenario(
+        name="redirect_to_loopback",
+        number=15,
+        about="the media redirects into this machine",
+        media=Fault(kind="redirect", location=f"http://127.0.0.1:{CANARY_PORT}/secret"),
+        expects="blocked_address",
+    ),
+    Scenario(name="hostile_title", number=16, about="a title that no file system should see as it is"),
+    Scenario(
+        name="several_videos",
+        number=17,
+        about="one post, three videos",
+        platforms=("twitter", "instagram"),
+    ),
+    Scenario(
+        name="no_video",
+        number=18,
+        about="a post without a video: words, pictures, or slides with music",
+        platforms=("tiktok", "twitter", "instagram"),
+        expects="no_video",
+    ),
+    Scenario(
+        name="age_restricted",
+        number=19,
+        about="for adults who are logged in",
+        platforms=("youtube", "tiktok", "twitter", "instagram"),
+        expects="age_restricted",
+        # "may not be comfortable for some audiences. Log in for access": any account will do.
+        expects_at={"tiktok": "login_required"},
+    ),
+    Scenario(
+        name="bot_check",
+        number=20,
+        about="asked to prove that it is no robot",
+        platforms=("youtube",),
+        expects="bot_check",
+    ),
+    Scenario(
+        name="live_soon",
+        number=21,
+        about="a premiere that has not begun",
+        platforms=("youtube",),
+        expects="not_yet_available",
+    ),
+    Scenario(
+        name="challenge",
+        number=22,
+        about="a small sum to work out before the page is shown; yt-dlp does it by itself",
+        platforms=("tiktok",),
+    ),
+    Scenario(
+        name="vanished",
+        number=23,
+        about="deleted, and the platform answers as if nothing had ever been there",
+        platforms=("twitter",),
+        expects="no_video",  # an empty answer is all there is: yt-dlp says what it says of a post without a video
+    ),
+    Scenario(
+        name="segment_missing",
+        number=24,
+        about="a stream of segments that lacks its last; by default yt-dlp skips it and reports success",
+        platforms=("twitter",),
+        expects="server_error",
+    ),
+    # 60 to 99: what only YouTube and Instagram do.
+    Scenario(
+        name="session_limited",
+        number=60,
+        about="YouTube's own words for too many videos in an hour",
+        platforms=("youtube",),
+        expects="rate_limited",
+    ),
+    Scenario(
+        name="other_video",
+        number=61,
+        about="YouTube answers with another video, as it does to addresses it distrusts",
+        platforms=("youtube",),
+        expects="ip_blocked",
+    ),
+    Scenario(
+        name="members_only",
+        number=62,
+        about="only for the channel's paying members",
+        platforms=("youtube",),
+        # Not just any account: one that may see it, as for a private post.
+        expects="private",
+    ),
+    Scenario(
+        name="account_terminated",
+        number=63,
+        about="gone with its author's account",
+        platforms=("youtube",),
+        expects="removed",
+    ),
+    Scenario(
+        name="copyright_blocked",
+        number=64,
+        about="blocked in this country by whoever owns the music",
+        platforms=("youtube",),
+        expects="geo_blocked",
+    ),
+    Scenario(
+        name="captcha",
+        number=65,
+        about="wants a puzzle solved before it plays",
+        platforms=("youtube",),
+        expects="bot_check",
+    ),
+    Scenario(
+        name="no_addresses",
+        number=66,
+        about="every format lacks its address: YouTube streams it by a protocol that yt-dlp does not speak",
+        platforms=("youtube",),
+        expects="platform_changed",
+    ),
+    Scenario(
+        name="page_reload",
+        number=67,
+        about="YouTube's words for a session it has fallen out with; another try, later, often works",
+        platforms=("youtube",),
+        expects="server_error",
+    ),
+    Scenario(
+        name="media_forbidden_once",
+        number=68,
+        about="the media's address is refused, as when it has expired; a new one works",
+        platforms=("instagram", "youtube"),
+        media=Fault(kind="status", status=403, times=1),
+    ),
+    Scenario(
+        name="mixed_carousel",
+        number=69,
+        about="one post: a video, a picture, a video",
+        platforms=("instagram",),
+    ),
+)
+
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in _ALL})
+_BY_NUMBER: Mapping[int, Scenario] = {scenario.number: scenario for scenario in _ALL}
+if not len(SCENARIOS) == len(_BY_NUMBER) == len(_ALL):
+    raise ValueError("two scenarios share a name or a number")
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def find_post(platform: Platform, id: str) -> Post | None:
+    """Return the post that *platform* knows as *id*, or None where it has none."""
+    parsed = parse_post_id(platform, id)
+    if parsed is None:
+        return None
+    number, serial = parsed
+    scenario = _BY_NUMBER.get(number)
+    if scenario is None or platform not in scenario.platforms:
+        return None
+    return Post(platform=platform, id=id, scenario=scenario, serial=serial)
+
+
+def post_url(platform: Platform, scenario_name: str, serial: int = 0, *, form: Form = "plain") -> str:
+    """Return the address of post number *serial* that plays the scenario, as a user would paste it.
+
+    Raises:
+        KeyError: there is no such scenario.
+        ValueError: *platform* does not play it, or writes no links of that form.
+    """
+    scenario = SCENARIOS[scenario_name]
+    if platform not in scenario.platforms:
+        raise ValueError(f"{platform} does not play {scenario_name}")
+    id = post_id(platform, scenario, serial)
+    links: Mapping[tuple[Platform, Form], str] = {
+        ("tiktok", "plain"): f"https://www.tiktok.com/@{AUTHOR}/video/{id}",
+        ("twitter", "plain"): f"https://x.com/{AUTHOR}/status/{id}",
+        ("instagram", "plain"): f"https://www.instagram.com/reel/{id}/",
+        ("youtube", "plain"): f"https://www.youtube.com/watch?v={id}",
+        ("tiktok", "short"): f"https://vm.tiktok.com/ZM{short_code(id)}/" if platform == "tiktok" else "",
+        ("twitter", "short"): f"https://t.co/{short_code(id)}" if platform == "twitter" else "",
+        ("youtube", "short"): f"https://youtu.be/{id}",
+    }
+    if (platform, form) not in links:
+        raise ValueError(f"{platform} writes no {form} links")
+    return links[platform, form]
+
+
+def short_code(id: str) -> str:
+    """Return the code that stands for a numeric *id* in a short link."""
+    number = int(id)
+    code = ""
+    while number:
+        number, digit = divmod(number, 36)
+        code = _DIGITS[digit] + code
+    return code
+
+
+def id_of_short_code(code: str) -> str | None:
+    """Return the numeric id behind *code*, or None where it is no code of ours."""
+    try:
+        return str(int(code, 36))
+    except ValueError:
+        return None
+
+
+def title_of(post: Post) -> str:
+    """Return the post's title: a plain one, or 600 hostile characters where its scenario says so."""
+    if post.scenario.name == "hostile_title":
+        return (_HOSTILE * (600 // len(_HOSTILE) + 1))[:600]
+    return f"Ada's garden, part {post.serial + 1}"
+
+
+#: Path parts, a drive, control characters, text that turns its direction round, quotes, a script, emoji, and a
+#: name that Windows reserves.
+_HOSTILE = (
+    "../../etc/passwd C:\\CON %(id)s $HOME `id` \x00\x07\x1b[31m\r\n\u202egpj.exe\u2066 \"'<script>alert(1)</script>"
+    "<img src=x onerror=alert(1)> \U0001f469\u200d\U0001f680\U0001f1f3\U0001f1f4 e\u0301 | ? * : ; & ~ // .. \ufeff "
+)

@@ -1,0 +1,206 @@
+"""TikTok: a page that carries its data as JSON, and media bound to a cookie that the page sets."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from base64 import b64decode, b64encode
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from .media import DURATION_SECONDS, HEIGHT, WIDTH
+from .model import Post, Request, Response, World
+from .scenarios import AUTHOR, find_post, id_of_short_code
+
+_SITE = "www.tiktok.com"
+_SHORT_HOSTS = frozenset({"vm.tiktok.com", "vt.tiktok.com"})
+_MEDIA_HOSTS = ("v16-webapp-prime.tiktok.com", "v19-webapp-prime.tiktok.com")
+HOSTS = frozenset({_SITE, "tiktok.com", "m.tiktok.com", *_SHORT_HOSTS, *_MEDIA_HOSTS})
+
+_COOKIE = "tt_chain_token"
+_CHALLENGE_COOKIE = "_wafchallengeid"
+_KEY = secrets.token_bytes(16)
+_CREATED_AT = 1_760_000_000
+
+#: What the page says of posts that it does not show: (statusCode, statusMsg). TikTok has one code for a post that
+#: is deleted, withheld in this country or refused to this address; only the message differs, and yt-dlp takes the
+#: code alone: "Your IP address is blocked from accessing this post".
+_REFUSALS = {
+    "removed": (10204, "item_privacy_authorization&status_deleted"),
+    "private": (10222, "author_secret"),
+    "geo_blocked": (10204, "cross_border_violation_ur"),
+}
+
+
+def answer(request: Request, world: World) -> Response:
+    """Return what TikTok answers to *request*."""
+    if request.host in _MEDIA_HOSTS:
+        return _media(request, world)
+    parts = request.path.strip("/").split("/")
+    match parts:
+        case [code] if request.host in _SHORT_HOSTS:
+            return _follow_short_link(code)
+        case ["t", code] if request.host == _SITE:
+            return _follow_short_link(code)
+        case ["login"] if request.host == _SITE:
+            return _html("<h1>Log in to TikTok</h1>")
+        case [user, "video", id] if user.startswith("@"):
+            post = find_post("tiktok", id)
+            if request.host != _SITE:
+                return _redirect(f"https://{_SITE}{request.path}", status=301)
+            return _page(request, world, post) if post else _data_page(10204, "item doesn't exist")
+        case _:
+            return Response(status=404)
+
+
+def _follow_short_link(code: str) -> Response:
+    """Redirect to the post behind a code such as `ZM1a2b`; the two letters only tell who made the link."""
+    id = id_of_short_code(code[2:]) if code.startswith("Z") else None
+    if id is None or find_post("tiktok", id) is None:
+        return _redirect(f"https://{_SITE}/")
+    return _redirect(f"https://{_SITE}/@{AUTHOR}/video/{id}?_r=1&_t=ZS-{code}", status=301)
+
+
+def _page(request: Request, world: World, post: Post) -> Response:
+    if trouble := world.page_fault(post):
+        return trouble
+    cookies = _cookies(request)
+    scenario = post.scenario.name
+    if scenario == "login_wall":
+        return _redirect(f"https://{_SITE}/login?redirect_url=%2F%40{AUTHOR}%2Fvideo%2F{post.id}")
+    if scenario == "challenge" and not _solved(cookies.get(_CHALLENGE_COOKIE, "")):
+        return _challenge_page()
+    if scenario in _REFUSALS:
+        return _data_page(*_REFUSALS[scenario])
+    # A session keeps its token: media that it was promised earlier stay within its reach.
+    token = cookies.get(_COOKIE) or b64encode(secrets.token_bytes(16)).decode()
+    cookie = f"{_COOKIE}={token}; Domain=.tiktok.com; Path=/; Max-Age=15552000; HttpOnly; Secure; SameSite=None"
+    return _data_page(0, "", item=_item(world, post, token), cookies=(cookie,))
+
+
+def _item(world: World, post: Post, token: str) -> dict[str, Any]:
+    """Return the post as the page's JSON describes it."""
+    item: dict[str, Any] = {
+        "id": post.id,
+        "desc": world.title(post),
+        "createTime": str(_CREATED_AT + post.serial),
+        "author": {"id": "6800000000000000001", "uniqueId": AUTHOR, "nickname": "Ada", "secUid": "MS4wLjABAAAAada"},
+        "music": {"id": "6900000000000000001", "title": "original sound", "authorName": "Ada"},
+        "stats": {"diggCount": 12, "shareCount": 3, "commentCount": 4, "playCount": 567, "collectCount": "8"},
+    }
+    if post.scenario.name == "age_restricted":
+        return {**item, "isContentClassified": True}
+    if post.scenario.name == "no_video":
+        # Slides with music: all that yt-dlp finds to download is the music.
+        sound = _media_url(0, post, token, "audio.m4a").replace("video_mp4", "audio_mp4")
+        return {
+            **item,
+            "imagePost": {"images": [{"imageURL": {"urlList": []}, "imageWidth": WIDTH, "imageHeight": HEIGHT}] * 3},
+            "video": {"id": "", "duration": 0, "width": 0, "height": 0, "playAddr": "", "bitrateInfo": []},
+            "music": {**item["music"], "playUrl": sound, "duration": int(DURATION_SECONDS)},
+        }
+    urls = [_media_url(number, post, token, "muxed.mp4") for number in range(len(_MEDIA_HOSTS))]
+    bitrate = int(world.media_size(post, "muxed.mp4") * 8 / DURATION_SECONDS)
+    item["video"] = {
+        "id": post.id,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "duration": int(DURATION_SECONDS),
+        "ratio": "360p",
+        "format": "mp4",
+        "codecType": "h264",
+        "playAddr": urls[0],
+        "downloadAddr": urls[0] + "&download=true",
+        "bitrateInfo": [
+            {
+                "GearName": "normal_360_0",
+                "Bitrate": bitrate,
+                "CodecType": "h264",
+                "PlayAddr": {
+                    "UrlList": [*urls, f"https://{_SITE}/aweme/v1/play/?video_id={post.id}"],
+                    "UrlKey": f"v09044g40000{post.id}_h264_360p_{bitrate}",
+                    "DataSize": str(world.media_size(post, "muxed.mp4")),
+                },
+            }
+        ],
+    }
+    return item
+
+
+# Media
+
+
+def _media_url(number: int, post: Post, token: str, name: str) -> str:
+    query = f"a=1988&mime_type=video_mp4&tk={_COOKIE}&signature={_signature(post.id, token)}"
+    return f"https://{_MEDIA_HOSTS[number]}/video/tos/useast2a/{post.id}/{name}?{query}"
+
+
+def _media(request: Request, world: World) -> Response:
+    match request.path.split("/"):
+        case ["", "video", "tos", _, id, name] if post := find_post("tiktok", id):
+            token = _cookies(request).get(_COOKIE, "")
+            if not hmac.compare_digest(_signature(id, token), request.query.get("signature", "")):
+                return Response(status=403, headers={"Content-Type": "text/plain"}, body=b"Access Denied\n")
+            return world.media(request, post, name, content_type=request.query["mime_type"].replace("_", "/"))
+        case _:
+            return Response(status=404)
+
+
+def _signature(id: str, token: str) -> str:
+    return hmac.new(_KEY, f"{id} {token}".encode(), hashlib.sha256).hexdigest()
+
+
+def _cookies(request: Request) -> dict[str, str]:
+    try:
+        return {name: morsel.value for name, morsel in SimpleCookie(request.headers.get("cookie", "")).items()}
+    except CookieError:
+        return {}
+
+
+# The page before the page, shown to whom TikTok takes for a robot: find the number that hashes to the digest
+
+
+_CHALLENGE_ANSWER = b"4711"
+_CHALLENGE_SEED = b"simulated challenge"
+
+
+def _challenge_page() -> Response:
+    """Return the page that asks for the number."""
+    digest = hashlib.sha256(_CHALLENGE_SEED + _CHALLENGE_ANSWER).digest()
+    question = {"v": {"a": b64encode(_CHALLENGE_SEED).decode(), "c": b64encode(digest).decode()}}
+    # The padding is left off, as TikTok leaves it off.
+    encoded = b64encode(json.dumps(question).encode()).decode().rstrip("=")
+    return _html(f'Please wait... <p id="cs" class="{encoded}"></p><p id="wci" class="{_CHALLENGE_COOKIE}"></p>')
+
+
+def _solved(cookie: str) -> bool:
+    """Return whether *cookie* holds the number: the question as JSON, with the answer added, in base64."""
+    try:
+        return b64decode(json.loads(b64decode(cookie))["d"]) == _CHALLENGE_ANSWER
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+# Pages
+
+
+def _data_page(status: int, message: str, *, item: object = None, cookies: tuple[str, ...] = ()) -> Response:
+    detail: dict[str, object] = {"statusCode": status, "statusMsg": message}
+    if item:
+        detail["itemInfo"] = {"itemStruct": item}
+    data = {"__DEFAULT_SCOPE__": {"webapp.app-context": {"language": "en"}, "webapp.video-detail": detail}}
+    # No title may end the script, so `<` and `/` are written the way TikTok writes them.
+    text = json.dumps(data).replace("<", "\\u003C").replace("/", "\\u002F")
+    script = f'<script id="__UNIVERSAL_DATA_FOR_REHYDRATION__" type="application/json">{text}</script>'
+    return _html(script, cookies=cookies)
+
+
+def _html(body: str, *, cookies: tuple[str, ...] = ()) -> Response:
+    page = f"<!DOCTYPE html><html><head><title>TikTok - Make Your Day</title></head><body>{body}</body></html>\n"
+    return Response(headers={"Content-Type": "text/html; charset=utf-8"}, cookies=cookies, body=page.encode())
+
+
+def _redirect(location: str, *, status: int = 302) -> Response:
+    return Response(status=status, headers={"Location": location})
