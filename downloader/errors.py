@@ -1,0 +1,138 @@
+"""Everything that can go wrong, in words for people.
+
+    DownloaderError                 has a `code` and, as str(), a sentence for the user
+    ├── RequestRefused              what was sent to us is no use: the API answers 4xx
+    ├── DownloadFailed              one download came to nothing; its code says why
+    └── StartRefused                the service cannot start as it is set up
+
+An error's sentence and whether a retry can help follow from its code alone (`SENTENCES`, `RETRYABLE`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+ErrorCode = Literal[
+    "invalid_url",
+    "unsupported_platform",
+    "login_required",
+    "private",
+    "removed",
+    "geo_blocked",
+    "ip_blocked",
+    "age_restricted",
+    "rate_limited",
+    "bot_check",
+    "network",
+    "timeout",
+    "server_error",
+    "no_video",
+    "not_yet_available",
+    "platform_changed",
+    "blocked_address",
+    "not_a_video",
+    "file_missing",
+    "too_large",
+    "disk_full",
+    "cancelled",
+    "interrupted",
+    "internal",
+]
+
+ERROR_CODES: tuple[ErrorCode, ...] = get_args(ErrorCode)
+
+#: Codes after which the same link may well work a little later.
+RETRYABLE: frozenset[ErrorCode] = frozenset({"rate_limited", "network", "timeout", "server_error", "interrupted"})
+
+#: One sentence a code: what happened and what to do. `{platform}` is the platform's label.
+SENTENCES: Mapping[ErrorCode, str] = {
+    "invalid_url": "This is not a link to a single {platform} post: open the video itself and copy its link.",
+    # Two sentences are fixed by contract; scripts compare them.
+    "unsupported_platform": "Unsupported platform",
+    "file_missing": "Download completed but file not found",
+    "login_required": (
+        "{platform} shows this only to people who are logged in: add cookies of your account for {platform} and retry."
+    ),
+    "private": (
+        "This {platform} post is private: ask its owner, or add cookies of an account that may see it and retry."
+    ),
+    "removed": "This {platform} post does not exist any more, or the link has a typing error: check it in a browser.",
+    "geo_blocked": (
+        "{platform} does not show this in the country of this server: set a proxy in a country where it can be seen."
+    ),
+    "ip_blocked": (
+        "{platform} does not show this to the address of this server, if it still exists: check it in a browser, then"
+        " set a proxy or add cookies of your account for {platform}."
+    ),
+    "age_restricted": (
+        "{platform} asks for proof of age here: add cookies of an account that may see it, for {platform}, and retry."
+    ),
+    "rate_limited": "{platform} says that this server asks too often: wait a while, then retry; fewer at once helps.",
+    "bot_check": (
+        "{platform} wants to know that you are not a robot: add cookies of your account for {platform} and retry later."
+    ),
+    "network": "The connection to {platform} broke off: check this server's internet connection and retry.",
+    "timeout": "{platform} did not answer in time: retry in a while.",
+    "server_error": "{platform} has a problem of its own at the moment: retry in a while.",
+    "no_video": "There is no video in this {platform} post: check that the link is the one you mean.",
+    "not_yet_available": "This has not begun yet on {platform}: retry when it has been broadcast.",
+    "platform_changed": "{platform} has changed its pages and yt-dlp cannot read them: update yt-dlp and retry.",
+    "blocked_address": "This {platform} link leads to an address inside a private network, which is never fetched.",
+    "not_a_video": "What {platform} sent is not a video that plays: it was deleted; open the link in a browser.",
+    "too_large": "This {platform} video is larger than this server allows: raise its limit, or leave it out.",
+    "disk_full": "The disk of this server is full: free some space and retry.",
+    "cancelled": "This download was cancelled.",
+    "interrupted": "The server stopped before this download was done: send the link again.",
+    "internal": "Something went wrong inside this server with this {platform} link: see its log, and report it.",
+}
+
+
+def sentence(code: ErrorCode, platform_label: str = "the platform") -> str:
+    """Return the sentence for people that goes with *code*."""
+    text = SENTENCES[code].replace("{platform}", platform_label)
+    return text[0].upper() + text[1:]
+
+
+def is_retryable(code: ErrorCode) -> bool:
+    """Tell whether trying the same link again later may work."""
+    return code in RETRYABLE
+
+
+class DownloaderError(Exception):
+    """Root of our errors; str() of each is written for the user."""
+
+    code: ErrorCode = "internal"
+
+
+class RequestRefused(DownloaderError):
+    """A request that is no use as it was sent; the API answers 4xx with str() of this."""
+
+    code: ErrorCode = "invalid_url"
+
+
+class StartRefused(DownloaderError):
+    """The service cannot start as it is set up; str() says which setting to change."""
+
+
+class DownloadFailed(DownloaderError):
+    """One download came to nothing.
+
+    Attributes:
+        code: why, as one of `ERROR_CODES`.
+        detail: the cause in its own words, for the log and for those who dig.
+        retry_after_seconds: what the platform asked us to wait, where it said so.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        *,
+        platform_label: str = "the platform",
+        detail: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(sentence(code, platform_label))
+        self.code = code
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
