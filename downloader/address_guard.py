@@ -1,0 +1,50 @@
+"""Refuses addresses inside private networks, as far as that can be told from a URL.
+
+yt-dlp is led from page to page by what strangers wrote. A URL that names this machine or a private network is refused
+before it is asked for; an answer that was redirected there is thrown away unread.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+#: Names that mean this machine or its network without asking any server.
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+
+
+def is_private(url: str) -> bool:
+    """Tell whether *url* names an address that is not on the public internet, or none at all.
+
+    Looks at the URL alone: a public name that resolves to a private address is not noticed.
+    """
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return True
+    if not host:
+        return True
+    host = host.rstrip(".")
+    if host == "localhost" or host.endswith(_LOCAL_SUFFIXES):
+        return True
+    address = _address(host)
+    if address is None:
+        # Neither an address nor a name with a dot: something only the local network knows.
+        return "." not in host
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        address = inner or address
+    return not address.is_global or address.is_multicast
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        # 2130706433, 0x7f.1 and 0177.0.0.1 are addresses to the C library, and so to most clients.
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, UnicodeError):
+        return None

@@ -1,0 +1,216 @@
+"""Downloads many links at once: one coroutine per link, gathered; each ends as a record, whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from os import PathLike
+from typing import Any, TypeVar
+
+from downloader.errors import ErrorCode, is_retryable, sentence
+from downloader.governor import Governor
+from downloader.insta_downloader import PLATFORM as INSTAGRAM
+from downloader.insta_downloader import download_instagram_video
+from downloader.models import Outcome, Platform, PlatformType, Record
+from downloader.platform_detector import parse_link
+from downloader.settings import Settings, default_settings
+from downloader.tiktok_downloader import PLATFORM as TIKTOK
+from downloader.tiktok_downloader import download_tiktok_video
+from downloader.twitter_downloader import PLATFORM as TWITTER
+from downloader.twitter_downloader import download_twitter_video
+from downloader.youtube_downloader import PLATFORM as YOUTUBE
+from downloader.youtube_downloader import download_youtube_video
+from downloader.ytdlp_client import FetchContext, fetch_context, remove_leftovers, warm_up
+
+log = logging.getLogger(__name__)
+
+PLATFORMS: Mapping[PlatformType, Platform] = {
+    platform.name: platform for platform in (TIKTOK, INSTAGRAM, TWITTER, YOUTUBE)
+}
+
+Wrapper = Callable[[str, str], tuple[bool, str | None, str | None]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orchestra:
+    """What all downloads of one service share: its settings, its caps, and a way to stop them all."""
+
+    settings: Settings
+    governor: Governor
+    running: set[asyncio.Task[Record]] = field(default_factory=set)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Orchestra:
+        """Return a new one, as *settings* say."""
+        return cls(
+            settings=settings,
+            governor=Governor(total=settings.workers, per_platform=settings.platform_concurrency),
+        )
+
+    def interrupt(self) -> None:
+        """End every download now, each with the record of an interrupted one; call it on their event loop."""
+        for task in tuple(self.running):
+            task.cancel()
+
+
+@cache
+def _shared_orchestra() -> Orchestra:
+    """Return the one that library calls share, so that its caps hold for the whole process."""
+    return Orchestra.from_settings(default_settings())
+
+
+async def download_single_video(
+    url: str, output_dir: str | PathLike[str] | None = None, *, orchestra: Orchestra | None = None
+) -> dict[str, Any]:
+    """Download the video behind *url*; return its record, also where that failed.
+
+    Files go to *output_dir*, by default where the settings say (`./storage/raw`).
+    """
+    [record] = await download_batch([url], output_dir, orchestra=orchestra)
+    return record
+
+
+async def download_batch(
+    urls: Sequence[str], output_dir: str | PathLike[str] | None = None, *, orchestra: Orchestra | None = None
+) -> list[dict[str, Any]]:
+    """Download the videos behind *urls*, as many at once as the settings allow.
+
+    Returns:
+        A record (see `models.Record`) for each URL, in the order given. A link that occurs twice is downloaded once
+        and answered twice. Nothing that happens to one of them is raised.
+    """
+    orchestra = orchestra or _shared_orchestra()
+    target = str(orchestra.settings.raw_dir if output_dir is None else output_dir)
+    keys = [_key(url) for url in urls]
+    tasks: dict[str, asyncio.Task[Record]] = {}
+    for key, url in zip(keys, urls, strict=True):
+        if key not in tasks:
+            task = asyncio.ensure_future(_download(url, target, orchestra))
+            orchestra.running.add(task)
+            task.add_done_callback(orchestra.running.discard)
+            tasks[key] = task
+    ended = await asyncio.gather(*tasks.values(), return_exceptions=True)
+    results = dict(zip(tasks, ended, strict=True))
+    return [_as_record(url, results[key]).to_json() for key, url in zip(keys, urls, strict=True)]
+
+
+__all__ = [
+    "PLATFORMS",
+    "Orchestra",
+    "download_batch",
+    "download_single_video",
+    "remove_leftovers",
+    "warm_up_engine",
+]
+
+
+def warm_up_engine() -> None:
+    """Load what the first download would otherwise have to wait for; blocking, about half a second."""
+    warm_up(tuple(PLATFORMS.values()))
+
+
+def _key(url: str) -> str:
+    """Return what two spellings of one link have in common."""
+    link = parse_link(url)
+    return url if link is None else link.url
+
+
+async def _download(url: str, output_dir: str, orchestra: Orchestra) -> Record:
+    link = parse_link(url)
+    if link is None:
+        return _failed(url, "unknown", "unsupported_platform")
+    slot = await orchestra.governor.acquire(link.platform)
+    stop = threading.Event()
+    started = time.monotonic()
+    with fetch_context(FetchContext(settings=orchestra.settings, stop=stop)):
+        # The slot comes back when the thread ends, which after a cancellation is later than this coroutine does.
+        running = _in_thread(_wrapper(link.platform), link.url, output_dir, on_end=slot.release)
+    try:
+        outcome = Outcome.of(await running)
+    finally:
+        stop.set()
+    return Record.from_outcome(url, link.platform, outcome, elapsed_seconds=time.monotonic() - started)
+
+
+def _wrapper(platform: PlatformType) -> Wrapper:
+    # Looked up by name at every call, so that a test can put another in its place.
+    wrappers: dict[PlatformType, Wrapper] = {
+        "tiktok": download_tiktok_video,
+        "instagram": download_instagram_video,
+        "twitter": download_twitter_video,
+        "youtube": download_youtube_video,
+    }
+    return wrappers[platform]
+
+
+def _in_thread(function: Callable[..., T], *args: object, on_end: Callable[[], None]) -> asyncio.Future[T]:
+    """Start *function* in a thread of its own; return the future of its result. *on_end* is called in that thread.
+
+    A daemon thread, not a pool's: a pool is joined when the interpreter ends, and a download that hangs would keep a
+    stopped server alive. How many run at once is the governor's business.
+    """
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if result.done():
+            return
+        if error is None:
+            result.set_result(value)  # type: ignore[arg-type]  # the function's own T
+        else:
+            result.set_exception(error)
+
+    def run() -> None:
+        value: T | None = None
+        error: BaseException | None = None
+        try:
+            value = context.run(function, *args)
+        except BaseException as caught:
+            # SystemExit from the depths must not end the loop that waits for us; a future refuses StopIteration.
+            tame = isinstance(caught, Exception) and not isinstance(caught, StopIteration)
+            error = caught if tame else RuntimeError(f"ended by {caught!r}")
+        finally:
+            on_end()
+        try:
+            loop.call_soon_threadsafe(settle, value, error)
+        except RuntimeError:
+            log.debug("nobody waits for this download any more")
+
+    try:
+        threading.Thread(target=run, name="download", daemon=True).start()
+    except RuntimeError:  # no thread can be had: then nothing will call on_end
+        on_end()
+        raise
+    return result
+
+
+def _as_record(url: str, result: Record | BaseException) -> Record:
+    if isinstance(result, Record):
+        return result.for_url(url)
+    link = parse_link(url)
+    platform: PlatformType = "unknown" if link is None else link.platform
+    if isinstance(result, asyncio.CancelledError):
+        return _failed(url, platform, "interrupted")
+    log.error("download crashed", extra={"platform": platform, "url": url}, exc_info=result)
+    return _failed(url, platform, "internal", detail=f"{type(result).__name__}: {result}")
+
+
+def _failed(url: str, platform: PlatformType, code: ErrorCode, *, detail: str | None = None) -> Record:
+    label = PLATFORMS[platform].label if platform in PLATFORMS else "the platform"
+    return Record(
+        url=url,
+        success=False,
+        error=sentence(code, label),
+        platform=platform,
+        error_code=code,
+        retryable=is_retryable(code),
+        detail=detail,
+    )

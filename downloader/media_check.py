@@ -1,0 +1,105 @@
+"""Is this file a video that plays?
+
+yt-dlp is content with whatever the server sent: a login page saved as .mp4 is a success to it. We look at the
+container's own marks and then have ffmpeg decode the first picture.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import BinaryIO
+
+_HEAD_BYTES = 16
+_TIMEOUT_SECONDS = 60
+
+#: How a file may begin, and the one ffmpeg demuxer that is then allowed to read it. A demuxer that is not named could
+#: be a playlist's, which opens other files and hosts.
+_MATROSKA, _FLV, _OGG = b"\x1aE\xdf\xa3", b"FLV\x01", b"OggS"
+_TS_PACKET, _TS_SYNC = 188, 0x47
+
+# An ISO file consists of boxes: four bytes of size, four of type. 1 means that 8 bytes of size follow, 0 "to the end".
+_BOX_HEAD, _LARGE_BOX_HEAD = 8, 16
+
+
+class NotPlayable(Exception):
+    """The file is no video that plays; str() says what was found, for the log."""
+
+
+class NoPicture(NotPlayable):
+    """The file plays, but there is only sound: a slide show's music, for one."""
+
+
+def check_media(path: Path, ffmpeg: str | None) -> None:
+    """Return if *path* is a complete video; decode its first picture where *ffmpeg* is given.
+
+    Blocking, about 50 ms. Raises:
+        NoPicture: it is sound alone (noticed only with *ffmpeg*).
+        NotPlayable: it is no complete video.
+    """
+    size_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        demuxer = _demuxer(file)
+        if demuxer is None:
+            raise NotPlayable(f"{size_bytes} bytes that begin like no video container")
+        if demuxer == "mov":
+            _check_boxes(file, size_bytes)
+    if ffmpeg is not None:
+        _decode_first_picture(path, demuxer, ffmpeg)
+
+
+def _demuxer(file: BinaryIO) -> str | None:
+    """Return the name of the ffmpeg demuxer for what *file* begins with, or None where that is no video."""
+    head = file.read(_HEAD_BYTES)
+    if head[4:8] in (b"ftyp", b"styp", b"moov"):
+        return "mov"
+    if head.startswith(_MATROSKA):
+        return "matroska"
+    if head.startswith(_FLV):
+        return "flv"
+    if head.startswith(_OGG):
+        return "ogg"
+    if head[:1] == bytes([_TS_SYNC]):
+        file.seek(_TS_PACKET)
+        return "mpegts" if file.read(1) == bytes([_TS_SYNC]) else None
+    return None
+
+
+def _check_boxes(file: BinaryIO, size_bytes: int) -> None:
+    """Walk the top-level boxes: a file cut short ends in the middle of one, which a decoder may not notice."""
+    kinds: set[bytes] = set()
+    position = 0
+    while position < size_bytes:
+        file.seek(position)
+        head = file.read(_LARGE_BOX_HEAD)
+        length, kind = int.from_bytes(head[:4]), head[4:_BOX_HEAD]
+        if length == 0:
+            length = size_bytes - position
+        elif length == 1:
+            length = int.from_bytes(head[_BOX_HEAD:])
+        if len(head) < _BOX_HEAD or length < _BOX_HEAD or position + length > size_bytes:
+            raise NotPlayable(f"cut off: the box at byte {position} ends behind the file's {size_bytes} bytes")
+        kinds.add(kind)
+        position += length
+    if b"moov" not in kinds:
+        raise NotPlayable("an mp4 without its index (moov)")
+
+
+def _decode_first_picture(path: Path, demuxer: str, ffmpeg: str) -> None:
+    command = [
+        ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror",
+        # Nothing but this file, whatever the file says.
+        "-protocol_whitelist", "file", "-f", demuxer, "-i", f"file:{path}",
+        "-map", "0:v:0", "-frames:v", "1", "-f", "null", "-",
+    ]  # fmt: skip
+    try:
+        run = subprocess.run(
+            command, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotPlayable(f"ffmpeg could not decode a picture within {_TIMEOUT_SECONDS} s") from error
+    if b"matches no streams" in run.stderr:
+        raise NoPicture("sound without a picture")
+    if run.returncode != 0:
+        complaint = run.stderr.decode(errors="replace").strip().splitlines()
+        raise NotPlayable(complaint[-1] if complaint else f"ffmpeg ended with {run.returncode}")

@@ -1,0 +1,44 @@
+"""File names for media: safe on every file system, unique for each video, at most 200 bytes."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from pathvalidate import sanitize_filename
+
+MAX_NAME_BYTES = 200
+_MAX_ID_CHARACTERS = 48
+_MAX_EXTENSION_CHARACTERS = 8
+
+
+def media_name(platform: str, ids: tuple[str, ...], title: str | None, extension: str) -> str:
+    """Return the name of a media file: `<platform>_<id>[_<id>]_<title>.<extension>`.
+
+    Platform and ids come first, so that only the title is ever cut and two posts of one title stay apart.
+    """
+    stem = "_".join([platform, *(_plain(part)[:_MAX_ID_CHARACTERS] or "unknown" for part in ids)])
+    suffix = f".{_plain(extension)[:_MAX_EXTENSION_CHARACTERS] or 'mp4'}"
+    words = _readable(title or "")
+    room = MAX_NAME_BYTES - len((stem + "_" + suffix).encode())
+    words = words.encode()[:room].decode(errors="ignore").rstrip(" .")
+    return (f"{stem}_{words}" if words else stem) + suffix
+
+
+def _plain(text: str) -> str:
+    """Return *text* reduced to what an id is made of."""
+    return "".join(
+        character for character in text if character.isascii() and (character.isalnum() or character in "-_")
+    )
+
+
+def _readable(title: str) -> str:
+    """Return *title* without what a file system, a shell or a reader's eye could trip over."""
+    text = unicodedata.normalize("NFC", title)
+    # Controls, invisible and direction-turning characters, lone surrogates: all of Unicode's "other" categories, except
+    # the joiner that composed emoji are made with.
+    text = "".join(
+        " " if unicodedata.category(character).startswith("C") and character != "\u200d" else character
+        for character in text
+    )
+    text = sanitize_filename(text, replacement_text=" ", platform="universal")
+    return " ".join(text.split()).strip(" .")

@@ -1,0 +1,161 @@
+"""The data that every other module speaks of; imports nothing of ours but the error codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from downloader.errors import ErrorCode, is_retryable, sentence
+
+PlatformType = Literal["tiktok", "instagram", "twitter", "youtube", "unknown"]
+"""What `detect_platform` answers."""
+
+
+def _same_url(url: str) -> str:
+    return url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """A site we download from: declared by its wrapper, run by `ytdlp_client.fetch`."""
+
+    name: PlatformType
+    label: str  #: as its users write it
+    extractors: tuple[str, ...]  #: yt-dlp's extractor keys, most frequent first; the only ones ever loaded
+    options: Mapping[str, Any] = field(default_factory=dict)  #: yt-dlp options on top of the common ones
+    patience: float = 1.0  #: factor on the operator's timeouts
+    extra_retries: int = 0  #: on top of the operator's
+    canonical_url: Callable[[str], str] = _same_url  #: rewrites links that yt-dlp would misread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """What a successful download is made of; the first of `files` is the record's `file_path`."""
+
+    files: tuple[str, ...]
+    id: str | None = None
+    title: str | None = None
+    duration_seconds: float | None = None
+    size_bytes: int = 0  #: of all files together
+
+
+class Outcome(tuple[bool, "str | None", "str | None"]):
+    """What a wrapper returns: unpacks as (success, file_path, error), details hang on as attributes.
+
+    A plain 3-tuple is as good wherever one is expected: `Outcome.of` takes either.
+    """
+
+    media: Media | None
+    error_code: ErrorCode | None
+    detail: str | None
+    retry_after_seconds: float | None
+
+    def __new__(
+        cls,
+        success: bool,
+        file_path: str | None = None,
+        error: str | None = None,
+        *,
+        media: Media | None = None,
+        error_code: ErrorCode | None = None,
+        detail: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> Outcome:
+        self = super().__new__(cls, (success, file_path, error))
+        self.media = media
+        self.error_code = error_code
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A tuple subclass would lose its attributes on the way to or from a worker process.
+        return _restore_outcome, (*self, self.media, self.error_code, self.detail, self.retry_after_seconds)
+
+    @classmethod
+    def of(cls, result: tuple[bool, str | None, str | None]) -> Outcome:
+        """Return *result* as an Outcome: itself, or a plain 3-tuple with what can be told about it."""
+        if isinstance(result, Outcome):
+            return result
+        success, file_path, error = result
+        if success and file_path is not None:
+            return cls(True, str(file_path), None, media=Media(files=(str(file_path),)))
+        if success:
+            return cls(False, None, sentence("file_missing"), error_code="file_missing")
+        return cls(False, None, error or sentence("internal"), error_code="internal")
+
+
+def _restore_outcome(
+    success: bool,
+    file_path: str | None,
+    error: str | None,
+    media: Media | None,
+    error_code: ErrorCode | None,
+    detail: str | None,
+    retry_after_seconds: float | None,
+) -> Outcome:
+    return Outcome(
+        success,
+        file_path,
+        error,
+        media=media,
+        error_code=error_code,
+        detail=detail,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A finished job, as its JSON says it. The first five fields are a contract; the others are additions."""
+
+    url: str
+    success: bool
+    file_path: str | None = None
+    error: str | None = None
+    platform: PlatformType = "unknown"
+    error_code: ErrorCode | None = None
+    retryable: bool = False
+    detail: str | None = None  #: yt-dlp's own words
+    files: tuple[str, ...] = ()
+    id: str | None = None
+    title: str | None = None
+    duration_seconds: float | None = None
+    size_bytes: int | None = None
+    elapsed_seconds: float = 0.0
+
+    @classmethod
+    def from_outcome(cls, url: str, platform: PlatformType, outcome: Outcome, *, elapsed_seconds: float) -> Record:
+        """Return the record of *url*, downloaded from *platform* with *outcome*."""
+        success, file_path, error = outcome
+        record = cls(
+            url=url,
+            success=success,
+            file_path=file_path,
+            error=error,
+            platform=platform,
+            error_code=outcome.error_code,
+            retryable=outcome.error_code is not None and is_retryable(outcome.error_code),
+            detail=outcome.detail,
+            elapsed_seconds=round(elapsed_seconds, 3),
+        )
+        if outcome.media is None:
+            return record
+        media = outcome.media
+        return replace(
+            record,
+            files=media.files,
+            id=media.id,
+            title=media.title,
+            duration_seconds=media.duration_seconds,
+            size_bytes=media.size_bytes,
+        )
+
+    def for_url(self, url: str) -> Record:
+        """Return the same record as the answer to *url*, another spelling of the link."""
+        return self if url == self.url else replace(self, url=url)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON types."""
+        return asdict(self) | {"files": list(self.files)}

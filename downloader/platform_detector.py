@@ -1,0 +1,78 @@
+"""Which platform owns a link, judged by its host alone.
+
+This is the allow-list of what the server fetches: whatever is not plainly a link to one of the four platforms is
+`unknown`. Only the host counts, after the link is taken apart by one anchored pattern; nothing is decoded, guessed or
+repaired, because whatever we repair, another parser down the line may read differently.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from downloader.models import PlatformType
+
+#: Longer links are nobody's; the limit also bounds what a hostile one can cost.
+MAX_URL_LENGTH = 2048
+
+# The authority ends at the first of / ? #. Neither a user part (@), nor a backslash (some parsers read it as /),
+# nor a bracket, percent sign or non-ASCII letter can be part of a host here, so none of them can hide one.
+_LINK = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>(?:[/?#].*)?)",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
+
+_HOSTS: tuple[tuple[PlatformType, re.Pattern[str]], ...] = (
+    # www.tiktokv.com is what TikTok's data export and some apps write.
+    ("tiktok", re.compile(r"(?:(?:www|m|vm|vt)\.)?tiktok\.com|www\.tiktokv\.com")),
+    ("instagram", re.compile(r"(?:(?:www|m)\.)?instagram\.com|(?:www\.)?instagr\.am")),
+    ("twitter", re.compile(r"(?:(?:www|m|mobile)\.)?(?:twitter|x)\.com")),
+    ("youtube", re.compile(r"(?:(?:www|m|music)\.)?youtube\.com|(?:www\.)?youtube-nocookie\.com|(?:www\.)?youtu\.be")),
+)
+
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that one of the platforms owns, in the one spelling that is handed on."""
+
+    url: str  #: https, lower-case host, no port, no fragment
+    platform: PlatformType
+
+
+def parse_link(url: str) -> Link | None:
+    """Return *url* as the link of a platform, or None where it is not one. Never raises for a string."""
+    text = url.strip()
+    if not 0 < len(text) <= MAX_URL_LENGTH or "\\" in text:
+        return None
+    match = _LINK.fullmatch(text)
+    if match is None or not _has_default_port(match["scheme"], match["port"]):
+        return None
+    host = match["host"].lower()
+    platform = next((name for name, hosts in _HOSTS if hosts.fullmatch(host)), None)
+    if platform is None or any(_is_unwritable(character) for character in text):
+        return None
+    # The fragment never reaches a server, but yt-dlp reads private instructions to its extractors from it.
+    rest = match["rest"].partition("#")[0]
+    return Link(f"https://{host}{rest}", platform)
+
+
+def detect_platform(url: str) -> PlatformType:
+    """Return the platform that owns *url*, `unknown` for everything else. Never raises for a string."""
+    link = parse_link(url)
+    return "unknown" if link is None else link.platform
+
+
+def _has_default_port(scheme: str | None, port: str | None) -> bool:
+    if port is None:
+        return True
+    if scheme is None:
+        return port in _DEFAULT_PORTS.values()
+    return port == _DEFAULT_PORTS[scheme.lower()]
+
+
+def _is_unwritable(character: str) -> bool:
+    # Spaces and all of Unicode's "other" categories: controls, invisible formatting, lone surrogates.
+    return character.isspace() or unicodedata.category(character).startswith("C")

@@ -1,0 +1,55 @@
+"""The event loop of the service, in a thread of its own.
+
+Flask gives every async view a loop that ends with the request; caps that all requests share cannot live there. Views
+hand their coroutines to this loop instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class ServiceLoop:
+    """Runs coroutines from any thread; its thread starts with the first one, and anew after a fork."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+
+    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run *coroutine* on the service's loop and return its result.
+
+        Where the caller is cancelled (a client gave up), the coroutine goes on.
+        """
+        future = self.submit(coroutine)
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start *coroutine* on the service's loop."""
+        loop = self._started()
+        # From an empty context: else Flask's request would live as long as the coroutine does.
+        return contextvars.Context().run(asyncio.run_coroutine_threadsafe, coroutine, loop)
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call *function* on the service's loop, if that ever started; do not wait for it."""
+        with self._lock:
+            if self._loop is not None and self._pid == os.getpid():
+                self._loop.call_soon_threadsafe(function)
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop = asyncio.new_event_loop()
+                self._pid = os.getpid()
+                # A daemon: the service decides how long it waits for its downloads, not the interpreter.
+                threading.Thread(target=self._loop.run_forever, name="service-loop", daemon=True).start()
+            return self._loop

@@ -1,0 +1,117 @@
+"""What the operator can set: `DOWNLOADER_<NAME>` in the environment, read once, frozen."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from downloader.errors import StartRefused
+
+PREFIX = "DOWNLOADER_"
+
+#: What the service itself sets, and what would lead out of the storage folder or off the network.
+OUR_YTDLP_OPTIONS = frozenset({
+    "outtmpl", "paths", "playlist_items", "logger", "progress_hooks", "match_filter", "ignoreerrors", "simulate",
+    "skip_download", "allowed_extractors", "force_generic_extractor", "enable_file_urls", "cookiefile",
+})  # fmt: skip
+
+
+def _absolute(path: Path) -> Path:
+    # A record's file_path must stay true when the process changes its directory.
+    return path.expanduser().absolute()
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """One frozen object; `load_settings` makes it and names the variable that is wrong."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    host: str = Field("0.0.0.0", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
+    storage_dir: AbsolutePath = Field(Path("./storage"), description="where files go; media lands in `raw/` below it")
+    workers: int = Field(8, ge=1, le=256, description="downloads that run at once")
+    platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
+    max_batch_urls: int = Field(1000, ge=1, le=100_000, description="links that one batch may hold")
+    max_request_bytes: int = Field(4 * 1024**2, ge=1024, description="size of a request's body, in bytes")
+    socket_timeout_seconds: float = Field(
+        20,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds to wait for a silent platform before giving up on a connection",
+    )
+    retries: int = Field(3, ge=0, le=100, description="times yt-dlp repeats a request or a fragment that broke off")
+    proxy: str | None = Field(None, description="upstream proxy for downloads, `http://`, `https://` or `socks5://`")
+    cookies_dir: AbsolutePath | None = Field(
+        None, description="folder with `tiktok.txt`, `instagram.txt`, `twitter.txt`, `youtube.txt` in Netscape format"
+    )
+    ytdlp_options: dict[str, Any] = Field(
+        default_factory=dict, description="yt-dlp API options as a JSON object, merged last: they win"
+    )
+    allow_private_addresses: bool = Field(
+        False, description="fetch media from loopback and private addresses too: for trusted set-ups only"
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("proxy", "cookies_dir", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_has_a_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://", "socks4://", "socks5://", "socks5h://")):
+            raise ValueError("must begin with http://, https:// or socks5://")
+        return value
+
+    @field_validator("ytdlp_options")
+    @classmethod
+    def _ytdlp_options_leave_ours_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if ours := sorted(OUR_YTDLP_OPTIONS & value.keys()):
+            raise ValueError(f"{ours[0]!r} is the service's own and cannot be set")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _log_level_is_known(cls, value: str) -> str:
+        level = value.upper()
+        if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return level
+
+    @property
+    def raw_dir(self) -> Path:
+        """The folder that finished media files land in."""
+        return self.storage_dir / "raw"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment, *overrides* (by field name) on top.
+
+    Raises:
+        StartRefused: a value is bad; the sentence names the variable, and never repeats a value that may be secret.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"][:1]).upper()
+        reason = first["msg"].removeprefix("Value error, ")
+        raise StartRefused(f"{name} is set wrongly: {reason}. Correct it and start again.") from error
+    except ValueError as error:  # pydantic-settings: a field that should hold JSON does not
+        name = PREFIX + "YTDLP_OPTIONS"
+        raise StartRefused(f"{name} is set wrongly: it must be a JSON object. Correct it and start again.") from error
+
+
+@cache
+def default_settings() -> Settings:
+    """Return the settings that library calls use when none are given: the environment's, read once."""
+    return load_settings()

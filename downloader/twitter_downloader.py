@@ -1,0 +1,18 @@
+"""Twitter/X: the links it owns, and what yt-dlp must be told."""
+
+from __future__ import annotations
+
+from downloader.models import Outcome, Platform
+from downloader.ytdlp_client import RAW_DIR, fetch
+
+PLATFORM = Platform(
+    name="twitter",
+    label="Twitter/X",
+    # The last three are what a post may lead to: an old card, a recorded broadcast, a t.co link.
+    extractors=("Twitter", "TwitterCard", "TwitterBroadcast", "TwitterShortener"),
+)
+
+
+def download_twitter_video(url: str, output_dir: str = RAW_DIR) -> Outcome:
+    """Download the video, or every video, of one post; blocking. Returns (success, file_path, error)."""
+    return fetch(PLATFORM, url, output_dir)

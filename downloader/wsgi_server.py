@@ -1,0 +1,107 @@
+"""Serves the app with waitress: listens, answers broken requests in JSON too, ends within seconds."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import socket
+import threading
+from typing import Any
+
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
+from waitress.task import ErrorTask
+
+from downloader.errors import StartRefused
+
+log = logging.getLogger(__name__)
+
+#: A waiting batch holds a thread until it is done; these are cheap, and there must be some left for everyone else.
+THREADS = 64
+CONNECTION_LIMIT = 1000
+
+#: A body beyond this is refused while it arrives, far above what the app itself accepts.
+MAX_BODY_FACTOR = 4
+
+
+class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """Answers what never got as far as the app: a broken request line, a header or body too large."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        body = json.dumps({"error": f"{error.reason}: the request is not HTTP as this server can take it."}).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    error_task_class = _JsonErrorTask
+
+
+class WsgiServer:
+    """Listens from the moment it exists; `start` begins to answer, `close` lets answers under way finish."""
+
+    def __init__(self, app: Any, *, host: str, port: int, max_request_bytes: int) -> None:
+        """Listen on *host* and *port*; 0 takes a free port.
+
+        Raises:
+            StartRefused: the address cannot be had; the sentence says why.
+        """
+        listener = _listen(host, port)
+        self.port: int = listener.getsockname()[1]
+        self._server = create_server(
+            app,
+            sockets=[listener],
+            threads=THREADS,
+            connection_limit=CONNECTION_LIMIT,
+            max_request_body_size=max_request_bytes * MAX_BODY_FACTOR,
+            ident=None,
+        )
+        self._server.channel_class = _Channel
+        self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Answer requests, in the background."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answers."""
+        return self._thread.is_alive()
+
+    def close(self, timeout_seconds: float) -> None:
+        """Take no more requests; wait at most *timeout_seconds* for the answers under way."""
+        self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_seconds)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise StartRefused(f"Cannot listen on {host}: there is no such address (set DOWNLOADER_HOST).") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where REUSEADDR would let two servers share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise StartRefused(_why(error, host, port)) from error
+    return listener
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken by another program: stop that one, or choose another with --port."
+    if error.errno == errno.EACCES:
+        return f"This user may not listen on port {port}: choose one above 1023 with --port."
+    return f"Cannot listen on {host}:{port}: {error.strerror} (see --host and --port)."

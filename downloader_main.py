@@ -1,0 +1,109 @@
+"""Runs the batch video downloader: `python downloader_main.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from downloader import __version__, create_downloader_app, toolchain
+from downloader.errors import StartRefused
+from downloader.services import Services
+from downloader.settings import Settings, load_settings
+from downloader.wsgi_server import WsgiServer
+
+log = logging.getLogger("downloader")
+
+#: How long answers under way may take after a stop was asked for.
+SHUTDOWN_SECONDS = 5.0
+
+_PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class _Formatter(logging.Formatter):
+    """One line an event: time, level, sentence, then the facts as name=value; strangers' text is quoted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {name: value for name, value in vars(record).items() if name not in _PLAIN_FIELDS}
+        line = super().format(record)
+        if not facts:
+            return line
+        head, newline, trace = line.partition("\n")
+        words = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in facts.items())
+        return f"{head} {words}{newline}{trace}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit status."""
+    options = _parse(arguments)
+    try:
+        settings = load_settings(**{name: value for name, value in vars(options).items() if value is not None})
+        _set_up_logging(settings.log_level)
+        app = create_downloader_app(settings)
+        server = WsgiServer(app, host=settings.host, port=settings.port, max_request_bytes=settings.max_request_bytes)
+    except StartRefused as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return 2
+    services: Services = app.extensions["downloader"]
+    return _serve(server, services, settings)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="downloader_main.py",
+        description="Serve the batch video downloader. Further settings: DOWNLOADER_* in the environment, see README.",
+    )
+    parser.add_argument("--host", help="address to listen on (default: 0.0.0.0, all of this machine's)")
+    parser.add_argument("--port", help="TCP port (default: 8000; 0 takes a free one)")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__} ({toolchain.ytdlp()})")
+    return parser.parse_args(arguments)
+
+
+def _set_up_logging(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+    # Its only warning of note, "Task queue depth", is a full house and no fault.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+def _serve(server: WsgiServer, services: Services, settings: Settings) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server.start()
+    sys.stdout.write(_start_line(settings.host, server.port) + "\n")
+    sys.stdout.flush()
+    services.start()
+    # With a timeout, because Windows delivers no Ctrl-C to a thread that waits without one.
+    while not stop.wait(timeout=1.0):
+        if not server.alive:
+            log.error("the HTTP server ended by itself")
+            return 1
+    log.info("stopping")
+    services.interrupt()
+    server.close(SHUTDOWN_SECONDS)
+    return 0
+
+
+def _start_line(host: str, port: int) -> str:
+    shown = "localhost" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
+    tools = [
+        str(toolchain.ytdlp()),
+        str(toolchain.ffmpeg() or "NO ffmpeg: merging will fail, install it"),
+        str(toolchain.js_runtime() or "NO JavaScript runtime: YouTube may fail, install deno"),
+    ]
+    return f"Dashboard: http://{shown}:{port}/dashboard (listening on {host}, port {port}); using {', '.join(tools)}"
+
+
+if __name__ == "__main__":
+    status = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    # Not sys.exit: the interpreter would first wait for threads that libraries started for downloads that hang.
+    os._exit(status)
