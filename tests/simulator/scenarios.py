@@ -154,8 +154,6 @@ _ALL = (
         about="for adults who are logged in",
         platforms=("youtube", "tiktok", "twitter", "instagram"),
         expects="age_restricted",
-        # "may not be comfortable for some audiences. Log in for access": any account will do.
-        expects_at={"tiktok": "login_required"},
     ),
     Scenario(
         name="bot_check",

@@ -1,0 +1,248 @@
+"""The orchestrator: concurrent, capped, in order; and whatever happens to one link stays with it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from downloader import batch_downloader
+from downloader.batch_downloader import Orchestra, download_batch, download_single_video
+from downloader.models import Outcome
+from downloader.settings import Settings
+
+TIKTOK = "https://www.tiktok.com/@ada/video/{}"
+YOUTUBE = "https://youtu.be/{:011}"
+
+FIVE_FIELDS = {"url", "success", "file_path", "error", "platform"}
+
+Patch = Callable[..., None]
+
+
+@pytest.fixture
+def patch(monkeypatch: pytest.MonkeyPatch) -> Patch:
+    """Return what puts a function in the place of a platform's wrapper."""
+
+    def put(platform: str, wrapper: Callable[[str, str], object]) -> None:
+        monkeypatch.setattr(f"downloader.batch_downloader.download_{platform}_video", wrapper)
+
+    return put
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Orchestra:
+    """Return an orchestra that needs no network: its wrappers are patched."""
+    return Orchestra.from_settings(Settings(storage_dir=tmp_path, workers=8, platform_concurrency=4))
+
+
+async def test_a_record_has_the_five_fields_of_the_contract(patch: Patch, alone: Orchestra) -> None:
+    patch("tiktok", lambda url, output_dir: (True, f"{output_dir}/a.mp4", None))
+    record = await download_single_video(TIKTOK.format(1), "/out", orchestra=alone)
+    assert record.keys() >= FIVE_FIELDS
+    assert {name: record[name] for name in FIVE_FIELDS} == {
+        "url": TIKTOK.format(1),
+        "success": True,
+        "file_path": "/out/a.mp4",
+        "error": None,
+        "platform": "tiktok",
+    }
+    assert record["files"] == ["/out/a.mp4"]
+
+
+async def test_an_unsupported_link_is_a_record(alone: Orchestra) -> None:
+    record = await download_single_video("https://netflix.com/watch/1", orchestra=alone)
+    assert {name: record[name] for name in FIVE_FIELDS} == {
+        "url": "https://netflix.com/watch/1",
+        "success": False,
+        "file_path": None,
+        "error": "Unsupported platform",
+        "platform": "unknown",
+    }
+    assert record["error_code"] == "unsupported_platform"
+    assert record["retryable"] is False
+
+
+async def test_records_come_in_the_order_sent(patch: Patch, alone: Orchestra) -> None:
+    first_done = threading.Event()
+
+    def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+        if url.endswith("/0"):
+            assert first_done.wait(10)  # the first link ends last
+        if url.endswith("/3"):
+            first_done.set()
+        return True, url, None
+
+    patch("tiktok", wrapper)
+    urls = [TIKTOK.format(number) for number in range(4)]
+    records = await download_batch(urls, "/out", orchestra=alone)
+    assert [record["url"] for record in records] == urls
+
+
+async def test_downloads_run_at_the_same_time_but_never_more_than_the_caps(patch: Patch, tmp_path: Path) -> None:
+    four_at_once = threading.Barrier(4)
+    lock = threading.Lock()
+    running = {"tiktok": 0, "youtube": 0}
+    peaks: list[tuple[int, int, int]] = []
+
+    def wrapper_of(name: str) -> Callable[[str, str], tuple[bool, str | None, str | None]]:
+        def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+            with lock:
+                running[name] += 1
+                peaks.append((running["tiktok"], running["youtube"], sum(running.values())))
+            four_at_once.wait(10)  # breaks, and fails every download, unless four are here together
+            with lock:
+                running[name] -= 1
+            return True, url, None
+
+        return wrapper
+
+    patch("tiktok", wrapper_of("tiktok"))
+    patch("youtube", wrapper_of("youtube"))
+    few = Orchestra.from_settings(Settings(storage_dir=tmp_path, workers=4, platform_concurrency=2))
+    urls = [form.format(number) for number in range(6) for form in (TIKTOK, YOUTUBE)]
+    records = await download_batch(urls, "/out", orchestra=few)
+    assert all(record["success"] for record in records)
+    assert max(peak[0] for peak in peaks) <= 2
+    assert max(peak[1] for peak in peaks) <= 2
+    assert max(peak[2] for peak in peaks) == 4
+
+
+async def test_two_batches_share_the_caps(patch: Patch, tmp_path: Path) -> None:
+    first_started, release = threading.Event(), threading.Event()
+    started: list[str] = []
+
+    def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+        started.append(url)
+        first_started.set()
+        assert release.wait(10)
+        return True, url, None
+
+    patch("tiktok", wrapper)
+    few = Orchestra.from_settings(Settings(storage_dir=tmp_path, workers=8, platform_concurrency=1))
+    batches = [
+        asyncio.ensure_future(download_batch([TIKTOK.format(number)], "/out", orchestra=few)) for number in range(3)
+    ]
+    await asyncio.to_thread(first_started.wait, 10)
+    assert len(started) == 1
+    assert few.governor.running("tiktok") == 1
+    release.set()
+    assert all(record["success"] for [record] in await asyncio.gather(*batches))
+    assert len(started) == 3
+
+
+async def test_the_blocking_wrapper_never_runs_on_the_loop(patch: Patch, alone: Orchestra) -> None:
+    loop_thread = threading.get_ident()
+    seen: list[int] = []
+
+    def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+        seen.append(threading.get_ident())
+        return True, url, None
+
+    patch("tiktok", wrapper)
+    await download_single_video(TIKTOK.format(1), "/out", orchestra=alone)
+    assert seen
+    assert loop_thread not in seen
+
+
+@pytest.mark.parametrize("crash", [ValueError("boom"), KeyError("x"), SystemExit(3), StopIteration(), MemoryError()])
+async def test_one_crash_leaves_the_others_alone(
+    patch: Patch, alone: Orchestra, crash: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+        if url.endswith("/2"):
+            raise crash
+        return True, url, None
+
+    patch("tiktok", wrapper)
+    urls = [TIKTOK.format(number) for number in range(5)]
+    records = await download_batch(urls, "/out", orchestra=alone)
+    assert [record["success"] for record in records] == [True, True, False, True, True]
+    assert records[2]["error_code"] == "internal"
+    assert records[2]["platform"] == "tiktok"
+    assert "TikTok" in records[2]["error"]
+    assert type(crash).__name__ in records[2]["detail"]
+    assert "download crashed" in caplog.text
+    assert alone.governor.running("tiktok") == 0
+
+
+async def test_a_link_sent_twice_is_downloaded_once_and_answered_twice(patch: Patch, alone: Orchestra) -> None:
+    calls: list[str] = []
+
+    def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+        calls.append(url)
+        return True, "/out/a.mp4", None
+
+    patch("youtube", wrapper)
+    urls = [
+        "https://youtu.be/dQw4w9WgXcQ",
+        "https://netflix.com",
+        " youtu.be/dQw4w9WgXcQ ",
+        "https://YOUTU.BE/dQw4w9WgXcQ",
+    ]
+    records = await download_batch(urls, "/out", orchestra=alone)
+    assert len(calls) == 1
+    assert [record["url"] for record in records] == urls
+    assert [record["success"] for record in records] == [True, False, True, True]
+
+
+async def test_details_of_an_outcome_reach_the_record(patch: Patch, alone: Orchestra) -> None:
+    patch(
+        "instagram",
+        lambda url, output_dir: Outcome(False, None, "Wait.", error_code="rate_limited", detail="HTTP Error 429"),
+    )
+    record = await download_single_video("https://www.instagram.com/reel/C1/", "/out", orchestra=alone)
+    assert (record["error"], record["error_code"], record["retryable"]) == ("Wait.", "rate_limited", True)
+    assert record["detail"] == "HTTP Error 429"
+
+
+async def test_an_interrupted_download_is_a_record_that_says_so(patch: Patch, alone: Orchestra) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+        started.set()
+        assert release.wait(10)
+        return True, url, None
+
+    patch("tiktok", wrapper)
+    batch = asyncio.ensure_future(
+        download_batch([TIKTOK.format(number) for number in range(9)], "/out", orchestra=alone)
+    )
+    await asyncio.to_thread(started.wait, 10)
+    alone.interrupt()
+    records = await asyncio.wait_for(batch, 10)
+    assert {record["error_code"] for record in records} == {"interrupted"}
+    assert all(record["retryable"] for record in records)
+    # Only the threads' end frees their slots: until then they do take up room.
+    assert alone.governor.running("tiktok") == 4
+    release.set()
+    for _ in range(4):
+        await asyncio.wait_for(alone.governor.acquire("tiktok"), 10)
+
+
+async def test_an_empty_batch_has_no_records(alone: Orchestra) -> None:
+    assert await download_batch([], "/out", orchestra=alone) == []
+
+
+@pytest.fixture
+def shared_orchestra_anew() -> Iterator[None]:
+    batch_downloader._shared_orchestra.cache_clear()
+    yield
+    batch_downloader._shared_orchestra.cache_clear()
+
+
+@pytest.mark.usefixtures("shared_orchestra_anew")
+def test_library_use_needs_no_server(patch: Patch, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+        seen.append(output_dir)
+        return True, f"{output_dir}/a.mp4", None
+
+    patch("twitter", wrapper)
+    for _ in range(2):  # each run has a loop of its own
+        [record] = asyncio.run(download_batch(["https://x.com/ada/status/1"], output_dir=tmp_path))
+        assert record["file_path"] == f"{tmp_path}/a.mp4"
+    assert seen == [str(tmp_path)] * 2

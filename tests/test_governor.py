@@ -1,0 +1,124 @@
+"""Caps: never passed, fair, shared by event loops, and no slot is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from downloader.governor import Governor
+
+
+async def settled() -> None:
+    """Let everything that can happen on this loop happen."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_no_more_start_than_the_caps_allow() -> None:
+    governor = Governor(total=3, per_platform=2)
+    tiktok = [asyncio.ensure_future(governor.acquire("tiktok")) for _ in range(5)]
+    youtube = [asyncio.ensure_future(governor.acquire("youtube")) for _ in range(5)]
+    await settled()
+    assert [task.done() for task in tiktok] == [True, True, False, False, False]
+    assert [task.done() for task in youtube] == [True, False, False, False, False]
+
+    (await tiktok[0]).release()
+    await settled()
+    # Whoever came first of those that may: the third of TikTok.
+    assert sum(task.done() for task in tiktok) == 3
+    assert sum(task.done() for task in youtube) == 1
+    for task in tiktok + youtube:
+        task.cancel()
+
+
+async def test_a_full_platform_does_not_hold_up_the_others() -> None:
+    governor = Governor(total=8, per_platform=2)
+    stuck = [asyncio.ensure_future(governor.acquire("tiktok")) for _ in range(20)]
+    slot = await asyncio.wait_for(governor.acquire("youtube"), 5)
+    assert slot.platform == "youtube"
+    assert governor.running("tiktok") == 2
+    for task in stuck:
+        task.cancel()
+
+
+async def test_a_slot_released_twice_counts_once() -> None:
+    governor = Governor(total=2, per_platform=2)
+    first = await governor.acquire("tiktok")
+    await governor.acquire("tiktok")
+    first.release()
+    first.release()
+    assert governor.running("tiktok") == 1
+
+
+async def test_a_waiter_that_gives_up_leaves_no_trace() -> None:
+    governor = Governor(total=1, per_platform=1)
+    slot = await governor.acquire("tiktok")
+    waiting = asyncio.ensure_future(governor.acquire("tiktok"))
+    await settled()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    slot.release()
+    assert governor.running("tiktok") == 0
+    await asyncio.wait_for(governor.acquire("tiktok"), 5)
+
+
+async def test_a_waiter_cancelled_just_as_it_was_admitted_gives_its_slot_back() -> None:
+    governor = Governor(total=1, per_platform=1)
+    slot = await governor.acquire("tiktok")
+    waiting = asyncio.ensure_future(governor.acquire("tiktok"))
+    await settled()
+    slot.release()  # admits it; its loop has not run since
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert governor.running("tiktok") == 0
+
+
+def test_caps_hold_across_event_loops_and_threads() -> None:
+    governor = Governor(total=4, per_platform=3)
+    lock = threading.Lock()
+    running = peak = 0
+
+    async def job() -> None:
+        nonlocal running, peak
+        slot = await governor.acquire("instagram")
+        with lock:
+            running += 1
+            peak = max(peak, running)
+        await settled()
+        with lock:
+            running -= 1
+        await asyncio.to_thread(slot.release)
+
+    async def many() -> None:
+        await asyncio.gather(*(job() for _ in range(25)))
+
+    threads = [threading.Thread(target=asyncio.run, args=(many(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert peak == 3
+    assert governor.running("instagram") == 0
+
+
+def test_a_loop_that_ended_does_not_keep_a_slot() -> None:
+    governor = Governor(total=1, per_platform=1)
+    slot = asyncio.run(governor.acquire("tiktok"))
+    loop = asyncio.new_event_loop()
+    forgotten = loop.create_task(governor.acquire("tiktok"))
+    loop.run_until_complete(settled())
+    loop.close()
+    slot.release()
+
+    async def next_one() -> None:
+        (await asyncio.wait_for(governor.acquire("tiktok"), 5)).release()
+
+    asyncio.run(next_one())
+    assert not forgotten.done()
+    # A task of a closed loop complains when it is thrown away; it was forgotten on purpose.
+    forgotten._log_destroy_pending = False  # type: ignore[attr-defined]

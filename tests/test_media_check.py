@@ -1,0 +1,94 @@
+"""What counts as a video that plays: real files made by ffmpeg, and what pretends to be one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from downloader.media_check import NoPicture, NotPlayable, check_media
+
+
+def made(ffmpeg: str, path: Path, *options: str) -> Path:
+    command = [ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=s=64x48:r=5:d=1", *options, str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mp4", ("-c:v", "libx264", "-pix_fmt", "yuv420p")),
+        ("fragmented.mp4", ("-c:v", "libx264", "-movflags", "frag_keyframe+empty_moov")),
+        ("a.mov", ("-c:v", "mpeg4")),
+        ("a.mkv", ("-c:v", "libx264")),
+        ("a.webm", ("-c:v", "libvpx")),
+        ("a.flv", ("-c:v", "flv")),
+        ("a.ts", ("-c:v", "libx264", "-f", "mpegts")),
+    ],
+)
+def test_a_real_video_passes(ffmpeg: str, tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
+    check_media(made(ffmpeg, tmp_path / name, *options), ffmpeg)
+
+
+HTML = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>" + b"x" * 5000
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0", b"x" * 40, HTML, PLAYLIST, b'{"error": "nope"}', b"\0" * 5000, b"ftyp" * 100, b"G" * 400,
+     b"\x00\x00\x00\x18ftypmp42", b"\x00\x00\x00\x10ftypmp42\0\0\0\0\0\0\0\x08moov", b"\x00\x00\x00\x01ftyp",
+     b"\xff\xff\xff\xffftypisom" + b"x" * 100],
+)  # fmt: skip
+def test_what_is_no_video_is_refused(ffmpeg: str, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(NotPlayable):
+        check_media(path, ffmpeg)
+
+
+def test_a_video_cut_short_is_refused_even_where_its_beginning_plays(
+    ffmpeg: str, sample_mp4: Path, tmp_path: Path
+) -> None:
+    whole = sample_mp4.read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole[: len(whole) * 9 // 10])
+    with pytest.raises(NotPlayable, match="cut off"):
+        check_media(path, ffmpeg)
+
+
+def test_sound_without_picture_is_refused(ffmpeg: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    command = [ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    with pytest.raises(NoPicture):
+        check_media(path, ffmpeg)
+
+
+def test_a_damaged_picture_is_refused(ffmpeg: str, sample_mp4: Path, tmp_path: Path) -> None:
+    whole = bytearray(sample_mp4.read_bytes())
+    start = whole.index(b"mdat") + 4
+    whole[start:] = b"\xff" * (len(whole) - start)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(whole)
+    with pytest.raises(NotPlayable):
+        check_media(path, ffmpeg)
+
+
+def test_without_ffmpeg_the_container_is_still_looked_at(sample_mp4: Path, tmp_path: Path) -> None:
+    check_media(sample_mp4, None)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(HTML)
+    with pytest.raises(NotPlayable):
+        check_media(path, None)
+
+
+def test_a_name_that_looks_like_an_option_or_a_protocol_is_only_a_name(
+    ffmpeg: str, sample_mp4: Path, tmp_path: Path
+) -> None:
+    for name in ("-y.mp4", "http:x.mp4", "concat:a|b.mp4", "%d.mp4"):
+        path = tmp_path / name
+        path.write_bytes(sample_mp4.read_bytes())
+        check_media(path, ffmpeg)

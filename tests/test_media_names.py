@@ -1,0 +1,62 @@
+"""File names: safe everywhere, unique, short, whatever a stranger called the video."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from downloader.media_names import MAX_NAME_BYTES, media_name
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("A cat, on a piano!", "tiktok_7_A cat, on a piano!.mp4"),
+        ("", "tiktok_7.mp4"),
+        (None, "tiktok_7.mp4"),
+        ("../../etc/passwd", "tiktok_7_etc passwd.mp4"),
+        ('a\\b:c*d?e"f<g>h|i', "tiktok_7_a b c d e f g h i.mp4"),
+        ("line\nbreak\x00null\x1b[31mred", "tiktok_7_line break null [31mred.mp4"),
+        ("evil\u202egpj.exe", "tiktok_7_evil gpj.exe.mp4"),
+        ("ends with dots...", "tiktok_7_ends with dots.mp4"),
+        ("family \U0001f468\u200d\U0001f469", "tiktok_7_family \U0001f468\u200d\U0001f469.mp4"),
+        ("\ud800half", "tiktok_7_half.mp4"),
+        ("e\u0301te\u0301", "tiktok_7_\u00e9t\u00e9.mp4"),
+    ],
+)
+def test_a_title_becomes_a_plain_name(title: str | None, expected: str) -> None:
+    assert media_name("tiktok", ("7",), title, ".mp4") == expected
+
+
+def test_posts_with_one_title_stay_apart() -> None:
+    title = "same " * 200
+    assert media_name("tiktok", ("7",), title, "mp4") != media_name("tiktok", ("8",), title, "mp4")
+    assert media_name("tiktok", ("7",), title, "mp4") != media_name("youtube", ("7",), title, "mp4")
+    assert media_name("twitter", ("1", "2"), title, "mp4") != media_name("twitter", ("1", "3"), title, "mp4")
+
+
+def test_a_cut_name_keeps_whole_characters() -> None:
+    name = media_name("youtube", ("abc",), "\U0001f600" * 300, "mp4")
+    assert len(name.encode()) <= MAX_NAME_BYTES
+    assert "\ufffd" not in name
+    assert name.endswith(".mp4")
+
+
+def test_hostile_ids_and_extensions_are_reduced() -> None:
+    name = media_name("youtube", ("../../x", ""), "t", "../sh")
+    assert name == "youtube_x_unknown_t.sh"
+
+
+@given(st.text(max_size=700), st.text(max_size=80), st.text(max_size=12))
+def test_any_name_is_one_safe_path_part(title: str, post_id: str, extension: str) -> None:
+    name = media_name("instagram", (post_id,), title, extension)
+    assert Path(name).name == name
+    assert 0 < len(name.encode()) <= MAX_NAME_BYTES
+    assert not set(name) & set('/\\:*?"<>|')
+    assert not any(unicodedata.category(character).startswith("C") for character in name.replace("\u200d", ""))
+    assert not name.startswith((".", "-"))
+    assert not name.endswith((" ", "."))

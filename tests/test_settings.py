@@ -1,0 +1,90 @@
+"""Settings: read from the environment, frozen, refused by name; and the README's table says what they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from downloader.errors import StartRefused
+from downloader.settings import PREFIX, Settings, load_settings
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.workers, settings.platform_concurrency) == ("0.0.0.0", 8000, 8, 4)
+    assert settings.max_batch_urls == 1000
+    assert settings.raw_dir == tmp_path / "storage" / "raw"
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNLOADER_PORT", "9001")
+    monkeypatch.setenv("DOWNLOADER_YTDLP_OPTIONS", '{"format": "worst"}')
+    monkeypatch.setenv("DOWNLOADER_PROXY", "")
+    settings = load_settings()
+    assert settings.port == 9001
+    assert settings.ytdlp_options == {"format": "worst"}
+    assert settings.proxy is None
+
+
+def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNLOADER_PORT", "9001")
+    assert load_settings(port=9002).port == 9002
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("PORT", "-1"),
+        ("WORKERS", "0"),
+        ("WORKERS", "many"),
+        ("PLATFORM_CONCURRENCY", "0"),
+        ("MAX_BATCH_URLS", "0"),
+        ("SOCKET_TIMEOUT_SECONDS", "0"),
+        ("SOCKET_TIMEOUT_SECONDS", "nan"),
+        ("RETRIES", "-1"),
+        ("PROXY", "127.0.0.1:3128"),
+        ("LOG_LEVEL", "loud"),
+        ("YTDLP_OPTIONS", "not json"),
+        ("YTDLP_OPTIONS", "[1]"),
+        ("YTDLP_OPTIONS", '{"outtmpl": "/etc/x"}'),
+        ("YTDLP_OPTIONS", '{"enable_file_urls": true}'),
+        ("ALLOW_PRIVATE_ADDRESSES", "perhaps"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(StartRefused) as refusal:
+        load_settings()
+    assert PREFIX + name in str(refusal.value)
+
+
+def test_a_refusal_does_not_repeat_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNLOADER_PROXY", "user:hunter2@proxy")
+    with pytest.raises(StartRefused) as refusal:
+        load_settings()
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        setattr(load_settings(), "port", 1)  # noqa: B010 -- plain assignment is refused by the type checker already
+
+
+def test_the_readme_has_every_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| `DOWNLOADER_(\w+)` \| [^|]+ \| ([^|]*) \| [^|]+ \|$", README.read_text(), re.MULTILINE)
+    documented = {name.lower(): default.strip() for name, default in rows}
+    assert documented.keys() == Settings.model_fields.keys()
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = {None: "", True: "`true`", False: "`false`"}.get(default) if not isinstance(default, dict) else "`{}`"
+        if name == "storage_dir":
+            shown = "`./storage`"
+        assert documented[name] == (f"`{default}`" if shown is None else shown), name

@@ -1,0 +1,351 @@
+"""What yt-dlp is told and what is made of its answer; with real yt-dlp against the simulator where that can be."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from downloader.batch_downloader import PLATFORMS
+from downloader.insta_downloader import download_instagram_video
+from downloader.models import Outcome, PlatformType
+from downloader.settings import Settings
+from downloader.tiktok_downloader import canonical_url as tiktok_url
+from downloader.tiktok_downloader import download_tiktok_video
+from downloader.twitter_downloader import download_twitter_video
+from downloader.youtube_downloader import canonical_url as youtube_url
+from downloader.youtube_downloader import download_youtube_video
+from downloader.ytdlp_client import LEFTOVER_SECONDS, PARTIAL_DIR, FetchContext, fetch_context, remove_leftovers
+from tests.simulator.client import Simulator
+
+WRAPPERS: Mapping[PlatformType, Callable[[str, str], Outcome]] = {
+    "tiktok": download_tiktok_video,
+    "instagram": download_instagram_video,
+    "twitter": download_twitter_video,
+    "youtube": download_youtube_video,
+}
+
+LINKS: Mapping[PlatformType, str] = {
+    "tiktok": "https://www.tiktok.com/@ada/video/7",
+    "instagram": "https://www.instagram.com/reel/C1/",
+    "twitter": "https://x.com/ada/status/1",
+    "youtube": "https://www.youtube.com/watch?v=dQw4w9WgXcQ",
+}
+
+
+@pytest.fixture
+def context(make_settings: Callable[..., Settings]) -> Iterator[FetchContext]:
+    context = FetchContext(settings=make_settings())
+    with fetch_context(context):
+        yield context
+
+
+class FakeYoutubeDL:
+    """Takes the place of `yt_dlp.YoutubeDL`: remembers what it was told, says that all went well."""
+
+    told: Mapping[str, Any]
+    extractors: tuple[str, ...]
+    cookies: str | None = None
+    cookies_mode = 0
+
+    def __init__(self, params: Mapping[str, Any], auto_init: bool = True) -> None:
+        assert auto_init is False  # else all 1,800 extractors are loaded, the generic one among them
+        FakeYoutubeDL.told = params
+        FakeYoutubeDL.extractors = ()
+        if name := params.get("cookiefile"):
+            FakeYoutubeDL.cookies = Path(name).read_text()
+            FakeYoutubeDL.cookies_mode = stat.S_IMODE(Path(name).stat().st_mode)
+            Path(name).write_text("yt-dlp writes back")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def add_info_extractor(self, extractor: Any) -> None:
+        FakeYoutubeDL.extractors += (extractor.ie_key(),)
+
+    def urlopen(self, request: object) -> object:
+        raise AssertionError("the fake asks for nothing")
+
+    def extract_info(self, url: str, download: bool) -> dict[str, Any]:
+        return {"id": "7", "title": "t", "ext": "mp4"}
+
+    def prepare_filename(self, info: Mapping[str, Any]) -> str:
+        return str(Path(self.told["outtmpl"]).with_name("1-7.mp4"))
+
+
+@pytest.fixture
+def fake_youtube_dl(monkeypatch: pytest.MonkeyPatch) -> type[FakeYoutubeDL]:
+    monkeypatch.setattr("yt_dlp.YoutubeDL", FakeYoutubeDL)
+    return FakeYoutubeDL
+
+
+@pytest.mark.usefixtures("context", "fake_youtube_dl")
+@pytest.mark.parametrize("platform", WRAPPERS)
+def test_yes_without_a_file_is_said_in_the_contracts_words(platform: PlatformType, tmp_path: Path) -> None:
+    outcome = WRAPPERS[platform](LINKS[platform], str(tmp_path))
+    assert outcome.error_code == "file_missing"
+    assert outcome == (False, None, "Download completed but file not found")
+
+
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize("platform", WRAPPERS)
+def test_retries_and_timeouts_are_always_told(
+    platform: PlatformType, tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
+) -> None:
+    WRAPPERS[platform](LINKS[platform], str(tmp_path))
+    told = fake_youtube_dl.told
+    assert told["retries"] >= 1
+    assert told["fragment_retries"] >= 1
+    assert told["socket_timeout"] >= 1
+    assert told["merge_output_format"] == "mp4"
+    assert told["skip_unavailable_fragments"] is False
+
+
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize("platform", WRAPPERS)
+def test_only_the_platforms_own_extractors_are_loaded(
+    platform: PlatformType, tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
+) -> None:
+    WRAPPERS[platform](LINKS[platform], str(tmp_path))
+    assert fake_youtube_dl.extractors == PLATFORMS[platform].extractors
+    assert "Generic" not in fake_youtube_dl.extractors
+
+
+@pytest.mark.usefixtures("context")
+def test_instagram_gets_a_browsers_headers_and_more_patience(
+    tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
+) -> None:
+    download_tiktok_video(LINKS["tiktok"], str(tmp_path))
+    usual = fake_youtube_dl.told
+    download_instagram_video(LINKS["instagram"], str(tmp_path))
+    told = fake_youtube_dl.told
+    assert told["socket_timeout"] > usual["socket_timeout"]
+    assert told["retries"] > usual["retries"]
+    assert {"Accept", "Accept-Language", "Referer", "Sec-Fetch-Mode"} <= told["http_headers"].keys()
+
+
+def test_the_operators_options_win(
+    make_settings: Callable[..., Settings], tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
+) -> None:
+    settings = make_settings(ytdlp_options={"format": "worst", "retries": 9}, proxy="socks5://127.0.0.1:9")
+    with fetch_context(FetchContext(settings=settings)):
+        download_youtube_video(LINKS["youtube"], str(tmp_path))
+    assert fake_youtube_dl.told["format"] == "worst"
+    assert fake_youtube_dl.told["retries"] == 9
+    assert fake_youtube_dl.told["proxy"] == "socks5://127.0.0.1:9"
+
+
+def test_each_platform_gets_a_private_copy_of_its_own_cookies(
+    make_settings: Callable[..., Settings], tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
+) -> None:
+    cookies = tmp_path / "cookies"
+    cookies.mkdir()
+    (cookies / "tiktok.txt").write_text("# Netscape HTTP Cookie File\n")
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies))):
+        download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
+        assert fake_youtube_dl.cookies == "# Netscape HTTP Cookie File\n"
+        assert fake_youtube_dl.cookies_mode == 0o600
+        download_youtube_video(LINKS["youtube"], str(tmp_path / "out"))
+        assert "cookiefile" not in fake_youtube_dl.told
+    assert (cookies / "tiktok.txt").read_text() == "# Netscape HTTP Cookie File\n"
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_a_broken_line_among_the_cookies_is_left_out_and_not_shown(
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    fake_youtube_dl: type[FakeYoutubeDL],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    good = ".tiktok.com\tTRUE\t/\tTRUE\t0\tsession\tabc\n"
+    http_only = "#HttpOnly_.tiktok.com\tTRUE\t/\tTRUE\t1893456000\tsid\tdef\n"
+    (tmp_path / "tiktok.txt").write_text(f"# Netscape HTTP Cookie File\n\n{good}session=hunter2; x=y\n{http_only}")
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
+        download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
+    assert fake_youtube_dl.cookies is not None
+    assert good in fake_youtube_dl.cookies
+    assert http_only in fake_youtube_dl.cookies
+    # yt-dlp would write the line to stderr, value and all.
+    assert "hunter2" not in fake_youtube_dl.cookies
+    assert "cookie lines left out" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_percent_sign_in_a_folders_name_is_no_template(
+    simulator: Simulator, context: FetchContext, tmp_path: Path
+) -> None:
+    folder = tmp_path / "100%(id)s"
+    success, path, error = download_tiktok_video(simulator.url("tiktok", "ok"), str(folder))
+    assert (success, error) == (True, None)
+    assert path is not None
+    assert Path(path).parent == folder
+    assert Path(path).is_file()
+
+
+@pytest.mark.parametrize(
+    ("platform", "url"),
+    [
+        ("tiktok", "https://www.tiktok.com/@ada"),
+        ("tiktok", "https://www.tiktok.com/"),
+        ("instagram", "https://www.instagram.com/ada/"),
+        ("twitter", "https://x.com/ada"),
+        ("youtube", "https://www.youtube.com/@ada"),
+        ("youtube", "https://www.youtube.com/playlist?list=PL123"),
+        ("youtube", "https://www.youtube.com/results?search_query=cats"),
+    ],
+)
+def test_a_link_to_no_single_post_is_refused_unasked(
+    simulator: Simulator, context: FetchContext, tmp_path: Path, platform: PlatformType, url: str
+) -> None:
+    outcome = WRAPPERS[platform](url, str(tmp_path))
+    assert outcome.error_code == "invalid_url"
+    assert simulator.stats().hosts == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("https://tiktok.com/@ada/video/7", "https://www.tiktok.com/@ada/video/7"),
+        ("https://m.tiktok.com/@ada/video/7", "https://www.tiktok.com/@ada/video/7"),
+        ("https://m.tiktok.com/v/7.html?u=1", "https://www.tiktok.com/@_/video/7"),
+        ("https://vm.tiktok.com/ZM1/", "https://vm.tiktok.com/ZM1/"),
+        ("https://www.tiktokv.com/share/video/7/", "https://www.tiktokv.com/share/video/7/"),
+    ],
+)
+def test_tiktoks_links_get_the_host_that_its_extractor_knows(url: str, canonical: str) -> None:
+    assert tiktok_url(url) == canonical
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("https://www.youtube.com/watch?v=abc", "https://www.youtube.com/watch?v=abc"),
+        ("https://www.youtube.com/watch?v=abc&list=PL1&index=3", "https://www.youtube.com/watch?v=abc"),
+        ("https://www.youtube.com/watch?list=PL1&v=abc&t=5s", "https://www.youtube.com/watch?v=abc&t=5s"),
+        ("https://youtu.be/abc?list=PL1", "https://youtu.be/abc"),
+        ("https://www.youtube.com/playlist?list=PL1", "https://www.youtube.com/playlist?list=PL1"),
+    ],
+)
+def test_a_video_opened_from_a_playlist_is_that_video(url: str, canonical: str) -> None:
+    assert youtube_url(url) == canonical
+
+
+@pytest.mark.parametrize(
+    ("platform", "form"),
+    [
+        ("tiktok", "https://tiktok.com/@ada/video/{}"),
+        ("tiktok", "https://m.tiktok.com/v/{}.html"),
+        ("instagram", "https://instagr.am/p/{}/"),
+        ("instagram", "https://www.instagram.com/ada/reel/{}/"),
+        ("twitter", "https://mobile.twitter.com/ada/status/{}"),
+        ("twitter", "https://x.com/i/web/status/{}"),
+        ("youtube", "https://www.youtube.com/watch?v={}&list=PL1&index=2"),
+        ("youtube", "https://youtu.be/{}?list=PL1"),
+        ("youtube", "https://music.youtube.com/watch?v={}"),
+        ("youtube", "https://www.youtube-nocookie.com/embed/{}"),
+        ("youtube", "https://youtube.com/shorts/{}?feature=share"),
+        ("youtube", "https://m.youtube.com/live/{}"),
+    ],
+)
+def test_every_spelling_of_a_link_leads_to_its_video(
+    simulator: Simulator, context: FetchContext, tmp_path: Path, platform: Any, form: str
+) -> None:
+    post_id = simulator.url(platform, "ok", 3).rstrip("/").split("/")[-1].split("=")[-1]
+    success, path, error = WRAPPERS[platform](form.format(post_id), str(tmp_path))
+    assert (success, error) == (True, None)
+    assert path is not None
+    assert f"{platform}_{post_id}" in path
+
+
+@pytest.mark.parametrize("platform", ["tiktok", "twitter", "youtube"])
+def test_short_links_work(simulator: Simulator, context: FetchContext, tmp_path: Path, platform: Any) -> None:
+    # t.co is reached from a tweet only: alone it may lead anywhere, and the detector does not let it in.
+    success, path, error = WRAPPERS[platform](simulator.url(platform, "ok", 4, form="short"), str(tmp_path))
+    assert (success, error) == (True, None)
+    assert path is not None
+    assert Path(path).is_file()
+
+
+@pytest.mark.parametrize("platform", ["tiktok", "instagram", "twitter", "youtube"])
+def test_a_rate_limit_keeps_the_wait_that_was_asked_for(
+    simulator: Simulator, context: FetchContext, tmp_path: Path, platform: Any
+) -> None:
+    # YouTube's extractor swallows the refusal and says that it cannot read the page.
+    outcome = WRAPPERS[platform](simulator.url(platform, "rate_limited"), str(tmp_path))
+    assert outcome.error_code == "rate_limited"
+    assert outcome.retry_after_seconds == 30
+
+
+def test_a_body_cut_off_is_resumed_where_it_broke(simulator: Simulator, context: FetchContext, tmp_path: Path) -> None:
+    success, _, error = download_tiktok_video(simulator.url("tiktok", "cut"), str(tmp_path))
+    assert (success, error) == (True, None)
+    size_bytes = 200_000
+    assert size_bytes <= simulator.stats().media_bytes_sent["tiktok"] < size_bytes * 1.5
+
+
+def test_a_picture_among_the_videos_of_a_post_is_passed_over(
+    simulator: Simulator, context: FetchContext, tmp_path: Path
+) -> None:
+    outcome = download_instagram_video(simulator.url("instagram", "mixed_carousel"), str(tmp_path))
+    assert outcome.media is not None
+    assert len(outcome.media.files) == 2
+
+
+def test_a_stop_ends_a_running_download_and_leaves_nothing(
+    simulator: Simulator, context: FetchContext, tmp_path: Path
+) -> None:
+    simulator.configure(media_bytes_per_second=20_000)
+    result: list[Outcome] = []
+
+    def download() -> None:
+        with fetch_context(context):
+            result.append(download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path)))
+
+    thread = threading.Thread(target=download)
+    try:
+        thread.start()
+        context.stop.set()
+        thread.join(20)
+    finally:
+        simulator.configure(media_bytes_per_second=0)
+    assert not thread.is_alive()
+    assert result[0].error_code == "interrupted"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_leftovers_of_a_killed_process_go_after_a_day(tmp_path: Path) -> None:
+    old, young = tmp_path / PARTIAL_DIR / "old", tmp_path / PARTIAL_DIR / "young"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "1-7.mp4.part").write_bytes(b"x")
+    now = young.stat().st_mtime
+    for path in (old / "1-7.mp4.part", old):
+        os.utime(path, (now - LEFTOVER_SECONDS - 60,) * 2)
+    os.utime(young, (now - LEFTOVER_SECONDS - 60,) * 2)  # but a byte was written to its file just now
+    remove_leftovers(tmp_path, now=now)
+    assert not old.exists()
+    assert (young / "1-7.mp4.part").exists()
+
+
+def test_an_outcome_is_a_plain_tuple_to_those_who_want_one() -> None:
+    assert Outcome(True, "/a.mp4") == (True, "/a.mp4", None)
+    plain = Outcome.of((False, None, "No."))
+    assert (plain.error_code, plain[2]) == ("internal", "No.")
+    missing = Outcome.of((True, None, None))
+    assert missing == (False, None, "Download completed but file not found")
+
+
+def test_an_outcome_survives_the_way_between_processes() -> None:
+
+    sent = Outcome(False, None, "Wait.", error_code="rate_limited", detail="429", retry_after_seconds=30.0)
+    got = pickle.loads(pickle.dumps(sent))
+    assert got == sent
+    assert (got.error_code, got.detail, got.retry_after_seconds) == ("rate_limited", "429", 30.0)
