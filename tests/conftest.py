@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Generator, Iterator
@@ -13,6 +14,7 @@ import pytest
 from downloader import toolchain
 from downloader.batch_downloader import Orchestra
 from downloader.settings import PREFIX, Settings
+from tests.server import Server
 from tests.simulator.client import Simulator
 
 
@@ -78,6 +80,24 @@ def sample_mp4(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     return path
+
+
+@pytest.fixture
+def start_server(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Return what starts a server that sees the simulator as the internet; settings are its variables."""
+    with contextlib.ExitStack() as servers:
+
+        def start(**settings: str) -> Server:
+            server = Server(simulator, tmp_path / "storage", **settings)
+            servers.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -79,7 +79,7 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_the_readme_has_every_setting_with_its_default() -> None:
-    rows = re.findall(r"^\| `DOWNLOADER_(\w+)` \| [^|]+ \| ([^|]*) \| [^|]+ \|$", README.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `DOWNLOADER_(\w+)` \|[^|]+\|([^|]*)\|[^|]+\|$", README.read_text(), re.MULTILINE)
     documented = {name.lower(): default.strip() for name, default in rows}
     assert documented.keys() == Settings.model_fields.keys()
     for name, field in Settings.model_fields.items():

@@ -215,8 +215,8 @@ REFUSALS: list[tuple[str, type[Exception], str]] = [
     ("unavailable", HTTPError, "HTTP Error 503: Service Unavailable"),
     # The 429s are in yt-dlp's warnings alone.
     ("rate_limited", ExtractorError, "Failed to extract any player response"),
-    ("html", FFmpegPostProcessorError, "Postprocessing: Error opening input files: Invalid data found"),
-    ("stray_bytes", FFmpegPostProcessorError, "Postprocessing: Error opening input files: Invalid data found"),
+    ("html", FFmpegPostProcessorError, "Invalid data found when processing input"),
+    ("stray_bytes", FFmpegPostProcessorError, "Invalid data found when processing input"),
 ]
 
 

@@ -1,0 +1,77 @@
+"""A real server in a process of its own, for tests that use it as a person would."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from tests.simulator.client import Simulator
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+class Server:
+    """A server in a process of its own, started as the README says."""
+
+    def __init__(self, simulator: Simulator, storage: Path, **settings: str) -> None:
+        environment = {
+            **os.environ,
+            **simulator.environment(),
+            "DOWNLOADER_STORAGE_DIR": str(storage),
+            "DOWNLOADER_SOCKET_TIMEOUT_SECONDS": "2",
+            "DOWNLOADER_RETRIES": "1",
+            **settings,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", "0"],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout
+        assert self.process.stderr
+        self.start_line = self.process.stdout.readline()
+        self.log: list[str] = []
+        # Read as it comes: a full pipe would stop the server.
+        self._reader = threading.Thread(target=self.log.extend, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/dashboard", self.start_line)
+        assert found, self.start_line
+        self.port = int(found[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def ask(self, method: str, path: str, body: Any = None, timeout_seconds: float = 50) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)
+        with contextlib.closing(connection):
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, path, payload, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, json.load(answer)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        status = self.process.wait(timeout=15)
+        self._reader.join(10)
+        return status
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(10)
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe
+            pipe.close()
