@@ -36,6 +36,7 @@ def create_downloader_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider; records read best as written
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # it would answer with an HTML page that redirects
     app.extensions["downloader"] = services
     app.register_blueprint(create_api(services, __version__))
     app.register_blueprint(create_portal(version=__version__, max_batch_urls=settings.max_batch_urls))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
-from downloader.errors import DownloaderError, RequestRefused, sentence
+from downloader.errors import DownloaderError, RequestRefused, ServiceBusy, sentence
 from downloader.platform_detector import detect_platform
 from downloader.services import Services
 from downloader.validation import parse_batch, parse_single
@@ -20,9 +22,24 @@ NAME = "Batch Video Downloader"
 DESCRIPTION = "Give it links from TikTok, Instagram, Twitter/X and YouTube, get playable files."
 
 
+#: Requests that may wait for downloads at once. Each holds one of the server's threads, also when its client has gone,
+#: and the rest of the service must always find one.
+MAX_WAITING_REQUESTS = 48
+BUSY_RETRY_SECONDS = 30
+
+
 def create_api(services: Services, version: str) -> Blueprint:
     """Return the routes that use *services*."""
     api = Blueprint("api", __name__)
+    places = threading.BoundedSemaphore(MAX_WAITING_REQUESTS)
+
+    async def wait_for(urls: Sequence[str]) -> list[dict[str, Any]]:
+        if not places.acquire(blocking=False):
+            raise ServiceBusy
+        try:
+            return await services.download(urls)
+        finally:
+            places.release()
 
     @api.get("/")
     async def index() -> ResponseReturnValue:
@@ -46,14 +63,14 @@ def create_api(services: Services, version: str) -> Blueprint:
     @api.post("/download")
     async def download() -> ResponseReturnValue:
         """Download one URL; answer its record when that is done."""
-        [record] = await services.download([parse_single(_json_body())])
+        [record] = await wait_for([parse_single(_json_body())])
         return record
 
     @api.post("/download/batch")
     async def download_batch() -> ResponseReturnValue:
         """Download many URLs; answer their records, in order, when all are done."""
         urls = parse_batch(_json_body(), max_urls=services.settings.max_batch_urls)
-        return {"downloads": await services.download(urls)}
+        return {"downloads": await wait_for(urls)}
 
     return api
 
@@ -62,6 +79,7 @@ def add_error_answers(app: Flask) -> None:
     """Have *app* answer every error with `{"error": sentence}`, never with a page or a stack trace."""
     handlers: dict[type[Exception], Callable[..., ResponseReturnValue]] = {
         RequestRefused: _refused,
+        ServiceBusy: _busy,
         HTTPException: _http_error,
         Exception: _crashed,
     }
@@ -90,6 +108,10 @@ def _refused(error: RequestRefused) -> ResponseReturnValue:
     return {"error": str(error)}, 400
 
 
+def _busy(error: ServiceBusy) -> ResponseReturnValue:
+    return {"error": str(error)}, 503, {"Retry-After": str(BUSY_RETRY_SECONDS)}
+
+
 _HTTP_SENTENCES = {
     404: "There is nothing at this address: GET / lists what there is.",
     405: "This address does not take that method: GET / lists what there is.",
@@ -101,8 +123,6 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     if isinstance(error, RequestEntityTooLarge):
         status = 413
-    if status < 400:  # a redirect that Werkzeug raises, for a missing slash
-        return error.get_response()
     answer: Response = jsonify(error=_HTTP_SENTENCES.get(status) or error.description or error.name)
     answer.status_code = status
     for name, value in error.get_headers():

@@ -87,6 +87,7 @@ async def download_batch(
         and answered twice. Nothing that happens to one of them is raised.
     """
     orchestra = orchestra or _shared_orchestra()
+    urls = [url if isinstance(url, str) else repr(url) for url in urls]  # what is no string is nobody's link
     target = str(orchestra.settings.raw_dir if output_dir is None else output_dir)
     keys = [_key(url) for url in urls]
     tasks: dict[str, asyncio.Task[Record]] = {}

@@ -2,6 +2,7 @@
 
     DownloaderError                 has a `code` and, as str(), a sentence for the user
     ├── RequestRefused              what was sent to us is no use: the API answers 4xx
+    ├── ServiceBusy                 no room for another request that waits: 503
     ├── DownloadFailed              one download came to nothing; its code says why
     └── StartRefused                the service cannot start as it is set up
 
@@ -109,6 +110,13 @@ class RequestRefused(DownloaderError):
     """A request that is no use as it was sent; the API answers 4xx with str() of this."""
 
     code: ErrorCode = "invalid_url"
+
+
+class ServiceBusy(DownloaderError):
+    """Too many requests wait for downloads already."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests are waiting for downloads: try again in a moment, or send one batch.")
 
 
 class StartRefused(DownloaderError):

@@ -63,7 +63,7 @@ class Governor:
             self._admit()
         try:
             await waiter.admitted
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or thrown away together with its loop
             with self._lock:
                 waiter.gone = True
                 took_slot = waiter.holds_slot

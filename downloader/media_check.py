@@ -20,6 +20,7 @@ _TS_PACKET, _TS_SYNC = 188, 0x47
 
 # An ISO file consists of boxes: four bytes of size, four of type. 1 means that 8 bytes of size follow, 0 "to the end".
 _BOX_HEAD, _LARGE_BOX_HEAD = 8, 16
+_FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"})
 
 
 class NotPlayable(Exception):
@@ -31,11 +32,11 @@ class NoPicture(NotPlayable):
 
 
 def check_media(path: Path, ffmpeg: str | None) -> None:
-    """Return if *path* is a complete video; decode its first picture where *ffmpeg* is given.
+    """Return if *path* is a video, and whole as far as its container tells; decode a picture where *ffmpeg* is given.
 
     Blocking, about 50 ms. Raises:
         NoPicture: it is sound alone (noticed only with *ffmpeg*).
-        NotPlayable: it is no complete video.
+        NotPlayable: it is no video, or an mp4 that was cut off.
     """
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
@@ -48,10 +49,26 @@ def check_media(path: Path, ffmpeg: str | None) -> None:
         _decode_first_picture(path, demuxer, ffmpeg)
 
 
+def check_part(path: Path) -> None:
+    """Return if *path* begins like audio or video: a part that ffmpeg may be given to merge.
+
+    ffmpeg guesses what a part is, and a playlist among them would make it read whatever files that names. Raises:
+        NotPlayable: it begins like neither.
+    """
+    with path.open("rb") as file:
+        if _demuxer(file) is not None:
+            return
+        file.seek(0)
+        head = file.read(3)
+    # Audio alone: an ID3 tag, or the sync word of MPEG audio and ADTS.
+    if head != b"ID3" and not (head[:1] == b"\xff" and head[1:2] and head[1] & 0xE0 == 0xE0):
+        raise NotPlayable("a part that begins like neither audio nor video")
+
+
 def _demuxer(file: BinaryIO) -> str | None:
     """Return the name of the ffmpeg demuxer for what *file* begins with, or None where that is no video."""
     head = file.read(_HEAD_BYTES)
-    if head[4:8] in (b"ftyp", b"styp", b"moov"):
+    if head[4:8] in _FIRST_BOXES:
         return "mov"
     if head.startswith(_MATROSKA):
         return "matroska"
@@ -70,6 +87,8 @@ def _check_boxes(file: BinaryIO, size_bytes: int) -> None:
     kinds: set[bytes] = set()
     position = 0
     while position < size_bytes:
+        if size_bytes - position < _BOX_HEAD and b"moov" in kinds:
+            break  # a few stray bytes behind the last box disturb no player
         file.seek(position)
         head = file.read(_LARGE_BOX_HEAD)
         length, kind = int.from_bytes(head[:4]), head[4:_BOX_HEAD]
@@ -90,7 +109,7 @@ def _decode_first_picture(path: Path, demuxer: str, ffmpeg: str) -> None:
         ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror",
         # Nothing but this file, whatever the file says.
         "-protocol_whitelist", "file", "-f", demuxer, "-i", f"file:{path}",
-        "-map", "0:v:0", "-frames:v", "1", "-f", "null", "-",
+        "-map", "0:V:0", "-frames:v", "1", "-f", "null", "-",
     ]  # fmt: skip
     try:
         run = subprocess.run(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media_check import NoPicture, NotPlayable, check_media
 from downloader.media_names import media_name
 from downloader.models import Media
+
+#: With less room than this, a file that does not play was cut off by the disk.
+_DISK_FULL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +63,14 @@ def keep(platform: str, downloads: Sequence[Downloaded], output_dir: Path, *, ff
         try:
             check_media(found.path, ffmpeg)
         except NotPlayable as error:
+            if shutil.disk_usage(found.path.parent).free < _DISK_FULL_BYTES:
+                # ffmpeg does not always mind that what it merges is cut off.
+                raise DownloadFailed("disk_full", detail=str(error)) from error
             # Whoever downloaded into a folder of ours empties it; this is for a file that lies elsewhere.
             found.path.unlink(missing_ok=True)
             code: ErrorCode = "no_video" if isinstance(error, NoPicture) else "not_a_video"
             raise DownloadFailed(code, detail=str(error)) from error
-    places = [output_dir / found.final_name(platform) for found in downloads]
+    places = _places(platform, downloads, output_dir)
     for found, place in zip(downloads, places, strict=True):
         found.path.replace(place)
     first = downloads[0]
@@ -74,3 +81,16 @@ def keep(platform: str, downloads: Sequence[Downloaded], output_dir: Path, *, ff
         duration_seconds=first.duration_seconds,
         size_bytes=sum(place.stat().st_size for place in places),
     )
+
+
+def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) -> list[Path]:
+    """Return where each file goes; one that would take another's place gets a number."""
+    taken: set[str] = set()
+    places = []
+    for number, found in enumerate(downloads, start=1):
+        name = found.final_name(platform)
+        if name in taken:
+            name = replace(found, video_id=f"{found.video_id}-{number}").final_name(platform)
+        taken.add(name)
+        places.append(output_dir / name)
+    return places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 
 from pathvalidate import sanitize_filename
@@ -16,7 +17,7 @@ def media_name(platform: str, ids: tuple[str, ...], title: str | None, extension
 
     Platform and ids come first, so that only the title is ever cut and two posts of one title stay apart.
     """
-    stem = "_".join([platform, *(_plain(part)[:_MAX_ID_CHARACTERS] or "unknown" for part in ids)])
+    stem = "_".join([platform, *(_short(_plain(part)) or "unknown" for part in ids)])
     suffix = f".{_plain(extension)[:_MAX_EXTENSION_CHARACTERS] or 'mp4'}"
     words = _readable(title or "")
     room = MAX_NAME_BYTES - len((stem + "_" + suffix).encode())
@@ -29,6 +30,14 @@ def _plain(text: str) -> str:
     return "".join(
         character for character in text if character.isascii() and (character.isalnum() or character in "-_")
     )
+
+
+def _short(text: str) -> str:
+    """Return *text*, or where it is too long its beginning with a digest, so that two long ids stay apart."""
+    if len(text) <= _MAX_ID_CHARACTERS:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{text[: _MAX_ID_CHARACTERS - 13]}-{digest}"
 
 
 def _readable(title: str) -> str:

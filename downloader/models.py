@@ -79,7 +79,7 @@ class Outcome(tuple[bool, "str | None", "str | None"]):
         if isinstance(result, Outcome):
             return result
         success, file_path, error = result
-        if success and file_path is not None:
+        if success and file_path:
             return cls(True, str(file_path), None, media=Media(files=(str(file_path),)))
         if success:
             return cls(False, None, sentence("file_missing"), error_code="file_missing")

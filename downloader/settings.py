@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,7 +23,10 @@ OUR_YTDLP_OPTIONS = frozenset({
 
 def _absolute(path: Path) -> Path:
     # A record's file_path must stay true when the process changes its directory.
-    return path.expanduser().absolute()
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:  # ~somebody, and there is no such user
+        raise ValueError(str(error)) from error
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -65,11 +69,32 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("storage_dir", mode="before")
+    @classmethod
+    def _storage_dir_is_somewhere(cls, value: object) -> object:
+        return "./storage" if value == "" else value
+
+    @field_validator("cookies_dir")
+    @classmethod
+    def _cookies_dir_exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("there is no such folder")
+        return value
+
     @field_validator("proxy")
     @classmethod
-    def _proxy_has_a_scheme(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://", "socks4://", "socks5://", "socks5h://")):
+    def _proxy_is_a_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://", "socks4://", "socks5://", "socks5h://")):
             raise ValueError("must begin with http://, https:// or socks5://")
+        try:
+            parts = urlsplit(value)
+            usable = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:  # without the reason: it could repeat the password
+            raise ValueError("must be a URL such as http://user:password@host:3128")
         return value
 
     @field_validator("ytdlp_options")

@@ -17,7 +17,8 @@ from downloader.errors import StartRefused
 
 log = logging.getLogger(__name__)
 
-#: A waiting batch holds a thread until it is done; these are cheap, and there must be some left for everyone else.
+#: A waiting batch holds a thread until it is done; these are cheap, and the API lets only so many wait that there are
+#: always some left for everyone else.
 THREADS = 64
 CONNECTION_LIMIT = 1000
 
@@ -60,6 +61,8 @@ class WsgiServer:
             connection_limit=CONNECTION_LIMIT,
             max_request_body_size=max_request_bytes * MAX_BODY_FACTOR,
             ident=None,
+            # select() ends the server with its 1,025th file; idle connections alone can get it there.
+            asyncore_use_poll=True,
         )
         self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
@@ -83,7 +86,7 @@ def _listen(host: str, port: int) -> socket.socket:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise StartRefused(f"Cannot listen on {host}: there is no such address (set DOWNLOADER_HOST).") from error
     listener = socket.socket(family, kind, protocol)
     try:

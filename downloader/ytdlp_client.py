@@ -19,6 +19,7 @@ from downloader import toolchain
 from downloader.address_guard import is_private
 from downloader.error_classifier import classify
 from downloader.errors import DownloadFailed, ErrorCode, is_retryable
+from downloader.media_check import NotPlayable, check_part
 from downloader.media_files import Downloaded, keep
 from downloader.models import Media, Outcome, Platform
 from downloader.settings import Settings, default_settings
@@ -53,6 +54,9 @@ _COMMON_OPTIONS: Mapping[str, Any] = {
     "cachedir": False,  # a cache in the user's home would be shared with whatever else runs there
     "updatetime": False,  # a file's time says when it arrived
 }
+
+#: Subtitles, which only an operator's own options ask for.
+_TEXT_PARTS = frozenset({"vtt", "srt", "ass", "lrc", "ttml", "srv1", "srv2", "srv3", "json3", "json"})
 
 #: A post holds at most this many videos; the bound is for links that turn out to be something else.
 _MAX_VIDEOS_PER_POST = 50
@@ -125,7 +129,10 @@ def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
     """
     now = time.time() if now is None else now
     for leftover in (output_dir / PARTIAL_DIR).glob("*"):
-        newest = max((path.stat().st_mtime for path in (leftover, *leftover.rglob("*"))), default=now)
+        try:
+            newest = max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*")))
+        except FileNotFoundError:  # somebody is at work there
+            continue
         if now - newest > LEFTOVER_SECONDS:
             log.info("removing a leftover", extra={"path": str(leftover)})
             shutil.rmtree(leftover, ignore_errors=True)
@@ -134,11 +141,12 @@ def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
 def _download(platform: Platform, url: str, output_dir: Path, context: FetchContext) -> Media:
     import yt_dlp
 
-    work_dir = output_dir / PARTIAL_DIR / uuid.uuid4().hex
+    work_dir = output_dir.absolute() / PARTIAL_DIR / uuid.uuid4().hex
     work_dir.mkdir(parents=True, mode=0o700)
     try:
         with yt_dlp.YoutubeDL(_options(platform, work_dir, context), auto_init=False) as ydl:
             _add_extractors(ydl, platform, url)
+            ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
             requests = _Requests(ydl.urlopen, allow_private=context.settings.allow_private_addresses)
             ydl.urlopen = requests
             try:
@@ -177,8 +185,10 @@ def _options(platform: Platform, work_dir: Path, context: FetchContext) -> dict[
         **settings.ytdlp_options,
         "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
         "outtmpl": f"{_as_template(work_dir)}/%(playlist_index|1)s-%(id).60B.%(ext)s",
-        "logger": _Log(platform.name),
-        "progress_hooks": [_stopper(context.stop)],
+        "logger": _Log(platform),
+        "progress_hooks": [_stopper(context.stop), _refuse_no_media],
+        # ffmpeg would go past the guard: it may read what was downloaded, and fetch nothing.
+        "external_downloader_args": {"ffmpeg_i": ["-protocol_whitelist", "file"]},
         "match_filter": _wanted,
     }
     return {name: value for name, value in options.items() if value is not None}
@@ -218,25 +228,42 @@ def _cookies(settings: Settings, platform: Platform, work_dir: Path) -> str | No
     original = settings.cookies_dir / f"{platform.name}.txt"
     if not original.is_file():
         return None
-    lines = original.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    lines = original.read_text(encoding="utf-8", errors="replace").split("\n")
     good = [line for line in lines if _is_cookie_line(line)]
     if len(good) < len(lines):
         # yt-dlp would write them, values and all, to stderr.
         log.warning("cookie lines left out", extra={"path": str(original), "lines": len(lines) - len(good)})
     copy = work_dir / "cookies.txt"
     copy.touch(mode=0o600)
-    copy.write_text("".join(good), encoding="utf-8")
+    copy.write_text("\n".join(good), encoding="utf-8")
     return str(copy)
 
 
 def _is_cookie_line(line: str) -> bool:
     """Tell whether *line* belongs into a cookie file in Netscape format: seven fields, or a comment."""
-    if not line.strip() or (line.startswith("#") and not line.startswith("#HttpOnly_")):
+    line = line.rstrip("\r").removeprefix("#HttpOnly_")
+    if not line.strip() or line.startswith("#"):
         return True
-    return len(line.rstrip("\r\n").split("\t")) == 7
+    fields = line.split("\t")
+    if len(fields) != 7:
+        return False
+    domain, for_subdomains, expires = fields[0], fields[1], fields[4]
+    # What http.cookiejar asserts, and what a header can carry.
+    sound = (for_subdomains == "TRUE") == domain.startswith(".") and (not expires or expires.isdecimal())
+    return sound and _is_latin_1(line)
+
+
+def _is_latin_1(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _extractors(platform: Platform) -> list[Any]:
+    # First the package, as everywhere: two threads that begin at its different ends lock each other out.
+    import yt_dlp  # noqa: F401
     from yt_dlp.extractor import get_info_extractor
 
     return [get_info_extractor(name) for name in platform.extractors]
@@ -298,6 +325,20 @@ def _stopper(stop: threading.Event) -> Any:
     return hook
 
 
+def _refuse_no_media(progress: Mapping[str, Any]) -> None:
+    """Look at every part before ffmpeg is given it."""
+    name = progress.get("filename")
+    if progress.get("status") != "finished" or not isinstance(name, str):
+        return
+    path = Path(name)
+    if path.suffix.lstrip(".") in _TEXT_PARTS or not path.is_file():
+        return
+    try:
+        check_part(path)
+    except NotPlayable as error:
+        raise DownloadFailed("not_a_video", detail=str(error)) from error
+
+
 def _wanted(info: Mapping[str, Any], *, incomplete: bool) -> str | None:
     """Return why a video is to be passed over, or None; refuse one that cannot be had yet."""
     # A running broadcast has no end: it would hold its slot for hours.
@@ -329,10 +370,13 @@ def _downloads(ydl: Any, info: Any) -> list[Downloaded]:
 class _Log:
     """yt-dlp's messages, in our log: they hold signed addresses, so only for those who ask for them."""
 
-    def __init__(self, platform: str) -> None:
-        self._extra = {"platform": platform}
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
 
     def debug(self, message: str) -> None:
-        log.debug("yt-dlp: %s", message, extra=self._extra)
+        log.debug("yt-dlp: %s", message, extra={"platform": self._platform.name})
+        if "File is larger than max-filesize" in message:
+            # It says so, goes on without the file, and fails later for another reason.
+            raise DownloadFailed("too_large", platform_label=self._platform.label, detail=message.strip())
 
     info = warning = error = debug

@@ -40,6 +40,12 @@ from downloader.address_guard import is_private
         "http:///x",
         "http://[bad/",
         "file:///etc/passwd",
+        "http://\u2460\u2461\u2466.0.0.1/",  # circled digits
+        "http://\uff11\uff12\uff17.0.0.1/",  # full-width digits
+        "http://[64:ff9b::7f00:1]/",
+        "http://[::127.0.0.1]/",
+        "http://127.0.0.1\\@youtube.com/",
+        "http://youtube.com\\@127.0.0.1/",
     ],
 )
 def test_private_addresses_are_known(url: str) -> None:

@@ -205,7 +205,7 @@ def test_too_many_urls_are_refused_with_the_number(client: FlaskClient) -> None:
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/download", 405), ("DELETE", "/", 405), ("PUT", "/download/batch", 405),
      ("GET", "/portal/static/../../downloader_main.py", 404), ("GET", "/portal/static/nothing.js", 404),
-     ("GET", "/%00", 404), ("POST", "/dashboard", 405)],
+     ("GET", "/%00", 404), ("POST", "/download//batch", 404), ("POST", "/dashboard", 405)],
 )  # fmt: skip
 def test_unknown_routes_and_methods_are_answered_in_json(
     client: FlaskClient, method: str, path: str, status: int
@@ -216,6 +216,33 @@ def test_unknown_routes_and_methods_are_answered_in_json(
     assert answer.get_json().keys() == {"error"}
     if status == 405:
         assert answer.headers["Allow"]
+
+
+async def test_requests_that_wait_leave_room_for_the_others(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.api.MAX_WAITING_REQUESTS", 3)
+    app = create_downloader_app(app.extensions["downloader"].settings)
+    here, go = threading.Barrier(4), threading.Event()
+
+    def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
+        here.wait(10)
+        assert go.wait(10)
+        return True, url, None
+
+    monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", wrapper)
+
+    def post(number: int) -> Any:
+        return app.test_client().post("/download", json={"url": f"{TIKTOK}{number}"})
+
+    waiting = [asyncio.create_task(asyncio.to_thread(post, number)) for number in range(3)]
+    await asyncio.to_thread(here.wait, 10)
+    refused = await asyncio.to_thread(post, 9)
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert "try again" in refused.get_json()["error"]
+    go.set()
+    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 3
+    monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", lambda url, output_dir: (True, url, None))
+    assert (await asyncio.to_thread(post, 10)).status_code == 200
 
 
 def test_a_crash_in_a_route_is_answered_without_its_trace(

@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "insta_downloader": {"ytdlp_client"},
     "twitter_downloader": {"ytdlp_client"},
     "youtube_downloader": {"ytdlp_client"},
-    "ytdlp_client": {"address_guard", "error_classifier", "media_files", "toolchain"},
+    "ytdlp_client": {"address_guard", "error_classifier", "media_check", "media_files", "toolchain"},
     "error_classifier": set(),
     "address_guard": set(),
     "media_files": {"media_check", "media_names"},

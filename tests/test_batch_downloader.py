@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -220,6 +221,25 @@ async def test_an_interrupted_download_is_a_record_that_says_so(patch: Patch, al
     release.set()
     for _ in range(4):
         await asyncio.wait_for(alone.governor.acquire("tiktok"), 10)
+
+
+async def test_an_item_that_is_no_string_is_a_record_too(patch: Patch, alone: Orchestra) -> None:
+    patch("tiktok", lambda url, output_dir: (True, "/out/a.mp4", None))
+    odd: list[Any] = [None, 5, b"https://youtu.be/x", []]
+    records = await download_batch([*odd, TIKTOK.format(1)], "/out", orchestra=alone)
+    assert [record["error_code"] for record in records] == ["unsupported_platform"] * 4 + [None]
+    assert len(await download_batch((url for url in [TIKTOK.format(1)]), "/out", orchestra=alone)) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answer", [(False, None, None), (True, "", None), (True, None, None)])
+async def test_an_answer_without_a_file_or_a_reason_is_a_failure_with_one(
+    patch: Patch, alone: Orchestra, answer: tuple[bool, str | None, str | None]
+) -> None:
+    patch("tiktok", lambda url, output_dir: answer)
+    record = await download_single_video(TIKTOK.format(1), "/out", orchestra=alone)
+    assert record["success"] is False
+    assert record["file_path"] is None
+    assert record["error"]
 
 
 async def test_an_empty_batch_has_no_records(alone: Orchestra) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -124,6 +125,7 @@ def test_a_taken_port_is_refused_in_a_sentence(start_server: Any) -> None:
     [
         (["--port", "http"], {}, "DOWNLOADER_PORT"),
         (["--host", "no.such.host.invalid"], {}, "DOWNLOADER_HOST"),
+        (["--host", "a..b"], {}, "DOWNLOADER_HOST"),
         ([], {"DOWNLOADER_WORKERS": "none"}, "DOWNLOADER_WORKERS"),
         ([], {"DOWNLOADER_STORAGE_DIR": "/dev/null/storage"}, "DOWNLOADER_STORAGE_DIR"),
     ],
@@ -170,6 +172,34 @@ def test_what_is_no_http_is_answered_in_json(start_server: Any) -> None:
             assert head.split()[1].startswith(b"4"), answer
             assert json.loads(body).keys() == {"error"}
     assert server.ask("GET", "/")[0] == 200
+
+
+def test_a_thousand_idle_connections_do_not_end_the_server(start_server: Any, simulator: Simulator) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < 4096:
+        pytest.skip("this machine allows too few open files")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, most))  # the server inherits it
+    try:
+        server: Server = start_server(DOWNLOADER_WORKERS="64", DOWNLOADER_PLATFORM_CONCURRENCY="64",
+                                      DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")  # fmt: skip
+        with contextlib.ExitStack() as idle, ThreadPoolExecutor(1) as pool:
+            # Files with numbers above 1,024 are what select() cannot take.
+            urls = [simulator.url("tiktok", "hang", number) for number in range(40)]
+            waiting = pool.submit(server.ask, "POST", "/download/batch", {"urls": urls})
+            simulator.wait_until_hanging(40, timeout_seconds=20)
+            for _ in range(1100):
+                connection = socket.socket()
+                idle.callback(connection.close)
+                connection.setblocking(False)
+                connection.connect_ex(("127.0.0.1", server.port))
+            assert server.process.poll() is None
+            idle.close()
+            assert server.ask("GET", "/")[0] == 200
+            assert server.stop() == 0
+            assert waiting.result(10)[0] == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_thousand_urls_half_of_them_rubbish_in_bounded_memory(start_server: Any, simulator: Simulator) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
 
-from downloader.governor import Governor
+from downloader.governor import Governor, Slot
 
 
 async def settled() -> None:
@@ -122,3 +123,22 @@ def test_a_loop_that_ended_does_not_keep_a_slot() -> None:
     assert not forgotten.done()
     # A task of a closed loop complains when it is thrown away; it was forgotten on purpose.
     forgotten._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_a_slot_handed_to_a_loop_that_then_ended_comes_back() -> None:
+    governor = Governor(total=2, per_platform=1)
+    loop = asyncio.new_event_loop()
+
+    async def one_runs_one_waits() -> Slot:
+        slot = await governor.acquire("tiktok")
+        waiting.append(asyncio.ensure_future(governor.acquire("tiktok")))
+        await settled()
+        return slot
+
+    waiting: list[asyncio.Future[Slot]] = []
+    slot = loop.run_until_complete(one_runs_one_waits())
+    slot.release()  # hands it to the one that waits, on a loop that runs no more
+    loop.close()
+    waiting.pop()._log_destroy_pending = False  # type: ignore[attr-defined]  # it is forgotten on purpose
+    gc.collect()
+    assert governor.running("tiktok") == 0

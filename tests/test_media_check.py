@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from downloader.media_check import NoPicture, NotPlayable, check_media
+from downloader.media_check import NoPicture, NotPlayable, check_media, check_part
 
 
 def made(ffmpeg: str, path: Path, *options: str) -> Path:
@@ -92,3 +92,40 @@ def test_a_name_that_looks_like_an_option_or_a_protocol_is_only_a_name(
         path = tmp_path / name
         path.write_bytes(sample_mp4.read_bytes())
         check_media(path, ffmpeg)
+
+
+@pytest.mark.parametrize("box", [b"free", b"skip", b"wide"])
+def test_an_mp4_may_begin_with_filler_and_end_in_a_few_stray_bytes(
+    ffmpeg: str, sample_mp4: Path, tmp_path: Path, box: bytes
+) -> None:
+    path = tmp_path / "a.mp4"
+    # A faststart file keeps its offsets only if what comes first is no longer than before: so the filler goes last too.
+    path.write_bytes(sample_mp4.read_bytes() + b"\x00\x00\x00\x08" + box + b"\x00\x00\x00")
+    check_media(path, ffmpeg)
+    path.write_bytes(b"\x00\x00\x00\x08" + box + sample_mp4.read_bytes())
+    check_media(path, None)
+
+
+def test_a_cover_is_no_picture(ffmpeg: str, sample_mp4: Path, tmp_path: Path) -> None:
+    cover, path = tmp_path / "cover.png", tmp_path / "a.m4a"
+    made(ffmpeg, cover, "-frames:v", "1")
+    command = [ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", "-i", str(cover), "-c:a", "aac",
+               "-c:v", "png", "-disposition:v", "attached_pic", str(path)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    with pytest.raises(NoPicture):
+        check_media(path, ffmpeg)
+
+
+@pytest.mark.parametrize("content", [HTML, PLAYLIST, b"", b"ffconcat version 1.0\nfile /etc/passwd\n", b"x" * 40])
+def test_a_part_that_is_no_media_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.f1.mp4"
+    path.write_bytes(content)
+    with pytest.raises(NotPlayable):
+        check_part(path)
+
+
+def test_a_part_of_sound_alone_is_taken(ffmpeg: str, tmp_path: Path) -> None:
+    for name in ("a.m4a", "a.webm", "a.mp3", "a.aac"):
+        path = tmp_path / name
+        subprocess.run([ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", str(path)], check=True)
+        check_part(path)

@@ -39,6 +39,10 @@ def test_posts_with_one_title_stay_apart() -> None:
     assert media_name("twitter", ("1", "2"), title, "mp4") != media_name("twitter", ("1", "3"), title, "mp4")
 
 
+def test_long_ids_that_begin_alike_stay_apart() -> None:
+    assert media_name("tiktok", ("a" * 60 + "1",), "t", "mp4") != media_name("tiktok", ("a" * 60 + "2",), "t", "mp4")
+
+
 def test_a_cut_name_keeps_whole_characters() -> None:
     name = media_name("youtube", ("abc",), "\U0001f600" * 300, "mp4")
     assert len(name.encode()) <= MAX_NAME_BYTES

@@ -51,6 +51,11 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("SOCKET_TIMEOUT_SECONDS", "nan"),
         ("RETRIES", "-1"),
         ("PROXY", "127.0.0.1:3128"),
+        ("PROXY", "http://"),
+        ("PROXY", "http://user:hunter2@host:99999"),
+        ("PROXY", "http://user:hunter2@[::1"),
+        ("STORAGE_DIR", "~no-such-user/x"),
+        ("COOKIES_DIR", "/no/such/folder"),
         ("LOG_LEVEL", "loud"),
         ("YTDLP_OPTIONS", "not json"),
         ("YTDLP_OPTIONS", "[1]"),
@@ -64,6 +69,7 @@ def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: s
     with pytest.raises(StartRefused) as refusal:
         load_settings()
     assert PREFIX + name in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
 
 
 def test_a_refusal_does_not_repeat_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -167,7 +169,17 @@ def test_a_broken_line_among_the_cookies_is_left_out_and_not_shown(
 ) -> None:
     good = ".tiktok.com\tTRUE\t/\tTRUE\t0\tsession\tabc\n"
     http_only = "#HttpOnly_.tiktok.com\tTRUE\t/\tTRUE\t1893456000\tsid\tdef\n"
-    (tmp_path / "tiktok.txt").write_text(f"# Netscape HTTP Cookie File\n\n{good}session=hunter2; x=y\n{http_only}")
+    broken = "".join(
+        f"{line}\n"
+        for line in (
+            "session=hunter2; x=y",
+            ".tiktok.com\tTRUE\t/\tTRUE\t-1\tsid\thunter2",  # yt-dlp shows the line
+            "tiktok.com\tTRUE\t/\tTRUE\t0\tsid\thunter2",  # http.cookiejar stops at it
+            ".tiktok.com\tMAYBE\t/\tTRUE\t0\tsid\thunter2",
+            ".tiktok.com\tTRUE\t/\tTRUE\t0\tsid\thunter2\u2028",  # no header can carry it
+        )
+    )
+    (tmp_path / "tiktok.txt").write_text(f"# Netscape HTTP Cookie File\n\n{good}{broken}{http_only}")
     with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
         download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
     assert fake_youtube_dl.cookies is not None
@@ -175,14 +187,17 @@ def test_a_broken_line_among_the_cookies_is_left_out_and_not_shown(
     assert http_only in fake_youtube_dl.cookies
     # yt-dlp would write the line to stderr, value and all.
     assert "hunter2" not in fake_youtube_dl.cookies
+    assert fake_youtube_dl.cookies.count("TRUE\t/") == 2
     assert "cookie lines left out" in caplog.text
     assert "hunter2" not in caplog.text
 
 
-def test_a_percent_sign_in_a_folders_name_is_no_template(
-    simulator: Simulator, context: FetchContext, tmp_path: Path
+@pytest.mark.parametrize("name", ["100%(id)s", "$HOME", "${HOME}", "~", "~root"])
+def test_a_folders_name_is_no_template(
+    simulator: Simulator, context: FetchContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    folder = tmp_path / "100%(id)s"
+    monkeypatch.chdir(tmp_path)
+    folder = Path(name)
     success, path, error = download_tiktok_video(simulator.url("tiktok", "ok"), str(folder))
     assert (success, error) == (True, None)
     assert path is not None
@@ -319,6 +334,36 @@ def test_a_stop_ends_a_running_download_and_leaves_nothing(
     assert not thread.is_alive()
     assert result[0].error_code == "interrupted"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_is_larger_than_the_operator_allows_is_called_so(
+    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    options = {"compat_opts": ["no-certifi"], "max_filesize": 1000}
+    with fetch_context(FetchContext(settings=make_settings(ytdlp_options=options))):
+        for platform in ("tiktok", "youtube"):
+            outcome = WRAPPERS[platform](simulator.url(platform, "ok"), str(tmp_path))
+            assert outcome.error_code == "too_large"
+
+
+def test_the_engine_can_be_loaded_from_two_ends_at_once() -> None:
+    script = (
+        "import threading\n"
+        "from downloader.batch_downloader import warm_up_engine\n"
+        "failed = []\n"
+        "def run(function):\n"
+        "    try: function()\n"
+        "    except BaseException as error: failed.append(error)\n"
+        "def first():\n"
+        "    import yt_dlp\n"
+        "    yt_dlp.YoutubeDL\n"
+        "threads = [threading.Thread(target=run, args=(function,)) for function in (first, warm_up_engine)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "raise SystemExit(repr(failed) if failed else 0)\n"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=30, cwd=Path(__file__).parent.parent)
 
 
 def test_leftovers_of_a_killed_process_go_after_a_day(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class Fault:
     Strikes the first `times` requests of its stage for each post (None: every one), then the post works.
     """
 
-    kind: Literal["status", "cut", "hang", "hang_in_body", "html", "stray_bytes", "redirect"]
+    kind: Literal["status", "cut", "hang", "hang_in_body", "html", "stray_bytes", "playlist", "redirect"]
     times: int | None = None
     status: int = 200
     retry_after_seconds: int | None = None
@@ -148,6 +148,9 @@ class World(Protocol):
 
     def segment_seconds(self) -> float:
         """Return the length of one HLS segment."""
+
+    def canary_url(self) -> str:
+        """Return an address inside this machine that must never be asked for; whoever does is counted."""
 
     def title(self, post: Post) -> str:
         """Return the post's title: a plain one, or 600 hostile characters where its scenario says so."""

@@ -189,6 +189,21 @@ _ALL = (
         platforms=("twitter",),
         expects="server_error",
     ),
+    Scenario(
+        name="playlist_body",
+        number=25,
+        about="media that is really a playlist of this machine's files",
+        media=Fault(kind="playlist"),
+        expects="not_a_video",
+    ),
+    Scenario(
+        name="encrypted_stream",
+        number=26,
+        about="a stream that yt-dlp leaves to ffmpeg, with key and segments inside this machine",
+        platforms=("twitter",),
+        # All that yt-dlp tells is that ffmpeg gave up.
+        expects="network",
+    ),
     # 60 to 99: what only YouTube and Instagram do.
     Scenario(
         name="session_limited",

@@ -189,7 +189,7 @@ def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> di
             "aspect_ratio": [4, 3],
             "duration_millis": int(DURATION_SECONDS * 1000),
             # A file would be a way around the missing segment.
-            "variants": [stream] if post.scenario.name == "segment_missing" else [stream, *files],
+            "variants": [stream] if post.scenario.name in ("segment_missing", "encrypted_stream") else [stream, *files],
         }
     return entity
 
@@ -209,7 +209,8 @@ def _media(request: Request, world: World, parts: list[str]) -> Response:
         case ["pl", "master.m3u8"]:
             return _playlist(_master(folder, _bitrate(world, post)))
         case ["pl", ("avc1" | "mp4a") as codec, "index.m3u8"]:
-            return _playlist(_segments(world, f"{folder}/pl/{codec}", "video" if codec == "avc1" else "audio"))
+            text = _segments(world, f"{folder}/pl/{codec}", "video" if codec == "avc1" else "audio")
+            return _playlist(_encrypted(world, text) if post.scenario.name == "encrypted_stream" else text)
         case ["pl", "avc1", name] if post.scenario.name == "segment_missing" and name == _last_segment(world):
             return Response(status=404)
         case ["pl", "avc1" | "mp4a", name]:
@@ -237,6 +238,13 @@ def _segments(world: World, folder: str, kind: str) -> str:
     for number in range(world.segment_count()):
         lines += [f"#EXTINF:{seconds:.3f},", f"{folder}/{kind}-{number}.m4s"]
     return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+
+
+def _encrypted(world: World, playlist: str) -> str:
+    inside = (
+        f'#EXT-X-KEY:METHOD=SAMPLE-AES,URI="{world.canary_url()}/key"\n#EXTINF:2,\n{world.canary_url()}/secret.ts\n'
+    )
+    return playlist.replace("#EXTINF", f"{inside}#EXTINF", 1)
 
 
 def _last_segment(world: World) -> str:

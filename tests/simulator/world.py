@@ -14,6 +14,7 @@ from .model import Content, Fault, Platform, Post, Request, Response, Stage, Wor
 from .scenarios import CANARY_PORT, title_of
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:4,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
 _LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><h1>Log in</h1></body></html>\n"
 
 
@@ -93,6 +94,10 @@ class Visit:
         """Return the length of one HLS segment."""
         return SEGMENT_SECONDS
 
+    def canary_url(self) -> str:
+        """Return an address inside this machine that must never be asked for."""
+        return f"http://127.0.0.1:{self.simulation.canary_port}"
+
     def title(self, post: Post) -> str:
         """Return the post's title: a plain one, or 600 hostile characters where its scenario says so."""
         return title_of(post)
@@ -157,6 +162,9 @@ def _trouble(fault: Fault, normal: Response, canary_port: int) -> Response:
             return _html(_LOGIN_PAGE)
         case "stray_bytes":
             return Response(headers={"Content-Type": "video/mp4"}, body=b"\x00\xff" * 20)
+        case "playlist":
+            # What ffmpeg would take for a stream, if it were left to guess, and read the file it names.
+            return Response(headers={"Content-Type": "video/mp4"}, body=_PLAYLIST)
         case "redirect":
             location = fault.location.replace(CANARY_PORT, str(canary_port))
             return Response(status=302, headers={"Location": location})
