@@ -44,13 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(**{name: value for name, value in vars(options).items() if value is not None})
         _set_up_logging(settings.log_level)
-        app = create_downloader_app(settings)
+        app = create_downloader_app(settings, engine="processes")
         server = WsgiServer(app, host=settings.host, port=settings.port, max_request_bytes=settings.max_request_bytes)
     except StartRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
     services: Services = app.extensions["downloader"]
-    return _serve(server, services, settings)
+    try:
+        return _serve(server, services, settings)
+    except StartRefused as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return 2
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -68,6 +72,8 @@ def _set_up_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+    # Alembic tells of every plugin it loads.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Its only warning of note, "Task queue depth", is a full house and no fault.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
@@ -76,17 +82,17 @@ def _serve(server: WsgiServer, services: Services, settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    services.start()
     server.start()
     sys.stdout.write(_start_line(settings.host, server.port) + "\n")
     sys.stdout.flush()
-    services.start()
     # With a timeout, because Windows delivers no Ctrl-C to a thread that waits without one.
     while not stop.wait(timeout=1.0):
         if not server.alive:
             log.error("the HTTP server ended by itself")
             return 1
     log.info("stopping")
-    services.interrupt()
+    services.close()
     server.close(SHUTDOWN_SECONDS)
     return 0
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
+    from downloader.services import EngineKind
     from downloader.settings import Settings
 
 __version__ = "0.1.0"
@@ -14,10 +15,12 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "create_downloader_app"]
 
 
-def create_downloader_app(settings: Settings | None = None) -> Flask:
+def create_downloader_app(settings: Settings | None = None, *, engine: EngineKind = "threads") -> Flask:
     """Return the app, ready to be served: routes, dashboard, JSON errors.
 
-    Without *settings* it takes those of the environment. Its services hang on `app.extensions["downloader"]`.
+    Without *settings* it takes those of the environment. Its services hang on `app.extensions["downloader"]`; the queue
+    opens with the first request that needs it, or with their `start`. Downloads run in *engine*: `threads` of this
+    process, or worker `processes`, which can be killed.
 
     Raises:
         StartRefused: a setting is bad, or the storage folder cannot be written.
@@ -25,20 +28,35 @@ def create_downloader_app(settings: Settings | None = None) -> Flask:
     # Here, so that `import downloader.platform_detector` and the like need no Flask.
     from flask import Flask
 
-    from downloader.api import add_error_answers, create_api
+    from downloader.api import DESCRIPTION, NAME, add_error_answers, create_api
+    from downloader.api_docs import create_docs
+    from downloader.api_events import create_events_api
+    from downloader.api_files import create_files_api
+    from downloader.api_health import create_health_api
+    from downloader.api_v1 import create_v1_api
     from downloader.services import Services
     from downloader.settings import load_settings
     from portal import create_portal
 
     settings = load_settings() if settings is None else settings
-    services = Services.from_settings(settings)
+    services = Services(settings, engine=engine)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider; records read best as written
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # it would answer with an HTML page that redirects
     app.extensions["downloader"] = services
-    app.register_blueprint(create_api(services, __version__))
+    apis = (
+        create_api(services, __version__),
+        create_v1_api(services),
+        create_files_api(services),
+        create_events_api(services),
+    )
+    for api in apis:
+        app.register_blueprint(api.blueprint)
+    operations = [operation for api in apis for operation in api.operations]
+    app.register_blueprint(create_docs(title=NAME, version=__version__, description=DESCRIPTION, operations=operations))
+    app.register_blueprint(create_health_api(services))
     app.register_blueprint(create_portal(version=__version__, max_batch_urls=settings.max_batch_urls))
     add_error_answers(app)
     return app

@@ -1,24 +1,39 @@
-"""The JSON API: parses, refuses, answers. The only module that knows HTTP."""
+"""The routes that wait until the work is done, and what the whole API says when something goes wrong."""
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from flask import Blueprint, Flask, Response, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from downloader.errors import DownloaderError, RequestRefused, ServiceBusy, sentence
+from downloader.api_models import Detected, DownloadRecord, Downloads, ServiceInfo
+from downloader.api_routes import Routes, client_gone, stream
+from downloader.errors import (
+    DownloaderError,
+    IdempotencyConflict,
+    IllegalTransition,
+    NotFound,
+    RequestRefused,
+    ServiceBusy,
+    StartRefused,
+    StoreUnavailable,
+)
+from downloader.openapi import JSON
 from downloader.platform_detector import detect_platform
+from downloader.record_stream import records_as_they_end
 from downloader.services import Services
-from downloader.validation import parse_batch, parse_single
+from downloader.validation import BatchRequest, SingleRequest, parse_batch, parse_single
 
 log = logging.getLogger(__name__)
 
 NAME = "Batch Video Downloader"
+NDJSON = "application/x-ndjson"
 DESCRIPTION = "Give it links from TikTok, Instagram, Twitter/X and YouTube, get playable files."
 
 
@@ -28,58 +43,75 @@ MAX_WAITING_REQUESTS = 48
 BUSY_RETRY_SECONDS = 30
 
 
-def create_api(services: Services, version: str) -> Blueprint:
-    """Return the routes that use *services*."""
-    api = Blueprint("api", __name__)
+def create_api(services: Services, version: str) -> Routes:
+    """Return the routes that use *services* and wait until their work is done."""
+    routes = Routes(Blueprint("api", __name__), tag="downloads", takes_any_query=True)
     places = threading.BoundedSemaphore(MAX_WAITING_REQUESTS)
 
-    async def wait_for(urls: Sequence[str]) -> list[dict[str, Any]]:
+    def place() -> ExitStack:
+        """Return one of the places to wait in; closing it gives it back."""
         if not places.acquire(blocking=False):
             raise ServiceBusy
-        try:
-            return await services.download(urls)
-        finally:
-            places.release()
+        taken = ExitStack()
+        taken.callback(places.release)
+        return taken
 
-    @api.get("/")
-    async def index() -> ResponseReturnValue:
+    @routes.get("/", {200: ServiceInfo, 302: {}})
+    async def index() -> ServiceInfo | ResponseReturnValue:
         """Tell what this is; send a browser to the dashboard."""
         if _wants_html():
             return redirect(url_for("portal.dashboard"))
-        return {
-            "app": NAME,
-            "version": version,
-            "description": DESCRIPTION,
-            "dashboard": url_for("portal.dashboard"),
-            "routes": ["POST /detect-platform", "POST /download", "POST /download/batch"],
-        }
+        return ServiceInfo(
+            app=NAME,
+            version=version,
+            description=DESCRIPTION,
+            dashboard=url_for("portal.dashboard"),
+            documentation=url_for("docs.show_docs"),
+            routes=["POST /detect-platform", "POST /download", "POST /download/batch", "POST /api/v1/batches"],
+        )
 
-    @api.post("/detect-platform")
-    async def detect() -> ResponseReturnValue:
+    @routes.post("/detect-platform", Detected, body=SingleRequest, parse_body=parse_single)
+    async def detect(body: str) -> Detected:
         """Answer which platform owns a URL."""
-        url = parse_single(_json_body())
-        return {"url": url, "platform": detect_platform(url)}
+        return Detected(url=body, platform=detect_platform(body))
 
-    @api.post("/download")
-    async def download() -> ResponseReturnValue:
+    @routes.post("/download", DownloadRecord, body=SingleRequest, parse_body=parse_single)
+    async def download(body: str) -> ResponseReturnValue:
         """Download one URL; answer its record when that is done."""
-        [record] = await wait_for([parse_single(_json_body())])
+        with place():
+            [record] = await services.download([body])
         return record
 
-    @api.post("/download/batch")
-    async def download_batch() -> ResponseReturnValue:
-        """Download many URLs; answer their records, in order, when all are done."""
-        urls = parse_batch(_json_body(), max_urls=services.settings.max_batch_urls)
-        return {"downloads": await wait_for(urls)}
+    @routes.post(
+        "/download/batch",
+        {200: {JSON: Downloads, NDJSON: DownloadRecord}},
+        body=BatchRequest,
+        parse_body=lambda body: parse_batch(body, max_urls=services.settings.max_batch_urls),
+    )
+    async def download_batch(body: list[str]) -> ResponseReturnValue:
+        """Download many URLs; answer their records, in order, when all are done.
 
-    return api
+        With `Accept: application/x-ndjson` each record is sent, on a line of its own, as soon as its job ends.
+        """
+        with place() as taken:
+            if request.accept_mimetypes.best_match([JSON, NDJSON]) != NDJSON:
+                return {"downloads": await services.download(body)}
+            submission = await services.use(lambda queue: queue.submit(body))
+            records = records_as_they_end(services, submission, body, client_gone())
+            response = stream((json.dumps(record) + "\n" for record in records), NDJSON)
+            response.call_on_close(taken.pop_all().close)  # only then is its thread free
+            return response
+
+    return routes
 
 
 def add_error_answers(app: Flask) -> None:
     """Have *app* answer every error with `{"error": sentence}`, never with a page or a stack trace."""
     handlers: dict[type[Exception], Callable[..., ResponseReturnValue]] = {
         RequestRefused: _refused,
+        StartRefused: _not_now,
         ServiceBusy: _busy,
+        StoreUnavailable: _not_now,
         HTTPException: _http_error,
         Exception: _crashed,
     }
@@ -92,20 +124,16 @@ def _wants_html() -> bool:
     return best == "text/html"
 
 
-def _json_body() -> object:
-    """Return the request's body as JSON, whatever its Content-Type says; {} where there is no body."""
-    if not request.get_data():
-        return {}
-    try:
-        return request.get_json(force=True)
-    except (BadRequest, RecursionError) as error:  # RecursionError: 100,000 brackets, one in the other
-        raise RequestRefused(
-            'The request\'s body is not JSON: send an object such as {"url": "https://..."}.'
-        ) from error
+#: What is not here is 400.
+_REFUSAL_STATUSES: dict[type[RequestRefused], int] = {NotFound: 404, IdempotencyConflict: 409, IllegalTransition: 409}
 
 
 def _refused(error: RequestRefused) -> ResponseReturnValue:
-    return {"error": str(error)}, 400
+    return {"error": str(error)}, _REFUSAL_STATUSES.get(type(error), 400)
+
+
+def _not_now(error: StartRefused | StoreUnavailable) -> ResponseReturnValue:
+    return {"error": str(error)}, 503, {"Retry-After": "5"}
 
 
 def _busy(error: ServiceBusy) -> ResponseReturnValue:
@@ -115,6 +143,7 @@ def _busy(error: ServiceBusy) -> ResponseReturnValue:
 _HTTP_SENTENCES = {
     404: "There is nothing at this address: GET / lists what there is.",
     405: "This address does not take that method: GET / lists what there is.",
+    416: "The file has no such part: ask for one that begins before its end.",
     413: "The request is too large: send fewer URLs at once, or raise DOWNLOADER_MAX_REQUEST_BYTES.",
 }
 
@@ -123,15 +152,20 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     if isinstance(error, RequestEntityTooLarge):
         status = 413
-    answer: Response = jsonify(error=_HTTP_SENTENCES.get(status) or error.description or error.name)
+    # Ours come with a sentence; Werkzeug's own words are for those who know what it is.
+    own = error.description if error.description != type(error).description else None
+    answer: Response = jsonify(error=own or _HTTP_SENTENCES.get(status) or error.description or error.name)
     answer.status_code = status
     for name, value in error.get_headers():
-        if name in ("Allow", "Retry-After"):
+        if name in ("Allow", "Retry-After", "Content-Range"):
             answer.headers[name] = value
     return answer
 
 
+_CRASHED = "Something went wrong inside this server: its log has the cause; please report it."
+
+
 def _crashed(error: Exception) -> ResponseReturnValue:
     log.error("request crashed", exc_info=error)
-    text = str(error) if isinstance(error, DownloaderError) else sentence("internal", "this service")
+    text = str(error) if isinstance(error, DownloaderError) else _CRASHED
     return {"error": text}, 500

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import threading
 import time
@@ -11,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any
 
+from downloader.daemon_thread import in_thread
 from downloader.errors import ErrorCode, is_retryable, sentence
-from downloader.governor import Governor
+from downloader.gate import Gate
 from downloader.insta_downloader import PLATFORM as INSTAGRAM
 from downloader.insta_downloader import download_instagram_video
 from downloader.models import Outcome, Platform, PlatformType, Record
@@ -35,7 +35,6 @@ PLATFORMS: Mapping[PlatformType, Platform] = {
 }
 
 Wrapper = Callable[[str, str], tuple[bool, str | None, str | None]]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class Orchestra:
     """What all downloads of one service share: its settings, its caps, and a way to stop them all."""
 
     settings: Settings
-    governor: Governor
+    gate: Gate
     running: set[asyncio.Task[Record]] = field(default_factory=set)
 
     @classmethod
@@ -51,7 +50,7 @@ class Orchestra:
         """Return a new one, as *settings* say."""
         return cls(
             settings=settings,
-            governor=Governor(total=settings.workers, per_platform=settings.platform_concurrency),
+            gate=Gate(total=settings.workers, per_platform=settings.platform_concurrency),
         )
 
     def interrupt(self) -> None:
@@ -109,6 +108,7 @@ __all__ = [
     "download_single_video",
     "remove_leftovers",
     "warm_up_engine",
+    "wrapper_of",
 ]
 
 
@@ -127,12 +127,12 @@ async def _download(url: str, output_dir: str, orchestra: Orchestra) -> Record:
     link = parse_link(url)
     if link is None:
         return _failed(url, "unknown", "unsupported_platform")
-    slot = await orchestra.governor.acquire(link.platform)
+    slot = await orchestra.gate.acquire(link.platform)
     stop = threading.Event()
     started = time.monotonic()
     with fetch_context(FetchContext(settings=orchestra.settings, stop=stop)):
         # The slot comes back when the thread ends, which after a cancellation is later than this coroutine does.
-        running = _in_thread(_wrapper(link.platform), link.url, output_dir, on_end=slot.release)
+        running = in_thread(wrapper_of(link.platform), link.url, output_dir, on_end=slot.release)
     try:
         outcome = Outcome.of(await running)
     finally:
@@ -140,7 +140,8 @@ async def _download(url: str, output_dir: str, orchestra: Orchestra) -> Record:
     return Record.from_outcome(url, link.platform, outcome, elapsed_seconds=time.monotonic() - started)
 
 
-def _wrapper(platform: PlatformType) -> Wrapper:
+def wrapper_of(platform: PlatformType) -> Wrapper:
+    """Return the function that downloads from *platform*; blocking, called as (url, output_dir)."""
     # Looked up by name at every call, so that a test can put another in its place.
     wrappers: dict[PlatformType, Wrapper] = {
         "tiktok": download_tiktok_video,
@@ -149,48 +150,6 @@ def _wrapper(platform: PlatformType) -> Wrapper:
         "youtube": download_youtube_video,
     }
     return wrappers[platform]
-
-
-def _in_thread(function: Callable[..., T], *args: object, on_end: Callable[[], None]) -> asyncio.Future[T]:
-    """Start *function* in a thread of its own; return the future of its result. *on_end* is called in that thread.
-
-    A daemon thread, not a pool's: a pool is joined when the interpreter ends, and a download that hangs would keep a
-    stopped server alive. How many run at once is the governor's business.
-    """
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if result.done():
-            return
-        if error is None:
-            result.set_result(value)  # type: ignore[arg-type]  # the function's own T
-        else:
-            result.set_exception(error)
-
-    def run() -> None:
-        value: T | None = None
-        error: BaseException | None = None
-        try:
-            value = context.run(function, *args)
-        except BaseException as caught:
-            # SystemExit from the depths must not end the loop that waits for us; a future refuses StopIteration.
-            tame = isinstance(caught, Exception) and not isinstance(caught, StopIteration)
-            error = caught if tame else RuntimeError(f"ended by {caught!r}")
-        finally:
-            on_end()
-        try:
-            loop.call_soon_threadsafe(settle, value, error)
-        except RuntimeError:
-            log.debug("nobody waits for this download any more")
-
-    try:
-        threading.Thread(target=run, name="download", daemon=True).start()
-    except RuntimeError:  # no thread can be had: then nothing will call on_end
-        on_end()
-        raise
-    return result
 
 
 def _as_record(url: str, result: Record | BaseException) -> Record:

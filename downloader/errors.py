@@ -2,7 +2,12 @@
 
     DownloaderError                 has a `code` and, as str(), a sentence for the user
     ├── RequestRefused              what was sent to us is no use: the API answers 4xx
+    │   ├── NotFound                it speaks of a batch or a job that is not there
+    │   ├── BadCursor               it asks for a page by a cursor that is none of ours
+    │   ├── IdempotencyConflict     its Idempotency-Key belongs to another submission
+    │   └── IllegalTransition       it asks a job for a move that its state does not allow
     ├── ServiceBusy                 no room for another request that waits: 503
+    ├── StoreUnavailable            the database cannot be read or written now: 503
     ├── DownloadFailed              one download came to nothing; its code says why
     └── StartRefused                the service cannot start as it is set up
 
@@ -112,11 +117,46 @@ class RequestRefused(DownloaderError):
     code: ErrorCode = "invalid_url"
 
 
+class NotFound(RequestRefused):
+    """There is no such batch or job, or not any more."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"There is no such {what}: it may have been deleted.")
+
+
+class BadCursor(RequestRefused):
+    """A cursor that did not come from an earlier page."""
+
+    def __init__(self) -> None:
+        super().__init__("This cursor is not valid: use the one that came with the page before, or none.")
+
+
+class IdempotencyConflict(RequestRefused):
+    """An Idempotency-Key that was used before, for other links."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used before with other links: send these with a new one.")
+
+
+class IllegalTransition(RequestRefused):
+    """A move that `jobs.TRANSITIONS` does not have."""
+
+    def __init__(self, before: str, after: str) -> None:
+        super().__init__(f"A job that is {before} cannot become {after}.")
+
+
 class ServiceBusy(DownloaderError):
     """Too many requests wait for downloads already."""
 
     def __init__(self) -> None:
         super().__init__("Too many requests are waiting for downloads: try again in a moment, or send one batch.")
+
+
+class StoreUnavailable(DownloaderError):
+    """The database cannot be read or written; the cause is in the log."""
+
+    def __init__(self) -> None:
+        super().__init__("The server's database cannot be read or written at the moment: try again, and see its log.")
 
 
 class StartRefused(DownloaderError):

@@ -1,112 +1,173 @@
-"""How many downloads may run at once, in all and from one platform.
+"""How each platform is treated so that it keeps answering: caps, spacing, rest after a rate limit.
 
-Shared by every request of the process, whichever event loop it waits on: the counts are kept under a lock, and a
-waiter is woken on its own loop.
+Pure logic: knows no event loop, no clock and no database. Times are handed in; what must outlive the process comes out
+as `PlatformRest` and goes back in with `restore`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections import Counter, defaultdict, deque
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
 
+from downloader.errors import ErrorCode
+from downloader.jobs import PlatformRest
 from downloader.models import PlatformType
 
+#: The first rest, where the platform does not say how long; each further rate limit in a row doubles it.
+FIRST_REST_SECONDS = 60.0
+LONGEST_REST_SECONDS = 3600.0
 
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    number: int  #: order of arrival
-    loop: asyncio.AbstractEventLoop
-    admitted: asyncio.Future[None]
-    holds_slot: bool = False
-    gone: bool = False
+#: What a platform may ask for at most; a number beyond it is a fault.
+LONGEST_ASKED_SECONDS = 86_400.0
+
+#: Starts are spaced by the interval times 1 ± this, so that they don't look like a machine's.
+SPACING_JITTER = 0.3
 
 
 @dataclass(slots=True)
-class Slot:
-    """Leave to run one download; give it back with `release`, from any thread, as often as you like."""
-
-    _governor: Governor
-    platform: PlatformType
-    _held: bool = field(default=True)
-
-    def release(self) -> None:
-        """Let the next download start."""
-        with self._governor._lock:
-            if not self._held:
-                return
-            self._held = False
-        self._governor._give_back(self.platform)
+class _Platform:
+    cap: float
+    running: int = 0
+    cooling_until: datetime | None = None
+    strikes: int = 0
+    next_start_at: datetime | None = None
 
 
 class Governor:
-    """Admits downloads first come, first served, but never one of a platform that is full."""
+    """Says which platform may start how many downloads now."""
 
-    def __init__(self, *, total: int, per_platform: int) -> None:
-        """Admit at most *total* downloads at once, *per_platform* of one platform."""
+    def __init__(
+        self,
+        platforms: Iterable[PlatformType],
+        *,
+        total: int,
+        per_platform: int,
+        interval_seconds: float = 0.0,
+        random: Random | None = None,
+    ) -> None:
+        """Allow *total* at once and *per_platform* of one, with starts of one *interval_seconds* apart."""
         self._total = total
         self._per_platform = per_platform
-        self._lock = threading.Lock()
-        self._running: Counter[PlatformType] = Counter()
-        self._waiting: defaultdict[PlatformType, deque[_Waiter]] = defaultdict(deque)
-        self._arrivals = 0
+        self._interval_seconds = interval_seconds
+        self._random = random or Random()
+        self._platforms = {name: _Platform(cap=float(per_platform)) for name in platforms}
 
-    async def acquire(self, platform: PlatformType) -> Slot:
-        """Wait until *platform* may start another download; the caller must release the slot."""
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            self._arrivals += 1
-            waiter = _Waiter(self._arrivals, loop, loop.create_future())
-            self._waiting[platform].append(waiter)
-            self._admit()
-        try:
-            await waiter.admitted
-        except BaseException:  # cancelled, or thrown away together with its loop
-            with self._lock:
-                waiter.gone = True
-                took_slot = waiter.holds_slot
-            if took_slot:
-                self._give_back(platform)
-            raise
-        return Slot(self, platform)
+    # What may be
+
+    def room(self, platform: PlatformType, now: datetime) -> int:
+        """Return how many downloads *platform* may start now, its share of the total not regarded."""
+        state = self._platforms[platform]
+        if state.cooling_until is not None and now < state.cooling_until:
+            return 0
+        free = max(0, int(state.cap) - state.running)
+        if self._interval_seconds == 0:
+            return free
+        spaced = state.next_start_at is not None and now < state.next_start_at
+        return 0 if spaced else min(free, 1)
+
+    def allot(self, wanting: Iterable[PlatformType], now: datetime, *, silent: int = 0) -> Mapping[PlatformType, int]:
+        """Share out what is left of the total among the platforms *wanting* to start: one each in turn, in order.
+
+        Of what runs, *silent* downloads take no part of the total (at most as many as that is): they wait for an
+        address that does not answer. They do count at their platform, whose cap is never passed.
+        """
+        running = sum(state.running for state in self._platforms.values())
+        left = self._total - running + min(silent, self._total)
+        rooms = {platform: self.room(platform, now) for platform in wanting}
+        shares = dict.fromkeys(rooms, 0)
+        while left > 0 and any(rooms.values()):
+            for platform in rooms:
+                if left > 0 and rooms[platform] > 0:
+                    rooms[platform] -= 1
+                    shares[platform] += 1
+                    left -= 1
+        return {platform: share for platform, share in shares.items() if share}
+
+    def next_change(self, platform: PlatformType, now: datetime) -> datetime | None:
+        """Return when time alone will next give *platform* room, or None where it will not."""
+        state = self._platforms[platform]
+        if state.cooling_until is not None and now < state.cooling_until:
+            return state.cooling_until
+        if self._interval_seconds and state.next_start_at is not None and now < state.next_start_at:
+            return state.next_start_at
+        return None
+
+    def cooling_until(self, platform: PlatformType, now: datetime) -> datetime | None:
+        """Return until when *platform* rests, or None where it does not."""
+        until = self._platforms[platform].cooling_until
+        return until if until is not None and now < until else None
+
+    def cap(self, platform: PlatformType) -> int:
+        """Return how many downloads *platform* is allowed at once at present."""
+        return int(self._platforms[platform].cap)
 
     def running(self, platform: PlatformType) -> int:
-        """Return how many downloads of *platform* run now."""
-        with self._lock:
-            return self._running[platform]
+        """Return how many downloads of *platform* run."""
+        return self._platforms[platform].running
 
-    def _give_back(self, platform: PlatformType) -> None:
-        with self._lock:
-            self._running[platform] -= 1
-            self._admit()
+    # What happens
 
-    def _admit(self) -> None:
-        """Wake whoever may start; the lock is held."""
-        while self._running.total() < self._total:
-            platform = self._next_platform()
-            if platform is None:
-                return
-            waiter = self._waiting[platform].popleft()
-            # The loop of a waiter may have ended without cancelling it: then nobody is left to take the slot.
-            with suppress(RuntimeError):
-                waiter.loop.call_soon_threadsafe(_wake, waiter.admitted)
-                waiter.holds_slot = True
-                self._running[platform] += 1
+    def started(self, platform: PlatformType, now: datetime) -> None:
+        """Take note that a download started."""
+        state = self._platforms[platform]
+        state.running += 1
+        if self._interval_seconds:
+            jitter = 1 + self._random.uniform(-SPACING_JITTER, SPACING_JITTER)
+            state.next_start_at = now + timedelta(seconds=self._interval_seconds * jitter)
 
-    def _next_platform(self) -> PlatformType | None:
-        """Return the platform of the longest waiting download that may start; the lock is held."""
-        best: tuple[int, PlatformType] | None = None
-        for platform, waiters in self._waiting.items():
-            while waiters and waiters[0].gone:
-                waiters.popleft()
-            if waiters and self._running[platform] < self._per_platform:
-                candidate = (waiters[0].number, platform)
-                best = candidate if best is None else min(best, candidate)
-        return None if best is None else best[1]
+    def ended(
+        self,
+        platform: PlatformType,
+        now: datetime,
+        *,
+        succeeded: bool = False,
+        error_code: ErrorCode | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> PlatformRest | None:
+        """Take note that a download ended; return what is to be remembered where that changed, else None."""
+        state = self._platforms[platform]
+        state.running -= 1
+        before = self.rest(platform)
+        if error_code == "rate_limited":
+            self._rest_after_limit(state, now, retry_after_seconds)
+        elif succeeded:
+            state.strikes = 0
+            # As many successes as the cap is high raise it by one.
+            state.cap = min(float(self._per_platform), state.cap + 1 / int(state.cap))
+        after = self.rest(platform)
+        return after if after != before else None
 
+    def _rest_after_limit(self, state: _Platform, now: datetime, retry_after_seconds: float | None) -> None:
+        resting = state.cooling_until is not None and now < state.cooling_until
+        if not resting:
+            # Several downloads meet the same limit at once: it counts once.
+            state.strikes += 1
+            state.cap = max(1.0, float(int(state.cap) // 2))
+        if retry_after_seconds is None:
+            doublings = min(state.strikes - 1, 20)
+            retry_after_seconds = min(FIRST_REST_SECONDS * 2**doublings, LONGEST_REST_SECONDS)
+        until = now + timedelta(seconds=min(retry_after_seconds, LONGEST_ASKED_SECONDS))
+        state.cooling_until = until if state.cooling_until is None else max(until, state.cooling_until)
 
-def _wake(admitted: asyncio.Future[None]) -> None:
-    if not admitted.done():
-        admitted.set_result(None)
+    def end_rest(self, platform: PlatformType) -> PlatformRest:
+        """Let *platform* start again at once; return what is to be remembered."""
+        self._platforms[platform].cooling_until = None
+        return self.rest(platform)
+
+    # What outlives the process
+
+    def rest(self, platform: PlatformType) -> PlatformRest:
+        """Return what is to be remembered of *platform*."""
+        state = self._platforms[platform]
+        return PlatformRest(platform=platform, cap=state.cap, cooling_until=state.cooling_until, strikes=state.strikes)
+
+    def restore(self, rest: PlatformRest) -> None:
+        """Go on from what was remembered; a cap above today's setting is cut to it."""
+        if rest.platform not in self._platforms:
+            return
+        state = self._platforms[rest.platform]
+        state.cap = min(float(self._per_platform), max(1.0, rest.cap))
+        state.cooling_until = rest.cooling_until
+        state.strikes = rest.strikes

@@ -1,17 +1,31 @@
-"""Takes over what was downloaded: checks that it plays, and puts it in its place under its final name."""
+"""Takes over what was downloaded: checks that it plays, and puts it in its place under its final name.
+
+Where the work folder outlives the attempt, the outcome is written there before the first file is moved: a process
+killed between that and the moment when somebody has stored the success need not download anything again.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media_check import NoPicture, NotPlayable, check_media
 from downloader.media_names import media_name
 from downloader.models import Media
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+#: In a work folder: what the download came to. Written when all files are checked, before they are moved.
+OUTCOME_NAME = "outcome.json"
 
 #: With less room than this, a file that does not play was cut off by the disk.
 _DISK_FULL_BYTES = 64 * 1024
@@ -47,40 +61,173 @@ class Downloaded:
         return media_name(platform, ids, self.title, self.path.suffix)
 
 
-def keep(platform: str, downloads: Sequence[Downloaded], output_dir: Path, *, ffmpeg: str | None) -> Media:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Move:
+    """One checked file on its way; done or not, it is of *size_bytes*."""
+
+    source: Path
+    place: Path
+    size_bytes: int
+
+    def is_possible(self) -> bool:
+        """Tell whether the file is whole, here or there."""
+        return any(path.is_file() and path.stat().st_size == self.size_bytes for path in (self.source, self.place))
+
+    def make(self) -> None:
+        """Move the file, unless that was done before."""
+        if self.source.is_file():
+            self.source.replace(self.place)
+
+
+def keep(
+    platform: str,
+    downloads: Sequence[Downloaded],
+    output_dir: Path,
+    *,
+    ffmpeg: str | None,
+    work_dir: Path | None = None,
+) -> Media:
     """Check every file of *downloads*, then move them to *output_dir*; blocking.
 
     A file of the same post that is there already is replaced in one step, so whoever has its path always finds a whole
-    file behind it.
+    file behind it. With a *work_dir* that is kept, the outcome stays in it for `kept` to find, and nothing else does.
 
     Raises:
         DownloadFailed: `file_missing` where yt-dlp left none, `not_a_video` where one does not play, `no_video`
             where it is sound alone; none is kept.
     """
     for found in downloads:
-        if not found.path.is_file():
-            raise DownloadFailed("file_missing", detail=f"nothing at {found.path.name}")
-        try:
-            check_media(found.path, ffmpeg)
-        except NotPlayable as error:
-            if shutil.disk_usage(found.path.parent).free < _DISK_FULL_BYTES:
-                # ffmpeg does not always mind that what it merges is cut off.
-                raise DownloadFailed("disk_full", detail=str(error)) from error
-            # Whoever downloaded into a folder of ours empties it; this is for a file that lies elsewhere.
-            found.path.unlink(missing_ok=True)
-            code: ErrorCode = "no_video" if isinstance(error, NoPicture) else "not_a_video"
-            raise DownloadFailed(code, detail=str(error)) from error
-    places = _places(platform, downloads, output_dir)
-    for found, place in zip(downloads, places, strict=True):
-        found.path.replace(place)
+        _check(found, ffmpeg)
+    moves = [
+        _Move(source=found.path, place=place, size_bytes=found.path.stat().st_size)
+        for found, place in zip(downloads, _places(platform, downloads, output_dir), strict=True)
+    ]
     first = downloads[0]
-    return Media(
-        files=tuple(str(place) for place in places),
+    media = Media(
+        files=tuple(str(move.place) for move in moves),
         id=first.post_id,
         title=first.title,
         duration_seconds=first.duration_seconds,
-        size_bytes=sum(place.stat().st_size for place in places),
+        size_bytes=sum(move.size_bytes for move in moves),
     )
+    if work_dir is not None:
+        _write_outcome(work_dir, moves, media)
+    for move in moves:
+        move.make()
+    if work_dir is not None:
+        _remove(work_dir, but=OUTCOME_NAME)
+    return media
+
+
+def kept(work_dir: Path, output_dir: Path) -> Media | None:
+    """Return what an earlier attempt in *work_dir* came to, its files moved to *output_dir*; None where it failed."""
+    try:
+        moves, media = _read_outcome(work_dir, output_dir)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("an outcome cannot be read", extra={"path": str(work_dir / OUTCOME_NAME), "detail": repr(error)})
+        return None
+    if not all(move.is_possible() for move in moves):  # somebody took a file away
+        return None
+    for move in moves:
+        move.make()
+    _remove(work_dir, but=OUTCOME_NAME)
+    return media
+
+
+def discard_work(work_dir: Path) -> None:
+    """Remove *work_dir* with all that is in it; for whoever knows that its job will not be tried again."""
+    shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def empty_work(work_dir: Path) -> None:
+    """Remove all that is in *work_dir*: what lies there is no good to go on from."""
+    _remove(work_dir, but=None)
+
+
+def _check(found: Downloaded, ffmpeg: str | None) -> None:
+    if not found.path.is_file():
+        raise DownloadFailed("file_missing", detail=f"nothing at {found.path.name}")
+    try:
+        check_media(found.path, ffmpeg)
+    except NotPlayable as error:
+        disk_is_full = shutil.disk_usage(found.path.parent).free < _DISK_FULL_BYTES
+        # Another attempt in this folder would take it for a finished download.
+        found.path.unlink(missing_ok=True)
+        code: ErrorCode = "no_video" if isinstance(error, NoPicture) else "not_a_video"
+        if disk_is_full:
+            # ffmpeg does not always mind that what it merges is cut off.
+            code = "disk_full"
+        raise DownloadFailed(code, detail=str(error)) from error
+
+
+def _write_outcome(work_dir: Path, moves: Sequence[_Move], media: Media) -> None:
+    outcome = {
+        "moves": [
+            {"from": str(move.source.relative_to(work_dir)), "to": move.place.name, "size_bytes": move.size_bytes}
+            for move in moves
+        ],
+        "id": media.id,
+        "title": media.title,
+        "duration_seconds": media.duration_seconds,
+    }
+    unfinished = work_dir / f"{OUTCOME_NAME}.new"
+    with unfinished.open("w", encoding="utf-8") as file:
+        json.dump(outcome, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(work_dir / OUTCOME_NAME)
+
+
+def _read_outcome(work_dir: Path, output_dir: Path) -> tuple[list[_Move], Media]:
+    """Return the moves and the media that *work_dir* speaks of.
+
+    Raises:
+        OSError, ValueError, TypeError, KeyError, AttributeError: there is no such file, or it is not one of ours.
+    """
+    outcome = json.loads((work_dir / OUTCOME_NAME).read_text(encoding="utf-8"))
+    moves = [
+        _Move(
+            source=work_dir / _plain_name(move["from"]),
+            place=output_dir / _plain_name(move["to"]),
+            size_bytes=_typed(move["size_bytes"], int),
+        )
+        for move in _typed(outcome["moves"], list)
+    ]
+    if not moves:
+        raise ValueError("no files")
+    duration = outcome["duration_seconds"]
+    media = Media(
+        files=tuple(str(move.place) for move in moves),
+        id=None if outcome["id"] is None else _typed(outcome["id"], str),
+        title=None if outcome["title"] is None else _typed(outcome["title"], str),
+        duration_seconds=None if duration is None else float(duration),
+        size_bytes=sum(move.size_bytes for move in moves),
+    )
+    return moves, media
+
+
+def _plain_name(value: object) -> str:
+    """Return *value* if it names a file in a folder, and never one outside it."""
+    name = _typed(value, str)
+    if name in ("", ".", "..", OUTCOME_NAME) or set(name) & set("/\\:\0"):
+        raise ValueError(f"not a plain file name: {name!r}")
+    return name
+
+
+def _typed(value: Any, kind: type[_T]) -> _T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is not of the type expected")
+    return value
+
+
+def _remove(work_dir: Path, *, but: str | None) -> None:
+    for path in work_dir.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != but:
+            path.unlink(missing_ok=True)
 
 
 def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) -> list[Path]:

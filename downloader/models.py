@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from downloader.errors import ErrorCode, is_retryable, sentence
+
+if TYPE_CHECKING:
+    from downloader.jobs import Job
 
 PlatformType = Literal["tiktok", "instagram", "twitter", "youtube", "unknown"]
 """What `detect_platform` answers."""
@@ -124,6 +127,42 @@ class Record:
     duration_seconds: float | None = None
     size_bytes: int | None = None
     elapsed_seconds: float = 0.0
+    job_id: str | None = None  #: where it went through the server's queue, as the rest of these
+    batch_id: str | None = None
+    state: str | None = None
+    attempts: int | None = None
+    next_attempt_at: str | None = None  #: ISO 8601, UTC; set while it waits to be tried again
+
+    @classmethod
+    def from_job(cls, job: Job) -> Record:
+        """Return what there is to say about *job* now, whether it is final or not."""
+        error, code = job.error, job.error_code
+        if job.state == "cancelled":
+            error, code = sentence("cancelled"), "cancelled"
+        elif job.state in ("queued", "running") and code is None:
+            error = "This is not done yet: it is in the queue, and the server goes on with it by itself."
+            code = "interrupted"
+        return cls(
+            url=job.url,
+            success=job.state == "succeeded",
+            file_path=job.files[0] if job.files else None,
+            error=error,
+            platform=job.platform,
+            error_code=code,
+            retryable=code is not None and is_retryable(code),
+            detail=job.detail,
+            files=job.files,
+            id=job.media_id,
+            title=job.title,
+            duration_seconds=job.duration_seconds,
+            size_bytes=job.size_bytes,
+            elapsed_seconds=round(job.elapsed_seconds, 3),
+            job_id=job.id,
+            batch_id=job.batch_id,
+            state=job.state,
+            attempts=job.attempts,
+            next_attempt_at=None if job.next_attempt_at is None else job.next_attempt_at.isoformat(),
+        )
 
     @classmethod
     def from_outcome(cls, url: str, platform: PlatformType, outcome: Outcome, *, elapsed_seconds: float) -> Record:

@@ -42,6 +42,20 @@ class Settings(BaseSettings):
     storage_dir: AbsolutePath = Field(Path("./storage"), description="where files go; media lands in `raw/` below it")
     workers: int = Field(8, ge=1, le=256, description="downloads that run at once")
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
+    platform_interval_seconds: float = Field(
+        0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds between two starts at one platform, give or take a third",
+    )
+    max_attempts: int = Field(3, ge=1, le=100, description="tries that a link gets, the first one counted")
+    database_url: str | None = Field(
+        None, description="`sqlite:///…` or `postgresql://…`; unset: `downloader.db` in the storage folder"
+    )
+    min_free_bytes: int = Field(
+        500 * 1024**2, ge=0, description="free disk space, in bytes, below which nothing new is begun"
+    )
     max_batch_urls: int = Field(1000, ge=1, le=100_000, description="links that one batch may hold")
     max_request_bytes: int = Field(4 * 1024**2, ge=1024, description="size of a request's body, in bytes")
     socket_timeout_seconds: float = Field(
@@ -50,6 +64,13 @@ class Settings(BaseSettings):
         le=3600,
         allow_inf_nan=False,
         description="seconds to wait for a silent platform before giving up on a connection",
+    )
+    stall_timeout_seconds: float = Field(
+        60,
+        gt=0,
+        le=24 * 3600,
+        allow_inf_nan=False,
+        description="seconds without a sign of life (a byte, an answer) after which a download is ended",
     )
     retries: int = Field(3, ge=0, le=100, description="times yt-dlp repeats a request or a fragment that broke off")
     proxy: str | None = Field(None, description="upstream proxy for downloads, `http://`, `https://` or `socks5://`")
@@ -64,10 +85,17 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
-    @field_validator("proxy", "cookies_dir", mode="before")
+    @field_validator("proxy", "cookies_dir", "database_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_one_of_two(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        return value
 
     @field_validator("storage_dir", mode="before")
     @classmethod
@@ -116,6 +144,22 @@ class Settings(BaseSettings):
     def raw_dir(self) -> Path:
         """The folder that finished media files land in."""
         return self.storage_dir / "raw"
+
+    @property
+    def work_dir(self) -> Path:
+        """The folder of unfinished files, one below it for each job; on the same file system as `raw_dir`."""
+        return self.storage_dir / "work"
+
+    @property
+    def store_file(self) -> Path | None:
+        """The file of the queue's database, where it is one."""
+        path = self.store_url.removeprefix("sqlite:///")
+        return None if path == self.store_url else _absolute(Path(path))
+
+    @property
+    def store_url(self) -> str:
+        """The database of the queue."""
+        return self.database_url or f"sqlite:///{self.storage_dir / 'downloader.db'}"
 
 
 def load_settings(**overrides: Any) -> Settings:

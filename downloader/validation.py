@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from downloader.errors import RequestRefused
@@ -30,6 +30,8 @@ UrlText = Annotated[
     str,
     BeforeValidator(_encodable),
     StringConstraints(strict=True, min_length=1),
+    # Blank ones are refused in words of their own; this says so in the document.
+    WithJsonSchema({"type": "string", "pattern": r"\S"}),
 ]
 
 
@@ -46,7 +48,7 @@ class BatchRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    urls: list[UrlText]
+    urls: list[UrlText] = Field(min_length=1)
 
 
 def parse_single(body: object) -> str:
@@ -83,6 +85,46 @@ def parse_batch(body: object, *, max_urls: int) -> list[str]:
     return _validated(BatchRequest.model_validate, body).urls
 
 
+def parse_object(model: type[Model], body: object) -> Model:
+    """Return a request's JSON *body* as a *model*.
+
+    Raises:
+        RequestRefused: it is something else.
+    """
+    return _validated(model.model_validate, _object(body))
+
+
+def parse_query(model: type[Model], sent: Mapping[str, Sequence[str]]) -> Model:
+    """Return the query parameters *sent*, each with all its values, as a *model*; lists may be written with commas.
+
+    Raises:
+        RequestRefused: one is unknown, comes twice, or has a value that it cannot have.
+    """
+    fields = model.model_fields
+    values: dict[str, object] = {}
+    for name, texts in sent.items():
+        if name not in fields:
+            raise RequestRefused(f"There is no parameter {_shortened(name)}: this address takes {', '.join(fields)}.")
+        if get_origin(fields[name].annotation) is list:
+            values[name] = [part for text in texts for part in text.split(",")]
+        elif len(texts) > 1:
+            raise RequestRefused(f"The parameter {name} comes {len(texts)} times: send it once.")
+        else:
+            [values[name]] = texts
+    return _validated(model.model_validate, values, what="parameter")
+
+
+def parse_headers(model: type[Model], find: Callable[[str], str | None]) -> Model:
+    """Return the headers that *model* names; *find* gives the value of one, however its name is written.
+
+    Raises:
+        RequestRefused: one has a value that it cannot have.
+    """
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    sent = {name: value for name in names if (value := find(name)) is not None}
+    return _validated(model.model_validate, sent, what="header")
+
+
 def _object(body: object) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RequestRefused('The request\'s body must be a JSON object such as {"url": "https://..."}.')
@@ -93,11 +135,16 @@ def _is_blank(value: object) -> bool:
     return isinstance(value, str) and not value.strip()
 
 
-def _validated(validate: Callable[[object], Model], body: object) -> Model:
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+def _validated(validate: Callable[[object], Model], body: object, what: str = "field") -> Model:
     try:
         return validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        what = first["msg"][0].lower() + first["msg"][1:]
-        raise RequestRefused(f"The request's field {where} is not right: {what}.") from error
+        where = ".".join(_shortened(part)[1:-1] if isinstance(part, str) else str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        reason = reason[0].lower() + reason[1:]
+        raise RequestRefused(f"The request's {what} {where} is not right: {reason}.") from error

@@ -1,4 +1,4 @@
-"""The only module that runs yt-dlp: what it is told, where it works, and its errors turned into ours."""
+"""The only module that runs yt-dlp: where it works, what it made, and its errors turned into ours."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from downloader.address_guard import is_private
 from downloader.error_classifier import classify
 from downloader.errors import DownloadFailed, ErrorCode, is_retryable
 from downloader.media_check import NotPlayable, check_part
-from downloader.media_files import Downloaded, keep
+from downloader.media_files import Downloaded, empty_work, keep, kept
 from downloader.models import Media, Outcome, Platform
+from downloader.progress_meter import ProgressMeter, Report
 from downloader.settings import Settings, default_settings
+from downloader.ytdlp_options import COOKIES_NAME, ytdlp_options
 
 # yt_dlp itself is imported where it is used: it takes a third of a second, and the server listens before that.
 
@@ -38,30 +40,8 @@ PARTIAL_DIR = ".partial"
 #: How long an unfinished download lies untouched before it counts as left behind.
 LEFTOVER_SECONDS = 24 * 3600.0
 
-# yt-dlp's own preset "mp4": what plays everywhere, at the best quality that does.
-_FORMAT_SORT = ["vcodec:h264", "lang", "quality", "res", "fps", "hdr:12", "acodec:aac"]
-
-_COMMON_OPTIONS: Mapping[str, Any] = {
-    "format": "bv*+ba/b",
-    "format_sort": _FORMAT_SORT,
-    "merge_output_format": "mp4",
-    "postprocessors": [{"key": "FFmpegVideoRemuxer", "preferedformat": "mp4"}],
-    "skip_unavailable_fragments": False,  # the default makes a success of half a video
-    "noplaylist": True,
-    "quiet": True,
-    "noprogress": True,
-    "color": "never",
-    "cachedir": False,  # a cache in the user's home would be shared with whatever else runs there
-    "updatetime": False,  # a file's time says when it arrived
-}
-
 #: Subtitles, which only an operator's own options ask for.
 _TEXT_PARTS = frozenset({"vtt", "srt", "ass", "lrc", "ttml", "srv1", "srv2", "srv3", "json3", "json"})
-
-#: A post holds at most this many videos; the bound is for links that turn out to be something else.
-_MAX_VIDEOS_PER_POST = 50
-
-_MAX_RETRY_PAUSE_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +50,10 @@ class FetchContext:
 
     settings: Settings
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
+    #: Where unfinished files are kept from one attempt to the next, on the file system of the output folder. A success
+    #: leaves only its outcome there (see `media_files`); the caller removes it. None: a folder for this attempt alone.
+    work_dir: Path | None = None
+    report: Report | None = None  #: called in the download's thread at every sign of life, 4 times a second at most
 
 
 _CONTEXT: ContextVar[FetchContext | None] = ContextVar("fetch_context", default=None)
@@ -139,16 +123,69 @@ def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
 
 
 def _download(platform: Platform, url: str, output_dir: Path, context: FetchContext) -> Media:
+    meter = ProgressMeter(context.report)
+    if context.work_dir is None:
+        work_dir = output_dir.absolute() / PARTIAL_DIR / uuid.uuid4().hex
+        work_dir.mkdir(parents=True, mode=0o700)
+        try:
+            return _attempt(platform, url, output_dir, work_dir, context, meter)
+        finally:
+            shutil.rmtree(work_dir, ignore_errors=True)
+    return _resume(platform, url, output_dir, context.work_dir, context, meter)
+
+
+def _resume(
+    platform: Platform, url: str, output_dir: Path, work_dir: Path, context: FetchContext, meter: ProgressMeter
+) -> Media:
+    """Go on where an earlier attempt in *work_dir* ended; where there was none, begin."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if media := kept(work_dir, output_dir):
+        return media
+    _take_apart(work_dir)
+    resumed = any(work_dir.iterdir())
+    try:
+        return _attempt(platform, url, output_dir, work_dir, context, meter)
+    except DownloadFailed as failure:
+        if not resumed or failure.code != "not_a_video":
+            raise
+        # Perhaps the platform changed the file between the attempts, and we have the halves of two.
+        log.info("downloading anew what did not fit together", extra={"platform": platform.name, "url": url})
+        empty_work(work_dir)
+        return _attempt(platform, url, output_dir, work_dir, context, meter)
+
+
+def _take_apart(work_dir: Path) -> None:
+    """Remove what yt-dlp made of streams that come in segments, but not the segments.
+
+    It appends them to one file and notes in another how many it has; a kill in between would make a film with a scene
+    twice. All of them are still there, so putting them together again costs no request.
+    """
+    for segment in work_dir.glob("*.part-Frag*"):
+        whole = segment.name.partition(".part-Frag")[0]
+        for suffix in (".part", ".ytdl"):
+            (work_dir / (whole + suffix)).unlink(missing_ok=True)
+
+
+def _attempt(
+    platform: Platform, url: str, output_dir: Path, work_dir: Path, context: FetchContext, meter: ProgressMeter
+) -> Media:
     import yt_dlp
 
-    work_dir = output_dir.absolute() / PARTIAL_DIR / uuid.uuid4().hex
-    work_dir.mkdir(parents=True, mode=0o700)
     try:
-        with yt_dlp.YoutubeDL(_options(platform, work_dir, context), auto_init=False) as ydl:
+        options = {
+            **ytdlp_options(platform, context.settings, work_dir),
+            "keep_fragments": context.work_dir is not None,  # see _resume
+            "progress_hooks": [_stopper(context.stop), _refuse_no_media, meter.downloading],
+            "postprocessor_hooks": [_stopper(context.stop), meter.processing],
+        }
+        with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
             _add_extractors(ydl, platform, url)
             ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
-            requests = _Requests(ydl.urlopen, allow_private=context.settings.allow_private_addresses)
+            requests = _Requests(ydl.urlopen, context, meter)
             ydl.urlopen = requests
+            if context.report is not None:
+                ydl.add_post_processor(_planner(meter), when="before_dl")
             try:
                 info = ydl.extract_info(url, download=True)
             except Exception as error:
@@ -156,42 +193,19 @@ def _download(platform: Platform, url: str, output_dir: Path, context: FetchCont
             finally:
                 requests.close()
             downloads = _downloads(ydl, info)
-        if not downloads:
-            raise DownloadFailed(_why_nothing(info), platform_label=platform.label)
-        ffmpeg = toolchain.ffmpeg()
-        return keep(platform.name, downloads, output_dir, ffmpeg=None if ffmpeg is None else ffmpeg.path)
     finally:
-        shutil.rmtree(work_dir, ignore_errors=True)
-
-
-def _options(platform: Platform, work_dir: Path, context: FetchContext) -> dict[str, Any]:
-    settings = context.settings
-    retries = settings.retries + platform.extra_retries
+        (work_dir / COOKIES_NAME).unlink(missing_ok=True)
+    if not downloads:
+        raise DownloadFailed(_why_nothing(info), platform_label=platform.label)
+    meter.enter("checking")
     ffmpeg = toolchain.ffmpeg()
-    options: dict[str, Any] = {
-        **_COMMON_OPTIONS,
-        # The Python API's default is no retry at all.
-        "retries": retries,
-        "fragment_retries": retries,
-        # Extractors ask again at several addresses by themselves; more rounds only make a dead one take longer.
-        "extractor_retries": min(retries, 1),
-        "file_access_retries": retries,
-        "retry_sleep_functions": dict.fromkeys(("http", "fragment", "extractor", "file_access"), _retry_pause),
-        "socket_timeout": settings.socket_timeout_seconds * platform.patience,
-        "ffmpeg_location": None if ffmpeg is None else ffmpeg.path,
-        "proxy": settings.proxy,
-        "cookiefile": _cookies(settings, platform, work_dir),
-        **platform.options,
-        **settings.ytdlp_options,
-        "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
-        "outtmpl": f"{_as_template(work_dir)}/%(playlist_index|1)s-%(id).60B.%(ext)s",
-        "logger": _Log(platform),
-        "progress_hooks": [_stopper(context.stop), _refuse_no_media],
-        # ffmpeg would go past the guard: it may read what was downloaded, and fetch nothing.
-        "external_downloader_args": {"ffmpeg_i": ["-protocol_whitelist", "file"]},
-        "match_filter": _wanted,
-    }
-    return {name: value for name, value in options.items() if value is not None}
+    return keep(
+        platform.name,
+        downloads,
+        output_dir,
+        ffmpeg=None if ffmpeg is None else ffmpeg.path,
+        work_dir=context.work_dir,
+    )
 
 
 def _failure(error: Exception, platform: Platform, last_request: Exception | None = None) -> DownloadFailed:
@@ -210,55 +224,6 @@ def _failure(error: Exception, platform: Platform, last_request: Exception | Non
         detail=found.detail,
         retry_after_seconds=found.retry_after_seconds,
     )
-
-
-def _retry_pause(n: int) -> float:
-    """Return the seconds to wait before repeating a request for the *n*-th time, from 0."""
-    return float(min(0.25 * 2**n, _MAX_RETRY_PAUSE_SECONDS))
-
-
-def _as_template(path: Path) -> str:
-    return path.as_posix().replace("%", "%%")
-
-
-def _cookies(settings: Settings, platform: Platform, work_dir: Path) -> str | None:
-    """Return a private copy of the platform's cookies: yt-dlp writes back to the file it is given."""
-    if settings.cookies_dir is None:
-        return None
-    original = settings.cookies_dir / f"{platform.name}.txt"
-    if not original.is_file():
-        return None
-    lines = original.read_text(encoding="utf-8", errors="replace").split("\n")
-    good = [line for line in lines if _is_cookie_line(line)]
-    if len(good) < len(lines):
-        # yt-dlp would write them, values and all, to stderr.
-        log.warning("cookie lines left out", extra={"path": str(original), "lines": len(lines) - len(good)})
-    copy = work_dir / "cookies.txt"
-    copy.touch(mode=0o600)
-    copy.write_text("\n".join(good), encoding="utf-8")
-    return str(copy)
-
-
-def _is_cookie_line(line: str) -> bool:
-    """Tell whether *line* belongs into a cookie file in Netscape format: seven fields, or a comment."""
-    line = line.rstrip("\r").removeprefix("#HttpOnly_")
-    if not line.strip() or line.startswith("#"):
-        return True
-    fields = line.split("\t")
-    if len(fields) != 7:
-        return False
-    domain, for_subdomains, expires = fields[0], fields[1], fields[4]
-    # What http.cookiejar asserts, and what a header can carry.
-    sound = (for_subdomains == "TRUE") == domain.startswith(".") and (not expires or expires.isdecimal())
-    return sound and _is_latin_1(line)
-
-
-def _is_latin_1(text: str) -> bool:
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _extractors(platform: Platform) -> list[Any]:
@@ -281,19 +246,23 @@ def _add_extractors(ydl: Any, platform: Platform, url: str) -> None:
 
 
 class _Requests:
-    """Stands between yt-dlp and its network: refuses private addresses, remembers what went wrong last.
+    """Stands between yt-dlp and its network: refuses private addresses, notes answers and what went wrong last.
 
     Some extractors swallow a refused request and then say that they cannot read the page.
     """
 
-    def __init__(self, send: Callable[[Any], Any], *, allow_private: bool) -> None:
+    def __init__(self, send: Callable[[Any], Any], context: FetchContext, meter: ProgressMeter) -> None:
         self._send = send
-        self._allow_private = allow_private
+        self._allow_private = context.settings.allow_private_addresses
+        self._stop = context.stop
+        self._meter = meter
         self.last_failure: Exception | None = None  #: None where the last request was answered
         # yt-dlp leaves answers it does not like to the garbage collector, and their sockets with them.
         self._responses: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __call__(self, request: Any) -> Any:
+        if self._stop.is_set():
+            raise DownloadFailed("interrupted")
         self._refuse_private(request if isinstance(request, str) else request.url, "a request")
         try:
             response = self._send(request)
@@ -301,8 +270,10 @@ class _Requests:
             self.last_failure = error
             if refusal := getattr(error, "response", None):
                 self._responses.add(refusal)
+                self._meter.sign_of_life()
             raise
         self._responses.add(response)
+        self._meter.sign_of_life()
         self.last_failure = None
         self._refuse_private(response.url, "a redirect")
         return response
@@ -336,18 +307,20 @@ def _refuse_no_media(progress: Mapping[str, Any]) -> None:
     try:
         check_part(path)
     except NotPlayable as error:
+        path.unlink()  # another attempt would take it for a finished part
         raise DownloadFailed("not_a_video", detail=str(error)) from error
 
 
-def _wanted(info: Mapping[str, Any], *, incomplete: bool) -> str | None:
-    """Return why a video is to be passed over, or None; refuse one that cannot be had yet."""
-    # A running broadcast has no end: it would hold its slot for hours.
-    if info.get("live_status") == "is_live" or info.get("is_live"):
-        raise DownloadFailed("not_yet_available", detail="a live broadcast that is still running")
-    # A picture between the videos of one post: to yt-dlp a video without formats, which would fail them all.
-    if incomplete and info.get("formats") == [] and not info.get("url"):
-        return "a picture"
-    return None
+def _planner(meter: ProgressMeter) -> Any:
+    """Return a post-processor for yt-dlp that tells *meter* what is about to be downloaded."""
+    from yt_dlp.postprocessor.common import PostProcessor
+
+    class Planner(PostProcessor):  # type: ignore[misc]  # yt-dlp comes without types
+        def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+            meter.plan(info)
+            return [], info
+
+    return Planner()
 
 
 def _why_nothing(info: Any) -> ErrorCode:
@@ -365,18 +338,3 @@ def _downloads(ydl: Any, info: Any) -> list[Downloaded]:
     paths = [part.get("filepath") for part in requested] if isinstance(requested, list) else []
     # Without a list of what was downloaded there is still the name that yt-dlp would give the file.
     return [Downloaded.from_info(Path(path), info) for path in paths or [ydl.prepare_filename(info)] if path]
-
-
-class _Log:
-    """yt-dlp's messages, in our log: they hold signed addresses, so only for those who ask for them."""
-
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-
-    def debug(self, message: str) -> None:
-        log.debug("yt-dlp: %s", message, extra={"platform": self._platform.name})
-        if "File is larger than max-filesize" in message:
-            # It says so, goes on without the file, and fails later for another reason.
-            raise DownloadFailed("too_large", platform_label=self._platform.label, detail=message.strip())
-
-    info = warning = error = debug

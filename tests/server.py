@@ -22,7 +22,7 @@ class Server:
     """A server in a process of its own, started as the README says."""
 
     def __init__(self, simulator: Simulator, storage: Path, **settings: str) -> None:
-        environment = {
+        self.environment = environment = {
             **os.environ,
             **simulator.environment(),
             "DOWNLOADER_STORAGE_DIR": str(storage),
@@ -49,6 +49,13 @@ class Server:
         assert found, self.start_line
         self.port = int(found[1])
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def refused(self) -> subprocess.CompletedProcess[str]:
+        """Start a second server with the same settings, which must end by itself; return how it did."""
+        command = [sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", "0"]
+        return subprocess.run(
+            command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, timeout=30, check=False
+        )
 
     def ask(self, method: str, path: str, body: Any = None, timeout_seconds: float = 50) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)

@@ -34,6 +34,14 @@ def test_the_factory_needs_no_argument(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert (tmp_path / "storage" / "raw").is_dir()
 
 
+def test_two_apps_in_one_process_share_one_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", lambda url, output_dir: (True, url, None))
+    for number in range(2):
+        client = create_downloader_app(Settings(storage_dir=tmp_path / "storage")).test_client()
+        assert client.post("/download", json={"url": f"{TIKTOK}{number}"}).get_json()["success"] is True
+        assert client.get("/readyz").get_json()["checks"]["database"] == "ok"
+
+
 def test_the_index_says_what_this_is(client: FlaskClient) -> None:
     answer = client.get("/")
     assert answer.is_json

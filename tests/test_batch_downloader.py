@@ -128,7 +128,7 @@ async def test_two_batches_share_the_caps(patch: Patch, tmp_path: Path) -> None:
     ]
     await asyncio.to_thread(first_started.wait, 10)
     assert len(started) == 1
-    assert few.governor.running("tiktok") == 1
+    assert few.gate.running("tiktok") == 1
     release.set()
     assert all(record["success"] for [record] in await asyncio.gather(*batches))
     assert len(started) == 3
@@ -166,7 +166,7 @@ async def test_one_crash_leaves_the_others_alone(
     assert "TikTok" in records[2]["error"]
     assert type(crash).__name__ in records[2]["detail"]
     assert "download crashed" in caplog.text
-    assert alone.governor.running("tiktok") == 0
+    assert alone.gate.running("tiktok") == 0
 
 
 async def test_a_link_sent_twice_is_downloaded_once_and_answered_twice(patch: Patch, alone: Orchestra) -> None:
@@ -217,10 +217,10 @@ async def test_an_interrupted_download_is_a_record_that_says_so(patch: Patch, al
     assert {record["error_code"] for record in records} == {"interrupted"}
     assert all(record["retryable"] for record in records)
     # Only the threads' end frees their slots: until then they do take up room.
-    assert alone.governor.running("tiktok") == 4
+    assert alone.gate.running("tiktok") == 4
     release.set()
     for _ in range(4):
-        await asyncio.wait_for(alone.governor.acquire("tiktok"), 10)
+        await asyncio.wait_for(alone.gate.acquire("tiktok"), 10)
 
 
 async def test_an_item_that_is_no_string_is_a_record_too(patch: Patch, alone: Orchestra) -> None:

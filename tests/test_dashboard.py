@@ -87,7 +87,8 @@ def test_a_hostile_title_is_shown_as_text(page: Any, server: Server, simulator: 
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # nor does it break the page
 
 
-def test_what_failed_can_be_retried(page: Any, server: Server, simulator: Simulator) -> None:
+def test_what_failed_can_be_retried(page: Any, start_server: Any, simulator: Simulator) -> None:
+    server: Server = start_server(DOWNLOADER_MAX_ATTEMPTS="1")
     page.goto(f"{server.url}/dashboard")
     page.fill("#links", f"{simulator.url('tiktok', 'unavailable_once')} {simulator.url('tiktok', 'ok')}")
     page.click("#download")

@@ -162,15 +162,15 @@ def test_what_is_no_http_is_answered_in_json(start_server: Any) -> None:
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             with contextlib.suppress(ConnectionError):  # refused before all of it was read
                 connection.sendall(request)
-                connection.shutdown(socket.SHUT_WR)
             answer = b""
             with contextlib.suppress(ConnectionError):
                 while chunk := connection.recv(65536):
                     answer += chunk
-        if answer:
-            head, _, body = answer.partition(b"\r\n\r\n")
-            assert head.split()[1].startswith(b"4"), answer
-            assert json.loads(body).keys() == {"error"}
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if len(request) > 65536 and not body:
+            continue  # what was sent in vain makes the system cut off the answer
+        assert head.split()[1].startswith(b"4"), answer
+        assert json.loads(body).keys() == {"error"}
     assert server.ask("GET", "/")[0] == 200
 
 

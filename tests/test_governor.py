@@ -1,144 +1,181 @@
-"""Caps: never passed, fair, shared by event loops, and no slot is ever lost."""
+"""How platforms are treated: caps, spacing, rest after a rate limit; all with a handed-in clock."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import threading
+from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from downloader.governor import Governor, Slot
+from downloader.errors import ERROR_CODES, ErrorCode
+from downloader.governor import FIRST_REST_SECONDS, LONGEST_REST_SECONDS, SPACING_JITTER, Governor
+from downloader.jobs import PlatformRest
+from downloader.models import PlatformType
 
-
-async def settled() -> None:
-    """Let everything that can happen on this loop happen."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
-async def test_no_more_start_than_the_caps_allow() -> None:
-    governor = Governor(total=3, per_platform=2)
-    tiktok = [asyncio.ensure_future(governor.acquire("tiktok")) for _ in range(5)]
-    youtube = [asyncio.ensure_future(governor.acquire("youtube")) for _ in range(5)]
-    await settled()
-    assert [task.done() for task in tiktok] == [True, True, False, False, False]
-    assert [task.done() for task in youtube] == [True, False, False, False, False]
-
-    (await tiktok[0]).release()
-    await settled()
-    # Whoever came first of those that may: the third of TikTok.
-    assert sum(task.done() for task in tiktok) == 3
-    assert sum(task.done() for task in youtube) == 1
-    for task in tiktok + youtube:
-        task.cancel()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ALL: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")
 
 
-async def test_a_full_platform_does_not_hold_up_the_others() -> None:
-    governor = Governor(total=8, per_platform=2)
-    stuck = [asyncio.ensure_future(governor.acquire("tiktok")) for _ in range(20)]
-    slot = await asyncio.wait_for(governor.acquire("youtube"), 5)
-    assert slot.platform == "youtube"
-    assert governor.running("tiktok") == 2
-    for task in stuck:
-        task.cancel()
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
 
 
-async def test_a_slot_released_twice_counts_once() -> None:
-    governor = Governor(total=2, per_platform=2)
-    first = await governor.acquire("tiktok")
-    await governor.acquire("tiktok")
-    first.release()
-    first.release()
-    assert governor.running("tiktok") == 1
+def made(*, total: int = 8, per_platform: int = 4, interval_seconds: float = 0.0) -> Governor:
+    return Governor(ALL, total=total, per_platform=per_platform, interval_seconds=interval_seconds, random=Random(1))
 
 
-async def test_a_waiter_that_gives_up_leaves_no_trace() -> None:
-    governor = Governor(total=1, per_platform=1)
-    slot = await governor.acquire("tiktok")
-    waiting = asyncio.ensure_future(governor.acquire("tiktok"))
-    await settled()
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    slot.release()
-    assert governor.running("tiktok") == 0
-    await asyncio.wait_for(governor.acquire("tiktok"), 5)
+def start(governor: Governor, platform: PlatformType, count: int = 1, now: datetime = NOW) -> None:
+    for _ in range(count):
+        governor.started(platform, now)
 
 
-async def test_a_waiter_cancelled_just_as_it_was_admitted_gives_its_slot_back() -> None:
-    governor = Governor(total=1, per_platform=1)
-    slot = await governor.acquire("tiktok")
-    waiting = asyncio.ensure_future(governor.acquire("tiktok"))
-    await settled()
-    slot.release()  # admits it; its loop has not run since
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert governor.running("tiktok") == 0
+def test_a_platform_starts_no_more_than_its_cap() -> None:
+    governor = made()
+    assert governor.room("tiktok", NOW) == 4
+    start(governor, "tiktok", 3)
+    assert governor.room("tiktok", NOW) == 1
+    assert governor.room("youtube", NOW) == 4
 
 
-def test_caps_hold_across_event_loops_and_threads() -> None:
-    governor = Governor(total=4, per_platform=3)
-    lock = threading.Lock()
-    running = peak = 0
-
-    async def job() -> None:
-        nonlocal running, peak
-        slot = await governor.acquire("instagram")
-        with lock:
-            running += 1
-            peak = max(peak, running)
-        await settled()
-        with lock:
-            running -= 1
-        await asyncio.to_thread(slot.release)
-
-    async def many() -> None:
-        await asyncio.gather(*(job() for _ in range(25)))
-
-    threads = [threading.Thread(target=asyncio.run, args=(many(),)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert not any(thread.is_alive() for thread in threads)
-    assert peak == 3
-    assert governor.running("instagram") == 0
+def test_what_is_left_is_shared_in_turn() -> None:
+    governor = made(total=5)
+    assert governor.allot(["tiktok", "youtube"], NOW) == {"tiktok": 3, "youtube": 2}
+    assert governor.allot(["youtube", "tiktok", "twitter"], NOW) == {"youtube": 2, "tiktok": 2, "twitter": 1}
+    start(governor, "instagram", 4)
+    assert governor.allot(["tiktok", "youtube"], NOW) == {"tiktok": 1}
+    start(governor, "youtube")
+    assert governor.allot(["tiktok", "youtube"], NOW) == {}
 
 
-def test_a_loop_that_ended_does_not_keep_a_slot() -> None:
-    governor = Governor(total=1, per_platform=1)
-    slot = asyncio.run(governor.acquire("tiktok"))
-    loop = asyncio.new_event_loop()
-    forgotten = loop.create_task(governor.acquire("tiktok"))
-    loop.run_until_complete(settled())
-    loop.close()
-    slot.release()
-
-    async def next_one() -> None:
-        (await asyncio.wait_for(governor.acquire("tiktok"), 5)).release()
-
-    asyncio.run(next_one())
-    assert not forgotten.done()
-    # A task of a closed loop complains when it is thrown away; it was forgotten on purpose.
-    forgotten._log_destroy_pending = False  # type: ignore[attr-defined]
+def test_silent_downloads_leave_the_total_to_the_others_but_not_their_platforms_cap() -> None:
+    governor = made(total=4, per_platform=4)
+    start(governor, "tiktok", 4)
+    assert governor.allot(["tiktok", "youtube"], NOW) == {}
+    assert governor.allot(["tiktok", "youtube"], NOW, silent=3) == {"youtube": 3}
+    start(governor, "youtube", 4)
+    assert governor.allot(["twitter"], NOW, silent=8) == {}  # never more than twice the total
 
 
-def test_a_slot_handed_to_a_loop_that_then_ended_comes_back() -> None:
-    governor = Governor(total=2, per_platform=1)
-    loop = asyncio.new_event_loop()
+def test_starts_are_spaced() -> None:
+    governor = made(interval_seconds=10)
+    assert governor.room("tiktok", NOW) == 1
+    start(governor, "tiktok")
+    assert governor.room("tiktok", NOW) == 0
+    at = governor.next_change("tiktok", NOW)
+    assert at is not None
+    assert after(10 * (1 - SPACING_JITTER)) <= at <= after(10 * (1 + SPACING_JITTER))
+    assert governor.room("tiktok", at) == 1
+    assert governor.room("youtube", NOW) == 1
 
-    async def one_runs_one_waits() -> Slot:
-        slot = await governor.acquire("tiktok")
-        waiting.append(asyncio.ensure_future(governor.acquire("tiktok")))
-        await settled()
-        return slot
 
-    waiting: list[asyncio.Future[Slot]] = []
-    slot = loop.run_until_complete(one_runs_one_waits())
-    slot.release()  # hands it to the one that waits, on a loop that runs no more
-    loop.close()
-    waiting.pop()._log_destroy_pending = False  # type: ignore[attr-defined]  # it is forgotten on purpose
-    gc.collect()
-    assert governor.running("tiktok") == 0
+def test_a_rate_limit_rests_the_platform_as_long_as_it_asked() -> None:
+    governor = made()
+    start(governor, "tiktok", 2)
+    rest = governor.ended("tiktok", NOW, error_code="rate_limited", retry_after_seconds=30)
+    assert rest == PlatformRest(platform="tiktok", cap=2.0, cooling_until=after(30), strikes=1)
+    assert governor.room("tiktok", after(29.9)) == 0
+    assert governor.next_change("tiktok", NOW) == after(30)
+    assert governor.room("tiktok", after(30)) == 1  # two less the one that still runs
+    assert governor.room("youtube", NOW) == 4
+
+
+def test_without_a_word_from_the_platform_the_rest_grows() -> None:
+    governor = made()
+    now, waits = NOW, []
+    for _ in range(9):
+        start(governor, "youtube", now=now)
+        rest = governor.ended("youtube", now, error_code="rate_limited")
+        assert rest is not None
+        assert rest.cooling_until is not None
+        waits.append((rest.cooling_until - now).total_seconds())
+        now = rest.cooling_until
+    assert waits[:4] == [FIRST_REST_SECONDS * 2**number for number in range(4)]
+    assert waits[-1] == LONGEST_REST_SECONDS
+    assert governor.cap("youtube") == 1
+
+
+def test_downloads_that_meet_one_limit_together_count_once() -> None:
+    governor = made()
+    start(governor, "tiktok", 4)
+    governor.ended("tiktok", NOW, error_code="rate_limited", retry_after_seconds=30)
+    governor.ended("tiktok", after(1), error_code="rate_limited", retry_after_seconds=60)
+    rest = governor.rest("tiktok")
+    assert (rest.strikes, rest.cap, rest.cooling_until) == (1, 2.0, after(61))
+    governor.ended("tiktok", after(2), error_code="rate_limited", retry_after_seconds=1)
+    assert governor.rest("tiktok").cooling_until == after(61)  # never shortened
+
+
+def test_a_cap_is_regained_step_by_step() -> None:
+    governor = made()
+    start(governor, "tiktok")
+    governor.ended("tiktok", NOW, error_code="rate_limited", retry_after_seconds=1)
+    caps = []
+    for _ in range(6):
+        start(governor, "tiktok", now=after(5))
+        governor.ended("tiktok", after(5), succeeded=True)
+        caps.append(governor.cap("tiktok"))
+    assert caps == [2, 3, 3, 3, 4, 4]
+    assert governor.rest("tiktok").strikes == 0
+
+
+def test_other_errors_change_nothing_to_remember() -> None:
+    governor = made()
+    codes: list[ErrorCode] = [code for code in ERROR_CODES if code != "rate_limited"]
+    for code in codes:
+        start(governor, "tiktok")
+        assert governor.ended("tiktok", NOW, error_code=code) is None
+    assert governor.room("tiktok", NOW) == 4
+
+
+def test_a_rest_outlives_the_process() -> None:
+    first = made()
+    start(first, "twitter")
+    rest = first.ended("twitter", NOW, error_code="rate_limited", retry_after_seconds=30)
+    assert rest is not None
+    second = made()
+    second.restore(rest)
+    assert second.room("twitter", after(29)) == 0
+    assert second.cooling_until("twitter", after(29)) == after(30)
+    assert second.room("twitter", after(30)) == 2
+    third = made(per_platform=1)  # the setting was lowered meanwhile
+    third.restore(rest)
+    assert third.room("twitter", after(30)) == 1
+
+
+def test_a_rest_can_be_ended_by_hand() -> None:
+    governor = made()
+    start(governor, "twitter")
+    governor.ended("twitter", NOW, error_code="rate_limited")
+    assert governor.end_rest("twitter").cooling_until is None
+    assert governor.room("twitter", NOW) == 2
+
+
+@pytest.mark.parametrize("interval_seconds", [0.0, 0.5])
+@given(
+    moves=st.lists(
+        st.tuples(st.sampled_from(ALL), st.sampled_from(["start", "ok", "limit", "fail"]), st.floats(0, 50)),
+        max_size=200,
+    )
+)
+def test_no_sequence_passes_a_cap_or_starts_a_resting_platform(
+    interval_seconds: float, moves: list[tuple[PlatformType, str, float]]
+) -> None:
+    governor = made(total=6, per_platform=3, interval_seconds=interval_seconds)
+    running = dict.fromkeys(ALL, 0)
+    now = NOW
+    for platform, move, seconds in moves:
+        now += timedelta(seconds=seconds)
+        if move == "start":
+            for name, count in governor.allot(ALL, now).items():
+                assert governor.cooling_until(name, now) is None
+                start(governor, name, count, now)
+                running[name] += count
+        elif running[platform]:
+            running[platform] -= 1
+            code: ErrorCode | None = {"ok": None, "limit": "rate_limited", "fail": "network"}[move]
+            governor.ended(platform, now, succeeded=move == "ok", error_code=code)
+        assert all(governor.running(name) == running[name] <= 3 for name in ALL)
+        assert sum(running.values()) <= 6
+        assert all(1 <= governor.cap(name) <= 3 for name in ALL)

@@ -90,7 +90,9 @@ def test_the_readme_has_every_setting_with_its_default() -> None:
     assert documented.keys() == Settings.model_fields.keys()
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        shown = {None: "", True: "`true`", False: "`false`"}.get(default) if not isinstance(default, dict) else "`{}`"
+        shown = f"`{default}`"
+        if default is None or isinstance(default, bool):  # not by a look-up: 0 is equal to False
+            shown = "" if default is None else f"`{str(default).lower()}`"
         if name == "storage_dir":
             shown = "`./storage`"
-        assert documented[name] == (f"`{default}`" if shown is None else shown), name
+        assert documented[name] == shown, name

@@ -16,6 +16,7 @@ import pytest
 
 from downloader.batch_downloader import PLATFORMS
 from downloader.insta_downloader import download_instagram_video
+from downloader.media_files import discard_work
 from downloader.models import Outcome, PlatformType
 from downloader.settings import Settings
 from downloader.tiktok_downloader import canonical_url as tiktok_url
@@ -394,3 +395,94 @@ def test_an_outcome_survives_the_way_between_processes() -> None:
     got = pickle.loads(pickle.dumps(sent))
     assert got == sent
     assert (got.error_code, got.detail, got.retry_after_seconds) == ("rate_limited", "429", 30.0)
+
+
+@pytest.fixture
+def keeping(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[FetchContext]:
+    """Make downloads keep their unfinished files."""
+    context = FetchContext(settings=make_settings(), work_dir=tmp_path / "work" / "1")
+    with fetch_context(context):
+        yield context
+
+
+def test_a_failure_keeps_what_there_is_and_the_next_attempt_asks_for_the_rest(
+    simulator: Simulator, keeping: FetchContext, tmp_path: Path
+) -> None:
+    url = simulator.url("tiktok", "cut_always")
+    assert download_tiktok_video(url, str(tmp_path / "raw")).error_code == "network"
+    assert keeping.work_dir is not None
+    [part] = keeping.work_dir.glob("*.part")
+    have = part.stat().st_size
+    assert have > 100_000
+    simulator.reset()
+    download_tiktok_video(url, str(tmp_path / "raw"))
+    ranges = [entry.range for entry in simulator.stats().log if entry.range]
+    assert ranges[0] == f"bytes={have}-"
+
+
+def test_a_crash_before_the_files_are_moved_costs_no_request(
+    simulator: Simulator, keeping: FetchContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(move: object) -> None:
+        raise KeyboardInterrupt
+
+    url = simulator.url("youtube", "ok")
+    with monkeypatch.context() as patch:
+        patch.setattr("downloader.media_files._Move.make", crash)
+        with pytest.raises(KeyboardInterrupt):
+            download_youtube_video(url, str(tmp_path / "raw"))
+    assert list((tmp_path / "raw").iterdir()) == []
+    simulator.reset()
+    outcome = download_youtube_video(url, str(tmp_path / "raw"))
+    assert outcome[0]
+    assert simulator.stats().hosts == {}
+    assert outcome.media is not None
+    assert Path(outcome.media.files[0]).stat().st_size == outcome.media.size_bytes > 0
+
+
+def test_halves_of_two_files_are_noticed_and_downloaded_anew(
+    simulator: Simulator, keeping: FetchContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    url = simulator.url("tiktok", "cut_always")
+    download_tiktok_video(url, str(tmp_path / "raw"))
+    assert keeping.work_dir is not None
+    [part] = keeping.work_dir.glob("*.part")
+    good = simulator.url("tiktok", "ok")
+    name = part.name.replace(url.rpartition("/")[2], good.rpartition("/")[2])
+    (keeping.work_dir / name).write_bytes(b"another film's beginning" * 4000)
+    assert download_tiktok_video(good, str(tmp_path / "raw"))[0]
+    assert "downloading anew what did not fit together" in caplog.text
+
+
+def test_a_stream_that_was_put_together_twice_is_not(
+    simulator: Simulator, keeping: FetchContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = download_twitter_video(simulator.url("twitter", "ok", 1), str(tmp_path / "whole"))
+    assert whole[1] is not None
+    assert keeping.work_dir is not None
+    discard_work(keeping.work_dir)
+    # Killed after a segment was appended and before that was noted.
+    url = simulator.url("twitter", "ok", 1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("yt_dlp.downloader.fragment.FragmentFD._write_ytdl_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            download_twitter_video(url, str(tmp_path / "raw"))
+    again = download_twitter_video(url, str(tmp_path / "raw"))
+    assert again[1] is not None
+    assert Path(again[1]).read_bytes() == Path(whole[1]).read_bytes()
+
+
+def test_cookies_do_not_stay_in_a_folder_that_is_kept(
+    make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path
+) -> None:
+    (tmp_path / "tiktok.txt").write_text("# Netscape HTTP Cookie File\n")
+    work_dir = tmp_path / "work"
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path), work_dir=work_dir)):
+        assert not download_tiktok_video(simulator.url("tiktok", "cut_always"), str(tmp_path / "raw"))[0]
+    assert list(work_dir.glob("*.part"))
+    assert not (work_dir / "cookies.txt").exists()

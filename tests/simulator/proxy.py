@@ -398,8 +398,8 @@ class _Connection(asyncio.Protocol):
         content = response.content or Content(pieces=(memoryview(response.body),), size=len(response.body))
         for chunk in content.part(0, size).chunks():
             # Twenty steps a second look like a steady stream to anything that shows progress.
-            slow = media_of is not None and pace.media_bytes_per_second > 0
-            step = max(int(pace.media_bytes_per_second / 20), 1) if slow else len(chunk)
+            bytes_per_second = pace.media_bytes_per_second if media_of is not None else 0
+            step = max(int(bytes_per_second / 20), 1) if bytes_per_second else len(chunk)
             for start in range(0, len(chunk), step):
                 await self._writable.wait()
                 if self._lost.is_set():
@@ -409,8 +409,8 @@ class _Connection(asyncio.Protocol):
                     self._transport.write(data)
                 if media_of:
                     self._proxy.ledger.counts.media_bytes_sent[media_of] += len(part)
-                if slow:
-                    await asyncio.sleep(len(part) / pace.media_bytes_per_second)
+                if bytes_per_second:
+                    await asyncio.sleep(len(part) / bytes_per_second)
 
     async def _hang(self) -> None:
         """Stay silent until released or until the client leaves; the connection ends either way."""

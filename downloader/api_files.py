@@ -1,0 +1,97 @@
+"""The media files of jobs: whole or in parts, and nothing but those."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Blueprint, Response, request, send_file
+from werkzeug.exceptions import NotFound
+from werkzeug.wsgi import wrap_file
+
+from downloader.api_requests import FileQuery
+from downloader.api_routes import Routes
+from downloader.jobs import Job
+from downloader.services import Services
+
+#: Where the media of a job are; its id follows.
+FILES_PATH = "/api/v1/files/"
+
+#: By name alone, whatever the machine's own tables say; all else is only ever saved, never shown.
+CONTENT_TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".m4a": "audio/mp4",
+    ".mp3": "audio/mpeg",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
+
+_ANYTHING = {"*/*": None}
+
+
+def create_files_api(services: Services) -> Routes:
+    """Return the route to the media of *services*."""
+    routes = Routes(Blueprint("files", __name__), tag="files")
+
+    @routes.get(f"{FILES_PATH}<job_id>", {200: _ANYTHING, 206: _ANYTHING, 304: {}}, query=FileQuery)
+    async def send_media(job_id: str, query: FileQuery) -> Response:
+        """Send a media file of a job, whole or the part that `Range` asks for."""
+        job = await services.use(lambda queue: queue.job(job_id))
+        path = media_path(job, query.index, services.settings.raw_dir)
+        content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
+        if "," in request.headers.get("Range", ""):
+            del request.environ["HTTP_RANGE"]  # several parts at once: nobody's player asks, and all of it is right too
+        response = send_file(
+            path,
+            mimetype=content_type,
+            as_attachment=query.download or content_type == "application/octet-stream",
+            download_name=path.name,
+        )
+        _let_go_of_the_thread(response, path)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Content-Security-Policy"] = "sandbox"
+        return response
+
+    return routes
+
+
+def media_path(job: Job, index: int, raw_dir: Path) -> Path:
+    """Return the *index*-th file of *job*; nothing but a file within *raw_dir*, whatever links or `..` lead to it.
+
+    Raises:
+        werkzeug.exceptions.NotFound: there is none, or not any more.
+    """
+    if not job.files:
+        raise NotFound(f"This job has no file: it is {job.state}.")
+    if index >= len(job.files):
+        raise NotFound(f"This job has no file {index}: it has {len(job.files)}, counted from 0.")
+    try:
+        path = Path(job.files[index]).resolve(strict=True)
+        if path.is_relative_to(raw_dir.resolve()) and path.is_file():
+            return path
+    except (OSError, RuntimeError, ValueError):  # gone; a link to itself; a NUL in its name
+        pass
+    raise NotFound("This file is not there any more: it was moved or deleted. Retry the job to have it again.")
+
+
+def _let_go_of_the_thread(response: Response, path: Path) -> None:
+    """Have our server send a part of a file as it sends a whole one: by itself.
+
+    Werkzeug would read it bit by bit in the request's thread, which a player that has paused would hold for hours.
+    """
+    if response.status_code != 206 or "waitress.client_disconnected" not in request.environ:
+        return
+    start = response.content_range.start
+    assert start is not None
+    file = path.open("rb")
+    file.seek(start)
+    # It ends where Content-Length says.
+    response.response = wrap_file(request.environ, file)

@@ -1,0 +1,56 @@
+"""Runs a blocking function in a daemon thread of its own, and hands its result to an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def in_thread(function: Callable[..., T], *args: object, on_end: Callable[[], None]) -> asyncio.Future[T]:
+    """Start *function* in a thread of its own; return the future of its result. *on_end* is called in that thread.
+
+    A daemon thread, not a pool's: a pool is joined when the interpreter ends, and a download that hangs would keep a
+    stopped server alive. How many run at once is the business of whoever calls.
+    """
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if result.done():
+            return
+        if error is None:
+            result.set_result(value)  # type: ignore[arg-type]  # the function's own T
+        else:
+            result.set_exception(error)
+
+    def run() -> None:
+        value: T | None = None
+        error: BaseException | None = None
+        try:
+            value = context.run(function, *args)
+        except BaseException as caught:
+            # SystemExit from the depths must not end the loop that waits for us; a future refuses StopIteration.
+            tame = isinstance(caught, Exception) and not isinstance(caught, StopIteration)
+            error = caught if tame else RuntimeError(f"ended by {caught!r}")
+        finally:
+            on_end()
+        try:
+            loop.call_soon_threadsafe(settle, value, error)
+        except RuntimeError:
+            log.debug("nobody waits for this download any more")
+
+    try:
+        threading.Thread(target=run, name="download", daemon=True).start()
+    except RuntimeError:  # no thread can be had: then nothing will call on_end
+        on_end()
+        raise
+    return result

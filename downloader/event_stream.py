@@ -1,0 +1,135 @@
+"""Carries changes and progress to whoever looks on, without ever holding up what they look at.
+
+Thread-safe: publishing is quick and never waits; each subscriber reads at its own speed. One that falls too far behind
+is cut off and resumes from the store, where every change has a number.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from downloader.jobs import Event, Progress
+
+#: Changes that a subscriber may be behind.
+MAX_BEHIND = 2000
+
+
+class Overrun(Exception):
+    """A subscriber was too slow, and has missed changes: resume from the store."""
+
+
+class Subscription:
+    """What one onlooker has not read yet. Of progress only the latest of each job is kept."""
+
+    def __init__(self, batch_id: str | None, on_close: Callable[[Subscription], None]) -> None:
+        self.batch_id = batch_id
+        self._on_close = on_close
+        self._changed = threading.Condition()
+        self._events: deque[Event] = deque()
+        self._progress: dict[str, Progress] = {}
+        self._overrun = False
+        self._closed = False
+
+    def get(self, timeout_seconds: float) -> Event | Progress | None:
+        """Return the next change or progress, changes first; None where none came in time, or after `close`.
+
+        Raises:
+            Overrun: changes were missed.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._events or self._progress or self._overrun or self._closed, timeout_seconds
+            )
+            if self._overrun:
+                raise Overrun
+            if self._events:
+                return self._events.popleft()
+            if self._progress:
+                return self._progress.pop(next(iter(self._progress)))
+            return None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will come."""
+        return self._closed
+
+    def close(self) -> None:
+        """Stop listening; wake whoever waits."""
+        self._on_close(self)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def put_event(self, event: Event) -> None:
+        """Take a change in."""
+        with self._changed:
+            if len(self._events) >= MAX_BEHIND:
+                self._overrun = True
+                self._events.clear()
+            elif not self._overrun:
+                self._events.append(event)
+            if event.job_id is not None and event.data.get("state") != "running":
+                # Else it would come after the end that it belongs before.
+                self._progress.pop(event.job_id, None)
+            self._changed.notify_all()
+
+    def put_progress(self, progress: Progress) -> None:
+        """Take progress in, in place of what was known of the same job."""
+        with self._changed:
+            self._progress[progress.job_id] = progress
+            self._changed.notify_all()
+
+
+class EventHub:
+    """Hands what is published to every subscription that wants it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._subscriptions: set[Subscription] = set()
+
+    def subscribe(self, batch_id: str | None = None) -> Subscription:
+        """Return a subscription to everything from now on, or to what concerns one batch."""
+        subscription = Subscription(batch_id, self._forget)
+        with self._lock:
+            self._subscriptions.add(subscription)
+        return subscription
+
+    def publish(self, event: Event) -> None:
+        """Hand out a change."""
+        for subscription in self._current():
+            if subscription.batch_id is None or event.batch_id in (None, subscription.batch_id):
+                subscription.put_event(event)
+
+    def publish_progress(self, batch_id: str, progress: Progress) -> None:
+        """Hand out how far a job of *batch_id* is."""
+        for subscription in self._current():
+            if subscription.batch_id in (None, batch_id):
+                subscription.put_progress(progress)
+
+    def close(self) -> None:
+        """End every subscription."""
+        for subscription in self._current():
+            subscription.close()
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def _current(self) -> tuple[Subscription, ...]:
+        with self._lock:
+            return tuple(self._subscriptions)
+
+    def _forget(self, subscription: Subscription) -> None:
+        with self._lock:
+            self._subscriptions.discard(subscription)

@@ -1,0 +1,168 @@
+"""A durable job: its states and the one table of legal moves, its attempts, its batch, and what is told about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from downloader.errors import ErrorCode
+from downloader.models import PlatformType
+
+JobState = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+
+#: Every legal move of a job; whatever is not here raises IllegalTransition.
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    "queued": frozenset({"running", "cancelled"}),
+    # back to queued: interrupted, not failed; it resumes where it was
+    "running": frozenset({"queued", "waiting", "succeeded", "failed", "cancelled"}),
+    # waiting: for its retry or for its platform to cool down, until next_attempt_at
+    "waiting": frozenset({"running", "queued", "cancelled"}),
+    "failed": frozenset({"queued"}),
+    "cancelled": frozenset({"queued"}),
+    "succeeded": frozenset(),
+}
+
+FINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
+
+AttemptResult = Literal["running", "succeeded", "failed", "interrupted", "cancelled"]
+
+EventKind = Literal["batch_created", "job_changed", "job_deleted", "platform_changed", "queue_changed"]
+
+Phase = Literal["extracting", "downloading", "merging", "checking"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A link as it is submitted."""
+
+    url: str  #: as it was sent
+    link: str | None  #: as it is fetched; equal links are one job; None: no platform owns it
+    platform: PlatformType
+    error_code: ErrorCode | None = None  #: set: failed before it began, `error` says why
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One link to download, as the store knows it. All times are aware, UTC."""
+
+    id: str
+    batch_id: str
+    url: str
+    link: str | None
+    platform: PlatformType
+    state: JobState
+    attempts: int  #: tries begun that count; one that the server itself interrupted does not
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None  #: of the latest attempt
+    finished_at: datetime | None = None
+    next_attempt_at: datetime | None = None  #: set exactly while it waits
+    error_code: ErrorCode | None = None  #: of the latest attempt, also while it waits for the next
+    error: str | None = None
+    detail: str | None = None
+    files: tuple[str, ...] = ()
+    media_id: str | None = None
+    title: str | None = None
+    duration_seconds: float | None = None
+    size_bytes: int | None = None
+    elapsed_seconds: float = 0.0  #: of all attempts together
+    tries: int = 0  #: begun, counted or not: the number of the latest attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a job."""
+
+    job_id: str
+    number: int  #: from 1
+    result: AttemptResult
+    started_at: datetime
+    ended_at: datetime | None = None
+    error_code: ErrorCode | None = None
+    error: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One submission."""
+
+    id: str
+    created_at: datetime
+    total: int  #: links sent, repeated ones counted
+    counts: Mapping[JobState, int] = field(default_factory=dict)  #: of its jobs, by state; states with none are absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a submission came to."""
+
+    batch: Batch
+    jobs: tuple[Job, ...]  #: one for each link sent, in that order; a repeated link has the same job again
+    created: bool  #: False: the idempotency key was known, this is the batch of the first time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A numbered change; the numbers rise without end and are never given twice."""
+
+    id: int
+    at: datetime
+    kind: EventKind
+    batch_id: str | None = None
+    job_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)  #: JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a running job is; told, never stored."""
+
+    job_id: str
+    phase: Phase
+    attempt: int = 1  #: the number of the try, from 1
+    batch_id: str = ""
+    downloaded_bytes: int = 0
+    total_bytes: int | None = None  #: None: nobody knows
+    speed_bytes_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One attempt, as an engine gets it; plain data, so that it may cross to another process."""
+
+    job_id: str
+    platform: PlatformType
+    link: str
+    output_dir: str  #: where finished media go
+    work_dir: str  #: where this job's unfinished files are, kept from one attempt to the next
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformRest:
+    """What must be remembered of a platform's governor over a restart."""
+
+    platform: PlatformType
+    cap: float  #: downloads at once that it is allowed now; fractions grow to whole ones
+    cooling_until: datetime | None = None
+    strikes: int = 0  #: rate limits in a row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformView:
+    """How a platform is treated, and how it fared."""
+
+    platform: PlatformType
+    label: str  #: as its users write it
+    cap: int  #: downloads at once that it is allowed at present
+    running: int
+    queued: int
+    waiting: int
+    cooling_until: datetime | None  #: it gets no request before
+    succeeded_last_hour: int
+    failed_last_hour: int
+    mean_seconds_last_hour: float | None  #: of the succeeded ones

@@ -1,0 +1,151 @@
+"""The OpenAPI document, made of what the routes declare and of the models that they use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+JSON = "application/json"
+
+Mode = Literal["validation", "serialization"]
+
+#: A model, or for each content type its model; None: no JSON, so nothing is said of its shape.
+Content = type[BaseModel] | Mapping[str, type[BaseModel] | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One route: what it takes, what it answers."""
+
+    method: str
+    rule: str  #: as Flask writes it: `/jobs/<job_id>`
+    name: str
+    tag: str
+    text: str  #: its first line is the summary
+    answers: Mapping[int, Content]
+    refusals: Mapping[int, str]  #: statuses from 400 on, and when
+    query: type[BaseModel] | None = None
+    headers: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    #: For each operation that the answer leads to: its path parameters, and where in the answer they are.
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    parse_body: Callable[[object], Any] | None = field(default=None, compare=False)
+
+    @property
+    def path(self) -> str:
+        """The path as OpenAPI writes it: `/jobs/{job_id}`."""
+        return re.sub(r"<(?:[^<>:]+:)?(\w+)>", r"{\1}", self.rule)
+
+
+def document(
+    *, title: str, version: str, description: str, refusal: type[BaseModel], operations: Iterable[Operation]
+) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of *operations*, JSON types only; *refusal* is what errors look like."""
+    operations = tuple(operations)
+    schemas = _Schemas(operations, refusal)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, refusal)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": description},
+        "paths": paths,
+        "components": {"schemas": schemas.definitions},
+    }
+
+
+class _Schemas:
+    """The JSON schemas of all models, those that are used by others included."""
+
+    def __init__(self, operations: Iterable[Operation], refusal: type[BaseModel]) -> None:
+        wanted: dict[tuple[type[BaseModel], Mode], None] = {(refusal, "serialization"): None}
+        for operation in operations:
+            wanted |= {(model, "validation"): None for model in (operation.body,) if model is not None}
+            for content in operation.answers.values():
+                models = _by_type(content).values()
+                wanted |= {(model, "serialization"): None for model in models if model is not None}
+        self._schemas, rest = models_json_schema(tuple(wanted), ref_template="#/components/schemas/{model}")
+        self.definitions: dict[str, Any] = rest.get("$defs", {})
+
+    def of(self, model: type[BaseModel], mode: Mode) -> dict[str, Any]:
+        return self._schemas[model, mode]
+
+
+def _by_type(content: Content) -> Mapping[str, type[BaseModel] | None]:
+    return content if isinstance(content, Mapping) else {JSON: content}
+
+
+def _operation(operation: Operation, schemas: _Schemas, refusal: type[BaseModel]) -> dict[str, Any]:
+    summary, _, more = operation.text.partition("\n")
+    said: dict[str, Any] = {"operationId": operation.name, "tags": [operation.tag], "summary": summary.strip()}
+    if more.strip():
+        said["description"] = " ".join(more.split())
+    if parameters := _parameters(operation):
+        said["parameters"] = parameters
+    if operation.body is not None:
+        schema = schemas.of(operation.body, "validation")
+        said["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    links = {
+        name: {
+            "operationId": name,
+            "parameters": {field: f"$response.body#{pointer}" for field, pointer in fields.items()},
+        }
+        for name, fields in operation.links.items()
+    }
+    said["responses"] = {
+        str(status): _response(_summary(content), content, schemas) | ({"links": links} if links else {})
+        for status, content in operation.answers.items()
+    } | {str(status): _response(when, refusal, schemas) for status, when in sorted(operation.refusals.items())}
+    return said
+
+
+def _summary(content: Content) -> str:
+    texts = [(model.__doc__ or "").partition("\n")[0] for model in _by_type(content).values() if model is not None]
+    return texts[0] if texts else "As asked for."
+
+
+def _response(description: str, content: Content, schemas: _Schemas) -> dict[str, Any]:
+    shown = {
+        kind: {"schema": {"type": "string"} if model is None else schemas.of(model, "serialization")}
+        for kind, model in _by_type(content).items()
+    }
+    return {"description": description} | ({"content": shown} if shown else {})
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+    for place, model in (("query", operation.query), ("header", operation.headers)):
+        if model is not None:
+            parameters += _fields(place, model)
+    return parameters
+
+
+def _fields(place: str, model: type[BaseModel]) -> Iterable[dict[str, Any]]:
+    schema = model.model_json_schema(by_alias=True)
+    for name, field_schema in schema["properties"].items():
+        shape = dict(field_schema)
+        description = shape.pop("description", None)
+        shape.pop("title", None)
+        # "Or null" means that it may be left out; there is no way to write null in an address.
+        options = [option for option in shape.pop("anyOf", ()) if option != {"type": "null"}]
+        if options:
+            [only] = options
+            shape |= only
+            shape.pop("default", None)
+            description = description or shape.pop("description", None)
+        shape.pop("description", None)
+        yield {
+            "name": name,
+            "in": place,
+            "required": name in schema.get("required", ()),
+            "schema": shape,
+            **({"description": description} if description else {}),
+        }

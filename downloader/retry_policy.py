@@ -1,0 +1,46 @@
+"""Whether a failed attempt is tried again, and when."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+
+from downloader.errors import ErrorCode, is_retryable
+
+#: The longest pause before the second attempt; it doubles with each further one.
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 300.0
+
+#: What a platform may ask for at most; a number beyond it is a fault.
+LONGEST_ASKED_SECONDS = 86_400.0
+
+#: A full disk is worth another look after this; it is nothing that a platform could be asked too often about.
+DISK_PAUSE_SECONDS = 60.0
+
+
+def next_attempt_at(
+    code: ErrorCode,
+    attempts: int,
+    max_attempts: int,
+    *,
+    now: datetime,
+    random: Random,
+    retry_after_seconds: float | None = None,
+    cooling_until: datetime | None = None,
+) -> datetime | None:
+    """Return when to try again after attempt number *attempts* ended with *code*, or None where that is no use.
+
+    Exponential backoff with full jitter (any time between now and the pause), never before what the platform asked for.
+    Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    if attempts >= max_attempts:
+        return None
+    if code == "disk_full":
+        return now + timedelta(seconds=DISK_PAUSE_SECONDS)
+    if not is_retryable(code):
+        return None
+    pause_seconds = min(FIRST_PAUSE_SECONDS * 2 ** min(attempts - 1, 20), LONGEST_PAUSE_SECONDS)
+    earliest = now + timedelta(seconds=min(retry_after_seconds or 0, LONGEST_ASKED_SECONDS))
+    if cooling_until is not None:
+        earliest = max(earliest, cooling_until)
+    return earliest + timedelta(seconds=random.uniform(0, pause_seconds))

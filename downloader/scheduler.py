@@ -1,0 +1,530 @@
+"""Decides which job runs when, runs it, and decides what becomes of it; lives on the service's event loop.
+
+The store says what there is to do, the governor what may be done now, the engine does it. Nothing here is lost by a
+crash: a job is running in the store before it runs, and what it came to is stored before anyone is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Literal, ParamSpec, TypeVar
+
+from downloader.disk_watch import LOOK_SECONDS, DiskWatch
+from downloader.engine import Engine
+from downloader.errors import NotFound, sentence
+from downloader.event_stream import EventHub
+from downloader.governor import Governor
+from downloader.jobs import FINAL_STATES, Event, Job, JobState, PlatformRest, Progress, Work
+from downloader.media_files import discard_work
+from downloader.models import Outcome, PlatformType
+from downloader.retry_policy import next_attempt_at
+from downloader.settings import Settings
+from downloader.silence import Signs, SilenceRules
+from downloader.store import Store
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Events that a client may resume from; older ones are removed now and then, and who was away longer loads anew.
+KEPT_EVENTS = 50_000
+PRUNE_SECONDS = 3600.0
+
+#: A silent download that stepped back for others comes back after this.
+STEP_BACK_SECONDS = 8.0
+
+#: How long to wait before what could not be stored is stored again.
+STORE_RETRY_SECONDS = 2.0
+
+Why = Literal["cancelled", "interrupted", "stepped_back"]
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """A job that runs now."""
+
+    job: Job
+    started_at: datetime
+    signs: Signs
+    task: asyncio.Task[None] | None = None
+    progress: Progress | None = None
+    why: Why | None = None  #: set: it was ended by us, and this is the reason
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """Whether new downloads are begun."""
+
+    paused: bool  #: by hand
+    disk_low: bool
+    free_bytes: int
+
+
+def utc_now() -> datetime:
+    """Return the time, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(eq=False, kw_only=True)
+class Scheduler:
+    """Runs the jobs of a store. All methods are called on one event loop, `start` first."""
+
+    store: Store
+    engine: Engine
+    governor: Governor
+    settings: Settings
+    hub: EventHub
+    clock: Callable[[], datetime] = utc_now
+    random: Random = field(default_factory=Random)
+    #: told of every attempt that ended: platform, what it came to, seconds, bytes of media
+    on_attempt: Callable[[PlatformType, str, float, int], None] = lambda *_: None
+
+    def __post_init__(self) -> None:
+        self._running: dict[str, _Running] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
+        self._stepped_back: set[str] = set()
+        self._held_up: set[PlatformType] = set()
+        self._silence = SilenceRules()
+        self._disk = DiskWatch(self.settings.raw_dir, self.settings.min_free_bytes)
+        self._first_platform = 0
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._paused = False
+        self._claiming = False
+        self._cancelled_in_claim: set[str] = set()
+        self._pruned_at: datetime | None = None
+        self._loop_task: asyncio.Task[None] | None = None
+        self._on_end: list[Callable[[Job], None]] = []
+        # Several: a claim need not wait for a long list that somebody reads.
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="store")
+
+    # Life
+
+    async def start(self) -> None:
+        """Take up what an earlier process left, and begin."""
+        self._paused = await self.db(self.store.paused)
+        for rest in (await self.db(self.store.platform_rests)).values():
+            self.governor.restore(rest)
+        recovered = await self.db(self.store.recover, now=self.clock())
+        if recovered:
+            log.info("resuming what was interrupted", extra={"jobs": recovered})
+        await self.db(self._clear_work)
+        self._loop_task = asyncio.create_task(self._run(), name="scheduler")
+
+    def _clear_work(self) -> None:
+        """Remove unfinished files of jobs that are done with, or were deleted, when their process died."""
+        for folder in self.settings.work_dir.glob("*"):
+            try:
+                done = self.store.job(folder.name).state in FINAL_STATES
+            except NotFound:
+                done = True
+            if done:
+                discard_work(folder)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Begin nothing more; give running jobs *grace_seconds*, then put them back to queued."""
+        self._closing = True
+        self._wake.set()
+        if self._loop_task is not None:
+            await self._loop_task
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=grace_seconds)
+        for entry in tuple(self._running.values()):
+            self._end_early(entry, "interrupted")
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self.engine.close()
+        self._threads.shutdown()
+
+    async def db(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the store, which blocks, off the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
+
+    # What others ask
+
+    def wake(self) -> None:
+        """Look again for what may be started: something changed."""
+        self._wake.set()
+
+    def on_end(self, listener: Callable[[Job], None]) -> None:
+        """Have *listener* called with every job whose attempt ended, once that is stored."""
+        self._on_end.append(listener)
+
+    def progress(self) -> list[Progress]:
+        """Return how far everything that runs is."""
+        return [entry.progress for entry in tuple(self._running.values()) if entry.progress is not None]
+
+    def is_running(self, job_id: str) -> bool:
+        """Whether the job has an attempt under way."""
+        return job_id in self._running
+
+    def status(self) -> QueueStatus:
+        """Return whether new downloads are begun, and what stands in the way."""
+        free_bytes = self._disk.free_bytes()
+        low = free_bytes < self.settings.min_free_bytes
+        return QueueStatus(paused=self._paused, disk_low=low, free_bytes=free_bytes)
+
+    async def set_paused(self, paused: bool) -> None:
+        """Begin nothing more, or go on; what runs is left alone."""
+        await self.db(self.store.set_paused, paused, now=self.clock())
+        self._paused = paused
+        self.wake()
+
+    async def cancelled(self, jobs: Iterable[Job]) -> None:
+        """End the attempts of *jobs*, which the store has as cancelled by now; return when their workers are free."""
+        ending, idle = [], []
+        for job in jobs:
+            if entry := self._running.get(job.id):
+                self._end_early(entry, "cancelled")
+            if task := self._tasks.get(job.id):
+                ending.append(task)
+            else:
+                self._stepped_back.discard(job.id)
+                idle.append(self._work_dir(job.id))
+                if self._claiming:  # perhaps it is being claimed this very moment
+                    self._cancelled_in_claim.add(job.id)
+        await asyncio.to_thread(_discard_all, idle)
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    async def end_rest(self, platform: PlatformType) -> None:
+        """Let a resting platform start again at once."""
+        await self.db(self.store.save_platform_rest, self.governor.end_rest(platform), now=self.clock())
+        await self.db(self.store.release_waiting, platform, now=self.clock())
+        self.wake()
+
+    # Starting
+
+    async def _run(self) -> None:
+        # Here, not in `start`: the service answers while its first worker is still loading yt-dlp.
+        await self.engine.start()
+        while not self._closing:
+            self._wake.clear()
+            await self._prune_events()
+            try:
+                pause_seconds = await self._start_what_may()
+            except Exception:
+                # The database may be back in a moment; a scheduler that died would be a server that does nothing.
+                log.exception("the queue could not go on")
+                pause_seconds = 5.0
+            try:
+                async with asyncio.timeout(pause_seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _prune_events(self) -> None:
+        now = self.clock()
+        age = PRUNE_SECONDS if self._pruned_at is None else (now - self._pruned_at).total_seconds()
+        if not 0 <= age < PRUNE_SECONDS:  # below 0: the clock was set back
+            self._pruned_at = now
+            try:
+                await self.db(self.store.prune_events, KEPT_EVENTS)
+            except Exception:
+                log.exception("old events could not be removed")
+
+    async def _start_what_may(self) -> float | None:
+        """Start all that may start now; return the seconds until time alone allows more, None: until woken."""
+        now = self.clock()
+        if self._paused:
+            return None
+        if await self._disk_is_low(now):
+            return LOOK_SECONDS
+        due = await self.db(self.store.due)
+        ready = [platform for platform, at in due.items() if at is None or at <= now]
+        # Begin with another platform each time, so that none is always served first.
+        self._first_platform += 1
+        turn = self._first_platform % (len(ready) or 1)
+        shares = self.governor.allot(ready[turn:] + ready[:turn], now, silent=self._silent(now))
+        # What is due and has no room, although its platform is not at rest: others hold it up.
+        self._held_up = {
+            platform
+            for platform in ready
+            if platform not in shares and self.governor.next_change(platform, now) is None
+        }
+        started = False
+        for platform, count in shares.items():
+            for job in await self._claim(platform, count, now):
+                self._start(job, now)
+                started = True
+        if started:
+            self._wake.set()  # there may be more where these came from
+        if self._held_up:
+            self._make_room(now)
+        return self._pause_seconds(due, now)
+
+    async def _claim(self, platform: PlatformType, count: int, now: datetime) -> list[Job]:
+        self._claiming = True
+        try:
+            jobs = await self.db(self.store.claim, platform, count, now=now)
+            jobs = [job for job in jobs if job.id not in self._cancelled_in_claim]
+            rests = self.governor.cooling_until(platform, self.clock()) is not None
+            if not (rests or self._paused or self._closing):
+                return jobs
+            # That came about while they were being claimed.
+            for job in jobs:
+                await self._put_back(job)
+            return []
+        finally:
+            self._claiming = False
+            self._cancelled_in_claim.clear()
+
+    async def _put_back(self, job: Job) -> None:
+        await self.db(
+            self.store.finish,
+            job.id,
+            state="queued",
+            result="interrupted",
+            outcome=None,
+            now=self.clock(),
+            attempt=job.tries,
+        )
+
+    def _pause_seconds(self, due: Mapping[PlatformType, datetime | None], now: datetime) -> float | None:
+        times = [*due.values(), *(self.governor.next_change(platform, now) for platform in due)]
+        if self._held_up:
+            times += [entry.signs.silent_at() for entry in self._running.values()]
+            times += [self._quiet_at(entry) for entry in self._running.values()]
+        # What lies behind us has been looked at, and changed nothing.
+        ahead = [at for at in times if at is not None and at > now]
+        return (min(ahead) - now).total_seconds() if ahead else None
+
+    def _start(self, job: Job, now: datetime) -> None:
+        self.governor.started(job.platform, now)
+        entry = _Running(job=job, started_at=now, signs=Signs(now))
+        self._running[job.id] = entry
+        # A job that was cancelled and retried: its first attempt may still be on its way out of the work folder.
+        entry.task = asyncio.create_task(self._attempt(entry, self._tasks.get(job.id)), name=f"job {job.id}")
+        self._tasks[job.id] = entry.task
+        entry.task.add_done_callback(partial(self._forget, job.id))
+
+    def _forget(self, job_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(job_id) is task:
+            del self._tasks[job_id]
+
+    # A download that is silent makes room
+
+    def _quiet_at(self, entry: _Running) -> datetime | None:
+        """Return when *entry* will have been silent long enough to step back; None where it need not."""
+        if entry.why is not None or entry.job.id in self._stepped_back:
+            return None
+        return self._silence.quiet_at(entry.job.platform, entry.signs)
+
+    def _silent(self, now: datetime) -> int:
+        """Return how many downloads wait for an answer, and have for a while."""
+        times = [entry.signs.silent_at() for entry in self._running.values()]
+        return sum(at is not None and at <= now for at in times)
+
+    def _make_room(self, now: datetime) -> None:
+        for entry in tuple(self._running.values()):
+            at = self._quiet_at(entry)
+            if at is not None and at <= now and self._would_help(entry.job.platform):
+                self._stepped_back.add(entry.job.id)
+                self._end_early(entry, "stepped_back")
+
+    def _would_help(self, platform: PlatformType) -> bool:
+        """Whether a place of *platform* would be of use to a job that is held up."""
+        return platform in self._held_up or len(self._running) >= 2 * self.settings.workers
+
+    # Running
+
+    async def _attempt(self, entry: _Running, before: asyncio.Task[None] | None) -> None:
+        outcome = await self._outcome(entry, before)
+        job, now = entry.job, self.clock()
+        code = None if outcome is None else outcome.error_code
+        succeeded = outcome is not None and outcome[0]
+        # The place is free from here on, whatever the database says to the rest.
+        if self._running.get(job.id) is entry:
+            del self._running[job.id]
+        rest = self.governor.ended(
+            job.platform,
+            now,
+            succeeded=succeeded,
+            error_code=code,
+            retry_after_seconds=None if outcome is None else outcome.retry_after_seconds,
+        )
+        if succeeded:
+            self._silence.learn(job.platform, entry.signs)
+        if code == "rate_limited":
+            self._interrupt_platform(job.platform)
+        self._count(entry, outcome, now)
+        ended = await self._stubbornly(job.id, partial(self._store_end, entry, outcome, now, rest))
+        self.wake()
+        if ended is not None:
+            for listener in self._on_end:
+                listener(ended)
+
+    async def _outcome(self, entry: _Running, before: asyncio.Task[None] | None) -> Outcome | None:
+        """Run the attempt; return what it came to, None where it was ended by us."""
+        try:
+            if before is not None:
+                await asyncio.wait({before})
+            return await self.engine.run(self._work(entry.job), partial(self._told, entry))
+        except asyncio.CancelledError:
+            entry.why = entry.why or "interrupted"
+            return None
+        except Exception as error:
+            log.exception("attempt crashed", extra={"job_id": entry.job.id})
+            detail = f"{type(error).__name__}: {error}"
+            return Outcome(False, None, sentence("internal"), error_code="internal", detail=detail)
+
+    async def _stubbornly(self, job_id: str, store: Callable[[], Awaitable[Job | None]]) -> Job | None:
+        """Store the end of an attempt; where the database cannot take it now, again, until the service stops.
+
+        Then the job is still running in the store, and the next start puts it back to queued.
+        """
+        while True:
+            try:
+                return await store()
+            except Exception:
+                log.exception("the end of an attempt could not be stored", extra={"job_id": job_id})
+                if self._closing:
+                    return None
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    def _count(self, entry: _Running, outcome: Outcome | None, now: datetime) -> None:
+        word: str = entry.why or "interrupted"
+        if outcome is not None:
+            word = "succeeded" if outcome[0] else outcome.error_code or "internal"
+        media = None if outcome is None else outcome.media
+        seconds = (now - entry.started_at).total_seconds()
+        self.on_attempt(entry.job.platform, word, seconds, 0 if media is None else media.size_bytes)
+
+    async def _store_end(
+        self, entry: _Running, outcome: Outcome | None, now: datetime, rest: PlatformRest | None
+    ) -> Job | None:
+        job = entry.job
+        if rest is not None:
+            await self._remember(rest)
+        if outcome is None:
+            return await self._store_early_end(entry, now)
+        success = outcome[0]
+        state: JobState = "succeeded" if success else "failed"
+        retry_at = None
+        if outcome.error_code is not None:
+            retry_at = next_attempt_at(
+                outcome.error_code,
+                job.attempts,
+                self.settings.max_attempts,
+                now=now,
+                random=self.random,
+                retry_after_seconds=outcome.retry_after_seconds,
+                cooling_until=self.governor.cooling_until(job.platform, now),
+            )
+            state = "failed" if retry_at is None else "waiting"
+        ended = await self.db(
+            self.store.finish,
+            job.id,
+            state=state,
+            result="succeeded" if success else "failed",
+            outcome=outcome,
+            now=now,
+            next_attempt_at=retry_at,
+            attempt=job.tries,
+        )
+        log.info(
+            "attempt ended",
+            extra={
+                "job_id": job.id,
+                "platform": job.platform,
+                "attempt": job.attempts,
+                "state": state,
+                "error_code": outcome.error_code,
+                "seconds": round((now - entry.started_at).total_seconds(), 3),
+            },
+        )
+        if ended is None and outcome.media is not None:
+            # Cancelled while its files were being moved: nobody asks for them any more.
+            await self.db(self._remove_unwanted, outcome.media.files)
+        if ended is None or state in FINAL_STATES:
+            self._stepped_back.discard(job.id)
+            await asyncio.to_thread(discard_work, self._work_dir(job.id))
+        return ended
+
+    def _remove_unwanted(self, files: Iterable[str]) -> None:
+        for name in files:
+            if self.store.file_users(name) == 0:
+                Path(name).unlink(missing_ok=True)
+
+    async def _store_early_end(self, entry: _Running, now: datetime) -> Job | None:
+        job = entry.job
+        log.info("attempt ended early", extra={"job_id": job.id, "platform": job.platform, "why": entry.why})
+        if entry.why == "cancelled":
+            self._stepped_back.discard(job.id)
+            await asyncio.to_thread(discard_work, self._work_dir(job.id))
+            return None
+        back_at = now + timedelta(seconds=STEP_BACK_SECONDS) if entry.why == "stepped_back" else None
+        return await self.db(
+            self.store.finish,
+            job.id,
+            state="queued" if back_at is None else "waiting",
+            result="interrupted",
+            outcome=None,
+            now=now,
+            next_attempt_at=back_at,
+            attempt=job.tries,
+        )
+
+    def _told(self, entry: _Running, progress: Progress) -> None:
+        progress = replace(progress, attempt=entry.job.tries, batch_id=entry.job.batch_id)
+        entry.progress = progress
+        entry.signs.note(self.clock(), begun=progress.phase != "extracting")
+        self.hub.publish_progress(entry.job.batch_id, progress)
+
+    def _end_early(self, entry: _Running, why: Why) -> None:
+        if entry.why is None and entry.task is not None:
+            # Not at once: a task that is cancelled before its first step never runs, not even its clearing up.
+            asyncio.get_running_loop().call_soon(entry.task.cancel)
+        if entry.why is None or why == "cancelled":
+            entry.why = why
+
+    def _interrupt_platform(self, platform: PlatformType) -> None:
+        """End everything that runs on *platform*, which asked for rest: it gets no request at all until then."""
+        for entry in tuple(self._running.values()):
+            asks_no_more = entry.progress is not None and entry.progress.phase in ("merging", "checking")
+            if entry.job.platform == platform and not asks_no_more:
+                self._end_early(entry, "interrupted")
+
+    # Around it
+
+    def _work(self, job: Job) -> Work:
+        assert job.link is not None  # the store claims no job that no platform owns
+        return Work(
+            job_id=job.id,
+            platform=job.platform,
+            link=job.link,
+            output_dir=str(self.settings.raw_dir),
+            work_dir=str(self._work_dir(job.id)),
+        )
+
+    def _work_dir(self, job_id: str) -> Path:
+        return self.settings.work_dir / job_id
+
+    async def _remember(self, rest: PlatformRest) -> None:
+        now = self.clock()
+        await self.db(self.store.save_platform_rest, rest, now=now)
+        if rest.cooling_until is not None and rest.cooling_until > now:
+            log.warning(
+                "platform rests",
+                extra={"platform": rest.platform, "until": rest.cooling_until.isoformat(), "cap": int(rest.cap)},
+            )
+
+    async def _disk_is_low(self, now: datetime) -> bool:
+        if self._disk.look(now):
+            low = self._disk.low
+            log.warning("the disk is nearly full: nothing new is begun" if low else "the disk has room again")
+            change = Event(id=0, at=now, kind="queue_changed", data={"disk_low": low})
+            await self.db(self.store.add_event, change)
+        return self._disk.low
+
+
+def _discard_all(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        discard_work(folder)

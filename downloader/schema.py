@@ -1,0 +1,198 @@
+"""The tables of the store, and how times and text are kept in them, alike in SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+#: The newest revision in migrations/versions. Written down here so that a start with a database that has it
+#: needs neither Alembic nor its import.
+HEAD = "0001"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# PostgreSQL has no text with NUL, and no UTF-8 has lone surrogates.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean(value: str) -> str:
+    """Return *value* with what no database can store replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", value)
+
+
+class CleanText(TypeDecorator[str]):
+    """Text from strangers: `clean`ed on its way in, also where it is only compared with."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else clean(value)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, kept as whole microseconds since 1970.
+
+    A number is exact, sorts, subtracts and means the same in both databases; SQLite has no type for times, and what
+    PostgreSQL gives back depends on its session's time zone.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without its time zone cannot be stored")
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+# SQLite numbers rows by itself only where the key is called INTEGER.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=True),  # the order of pages
+    Column("id", CleanText, nullable=False, unique=True),
+    Column("created_at", UtcTime, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("idempotency_key", CleanText, unique=True),
+    Column("fingerprint", Text, nullable=False),  # of its URLs: is a repeated key the same submission?
+    sqlite_autoincrement=True,  # a number is never given twice, so that a cursor keeps its place
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=True),
+    Column("id", CleanText, nullable=False, unique=True),
+    Column("batch_id", CleanText, ForeignKey("batches.id", ondelete="CASCADE"), nullable=False),
+    Column("url", CleanText, nullable=False),
+    Column("link", CleanText),
+    Column("platform", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),  # attempts ever begun, which numbers the next; `attempts` can go down
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Column("next_attempt_at", UtcTime),
+    Column("error_code", Text),
+    Column("error", CleanText),
+    Column("detail", CleanText),
+    Column("media_id", CleanText),
+    Column("title", CleanText),
+    Column("duration_seconds", Float),
+    Column("size_bytes", BigInteger),
+    Column("elapsed_seconds", Float, nullable=False),
+    # url, title and error in folded case: neither database folds more than ASCII alike.
+    Column("search", CleanText, nullable=False),
+    CheckConstraint("(state = 'waiting') = (next_attempt_at IS NOT NULL)", name="waits_until"),
+    sqlite_autoincrement=True,
+)
+Index("ix_jobs_state", jobs.c.state, jobs.c.seq)
+Index("ix_jobs_platform_state", jobs.c.platform, jobs.c.state, jobs.c.seq)
+Index("ix_jobs_batch_state", jobs.c.batch_id, jobs.c.state, jobs.c.seq)
+_waiting = text("next_attempt_at IS NOT NULL")
+Index(
+    "ix_jobs_waiting",
+    jobs.c.platform,
+    jobs.c.next_attempt_at,
+    sqlite_where=_waiting,
+    postgresql_where=_waiting,
+)
+
+#: Each link of a batch as it was sent, repeated ones too.
+links = Table(
+    "links",
+    metadata,
+    Column("batch_id", CleanText, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", CleanText, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("url", CleanText, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", CleanText, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("result", Text, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime, index=True),
+    Column("error_code", Text),
+    Column("error", CleanText),
+    Column("detail", CleanText),
+)
+_running = text("result = 'running'")
+Index("uq_attempts_running", attempts.c.job_id, unique=True, sqlite_where=_running, postgresql_where=_running)
+
+files = Table(
+    "files",
+    metadata,
+    Column("job_id", CleanText, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("path", CleanText, nullable=False, index=True),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # from `numbers`
+    Column("at", UtcTime, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("batch_id", CleanText),
+    Column("job_id", CleanText),
+    Column("data", Text, nullable=False),  # JSON
+)
+Index("ix_events_batch", events.c.batch_id, events.c.id)
+
+platform_rests = Table(
+    "platform_rests",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("cap", Float, nullable=False),
+    Column("cooling_until", UtcTime),
+    Column("strikes", Integer, nullable=False),
+)
+
+#: Single numbers, by name: `last_event_id` and `paused` (0 or 1).
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)

@@ -1,0 +1,176 @@
+"""One change of the store: moves of jobs, each a legal one, and the events that tell of them, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from downloader.errors import IllegalTransition
+from downloader.jobs import FINAL_STATES, TRANSITIONS, AttemptResult, Event, EventKind, Job, JobState
+from downloader.schema import attempts, batches, events, files, jobs, numbers
+from downloader.store_queries import chunks, jobs_of
+from downloader.store_rows import changed_row, event_row, job_view
+
+_UPDATE_JOB = update(jobs).where(jobs.c.id == bindparam("job"))
+_END_ATTEMPT = update(attempts).where(attempts.c.job_id == bindparam("job"), attempts.c.number == bindparam("try"))
+
+
+class Change:
+    """What is to become of some jobs; nothing is written before `write`.
+
+    Attributes:
+        events: with their numbers, once they are written.
+    """
+
+    def __init__(self, connection: Connection, now: datetime, take_turn: Callable[[], object]) -> None:
+        self.connection = connection
+        self.now = now
+        self.events: list[Event] = []
+        self._take_turn = take_turn
+        self._moved: list[Job] = []
+        self._begun: list[Job] = []
+        self._ended: list[dict[str, Any]] = []
+
+    # -- jobs
+
+    def lock(self, *conditions: Any) -> list[Job]:
+        """Return the jobs that meet *conditions*, oldest first; nobody else changes them until the end."""
+        query = select(jobs).where(*conditions).order_by(jobs.c.id).with_for_update()
+        return self.jobs_of(self.connection.execute(query).all())
+
+    def lock_ids(self, ids: Collection[str]) -> list[Job]:
+        """Return those of *ids* that there are, oldest first; nobody else changes them until the end."""
+        query = select(jobs).order_by(jobs.c.id).with_for_update()
+        rows = [row for some in chunks(ids) for row in self.connection.execute(query.where(jobs.c.id.in_(some)))]
+        return self.jobs_of(rows)
+
+    def jobs_of(self, rows: Sequence[Row[Any]]) -> list[Job]:
+        """Return the jobs of *rows*, oldest first."""
+        return jobs_of(self.connection, sorted(rows, key=lambda row: int(row.seq)))
+
+    def move(self, job: Job, state: JobState, *, next_attempt_at: datetime | None = None, **changes: Any) -> Job:
+        """Return *job* in *state*, with *changes*. The only place where a stored job gets another state.
+
+        Raises:
+            IllegalTransition: the table of legal moves does not have it.
+        """
+        if state not in TRANSITIONS[job.state]:
+            raise IllegalTransition(job.state, state)
+        moved = replace(
+            job,
+            state=state,
+            updated_at=self.now,
+            finished_at=self.now if state in FINAL_STATES else None,
+            next_attempt_at=next_attempt_at,
+            **changes,
+        )
+        self._moved.append(moved)
+        self.tell("job_changed", batch_id=job.batch_id, job_id=job.id, data=job_view(moved))
+        return moved
+
+    def begin(self, job: Job) -> Job:
+        """Return *job* running its next attempt."""
+        moved = self.move(
+            job,
+            "running",
+            attempts=job.attempts + 1,
+            tries=job.tries + 1,
+            started_at=self.now,
+            error_code=None,
+            error=None,
+            detail=None,
+        )
+        self._begun.append(moved)
+        return moved
+
+    def end(self, job: Job, state: JobState, result: AttemptResult, **changes: Any) -> Job:
+        """Return *job*, which is running, in *state*; its attempt ended with *result* and the errors in *changes*."""
+        moved = self.move(job, state, **changes)
+        told = result in {"failed", "interrupted"}  # a success has no error, and "cancelled" says it all
+        self._ended.append(
+            {
+                "job": job.id,
+                "try": job.tries,
+                "result": result,
+                "ended_at": self.now,
+                "error_code": moved.error_code if told else None,
+                "error": moved.error if told else None,
+                "detail": moved.detail if told else None,
+            }
+        )
+        return moved
+
+    def delete(self, deleted: Sequence[Job]) -> None:
+        """Delete the records of *deleted*, and their batches where these have no jobs left.
+
+        The batches must be locked: of two that delete the last two jobs of one, each would else leave it to the other.
+        """
+        for ids in chunks([job.id for job in deleted]):
+            self.connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
+        gone: set[str] = set()
+        for ids in chunks([job.batch_id for job in deleted]):
+            left = select(jobs.c.seq).where(jobs.c.batch_id == batches.c.id).exists()
+            query = delete(batches).where(batches.c.id.in_(ids), ~left).returning(batches.c.id)
+            gone.update(self.connection.scalars(query))
+        for job in deleted:
+            self.tell(
+                "job_deleted",
+                batch_id=job.batch_id,
+                job_id=job.id,
+                data={"platform": job.platform, "batch_deleted": job.batch_id in gone},
+            )
+
+    # -- events
+
+    def tell(
+        self, kind: EventKind, *, data: dict[str, Any], batch_id: str | None = None, job_id: str | None = None
+    ) -> None:
+        """Have an event stored with the change."""
+        self.events.append(Event(id=0, at=self.now, kind=kind, batch_id=batch_id, job_id=job_id, data=data))
+
+    def write(self) -> None:
+        """Write the moves, and the events last."""
+        if self._moved:
+            self.connection.execute(_UPDATE_JOB, [changed_row(job) for job in self._moved])
+        if self._begun:
+            rows = [
+                {"job_id": job.id, "number": job.tries, "result": "running", "started_at": self.now}
+                for job in self._begun
+            ]
+            self.connection.execute(insert(attempts), rows)
+        if self._ended:
+            self.connection.execute(_END_ATTEMPT, self._ended)
+        paths = [
+            {"job_id": job.id, "position": position, "path": path}
+            for job in self._moved
+            for position, path in enumerate(job.files)
+        ]
+        if paths:
+            self.connection.execute(insert(files), paths)
+        if self.events:
+            self._number_events()
+
+    def lock_numbers(self) -> None:
+        """Let nobody else change what there is only one of, until the end."""
+        self._take_turn()
+        last = select(numbers.c.value).where(numbers.c.name == "last_event_id")
+        self.connection.execute(last.with_for_update()).all()
+
+    def _number_events(self) -> None:
+        # Whoever has taken a number holds its row until the end of the transaction, so that numbers become visible in
+        # their order: who has seen number 7 will never find a new 6. A sequence would not promise that. Nothing else
+        # is locked after it, hence nobody can wait in a circle.
+        self._take_turn()
+        last = self.connection.execute(
+            update(numbers)
+            .where(numbers.c.name == "last_event_id")
+            .values(value=numbers.c.value + len(self.events))
+            .returning(numbers.c.value)
+        ).scalar_one()
+        first = last - len(self.events) + 1
+        self.events = [replace(event, id=first + index) for index, event in enumerate(self.events)]
+        self.connection.execute(insert(events), [event_row(event) for event in self.events])

@@ -1,0 +1,234 @@
+"""Opening the store's database: its engine, what it is told about durability, and its migrations."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from downloader.errors import StartRefused
+from downloader.schema import HEAD
+
+log = logging.getLogger(__name__)
+
+#: How long a change waits for another process that writes to the same SQLite file.
+BUSY_SECONDS = 15
+CONNECT_SECONDS = 10
+#: Each of the server's threads may hold one connection for a moment.
+POOL_SIZE = 16
+
+#: Any number will do, as long as all versions of us take the same one: it keeps two migrations apart.
+_MIGRATION_LOCK = 0x76696465  # "vide"
+
+#: Likewise for the one server that may work on a database.
+_SERVER_LOCK = 0x76696466
+
+
+def open_database(database_url: str) -> Engine:
+    """Return the engine of *database_url*, its schema at `HEAD`.
+
+    Raises:
+        StartRefused: it cannot be opened, is none of ours, or was made by a newer version.
+    """
+    url = _parse(database_url)
+    name = _name(url)
+    try:
+        engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgresql_engine(url)
+    except ModuleNotFoundError as error:
+        raise StartRefused(
+            f"The database {name} needs a driver that is not installed: pip install 'psycopg[binary]'."
+        ) from error
+    try:
+        _migrate(engine, name)
+    except (DBAPIError, OSError) as error:
+        engine.dispose()
+        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().split("\n")[0]
+        raise StartRefused(f"The database {name} cannot be opened ({reason}): check DATABASE_URL.") from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Give a connection whose reads, in SQLite, all see the same moment."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, *, durable: bool = False) -> Iterator[Connection]:
+    """Give a connection whose changes are committed together at the end, or not at all.
+
+    *durable*: they are on the disk then, so that even a power cut leaves them. Without it a power cut may take the
+    last few, never a part of one; a killed process takes none.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            with connection.begin():
+                if durable:
+                    connection.execute(text("SET LOCAL synchronous_commit TO on"))
+                yield connection
+            return
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        if durable:  # cannot be changed once a transaction is open
+            driver.execute("PRAGMA synchronous = FULL")
+        try:
+            with connection.execution_options(writes=True).begin():
+                yield connection
+        finally:
+            if durable:
+                driver.execute("PRAGMA synchronous = NORMAL")
+
+
+def _parse(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+        backend = url.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise StartRefused(
+            "DATABASE_URL is not the address of a database: write sqlite:///path/to/file or"
+            " postgresql://user:password@host/name."
+        ) from error
+    if backend in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    if backend == "sqlite":
+        return url.set(drivername="sqlite")
+    raise StartRefused(f"DATABASE_URL names {backend}, which the store cannot use: take SQLite or PostgreSQL.")
+
+
+def _name(url: URL) -> str:
+    """Return what people call the database: never with its password."""
+    if url.get_backend_name() == "sqlite":
+        return url.database or "in memory"
+    return f"{url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise StartRefused("DATABASE_URL must name a file, as in sqlite:///path/to/file: memory would not be kept.")
+    path = Path(url.database)
+    if not path.parent.is_dir():
+        raise StartRefused(f"The folder of the database {path} does not exist: make it, or change DATABASE_URL.")
+    try:
+        # Links tell a lot about who sends them. SQLite gives its -wal and -shm files the same permissions.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StartRefused(f"The database {path} cannot be opened ({error.strerror}): check DATABASE_URL.") from error
+    engine = create_engine(
+        url, pool_size=POOL_SIZE, max_overflow=-1, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(driver: sqlite3.Connection, _record: object) -> None:
+        # Transactions are begun by `begin` below; the driver would begin them too late, and none for reads.
+        driver.isolation_level = None
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            driver.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and then finds it cannot write has to be begun anew; IMMEDIATE waits instead.
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    arguments: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    return create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        pool_pre_ping=True,  # a database that was restarted must not cost a request
+        isolation_level="READ COMMITTED",
+        connect_args=arguments,
+    )
+
+
+class DatabaseLock:
+    """Keeps other servers off a PostgreSQL database, until `release` or the end of the process.
+
+    An SQLite file has a lock file beside it instead, as the storage folder has: see `instance_lock`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Take the lock.
+
+        Raises:
+            StartRefused: another server has it.
+        """
+        self._connection: Connection | None = None
+        if engine.dialect.name == "sqlite":
+            return
+        connection = engine.connect()
+        if not connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _SERVER_LOCK}).scalar():
+            connection.close()
+            raise StartRefused(
+                "Another server is at work on this database: stop that one, or give this one a database of its own with"
+                " DOWNLOADER_DATABASE_URL."
+            )
+        connection.commit()  # the lock is the session's: it stays, and no transaction stays open for it
+        self._connection = connection
+
+    def release(self) -> None:
+        """Let another server have it."""
+        if self._connection is not None:
+            self._connection.invalidate()  # closed for good: back in the pool it would keep the lock
+            self._connection.close()
+            self._connection = None
+
+
+def _migrate(engine: Engine, name: str) -> None:
+    with reading(engine) as connection:
+        if _revision(connection) == HEAD:
+            return
+    # Anything else is rare: first start, and the first one after an update.
+    with writing(engine) as connection:
+        if engine.dialect.name != "sqlite":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        before = _revision(connection)
+        if before == HEAD:
+            return  # another process was quicker
+        _upgrade(connection, before, name)
+    log.info("database migrated", extra={"from_revision": before, "to_revision": HEAD})
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision of the schema; None where there is none yet."""
+    there = (
+        "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
+        if connection.dialect.name == "sqlite"
+        else "SELECT to_regclass('alembic_version')"
+    )
+    if connection.execute(text(there)).scalar() is None:
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection, before: str | None, name: str) -> None:
+    # Costs a quarter of a second, which only a start that migrates has to pay.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if before is not None and before not in known:
+        raise StartRefused(
+            f"The database {name} was made by a newer version of this program (schema {before}, this one has {HEAD}):"
+            " update the program, or set DATABASE_URL to another database."
+        )
+    command.upgrade(config, "head")

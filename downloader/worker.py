@@ -1,0 +1,138 @@
+"""A worker process: runs one attempt after another, says on its pipe how they go, and dies with its server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from downloader import batch_downloader
+from downloader.attempt_runner import run_attempt
+from downloader.jobs import Progress, Work
+from downloader.models import Outcome
+from downloader.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStart:
+    """What a worker needs to know; it reaches the worker by a pipe, never on a command line."""
+
+    settings: Settings
+    environment: Mapping[str, str]  #: the server's, which may differ from that of the process that forks
+    log_level: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """An attempt ended."""
+
+    job_id: str
+    outcome: Outcome
+    memory_bytes: int  #: that the worker holds now; 0: nobody knows
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A log record, as plain data."""
+
+    fields: Mapping[str, Any]
+
+
+#: What a worker says. The server says one thing only: a Work.
+Message = Literal["ready"] | Progress | Done | Logged
+
+
+def main(connection: Connection, start: WorkerStart) -> NoReturn:
+    """Serve until the pipe ends, which it does with the server, however that ended; then kill the whole group."""
+    _lead_a_group()
+    os.environ.clear()
+    os.environ.update(start.environment)
+    line = _Line(connection)
+    logging.basicConfig(level=start.log_level, handlers=[_LogLine(line)], force=True)
+    batch_downloader.warm_up_engine()
+    line.send("ready")
+    while True:
+        try:
+            work = connection.recv()
+        except (EOFError, OSError):
+            _die()
+        # Not in this thread, which must notice the end of the pipe while a download hangs.
+        threading.Thread(target=_run, args=(work, start.settings, line), name="download", daemon=True).start()
+
+
+def _run(work: Work, settings: Settings, line: _Line) -> None:
+    line.job_id = work.job_id
+    # Never set: an attempt is ended by killing this process.
+    outcome = run_attempt(work, settings, threading.Event(), line.send)
+    line.job_id = None
+    line.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
+
+
+class _Line:
+    """The way to the server; threads take turns on it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.job_id: str | None = None  #: of the attempt under way
+
+    def send(self, message: Message) -> None:
+        """Say *message*, if there is still somebody to hear it; where not, the main thread ends everything."""
+        with self._lock, contextlib.suppress(OSError):
+            self._connection.send(message)
+
+
+class _LogLine(logging.Handler):
+    """Sends log records to the server, so that there is one log."""
+
+    def __init__(self, line: _Line) -> None:
+        super().__init__()
+        self._line = line
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send *record* as plain data: what it refers to may not be fit for travel."""
+        fields = {name: _plain(value) for name, value in vars(record).items()}
+        fields["msg"], fields["args"], fields["exc_info"] = record.getMessage(), None, None
+        if record.exc_info and not record.exc_text:
+            fields["exc_text"] = self._formatter.formatException(record.exc_info)
+        if self._line.job_id is not None:
+            fields.setdefault("job_id", self._line.job_id)
+        self._line.send(Logged(fields))
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _lead_a_group() -> None:
+    """Make this process the leader of its own group, in which its ffmpeg will be too."""
+    # Ctrl-C and a service manager's SIGTERM reach every process; it is the server that decides what then happens.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        os.setsid()
+
+
+def _die() -> NoReturn:
+    if sys.platform != "win32":
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+    os._exit(1)
+
+
+def _memory_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):  # not Linux
+        return 0

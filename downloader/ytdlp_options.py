@@ -1,0 +1,154 @@
+"""What yt-dlp is told: our defaults, the platform's wishes, the operator's settings, in this order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from downloader import toolchain
+from downloader.errors import DownloadFailed
+from downloader.models import Platform
+from downloader.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# yt-dlp's own preset "mp4": what plays everywhere, at the best quality that does.
+_FORMAT_SORT = ["vcodec:h264", "lang", "quality", "res", "fps", "hdr:12", "acodec:aac"]
+
+_COMMON_OPTIONS: Mapping[str, Any] = {
+    "format": "bv*+ba/b",
+    "format_sort": _FORMAT_SORT,
+    "merge_output_format": "mp4",
+    "postprocessors": [{"key": "FFmpegVideoRemuxer", "preferedformat": "mp4"}],
+    "skip_unavailable_fragments": False,  # the default makes a success of half a video
+    "noplaylist": True,
+    "quiet": True,
+    "noprogress": True,
+    "color": "never",
+    "cachedir": False,  # a cache in the user's home would be shared with whatever else runs there
+    "updatetime": False,  # a file's time says when it arrived
+    # Each block is written as it is read, so a killed process loses one at most; by default they grow up to 4 MB. These
+    # are larger than Python's own write buffer, which they therefore pass by.
+    "noresizebuffer": True,
+    "buffersize": 16 * 1024,
+    # Else yt-dlp writes its line of progress, which nobody sees, for each of them: that takes longer than the download.
+    "progress_delta": 3600,
+}
+
+#: A post holds at most this many videos; the bound is for links that turn out to be something else.
+_MAX_VIDEOS_PER_POST = 50
+
+_MAX_RETRY_PAUSE_SECONDS = 8.0
+
+#: In the work folder, while an attempt runs.
+COOKIES_NAME = "cookies.txt"
+
+
+def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path) -> dict[str, Any]:
+    """Return the options for downloading from *platform* into *work_dir*; all but the hooks.
+
+    Cookies are copied into *work_dir*, as COOKIES_NAME.
+    """
+    retries = settings.retries + platform.extra_retries
+    ffmpeg = toolchain.ffmpeg()
+    options: dict[str, Any] = {
+        **_COMMON_OPTIONS,
+        # The Python API's default is no retry at all.
+        "retries": retries,
+        "fragment_retries": retries,
+        # Extractors ask again at several addresses by themselves; more rounds only make a dead one take longer.
+        "extractor_retries": min(retries, 1),
+        "file_access_retries": retries,
+        "retry_sleep_functions": dict.fromkeys(("http", "fragment", "extractor", "file_access"), _retry_pause),
+        "socket_timeout": settings.socket_timeout_seconds * platform.patience,
+        "ffmpeg_location": None if ffmpeg is None else ffmpeg.path,
+        "proxy": settings.proxy,
+        "cookiefile": _cookies(settings, platform, work_dir),
+        **platform.options,
+        **settings.ytdlp_options,
+        "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
+        # With the format, so that one attempt does not go on with what another began of a different one.
+        "outtmpl": f"{_as_template(work_dir)}/%(playlist_index|1)s-%(id).60B-%(format_id).40B.%(ext)s",
+        "logger": _Log(platform),
+        # ffmpeg would go past the guard: it may read what was downloaded, and fetch nothing.
+        "external_downloader_args": {"ffmpeg_i": ["-protocol_whitelist", "file"]},
+        "match_filter": _wanted,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _retry_pause(n: int) -> float:
+    """Return the seconds to wait before repeating a request for the *n*-th time, from 0."""
+    return float(min(0.25 * 2**n, _MAX_RETRY_PAUSE_SECONDS))
+
+
+def _as_template(path: Path) -> str:
+    return path.as_posix().replace("%", "%%")
+
+
+def _cookies(settings: Settings, platform: Platform, work_dir: Path) -> str | None:
+    """Return a private copy of the platform's cookies: yt-dlp writes back to the file it is given."""
+    if settings.cookies_dir is None:
+        return None
+    original = settings.cookies_dir / f"{platform.name}.txt"
+    if not original.is_file():
+        return None
+    lines = original.read_text(encoding="utf-8", errors="replace").split("\n")
+    good = [line for line in lines if _is_cookie_line(line)]
+    if len(good) < len(lines):
+        # yt-dlp would write them, values and all, to stderr.
+        log.warning("cookie lines left out", extra={"path": str(original), "lines": len(lines) - len(good)})
+    copy = work_dir / COOKIES_NAME
+    copy.touch(mode=0o600)
+    copy.write_text("\n".join(good), encoding="utf-8")
+    return str(copy)
+
+
+def _is_cookie_line(line: str) -> bool:
+    """Tell whether *line* belongs into a cookie file in Netscape format: seven fields, or a comment."""
+    line = line.rstrip("\r").removeprefix("#HttpOnly_")
+    if not line.strip() or line.startswith("#"):
+        return True
+    fields = line.split("\t")
+    if len(fields) != 7:
+        return False
+    domain, for_subdomains, expires = fields[0], fields[1], fields[4]
+    # What http.cookiejar asserts, and what a header can carry.
+    sound = (for_subdomains == "TRUE") == domain.startswith(".") and (not expires or expires.isdecimal())
+    return sound and _is_latin_1(line)
+
+
+def _is_latin_1(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _wanted(info: Mapping[str, Any], *, incomplete: bool) -> str | None:
+    """Return why a video is to be passed over, or None; refuse one that cannot be had yet."""
+    # A running broadcast has no end: it would hold its slot for hours.
+    if info.get("live_status") == "is_live" or info.get("is_live"):
+        raise DownloadFailed("not_yet_available", detail="a live broadcast that is still running")
+    # A picture between the videos of one post: to yt-dlp a video without formats, which would fail them all.
+    if incomplete and info.get("formats") == [] and not info.get("url"):
+        return "a picture"
+    return None
+
+
+class _Log:
+    """yt-dlp's messages, in our log: they hold signed addresses, so only for those who ask for them."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def debug(self, message: str) -> None:
+        log.debug("yt-dlp: %s", message, extra={"platform": self._platform.name})
+        if "File is larger than max-filesize" in message:
+            # It says so, goes on without the file, and fails later for another reason.
+            raise DownloadFailed("too_large", platform_label=self._platform.label, detail=message.strip())
+
+    info = warning = error = debug

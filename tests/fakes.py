@@ -1,0 +1,90 @@
+"""Doubles for seams that have a real implementation elsewhere in the tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from downloader.engine import EngineHealth
+from downloader.errors import ErrorCode, is_retryable, sentence
+from downloader.jobs import Progress, Work
+from downloader.models import Media, Outcome
+
+
+class FakeClock:
+    """Time that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class HandEngine:
+    """An engine whose attempts end when, and as, the test says."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, asyncio.Future[Outcome]] = {}
+        self.on_progress: dict[str, Callable[[Progress], None]] = {}
+        self.started: list[Work] = []
+        self.cancelled: list[str] = []
+        self.closed = False
+        self._changed = asyncio.Condition()
+
+    async def start(self) -> None: ...
+
+    async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.running[work.link] = future
+        self.on_progress[work.link] = on_progress
+        self.started.append(work)
+        await self._tell()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.cancelled.append(work.link)
+            raise
+        finally:
+            del self.running[work.link]
+
+    def health(self) -> EngineHealth:
+        return EngineHealth(workers=8, busy=len(self.running), restarts=0)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    # For tests
+
+    async def until(self, condition: Callable[[HandEngine], bool]) -> None:
+        """Wait until *condition* holds, looked at whenever an attempt starts."""
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: condition(self))
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def links(self) -> set[str]:
+        """Return what runs now."""
+        return set(self.running)
+
+    def succeed(self, link: str) -> None:
+        """End an attempt well."""
+        media = Media(files=(f"/raw/{link[-1]}.mp4",), id=link[-1], title="t", size_bytes=10)
+        self.running[link].set_result(Outcome(True, media.files[0], None, media=media))
+
+    def fail(self, link: str, code: ErrorCode, *, retry_after_seconds: float | None = None) -> None:
+        """End an attempt badly."""
+        assert is_retryable(code) or retry_after_seconds is None
+        self.running[link].set_result(
+            Outcome(False, None, sentence(code), error_code=code, retry_after_seconds=retry_after_seconds)
+        )
+
+    def crash(self, link: str) -> None:
+        """Raise what an engine never should."""
+        self.running[link].set_exception(RuntimeError("engine fault"))

@@ -1,0 +1,185 @@
+"""Batches survive: a real server, killed in mid-work again and again, loses nothing and does nothing twice."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from downloader.media_check import check_media
+from tests.server import Server
+from tests.simulator.client import Simulator
+from tests.simulator.model import PLATFORMS
+
+JOBS = 200
+KILLS = 20
+MEDIA_BYTES = 200_000
+
+#: Fails for its own reason, every time.
+LASTING = ("removed", "private")
+
+
+def submit(server: Server, urls: list[str]) -> str:
+    status, answer = server.ask("POST", "/api/v1/batches", {"urls": urls})
+    assert status == 202, answer
+    batch_id: str = answer["batch"]["id"]
+    return batch_id
+
+
+def jobs_of(server: Server, batch_id: str) -> list[dict[str, Any]]:
+    status, answer = server.ask("GET", f"/api/v1/batches/{batch_id}")
+    assert status == 200, answer
+    jobs: list[dict[str, Any]] = answer["jobs"]
+    return jobs
+
+
+def let_run(server: Server, seconds: float) -> None:
+    """Leave the server alone for a while; it must not end by itself."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.process.wait(timeout=seconds)
+        pytest.fail("the server ended by itself")
+
+
+def follow(server: Server, batch_id: str, until: Callable[[list[dict[str, Any]]], bool], tries: int = 240) -> Any:
+    """Return the jobs of a batch once *until* is true of them."""
+    for _ in range(tries):
+        jobs = jobs_of(server, batch_id)
+        if until(jobs):
+            return jobs
+        let_run(server, 0.25)
+    raise TimeoutError(Counter(job["state"] for job in jobs))
+
+
+def all_final(jobs: list[dict[str, Any]]) -> bool:
+    return all(job["state"] in ("succeeded", "failed", "cancelled") for job in jobs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_server_killed_twenty_times_finishes_its_batch(
+    start_server: Callable[..., Server], simulator: Simulator, ffmpeg: str, tmp_path: Path
+) -> None:
+    random = Random(20)
+    many = {"DOWNLOADER_WORKERS": "12", "DOWNLOADER_PLATFORM_CONCURRENCY": "6"}
+    urls = []
+    for number in range(JOBS):
+        platform = PLATFORMS[number % 4]
+        scenario = LASTING[number // 10 % 2] if number % 10 == 9 else "ok"
+        urls.append(simulator.url(platform, scenario, number))
+    simulator.configure(latency_ms=20, media_bytes_per_second=300_000)
+    try:
+        server = start_server(**many)
+        batch_id = submit(server, urls)
+        for _ in range(KILLS):
+            let_run(server, random.uniform(0.3, 1.6))
+            server.process.kill()
+            server.wait()
+            server = start_server(**many)
+        simulator.configure(latency_ms=0, media_bytes_per_second=0)
+        jobs = follow(server, batch_id, all_final)
+    finally:
+        simulator.configure(latency_ms=0, media_bytes_per_second=0)
+
+    assert [job["url"] for job in jobs] == urls
+    for number, job in enumerate(jobs):
+        if number % 10 == 9:
+            assert job["state"] == "failed"
+            assert job["error_code"] in ("removed", "private", "ip_blocked", "login_required")
+        else:
+            assert job["state"] == "succeeded", job
+            check_media(Path(job["file_path"]), ffmpeg)
+    good = [job for job in jobs if job["state"] == "succeeded"]
+    assert len({job["file_path"] for job in good}) == len(good)
+
+    # Nothing was done twice: by the server's own account, and by the bytes that the platforms sent.
+    interrupted = 0
+    for job in jobs:
+        _, answer = server.ask("GET", f"/api/v1/jobs/{job['job_id']}")
+        results = Counter(attempt["result"] for attempt in answer["attempts"])
+        interrupted += results["interrupted"]
+        assert results["succeeded"] == (1 if job["state"] == "succeeded" else 0), answer
+    assert interrupted > KILLS  # it did hurt
+    stats = simulator.stats()
+    needed = sum(MEDIA_BYTES * (2 if job["platform"] == "youtube" else 1) for job in good)
+    sent = sum(stats.media_bytes_sent.values())
+    assert sent < needed * 1.10, f"{sent / needed:.3f} times the bytes"
+    assert stats.errors == ()
+    storage = tmp_path / "storage"
+    assert list((storage / "work").iterdir()) == []
+    assert {path for path in (storage / "raw").iterdir() if path.is_file()} == {
+        Path(name) for job in good for name in job["files"]
+    }
+
+
+def test_cancelling_a_download_that_hangs_frees_its_worker_at_once(
+    start_server: Callable[..., Server], simulator: Simulator
+) -> None:
+    server = start_server(DOWNLOADER_WORKERS="1", DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")
+    for scenario in ("hang", "hang_in_body"):
+        batch_id = submit(server, [simulator.url("tiktok", scenario), simulator.url("youtube", "ok")])
+        simulator.wait_until_hanging(1)
+        [hanging, _] = jobs_of(server, batch_id)
+        status, answer = server.ask("POST", f"/api/v1/jobs/{hanging['job_id']}/cancel", timeout_seconds=2)
+        assert status == 200, answer
+        assert answer["job"]["state"] == "cancelled"
+        simulator.wait_until_hanging(0, timeout_seconds=2)  # the connection is closed: the worker is gone
+        follow(server, batch_id, all_final, tries=40)  # and its place went to the other
+
+
+def test_the_watchdog_ends_what_stalls(start_server: Callable[..., Server], simulator: Simulator) -> None:
+    server = start_server(
+        DOWNLOADER_STALL_TIMEOUT_SECONDS="1", DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60", DOWNLOADER_MAX_ATTEMPTS="1"
+    )
+    batch_id = submit(server, [simulator.url("tiktok", "hang_in_body"), simulator.url("instagram", "hang")])
+    for job in follow(server, batch_id, all_final, tries=60):
+        assert (job["state"], job["error_code"]) == ("failed", "timeout")
+
+
+def test_a_resting_platform_gets_no_request_across_a_restart(
+    start_server: Callable[..., Server], simulator: Simulator
+) -> None:
+    server = start_server()
+    limited = [simulator.url("tiktok", "rate_limited")]
+    batch_id = submit(server, limited)
+    follow(server, batch_id, lambda jobs: jobs[0]["state"] == "waiting", tries=60)
+    asked = simulator.stats().platforms["tiktok"].requests
+    others = submit(server, [simulator.url("tiktok", "ok", number) for number in range(8)])
+    twitter = submit(server, [simulator.url("twitter", "ok", number) for number in range(8)])
+    server.process.kill()
+    server.wait()
+    server = start_server()
+    follow(server, twitter, all_final)
+    assert {job["state"] for job in jobs_of(server, others)} == {"queued"}
+    assert simulator.stats().platforms["tiktok"].requests == asked
+    _, answer = server.ask("GET", "/api/v1/platforms")
+    [tiktok] = [view for view in answer["platforms"] if view["platform"] == "tiktok"]
+    assert tiktok["cooling_until"] is not None
+    assert tiktok["cap"] == 2
+
+    # Ended by hand, it goes on, once what would meet the limit again is out of the way.
+    server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+    assert server.ask("POST", "/api/v1/platforms/tiktok/end-cooldown")[0] == 200
+    follow(server, others, lambda jobs: any(job["state"] == "succeeded" for job in jobs), tries=60)
+
+
+def test_a_second_server_on_the_same_database_is_refused(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    server = start_server(DOWNLOADER_DATABASE_URL=f"sqlite:///{tmp_path / 'db' / 'queue.db'}")
+    server.environment["DOWNLOADER_STORAGE_DIR"] = str(tmp_path / "other")
+    refused = server.refused()
+    assert refused.returncode == 2
+    assert "Another server is at work" in refused.stderr
+
+
+def test_a_second_server_on_the_same_storage_is_refused(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    server = start_server()
+    refused = server.refused()
+    assert refused.returncode == 2
+    assert "Another server is at work" in refused.stderr
+    assert server.ask("GET", "/healthz")[0] == 200

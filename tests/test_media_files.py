@@ -1,0 +1,170 @@
+"""Finished files: checked, moved, and found again by whoever comes after a crash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from downloader import media_files
+from downloader.errors import DownloadFailed
+from downloader.media_files import OUTCOME_NAME, Downloaded, discard_work, empty_work, keep, kept
+
+
+@pytest.fixture
+def work_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "work" / "1"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def output_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def downloads(work_dir: Path, sample_mp4: Path) -> list[Downloaded]:
+    """Return two finished downloads of one post."""
+    found = []
+    for number in (1, 2):
+        path = work_dir / f"{number}-7.mp4"
+        path.write_bytes(sample_mp4.read_bytes())
+        found.append(Downloaded(path=path, post_id="7", video_id=f"7{number}", title="Ada ü", duration_seconds=1.5))
+    (work_dir / "1-7.mp4.part-Frag0").write_bytes(b"x")
+    return found
+
+
+@pytest.fixture
+def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return what makes the process die, as it were, after so many moves."""
+
+    def arrange(after_moves: int) -> None:
+        real = media_files._Move.make
+        made: list[Any] = []
+
+        def make(move: Any) -> None:
+            if len(made) == after_moves:
+                raise KeyboardInterrupt
+            made.append(move)
+            real(move)
+
+        monkeypatch.setattr(media_files._Move, "make", make)
+
+    return arrange
+
+
+def test_only_the_outcome_stays_in_a_folder_that_is_kept(
+    downloads: list[Downloaded], work_dir: Path, output_dir: Path
+) -> None:
+    media = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    assert all(Path(file).is_file() for file in media.files)
+    assert [path.name for path in work_dir.iterdir()] == [OUTCOME_NAME]
+    # Asked again, as often as may be, it says the same.
+    assert kept(work_dir, output_dir) == kept(work_dir, output_dir) == media
+    discard_work(work_dir)
+    assert not work_dir.exists()
+    discard_work(work_dir)
+
+
+def test_without_a_folder_that_is_kept_nothing_is_written(
+    downloads: list[Downloaded], work_dir: Path, output_dir: Path
+) -> None:
+    keep("tiktok", downloads, output_dir, ffmpeg=None)
+    assert not (work_dir / OUTCOME_NAME).exists()
+
+
+@pytest.mark.parametrize("moves", [0, 1])
+def test_moves_that_a_crash_interrupted_are_completed(
+    downloads: list[Downloaded],
+    work_dir: Path,
+    output_dir: Path,
+    crash: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    moves: int,
+) -> None:
+    crash(moves)
+    with pytest.raises(KeyboardInterrupt):
+        keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    monkeypatch.undo()
+    assert len(list(output_dir.iterdir())) == moves
+    media = kept(work_dir, output_dir)
+    assert media is not None
+    assert [Path(file).parent for file in media.files] == [output_dir] * 2
+    assert all(Path(file).is_file() for file in media.files)
+    assert (media.id, media.title, media.duration_seconds) == ("7", "Ada ü", 1.5)
+    assert media.size_bytes == sum(Path(file).stat().st_size for file in media.files)
+
+
+def test_an_outcome_without_its_files_is_none(downloads: list[Downloaded], work_dir: Path, output_dir: Path) -> None:
+    media = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    Path(media.files[1]).write_bytes(b"cut")
+    assert kept(work_dir, output_dir) is None
+    Path(media.files[1]).unlink()
+    assert kept(work_dir, output_dir) is None
+
+
+def test_there_need_not_be_an_outcome(work_dir: Path, output_dir: Path) -> None:
+    assert kept(work_dir, output_dir) is None
+    assert kept(work_dir / "nowhere", output_dir) is None
+
+
+GOOD: dict[str, Any] = {
+    "moves": [{"from": "a.mp4", "to": "b.mp4", "size_bytes": 1}],
+    "id": "7",
+    "title": None,
+    "duration_seconds": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "\udcff",
+        *(
+            json.dumps(GOOD | {"moves": [GOOD["moves"][0] | change]})
+            for change in (
+                {"to": "../b.mp4"}, {"to": "/etc/b.mp4"}, {"to": ".."}, {"to": ""}, {"to": 7}, {"to": "a\\b"},
+                {"to": "c:b"}, {"to": "a\0b"}, {"from": "../../a.mp4"}, {"from": "/etc/passwd"}, {"from": OUTCOME_NAME},
+                {"size_bytes": "1"}, {"size_bytes": None},
+            )
+        ),
+        json.dumps(GOOD | {"moves": []}),
+        json.dumps(GOOD | {"moves": None}),
+        json.dumps(GOOD | {"title": 7}),
+        json.dumps(GOOD | {"duration_seconds": "long"}),
+    ],
+)  # fmt: skip
+def test_an_outcome_that_is_not_ours_is_not_followed(work_dir: Path, output_dir: Path, content: str) -> None:
+    (work_dir / "a.mp4").write_bytes(b"x")
+    (work_dir / OUTCOME_NAME).write_text(content, errors="surrogateescape")
+    assert kept(work_dir, output_dir) is None
+    assert list(output_dir.iterdir()) == []
+    (work_dir / OUTCOME_NAME).write_text(json.dumps(GOOD))
+    assert kept(work_dir, output_dir) is not None
+
+
+def test_a_file_that_does_not_play_does_not_stay(downloads: list[Downloaded], work_dir: Path, output_dir: Path) -> None:
+    downloads[1].path.write_text("<html>")
+    with pytest.raises(DownloadFailed) as failure:
+        keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    assert failure.value.code == "not_a_video"
+    # Another attempt goes on with the good one and downloads the bad one anew.
+    assert downloads[0].path.is_file()
+    assert not downloads[1].path.exists()
+    assert list(output_dir.iterdir()) == []
+
+
+def test_an_emptied_folder_is_still_there(downloads: list[Downloaded], work_dir: Path) -> None:
+    (work_dir / "sub").mkdir()
+    empty_work(work_dir)
+    assert list(work_dir.iterdir()) == []

@@ -1,0 +1,578 @@
+"""What runs when, and what becomes of it: a real store, an engine by hand, a clock by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from downloader.errors import ErrorCode, StoreUnavailable
+from downloader.event_stream import EventHub
+from downloader.governor import Governor
+from downloader.job_queue import JobQueue
+from downloader.jobs import FINAL_STATES, Job, Progress
+from downloader.models import Media, Outcome, PlatformType
+from downloader.scheduler import PRUNE_SECONDS, STEP_BACK_SECONDS, Scheduler
+from downloader.settings import Settings
+from downloader.silence import QUIET_SECONDS, SILENT_SECONDS
+from downloader.store import Store
+from tests.fakes import FakeClock, HandEngine
+
+PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")
+
+
+def tiktok(number: int) -> str:
+    return f"https://www.tiktok.com/@ada/video/{number}"
+
+
+def youtube(number: int) -> str:
+    return f"https://youtu.be/{number}"
+
+
+class World:
+    """A queue with everything of it in reach."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.settings = Settings(storage_dir=folder, **{"min_free_bytes": 0, **settings})
+        self.settings.raw_dir.mkdir(parents=True, exist_ok=True)
+        self.clock = FakeClock()
+        self.engine = HandEngine()
+        self.store = Store.open(self.settings.store_url)
+        governor = Governor(
+            PLATFORMS, total=self.settings.workers, per_platform=self.settings.platform_concurrency, random=Random(1)
+        )
+        self.scheduler = Scheduler(
+            store=self.store,
+            engine=self.engine,
+            governor=governor,
+            settings=self.settings,
+            hub=EventHub(),
+            clock=self.clock,
+            random=Random(1),
+        )
+        self.queue = JobQueue(self.scheduler, PLATFORMS, str)
+
+    async def submit(self, *urls: str) -> list[Job]:
+        return list((await self.queue.submit(urls)).jobs)
+
+    async def forward(self, seconds: float) -> None:
+        """Let time pass, and the scheduler notice."""
+        self.clock.forward(seconds)
+        self.scheduler.wake()
+
+    async def until(self, job: Job, condition: Callable[[Job], bool]) -> Job:
+        """Wait for a stored change that makes *condition* true of *job*."""
+        with self.queue.subscribe() as changes:
+            while not condition(now := await self.queue.job(job.id)):
+                assert await asyncio.to_thread(changes.get, 10), now
+        return now
+
+
+@pytest.fixture
+async def open_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    worlds: list[World] = []
+
+    async def make(**settings: Any) -> World:
+        world = World(tmp_path, **settings)
+        worlds.append(world)
+        await world.queue.start()
+        return world
+
+    yield make
+    for world in worlds:
+        if not world.engine.closed:
+            await world.queue.close(0)
+
+
+@pytest.fixture
+async def world(open_world: Callable[..., Any]) -> World:
+    world: World = await open_world()
+    return world
+
+
+async def test_jobs_start_in_order_within_the_caps(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(workers=3, platform_concurrency=2)
+    await world.submit(*(tiktok(number) for number in range(4)), youtube(1))
+    await world.engine.until(lambda engine: len(engine.running) == 3)
+    assert world.engine.links() == {tiktok(0), tiktok(1), youtube(1)}
+    world.engine.succeed(tiktok(0))
+    await world.engine.until(lambda engine: tiktok(2) in engine.running)
+    assert tiktok(3) not in world.engine.links()
+
+
+async def test_a_success_is_stored_with_its_media(world: World) -> None:
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    assert (await world.queue.job(job.id)).state == "running"
+    world.engine.succeed(tiktok(1))
+    done = await world.until(job, lambda job: job.state in FINAL_STATES)
+    assert (done.state, done.files, done.title, done.size_bytes) == ("succeeded", ("/raw/1.mp4",), "t", 10)
+
+
+async def test_a_passing_failure_is_tried_again_after_a_pause_until_tries_are_used_up(world: World) -> None:
+    [job] = await world.submit(tiktok(1))
+    for attempt in (1, 2):
+        await world.engine.until(lambda engine: bool(engine.running))
+        world.engine.fail(tiktok(1), "network")
+        waiting = await world.until(job, lambda job: job.state == "waiting")
+        assert (waiting.attempts, waiting.error_code) == (attempt, "network")
+        assert waiting.next_attempt_at is not None
+        await world.forward((waiting.next_attempt_at - world.clock()).total_seconds())
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), "network")
+    assert (await world.until(job, lambda job: job.state == "failed")).attempts == 3
+    assert [attempt.error_code for attempt in await world.queue.attempts(job.id)] == ["network"] * 3
+
+
+@pytest.mark.parametrize("code", ["private", "removed", "platform_changed", "internal"])
+async def test_a_lasting_failure_is_not_tried_again(world: World, code: ErrorCode) -> None:
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), code)
+    failed = await world.until(job, lambda job: job.state == "failed")
+    assert (failed.attempts, failed.error_code) == (1, code)
+
+
+async def test_a_fault_of_the_engine_fails_one_job_and_no_other(world: World) -> None:
+    job, _ = await world.submit(tiktok(1), tiktok(2))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    world.engine.crash(tiktok(1))
+    assert (await world.until(job, lambda job: job.state == "failed")).error_code == "internal"
+    assert world.engine.links() == {tiktok(2)}
+
+
+async def test_a_rate_limit_stops_its_platform_at_once_and_no_other(world: World) -> None:
+    jobs = await world.submit(*(tiktok(number) for number in range(6)), youtube(1))
+    await world.engine.until(lambda engine: len(engine.running) == 5)
+    world.engine.fail(tiktok(0), "rate_limited", retry_after_seconds=30)
+    await world.until(jobs[0], lambda job: job.state == "waiting")
+    for job in jobs[1:4]:
+        # The others were ended too: a platform at rest gets no request at all. It costs them no try.
+        assert (await world.until(job, lambda job: job.state == "queued")).attempts == 0
+    assert world.engine.links() == {youtube(1)}
+
+    started = len(world.engine.started)
+    await world.forward(29)
+    [other] = await world.submit(youtube(2))
+    await world.engine.until(lambda engine: youtube(2) in engine.running)
+    assert [work.link for work in world.engine.started[started:]] == [youtube(2)]
+    assert other.platform == "youtube"
+
+    await world.forward(1.1)
+    await world.engine.until(lambda engine: len(engine.running) == 4)
+    assert len([link for link in world.engine.links() if "tiktok" in link]) == 2  # half the cap
+    [view] = [view for view in await world.queue.platforms() if view.platform == "tiktok"]
+    assert (view.cap, view.running, view.cooling_until) == (2, 2, None)
+
+
+async def test_a_rest_outlives_a_restart(open_world: Callable[..., Any]) -> None:
+    first: World = await open_world()
+    [job] = await first.submit(tiktok(1))
+    await first.engine.until(lambda engine: bool(engine.running))
+    first.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
+    await first.until(job, lambda job: job.state == "waiting")
+    await first.queue.close(0)
+
+    second: World = await open_world()
+    second.clock.forward(20)
+    await second.submit(tiktok(2), youtube(1))
+    await second.engine.until(lambda engine: bool(engine.running))
+    assert second.engine.links() == {youtube(1)}
+    assert second.scheduler.governor.cooling_until("tiktok", second.clock()) is not None
+    await second.forward(15)
+    await second.engine.until(lambda engine: tiktok(2) in engine.running)
+
+
+async def test_cancel_ends_a_running_job_and_frees_its_place(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(workers=1)
+    first, second = await world.submit(tiktok(1), tiktok(2))
+    await world.engine.until(lambda engine: bool(engine.running))
+    [cancelled] = await world.queue.cancel([first.id])
+    assert cancelled.state == "cancelled"
+    assert world.engine.cancelled == [tiktok(1)]
+    await world.engine.until(lambda engine: tiktok(2) in engine.running)
+    assert (await world.queue.job(second.id)).state == "running"
+    assert await world.queue.cancel([first.id]) == []
+
+
+async def test_a_cancelled_job_can_be_retried(world: World) -> None:
+    [job] = await world.submit(tiktok(1))
+    await world.queue.cancel([job.id])
+    [again] = await world.queue.retry([job.id])
+    assert (again.state, again.attempts) == ("queued", 0)
+    await world.engine.until(lambda engine: bool(engine.running))
+
+
+async def test_progress_says_which_try_of_which_batch_it_is(world: World) -> None:
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    with world.queue.subscribe() as changes:
+        world.engine.on_progress[tiktok(1)](Progress(job_id=job.id, phase="extracting"))
+        told = await asyncio.to_thread(changes.get, 10)
+    assert told == Progress(job_id=job.id, phase="extracting", attempt=1, batch_id=job.batch_id)
+
+
+async def test_old_events_are_removed(open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.scheduler.KEPT_EVENTS", 3)
+    world: World = await open_world()
+    await world.queue.pause()
+    for number in range(10):
+        await world.submit(tiktok(number))
+    with world.queue.subscribe():
+        await world.forward(PRUNE_SECONDS + 1)
+        await world.queue.resume()
+        await world.engine.until(lambda engine: len(engine.running) == 4)
+    oldest = (await world.queue.events_since(0))[0].id
+    assert oldest > 5
+
+
+async def test_a_paused_queue_begins_nothing(world: World) -> None:
+    await world.queue.pause()
+    [job] = await world.submit(tiktok(1))
+    await world.forward(100)
+    assert (await world.queue.job(job.id)).state == "queued"
+    assert world.queue.status().paused
+    await world.queue.resume()
+    await world.engine.until(lambda engine: bool(engine.running))
+
+
+async def test_what_ran_when_the_process_died_runs_again(open_world: Callable[..., Any]) -> None:
+    dead: World = await open_world()
+    [job] = await dead.submit(tiktok(1))
+    await dead.engine.until(lambda engine: bool(engine.running))
+    # No close: the store is left as a killed process leaves it.
+    alive: World = await open_world()
+    await alive.engine.until(lambda engine: bool(engine.running))
+    again = await alive.queue.job(job.id)
+    assert (again.state, again.attempts) == ("running", 1)
+    assert [attempt.result for attempt in await alive.queue.attempts(job.id)] == ["interrupted", "running"]
+
+
+async def test_unfinished_files_of_jobs_that_are_done_with_go_at_the_next_start(
+    open_world: Callable[..., Any],
+) -> None:
+    dead: World = await open_world()
+    done, waiting = await dead.submit(tiktok(1), tiktok(2))
+    await dead.engine.until(lambda engine: len(engine.running) == 2)
+    dead.engine.fail(tiktok(1), "private")
+    await dead.until(done, lambda job: job.state == "failed")
+    folders = [dead.settings.work_dir / name for name in (done.id, waiting.id, "deleted-job")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "1.mp4.part").write_bytes(b"x")
+    await open_world()
+    assert [folder.exists() for folder in folders] == [False, True, False]
+
+
+async def test_a_stop_puts_running_jobs_back(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world()
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    waiting = asyncio.create_task(world.queue.wait(await world.queue.submit([tiktok(2)])))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    await world.queue.close(0)
+    assert sorted(world.engine.cancelled) == [tiktok(1), tiktok(2)]
+    [answer] = await asyncio.wait_for(waiting, 10)
+    assert answer.state == "queued"
+    store = Store.open(world.settings.store_url)
+    assert (store.job(job.id).state, store.job(job.id).attempts) == ("queued", 0)
+    store.close()
+
+
+async def test_a_full_disk_begins_nothing_and_says_so(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(min_free_bytes=1 << 60)
+    with world.queue.subscribe() as changes:
+        jobs = await world.submit(*(tiktok(number) for number in range(20)))
+        kinds = set()
+        while "queue_changed" not in kinds:
+            change = await asyncio.to_thread(changes.get, 10)
+            assert change is not None
+            assert not isinstance(change, Progress)
+            kinds.add(change.kind)
+    assert world.queue.status().disk_low
+    assert {(await world.queue.job(job.id)).state for job in jobs} == {"queued"}
+    assert world.engine.started == []
+
+
+async def test_silent_downloads_make_room_once_for_those_that_wait(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(platform_concurrency=2)
+    jobs = await world.submit(*(tiktok(number) for number in range(4)))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    await world.forward(QUIET_SECONDS + 0.1)
+    await world.engine.until(lambda engine: tiktok(2) in engine.running and tiktok(3) in engine.running)
+    stepped = await world.queue.job(jobs[0].id)
+    assert (stepped.state, stepped.attempts) == ("waiting", 0)
+    # They come back when the others are done, and are then left their full time.
+    for number in (2, 3):
+        world.engine.succeed(tiktok(number))
+    await world.forward(STEP_BACK_SECONDS)
+    await world.engine.until(lambda engine: engine.links() == {tiktok(0), tiktok(1)})
+    await world.submit(tiktok(5))
+    started = len(world.engine.started)
+    await world.forward(QUIET_SECONDS * 3)
+    world.engine.succeed(tiktok(0))
+    await world.engine.until(lambda engine: tiktok(5) in engine.running)
+    assert tiktok(1) in world.engine.links()
+    assert len(world.engine.started) == started + 1
+
+
+async def test_silent_downloads_do_not_keep_other_platforms_waiting(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(workers=2, platform_concurrency=2)
+    await world.submit(tiktok(0), tiktok(1), youtube(0), tiktok(2))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    first = world.engine.links()
+    await world.forward(SILENT_SECONDS)
+    await world.engine.until(lambda engine: len(engine.running) > 2)
+    assert youtube(0) in world.engine.links()
+    assert len([link for link in world.engine.links() if "tiktok" in link]) <= 2
+    assert first <= world.engine.links()  # nothing was ended for it
+
+
+async def test_a_download_in_which_bytes_move_never_makes_room(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(platform_concurrency=1)
+    first, _ = await world.submit(tiktok(1), tiktok(2))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.on_progress[tiktok(1)](Progress(job_id=first.id, phase="downloading", downloaded_bytes=1))
+    await world.forward(QUIET_SECONDS * 10)
+    [other] = await world.submit(youtube(1))
+    await world.engine.until(lambda engine: youtube(1) in engine.running)
+    assert world.engine.links() == {tiktok(1), youtube(1)}
+    assert [progress.downloaded_bytes for progress in world.queue.progress()] == [1]
+    assert other.state == "queued"
+
+
+async def test_waiting_returns_each_link_in_order_once_final(world: World) -> None:
+    submission = await world.queue.submit([tiktok(1), "https://netflix.com", tiktok(2), tiktok(1)])
+    waiting = asyncio.create_task(world.queue.wait(submission))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    world.engine.succeed(tiktok(2))
+    world.engine.fail(tiktok(1), "private")
+    jobs = await asyncio.wait_for(waiting, 10)
+    assert [job.state for job in jobs] == ["failed", "failed", "succeeded", "failed"]
+    assert [job.error_code for job in jobs] == ["private", "unsupported_platform", None, "private"]
+
+
+async def test_nothing_is_looked_up_while_nothing_can_change(open_world: Callable[..., Any]) -> None:
+    """A silent download that would help nobody must not keep the scheduler spinning."""
+    world: World = await open_world(platform_concurrency=1)
+    await world.submit(tiktok(1), tiktok(2), youtube(1))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    await world.forward(QUIET_SECONDS + 1)
+    await world.engine.until(lambda engine: tiktok(2) in engine.running)
+    looks = 0
+    due = world.store.due
+
+    def counted() -> Any:
+        nonlocal looks
+        looks += 1
+        return due()
+
+    world.store.due = counted  # type: ignore[method-assign]
+    await world.forward(QUIET_SECONDS * 5)
+    for _ in range(50):  # each takes as long as one more look would
+        await world.queue.counts()
+    assert looks <= 6
+
+
+async def test_a_job_cancelled_and_retried_at_once_runs_once_at_a_time(world: World) -> None:
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    cancelling = asyncio.create_task(world.queue.cancel([job.id]))
+    while (await world.queue.job(job.id)).state != "cancelled":
+        await asyncio.sleep(0)
+    await world.queue.retry([job.id])
+    await cancelling
+    await world.engine.until(lambda engine: len(engine.started) == 2)
+    world.engine.succeed(tiktok(1))
+    assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
+    assert world.scheduler.governor.running("tiktok") == 0
+
+
+async def test_a_cancel_before_the_first_step_loses_no_place(world: World) -> None:
+    """A task that is cancelled before it ever ran does not run at all, not even its `finally`."""
+    for number in range(30):
+        [job] = await world.submit(tiktok(number))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        await world.queue.cancel([job.id])
+        assert (await world.queue.job(job.id)).state == "cancelled"
+    await asyncio.gather(*world.scheduler._tasks.values())
+    assert world.scheduler.governor.running("tiktok") == 0
+    await world.submit(tiktok(99))
+    await world.engine.until(lambda engine: tiktok(99) in engine.running)
+
+
+async def test_an_attempt_interrupted_before_its_first_step_is_put_back(world: World) -> None:
+    [job] = await world.submit(tiktok(1))
+    start = world.scheduler._start
+
+    def start_and_interrupt(job: Job, now: Any) -> None:
+        start(job, now)
+        world.scheduler._interrupt_platform("tiktok")
+        world.scheduler._start = start  # type: ignore[method-assign]
+
+    world.scheduler._start = start_and_interrupt  # type: ignore[method-assign]
+    await world.engine.until(lambda engine: len(engine.started) == 2)
+    assert [attempt.result for attempt in await world.queue.attempts(job.id)] == ["interrupted", "running"]
+
+
+async def test_what_was_claimed_as_its_platform_went_to_rest_is_put_back(world: World) -> None:
+    [first] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    claim, claimed, go = world.store.claim, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        jobs = claim(*args, **kwargs)
+        claimed.set()
+        assert go.wait(10)
+        return jobs
+
+    world.store.claim = slow  # type: ignore[method-assign]
+    [second] = await world.submit(tiktok(2))
+    await asyncio.to_thread(claimed.wait, 10)
+    world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
+    await world.until(first, lambda job: job.state == "waiting")
+    go.set()
+    assert (await world.until(second, lambda job: job.state == "queued")).attempts == 0
+    assert [work.link for work in world.engine.started] == [tiktok(1)]
+    assert world.scheduler.governor.running("tiktok") == 0
+
+
+async def test_a_stop_waits_for_ends_that_are_being_stored(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world()
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    finish, entered, go = world.store.finish, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        entered.set()
+        assert go.wait(10)
+        return finish(*args, **kwargs)
+
+    world.store.finish = slow  # type: ignore[method-assign]
+    world.engine.succeed(tiktok(1))
+    await asyncio.to_thread(entered.wait, 10)
+    closing = asyncio.create_task(world.queue.close(0))
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.wait_for(closing, 10)
+    store = Store.open(world.settings.store_url)
+    assert store.job(job.id).state == "succeeded"
+    store.close()
+
+
+async def test_a_waiter_is_answered_where_its_job_is_cancelled_and_deleted(world: World) -> None:
+    submission = await world.queue.submit([tiktok(1)])
+    waiting = asyncio.create_task(world.queue.wait(submission))
+    await world.engine.until(lambda engine: bool(engine.running))
+    cancelling = asyncio.create_task(world.queue.cancel([submission.jobs[0].id]))
+    while not await world.queue.delete([submission.jobs[0].id], with_files=False):
+        await asyncio.sleep(0)
+    await cancelling
+    [job] = await asyncio.wait_for(waiting, 10)
+    assert job.state == "cancelled"
+
+
+async def test_waiting_ends_where_the_queue_is_paused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.job_queue.REST_LOOK_SECONDS", 0.01)
+    await world.queue.pause()
+    [job] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
+    assert job.state == "queued"
+
+
+async def test_a_clock_set_back_stops_nothing(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(min_free_bytes=1 << 60)
+    await world.submit(tiktok(1))
+    while not world.scheduler._disk.low:
+        await asyncio.sleep(0)
+    world.scheduler._disk._min_free_bytes = 0
+    await world.forward(-3600)
+    await world.engine.until(lambda engine: bool(engine.running))
+
+
+async def test_a_database_that_fails_is_said_in_a_sentence(world: World) -> None:
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("disk I/O error")
+
+    world.store.submit = broken  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable, match="database"):
+        await world.queue.submit([tiktok(1)])
+
+
+async def test_an_end_that_cannot_be_stored_is_stored_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.scheduler.STORE_RETRY_SECONDS", 0.01)
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    finish, faults = world.store.finish, iter([OSError("disk"), OSError("disk")])
+
+    def flaky(*args: Any, **kwargs: Any) -> Any:
+        if fault := next(faults, None):
+            raise fault
+        return finish(*args, **kwargs)
+
+    world.store.finish = flaky  # type: ignore[method-assign]
+    world.engine.succeed(tiktok(1))
+    assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
+
+
+async def test_a_success_that_was_cancelled_meanwhile_leaves_no_file(world: World) -> None:
+    path = world.settings.raw_dir / "1.mp4"
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    path.write_bytes(b"x")
+    world.store.cancel([job.id], now=world.clock())  # the scheduler has not heard of it when the end comes
+    world.engine.running[tiktok(1)].set_result(Outcome(True, str(path), None, media=Media(files=(str(path),))))
+    await asyncio.wait_for(asyncio.gather(*world.scheduler._tasks.values()), 10)
+    assert (await world.queue.job(job.id)).state == "cancelled"
+    assert not path.exists()
+
+
+async def test_waiting_ends_where_the_platform_rests_for_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.job_queue.REST_LOOK_SECONDS", 0.01)
+    [limited] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=900)
+    await world.until(limited, lambda job: job.state == "waiting")
+    [job] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
+    assert job.state == "queued"
+
+
+async def test_waiting_ends_where_the_next_try_is_far_off(world: World) -> None:
+    waiting = asyncio.create_task(world.queue.wait(await world.queue.submit([tiktok(1)])))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=900)
+    [job] = await asyncio.wait_for(waiting, 10)
+    assert (job.state, job.error_code) == ("waiting", "rate_limited")
+
+
+async def done_with_files(world: World, url: str, *files: str) -> Job:
+    [job] = await world.submit(url)
+    await world.engine.until(lambda engine: url in engine.running)
+    world.engine.running[url].set_result(Outcome(True, files[0], None, media=Media(files=files)))
+    return await world.until(job, lambda job: job.state == "succeeded")
+
+
+async def test_deleting_a_record_spares_a_file_that_another_has(world: World) -> None:
+    path = world.settings.raw_dir / "1.mp4"
+    path.write_bytes(b"x")
+    first, second = [await done_with_files(world, tiktok(number), str(path)) for number in range(2)]
+    await world.queue.delete([first.id], with_files=True)
+    assert path.exists()
+    await world.queue.delete([second.id], with_files=True)
+    assert not path.exists()
+
+
+async def test_deleting_never_leaves_the_storage_folder(world: World, tmp_path: Path) -> None:
+    outside = tmp_path / "precious"
+    outside.write_bytes(b"x")
+    link = world.settings.raw_dir / "link.mp4"
+    link.symlink_to(outside)
+    way_out = f"{world.settings.raw_dir}/../../precious"
+    job = await done_with_files(world, tiktok(1), str(outside), "../../precious", str(link), way_out)
+    assert len(await world.queue.delete([job.id], with_files=True)) == 1
+    assert outside.exists()

@@ -1,0 +1,1145 @@
+"""What every store must do: one suite, run on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import IntegrityError
+
+from downloader.errors import BadCursor, IdempotencyConflict, IllegalTransition, NotFound, StartRefused
+from downloader.jobs import AttemptResult, Event, Job, JobState, NewJob, PlatformRest, Submission
+from downloader.models import Media, Outcome, PlatformType
+from downloader.schema import HEAD, metadata
+from downloader.store import Store
+from downloader.store_database import open_database, reading, writing
+from tests import postgres
+
+REPOSITORY = Path(__file__).parent.parent
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=90)
+NETWORK = Outcome(False, None, "The connection broke off.", error_code="network", detail="Errno 104")
+BACKENDS = ["sqlite", "postgresql"]
+
+
+def post(number: int, platform: PlatformType = "tiktok") -> NewJob:
+    url = f"https://www.{platform}.com/post/{number}"
+    return NewJob(url=url, link=url, platform=platform)
+
+
+def nobody(url: str) -> NewJob:
+    return NewJob(
+        url=url, link=None, platform="unknown", error_code="unsupported_platform", error="Unsupported platform"
+    )
+
+
+def downloaded(*files: str, title: str = "A film", seconds: float = 1.5) -> Outcome:
+    media = Media(files=files, id="7", title=title, duration_seconds=seconds, size_bytes=3_000_000_000)
+    return Outcome(True, files[0], None, media=media)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "template.sqlite3"
+    Store.open(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(params=BACKENDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_sqlite: Path) -> Iterator[str]:
+    """Return the URL of a fresh database that has our tables."""
+    if request.param == "sqlite":
+        path = shutil.copy(migrated_sqlite, tmp_path / "store.sqlite3")
+        yield f"sqlite:///{path}"
+    else:
+        with postgres.fresh_database() as url:
+            yield url
+
+
+@pytest.fixture(params=BACKENDS)
+def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Return the URL of a database with nothing in it."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'new.sqlite3'}"
+    else:
+        with postgres.empty_database() as url:
+            yield url
+
+
+@pytest.fixture
+def open_store(database_url: str) -> Iterator[Callable[[], Store]]:
+    """Return what opens one more Store on the same database."""
+    opened: list[Store] = []
+
+    def open_one() -> Store:
+        opened.append(Store.open(database_url))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[[], Store]) -> Store:
+    return open_store()
+
+
+def submit(store: Store, *new: NewJob, now: datetime = NOW) -> tuple[Job, ...]:
+    return store.submit(new, now=now).jobs
+
+
+def in_each_state(store: Store) -> dict[JobState, Job]:
+    """Return one TikTok job in each state there is."""
+    jobs: dict[JobState, Job] = {}
+    submit(store, *(post(number) for number in range(5)))
+    succeeds, fails, waits, runs, _ = store.claim("tiktok", 5, now=NOW)
+    jobs["succeeded"] = finished(store, succeeds, "succeeded", downloaded("/raw/a.mp4"))
+    jobs["failed"] = finished(store, fails, "failed", NETWORK)
+    jobs["waiting"] = finished(store, waits, "waiting", NETWORK, next_attempt_at=LATER)
+    jobs["running"] = runs
+    [cancelled] = submit(store, post(6))
+    store.cancel([cancelled.id], now=NOW)
+    jobs["cancelled"] = store.job(cancelled.id)
+    store.finish(_.id, state="queued", result="interrupted", outcome=None, now=NOW)
+    jobs["queued"] = store.job(_.id)
+    return jobs
+
+
+def finished(
+    store: Store, job: Job, state: JobState, outcome: Outcome | None, *, next_attempt_at: datetime | None = None
+) -> Job:
+    result: AttemptResult = "succeeded" if state == "succeeded" else "failed"
+    ended = store.finish(job.id, state=state, result=result, outcome=outcome, now=NOW, next_attempt_at=next_attempt_at)
+    assert ended is not None
+    return ended
+
+
+# -- submitting
+
+
+def test_a_batch_has_a_job_for_each_link_in_the_order_sent(store: Store) -> None:
+    submission = store.submit([post(2), post(1, "youtube"), nobody("https://example.com/")], now=NOW)
+    assert submission.created
+    assert submission.batch.total == 3
+    assert submission.batch.counts == {"queued": 2, "failed": 1}
+    assert [job.url for job in submission.jobs] == [post(2).url, post(1, "youtube").url, "https://example.com/"]
+    assert [job.state for job in submission.jobs] == ["queued", "queued", "failed"]
+    assert store.batch(submission.batch.id) == submission.batch
+    assert [store.job(job.id) for job in submission.jobs] == list(submission.jobs)
+    assert store.job_ids(submission.batch.id) == [job.id for job in submission.jobs]
+    assert store.job_ids(submission.batch.id, states=["failed"]) == [submission.jobs[2].id]
+
+
+def test_a_link_that_no_platform_owns_fails_at_once_and_says_why(store: Store) -> None:
+    [job, silent] = submit(store, nobody("ftp://x"), NewJob(url="y", link=None, platform="unknown"))
+    assert (job.state, job.error_code, job.error) == ("failed", "unsupported_platform", "Unsupported platform")
+    assert (silent.state, silent.error_code, silent.error) == ("failed", "unsupported_platform", "Unsupported platform")
+    assert job.finished_at == NOW
+    assert store.due() == {}
+
+
+def test_equal_links_are_one_job_each_under_the_url_that_was_sent(store: Store) -> None:
+    link = "https://youtu.be/1"
+    sent = [
+        NewJob(url="http://youtu.be/1?si=x", link=link, platform="youtube"),
+        post(1),
+        NewJob(url=link, link=link, platform="youtube"),
+        nobody("same"),
+        nobody("same"),
+    ]
+    submission = store.submit(sent, now=NOW)
+    first, other, again, *nobodies = submission.jobs
+    assert first == again != other
+    assert nobodies[0] == nobodies[1]
+    assert submission.batch.total == 5
+    assert sum(submission.batch.counts.values()) == 3
+    pairs = store.batch_jobs(submission.batch.id)
+    assert pairs == [(new.url, job) for new, job in zip(sent, submission.jobs, strict=True)]
+
+
+def test_an_empty_batch_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        store.submit([], now=NOW)
+
+
+def test_a_known_key_returns_the_batch_of_the_first_time(store: Store) -> None:
+    first = store.submit([post(1), post(1), post(2)], now=NOW, idempotency_key="k")
+    [claimed] = store.claim("tiktok", 1, now=NOW)
+    again = store.submit([post(1), post(1), post(2)], now=LATER, idempotency_key="k")
+    assert not again.created
+    assert again.batch.id == first.batch.id
+    assert again.jobs == (claimed, claimed, first.jobs[2])
+    assert store.counts() == {"tiktok": {"queued": 1, "running": 1}}
+    assert store.last_event_id() == 2  # the batch, and the job that was claimed
+
+
+def test_a_known_key_with_other_links_is_a_conflict(store: Store) -> None:
+    store.submit([post(1)], now=NOW, idempotency_key="k")
+    with pytest.raises(IdempotencyConflict):
+        store.submit([post(2)], now=NOW, idempotency_key="k")
+    assert store.counts() == {"tiktok": {"queued": 1}}
+
+
+def test_without_a_key_the_same_links_are_another_batch(store: Store) -> None:
+    assert store.submit([post(1)], now=NOW).batch.id != store.submit([post(1)], now=NOW).batch.id
+
+
+def test_one_key_sent_by_many_at_once_makes_one_batch(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    barrier = threading.Barrier(8)
+
+    def send(number: int) -> Submission:
+        barrier.wait(10)
+        return stores[number % 2].submit([post(1), post(2)], now=NOW, idempotency_key="k")
+
+    with ThreadPoolExecutor(8) as threads:
+        sent = list(threads.map(send, range(8)))
+    assert len({submission.batch.id for submission in sent}) == 1
+    assert [submission.created for submission in sent].count(True) == 1
+    assert stores[0].counts() == {"tiktok": {"queued": 2}}
+
+
+def test_a_batch_is_told_of_once_and_not_for_each_job(store: Store) -> None:
+    submission = store.submit([post(number) for number in range(20)], now=NOW)
+    [told] = store.events_since(0)
+    assert (told.kind, told.batch_id, told.job_id, told.at) == ("batch_created", submission.batch.id, None, NOW)
+    assert told.data == {"total": 20}
+
+
+@pytest.mark.parametrize(
+    "strange", ["a\x00b", "lone \ud800", "\udfff\x00", "😀 Ünïcode ﷽", "'; DROP TABLE jobs; --", ""]
+)
+def test_any_text_can_be_stored_and_asked_for(store: Store, strange: str) -> None:
+    new = NewJob(url=strange, link=f"l{strange}", platform="tiktok")
+    submission = store.submit([new], now=NOW, idempotency_key=strange)
+    assert not store.submit([new], now=NOW, idempotency_key=strange).created
+    [claimed] = store.claim("tiktok", 1, now=NOW)
+    outcome = downloaded(f"/raw/{strange}.mp4", title=strange)
+    outcome.detail = strange
+    ended = finished(store, claimed, "succeeded", outcome)
+    kept = strange.translate({0: "\ufffd", 0xD800: "\ufffd", 0xDFFF: "\ufffd"})
+    assert store.job(claimed.id) == ended
+    assert (ended.url, ended.title, ended.detail, ended.files) == (kept, kept, kept, (f"/raw/{kept}.mp4",))
+    assert submission.jobs[0].url == kept
+    assert store.file_users(f"/raw/{strange}.mp4") == 1
+    assert store.jobs(text=strange)[0] == [ended]
+    assert store.events_since(0)[-1].data["title"] == kept
+    for missing in (lambda: store.job(f"{strange}!"), lambda: store.batch(f"{strange}!")):
+        with pytest.raises(NotFound):
+            missing()
+    assert store.add_event(Event(id=0, at=NOW, kind="queue_changed", data={"x": strange})).data == {"x": strange}
+
+
+# -- times and ids
+
+
+def test_times_keep_their_microseconds_and_come_back_in_utc(store: Store) -> None:
+    tokyo = timezone(timedelta(hours=9))
+    [job] = submit(store, post(1), now=NOW.astimezone(tokyo))
+    for kept in (job, store.job(job.id)):
+        assert kept.created_at == NOW
+        assert kept.created_at.tzinfo is UTC
+        assert kept.created_at.microsecond == 123456
+    [claimed] = store.claim("tiktok", 1, now=NOW)
+    finished(store, claimed, "waiting", NETWORK, next_attempt_at=LATER.astimezone(tokyo))
+    assert store.due() == {"tiktok": LATER}
+    assert store.events_since(0)[-1].data["next_attempt_at"] == LATER.isoformat()
+
+
+def test_a_time_without_its_zone_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        store.submit([post(1)], now=NOW.replace(tzinfo=None))
+    assert store.counts() == {}
+
+
+def test_ids_fit_addresses_command_lines_and_folders(store: Store) -> None:
+    submission = store.submit([post(number) for number in range(200)], now=NOW)
+    ids = [submission.batch.id, *(job.id for job in submission.jobs)]
+    assert len(set(ids)) == 201
+    assert all(len(given) == 16 and given.isalnum() and given.islower() for given in ids)
+
+
+# -- reading
+
+
+@pytest.mark.parametrize("ask", [Store.batch, Store.batch_jobs, Store.job_ids, Store.job, Store.attempts])
+def test_what_is_not_there_is_not_found(store: Store, ask: Callable[[Store, str], Any]) -> None:
+    with pytest.raises(NotFound, match="no such"):
+        ask(store, "nothing")
+
+
+def pages(ask: Callable[[str | None], tuple[list[Any], str | None]]) -> list[list[str]]:
+    """Return the ids of all pages."""
+    found, cursor = ask(None)
+    all_pages = [[one.id for one in found]]
+    while cursor is not None:
+        found, cursor = ask(cursor)
+        all_pages.append([one.id for one in found])
+    return all_pages
+
+
+def test_pages_of_jobs_join_up_newest_first(store: Store) -> None:
+    ids = [job.id for job in submit(store, *(post(number) for number in range(7)))][::-1]
+    assert pages(lambda cursor: store.jobs(cursor=cursor, limit=3)) == [ids[:3], ids[3:6], ids[6:]]
+    assert pages(lambda cursor: store.jobs(cursor=cursor, limit=7)) == [ids]
+
+
+def test_pages_of_batches_join_up_newest_first(store: Store) -> None:
+    ids = [store.submit([post(1), post(number)], now=NOW).batch.id for number in range(5)][::-1]
+    assert pages(lambda cursor: store.batches(before=cursor, limit=2)) == [ids[:2], ids[2:4], ids[4:]]
+    assert store.batches()[0] == [store.batch(batch_id) for batch_id in ids]
+
+
+def test_jobs_that_come_meanwhile_move_no_page(store: Store) -> None:
+    ids = [job.id for job in submit(store, *(post(number) for number in range(6)))][::-1]
+    first, cursor = store.jobs(limit=3)
+    submit(store, *(post(number) for number in range(10, 20)))
+    store.cancel([ids[0]], now=NOW)
+    store.delete([ids[0]], now=NOW)
+    second, _ = store.jobs(limit=3, cursor=cursor)
+    assert [job.id for job in first + second] == ids
+
+
+def test_jobs_are_filtered_by_state_platform_and_batch(store: Store) -> None:
+    by_state = in_each_state(store)
+    batch_id = by_state["running"].batch_id
+    other = submit(store, post(1, "youtube"), post(2, "youtube"))
+    everything = pages(lambda cursor: store.jobs(cursor=cursor, limit=100))[0]
+    assert len(everything) == 8
+
+    def ids(**filters: Any) -> list[str]:
+        found = [
+            job_id for page in pages(lambda cursor: store.jobs(**filters, cursor=cursor, limit=2)) for job_id in page
+        ]
+        assert found == [job_id for job_id in everything if job_id in found]  # newest first, none twice
+        return found
+
+    for state, job in by_state.items():
+        assert set(ids(states=[state], platform="tiktok")) == {job.id}
+    assert set(ids(states=["queued"])) == {by_state["queued"].id, other[0].id, other[1].id}
+    assert set(ids(states=["failed", "running", "failed"])) == {by_state["failed"].id, by_state["running"].id}
+    assert set(ids(platform="youtube")) == {job.id for job in other}
+    assert set(ids(batch_id=batch_id)) == {job.id for job in by_state.values()} - {by_state["cancelled"].id}
+    assert set(ids(batch_id=batch_id, states=["waiting", "succeeded"], platform="tiktok")) == {
+        by_state["waiting"].id,
+        by_state["succeeded"].id,
+    }
+    assert ids(batch_id=batch_id, platform="youtube") == []
+    assert ids(batch_id="nothing") == []
+
+
+#: What is searched for, and the numbers of the jobs that have it, newest first.
+SEARCHES: list[tuple[str, list[int]]] = [
+    ("äpfel", [0]),
+    ("ÄPFEL", [0]),
+    ("STRASSE", [0]),
+    ("100%", [1]),
+    ("%", [1]),
+    ("under_score", [2]),
+    ("under%score", []),
+    ("_", [2]),
+    ("back\\slash", [2]),
+    ("BROKE off", [1]),
+    ("/post/", [2, 1, 0]),
+    ("", [2, 1, 0]),
+    ("nowhere", []),
+    ("x" * 100_000, []),
+]
+
+
+def test_text_is_looked_for_literally_in_url_title_and_error(store: Store) -> None:
+    jobs = submit(store, post(0), post(1), post(2))
+    for job in store.claim("tiktok", 3, now=NOW):
+        number = [one.id for one in jobs].index(job.id)
+        if number == 1:
+            finished(store, job, "failed", Outcome(False, None, "It broke off at 100%", error_code="network"))
+        else:
+            title = ["Äpfel in der Straße", "", "under_score back\\slash"][number]
+            finished(store, job, "succeeded", downloaded("/a", title=title))
+    states: list[JobState] = ["failed", "succeeded"]
+    for searched, found in SEARCHES:
+        expected = [jobs[number].id for number in found]
+        assert [job.id for job in store.jobs(text=searched)[0]] == expected, searched[:20]
+        assert [job.id for job in store.jobs(text=searched, states=states)[0]] == expected, searched[:20]
+
+
+BAD_CURSORS = [
+    "",
+    "x",
+    "am9iOjE=",
+    "am9iOi0x",
+    "am9iOjAx",
+    "am9iOjE ",
+    "😀",
+    "a\x00",
+    "am9iOjE" * 999,
+    "am9i\nOjE",
+]
+
+
+def test_a_cursor_that_is_none_of_ours_is_refused(store: Store) -> None:
+    submit(store, post(1))
+    job_cursor, batch_cursor = "am9iOjE", "YmF0Y2g6MQ"  # job:1 and batch:1
+    assert store.jobs(cursor=job_cursor) == ([], None)
+    assert store.batches(before=batch_cursor) == ([], None)
+    for cursor in [*BAD_CURSORS, batch_cursor]:
+        with pytest.raises(BadCursor):
+            store.jobs(cursor=cursor)
+    for cursor in [*BAD_CURSORS, job_cursor]:
+        with pytest.raises(BadCursor):
+            store.batches(before=cursor)
+
+
+# -- running
+
+
+def test_claim_takes_the_oldest_of_its_platform_queued_or_due(store: Store) -> None:
+    old, middle, other, new = submit(store, post(1), post(2), post(3, "youtube"), post(4))
+    [claimed] = store.claim("tiktok", 1, now=NOW)
+    assert claimed.id == old.id
+    finished(store, claimed, "waiting", NETWORK, next_attempt_at=LATER)
+    [claimed] = store.claim("tiktok", 1, now=LATER - timedelta(microseconds=1))
+    assert claimed.id == middle.id
+    assert [job.id for job in store.claim("tiktok", 5, now=LATER)] == [old.id, new.id]
+    assert store.claim("tiktok", 5, now=LATER) == []
+    assert store.claim("youtube", 0, now=LATER) == []
+    assert [job.id for job in store.claim("youtube", 1, now=LATER)] == [other.id]
+
+
+def test_a_claimed_job_runs_its_next_attempt(store: Store) -> None:
+    [job] = submit(store, post(1))
+    [first] = store.claim("tiktok", 1, now=NOW)
+    assert (first.state, first.attempts, first.started_at, first.updated_at) == ("running", 1, NOW, NOW)
+    [attempt] = store.attempts(job.id)
+    assert (attempt.number, attempt.result, attempt.started_at, attempt.ended_at) == (1, "running", NOW, None)
+    waiting = finished(store, first, "waiting", NETWORK, next_attempt_at=LATER)
+    assert (waiting.error_code, waiting.error, waiting.detail) == ("network", NETWORK[2], "Errno 104")
+    [second] = store.claim("tiktok", 1, now=LATER)
+    assert (second.attempts, second.started_at, second.next_attempt_at) == (2, LATER, None)
+    assert (second.error_code, second.error, second.detail) == (None, None, None)
+    assert [(one.number, one.result) for one in store.attempts(job.id)] == [(1, "failed"), (2, "running")]
+
+
+def test_a_success_keeps_its_files_and_what_is_known_of_them(store: Store) -> None:
+    submit(store, post(1))
+    [job] = store.claim("tiktok", 1, now=NOW)
+    ended = store.finish(
+        job.id, state="succeeded", result="succeeded", outcome=downloaded("/raw/b.mp4", "/raw/a.mp4"), now=LATER
+    )
+    assert ended == store.job(job.id)
+    assert ended is not None
+    assert (ended.state, ended.finished_at, ended.elapsed_seconds) == ("succeeded", LATER, 90.0)
+    assert ended.files == ("/raw/b.mp4", "/raw/a.mp4")
+    assert (ended.media_id, ended.title, ended.duration_seconds, ended.size_bytes) == ("7", "A film", 1.5, 3 * 10**9)
+    [attempt] = store.attempts(job.id)
+    assert (attempt.result, attempt.ended_at, attempt.error) == ("succeeded", LATER, None)
+    assert store.jobs(states=["succeeded"])[0] == [ended]
+
+
+def test_an_attempt_keeps_its_own_error(store: Store) -> None:
+    submit(store, post(1))
+    [job] = store.claim("tiktok", 1, now=NOW)
+    finished(store, job, "failed", NETWORK)
+    store.retry([job.id], now=NOW)
+    [attempt] = store.attempts(job.id)
+    assert (attempt.error_code, attempt.error, attempt.detail) == ("network", NETWORK[2], "Errno 104")
+
+
+def test_an_interrupted_attempt_does_not_count_but_keeps_its_number(store: Store) -> None:
+    submit(store, post(1))
+    [job] = store.claim("tiktok", 1, now=NOW)
+    back = store.finish(job.id, state="queued", result="interrupted", outcome=None, now=LATER)
+    assert back is not None
+    assert (back.state, back.attempts, back.tries, back.error, back.elapsed_seconds) == ("queued", 0, 1, None, 90.0)
+    [again] = store.claim("tiktok", 1, now=NOW)
+    assert (again.attempts, again.tries) == (1, 2)
+    assert [(one.number, one.result) for one in store.attempts(job.id)] == [(1, "interrupted"), (2, "running")]
+
+
+@pytest.mark.parametrize("state", ["queued", "waiting", "succeeded", "failed", "cancelled"])
+def test_finish_leaves_alone_what_is_not_running(store: Store, state: JobState) -> None:
+    job = in_each_state(store)[state]
+    last = store.last_event_id()
+    assert store.finish(job.id, state="failed", result="failed", outcome=NETWORK, now=LATER) is None
+    assert store.job(job.id) == job
+    assert store.last_event_id() == last
+
+
+def test_finish_leaves_alone_what_was_deleted(store: Store) -> None:
+    assert store.finish("nothing", state="failed", result="failed", outcome=NETWORK, now=LATER) is None
+
+
+def test_the_end_of_an_attempt_does_not_end_a_later_one(store: Store) -> None:
+    submit(store, post(1))
+    [first] = store.claim("tiktok", 1, now=NOW)
+    store.cancel([first.id], now=NOW)
+    store.retry([first.id], now=NOW)
+    [second] = store.claim("tiktok", 1, now=NOW)
+    late: dict[str, Any] = {"state": "failed", "result": "failed", "outcome": NETWORK, "now": LATER}
+    assert store.finish(first.id, attempt=first.tries, **late) is None
+    assert store.job(first.id) == second
+    assert store.finish(first.id, attempt=second.tries, **late) is not None
+
+
+def test_a_move_that_the_table_does_not_have_is_refused_and_changes_nothing(store: Store) -> None:
+    submit(store, post(1))
+    [job] = store.claim("tiktok", 1, now=NOW)
+    last = store.last_event_id()
+    with pytest.raises(IllegalTransition, match="running cannot become running"):
+        store.finish(job.id, state="running", result="failed", outcome=NETWORK, now=LATER)
+    assert store.job(job.id) == job
+    assert store.attempts(job.id)[0].result == "running"
+    assert store.last_event_id() == last
+
+
+@pytest.mark.parametrize(
+    ("state", "result", "next_attempt_at"),
+    [("waiting", "failed", None), ("failed", "failed", LATER), ("failed", "running", None)],
+)
+def test_an_end_that_contradicts_itself_is_refused(
+    store: Store, state: JobState, result: Any, next_attempt_at: datetime | None
+) -> None:
+    submit(store, post(1))
+    [job] = store.claim("tiktok", 1, now=NOW)
+    with pytest.raises(ValueError, match="cannot end"):
+        store.finish(job.id, state=state, result=result, outcome=NETWORK, now=LATER, next_attempt_at=next_attempt_at)
+    assert store.job(job.id) == job
+
+
+def test_recover_puts_running_jobs_back_and_nothing_else(store: Store) -> None:
+    before = in_each_state(store)
+    assert store.recover(now=LATER) == 1
+    back = store.job(before["running"].id)
+    assert (back.state, back.attempts, back.updated_at) == ("queued", 0, LATER)
+    [attempt] = store.attempts(back.id)
+    assert (attempt.result, attempt.ended_at) == ("interrupted", LATER)
+    assert all(store.job(job.id) == job for state, job in before.items() if state != "running")
+    assert store.recover(now=LATER) == 0
+
+
+def test_due_tells_what_there_is_to_do(store: Store) -> None:
+    assert store.due() == {}
+    submit(store, post(1), post(2), post(1, "youtube"), post(1, "twitter"))
+    assert store.due() == {"tiktok": None, "youtube": None, "twitter": None}
+    for job, until in zip(store.claim("tiktok", 2, now=NOW), (LATER + timedelta(1), LATER), strict=True):
+        finished(store, job, "waiting", NETWORK, next_attempt_at=until)
+    store.claim("twitter", 1, now=NOW)
+    assert store.due() == {"tiktok": LATER, "youtube": None}
+
+
+# -- by hand
+
+
+def test_cancel_returns_the_jobs_as_they_were_and_leaves_final_ones_alone(store: Store) -> None:
+    before = in_each_state(store)
+    cancelled = store.cancel([job.id for job in before.values()] * 2 + ["nothing"], now=LATER)
+    assert {job.state: job for job in cancelled} == {state: before[state] for state in ("queued", "waiting", "running")}
+    for job in cancelled:
+        after = store.job(job.id)
+        assert (after.state, after.error_code, after.finished_at) == ("cancelled", "cancelled", LATER)
+        assert after.error == "This download was cancelled."
+        assert after.next_attempt_at is None
+    [attempt] = store.attempts(before["running"].id)
+    assert (attempt.result, attempt.ended_at, attempt.error) == ("cancelled", LATER, None)
+    assert store.job(before["running"].id).elapsed_seconds == 90.0
+    assert all(store.job(before[state].id) == before[state] for state in ("succeeded", "failed"))
+
+
+def test_retry_puts_failed_and_cancelled_jobs_back(store: Store) -> None:
+    before = in_each_state(store)
+    retried = store.retry([job.id for job in before.values()], now=LATER)
+    assert {job.id for job in retried} == {before["failed"].id, before["cancelled"].id}
+    for job in retried:
+        assert job == store.job(job.id)
+        assert (job.state, job.attempts, job.error_code, job.error, job.finished_at) == ("queued", 0, None, None, None)
+
+
+def test_retry_leaves_what_no_platform_owns_failed(store: Store) -> None:
+    [job] = submit(store, nobody("https://example.com/"))
+    assert store.retry([job.id], now=LATER) == []
+    assert store.job(job.id) == job
+
+
+def test_release_waiting_ends_the_waiting_of_one_platform(store: Store) -> None:
+    waiting = in_each_state(store)["waiting"]
+    submit(store, post(1, "youtube"))
+    [other] = store.claim("youtube", 1, now=NOW)
+    finished(store, other, "waiting", NETWORK, next_attempt_at=LATER)
+    assert store.release_waiting("tiktok", now=NOW) == 1
+    released = store.job(waiting.id)
+    assert (released.state, released.next_attempt_at, released.attempts) == ("queued", None, 1)
+    assert store.job(other.id).state == "waiting"
+    assert store.release_waiting("tiktok", now=NOW) == 0
+
+
+def test_delete_takes_final_jobs_with_all_that_is_theirs(store: Store) -> None:
+    before = in_each_state(store)
+    deleted = store.delete([job.id for job in before.values()], now=LATER)
+    assert {job.id: job for job in deleted} == {
+        before[state].id: before[state] for state in ("succeeded", "failed", "cancelled")
+    }
+    for job in deleted:
+        for ask in (store.job, store.attempts):
+            with pytest.raises(NotFound):
+                ask(job.id)
+    assert store.file_users("/raw/a.mp4") == 0
+    batch_id = before["running"].batch_id
+    assert store.batch(batch_id).total == 5
+    assert {job.id for _, job in store.batch_jobs(batch_id)} == {
+        before[state].id for state in ("queued", "running", "waiting")
+    }
+
+
+def test_a_batch_goes_with_its_last_job(store: Store) -> None:
+    submission = store.submit([nobody("a"), nobody("b")], now=NOW, idempotency_key="k")
+    first, second = submission.jobs
+    store.delete([first.id], now=NOW)
+    assert store.batch(submission.batch.id).counts == {"failed": 1}
+    store.delete([second.id], now=NOW)
+    with pytest.raises(NotFound):
+        store.batch(submission.batch.id)
+    told = [event.data["batch_deleted"] for event in store.events_since(0) if event.kind == "job_deleted"]
+    assert told == [False, True]
+    assert store.submit([nobody("c")], now=NOW, idempotency_key="k").created
+
+
+def test_the_last_jobs_of_a_batch_deleted_by_several_at_once_take_it_along(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    for _ in range(10):
+        submission = stores[0].submit([nobody("a"), nobody("b")], now=NOW)
+        barrier = threading.Barrier(2)
+
+        def delete(number: int, jobs: Sequence[Job] = submission.jobs, together: threading.Barrier = barrier) -> None:
+            together.wait(10)
+            assert len(stores[number].delete([jobs[number].id], now=NOW)) == 1
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(delete, range(2)))
+        with pytest.raises(NotFound):
+            stores[0].batch(submission.batch.id)
+
+
+def test_many_jobs_can_be_named_at_once(store: Store) -> None:
+    ids = [job.id for job in submit(store, *(post(number) for number in range(1200)))]
+    assert [job.id for job in store.cancel(ids, now=NOW)] == ids
+    assert [job.id for job in store.retry(ids[::-1], now=NOW)] == ids
+    store.cancel(ids, now=NOW)
+    assert len(store.delete(ids, now=NOW)) == 1200
+    assert store.counts() == {}
+
+
+def test_cancel_and_retry_of_the_same_jobs_at_once_do_not_block_each_other(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    ids = [job.id for job in submit(stores[0], *(post(number) for number in range(200)))]
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            stores[number % 2].cancel(ids if number % 2 else ids[::-1], now=NOW)
+            stores[number % 2].retry(ids[30 * number :], now=NOW)
+            stores[number % 2].claim("tiktok", 20, now=NOW)
+            stores[number % 2].recover(now=NOW)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    assert sum(stores[0].counts()["tiktok"].values()) == 200
+
+
+def test_a_file_of_two_jobs_has_two_users(store: Store) -> None:
+    submit(store, post(1), post(2))
+    for job in store.claim("tiktok", 2, now=NOW):
+        finished(store, job, "succeeded", downloaded("/raw/a.mp4", f"/raw/{job.id}.mp4"))
+    assert store.file_users("/raw/a.mp4") == 2
+    assert store.file_users(f"/raw/{job.id}.mp4") == 1
+    assert store.file_users("/raw/%") == 0
+
+
+# -- figures
+
+
+def test_counts_are_by_platform_and_state(store: Store) -> None:
+    assert store.counts() == {}
+    states = in_each_state(store)
+    submit(store, post(1, "youtube"), post(2, "youtube"))
+    assert store.counts() == {"tiktok": dict.fromkeys(states, 1), "youtube": {"queued": 2}}
+
+
+def test_recent_sums_up_the_attempts_that_ended_since(store: Store) -> None:
+    submit(store, *(post(number) for number in range(5)), post(1, "youtube"))
+    first, second, fails, interrupted, _runs = store.claim("tiktok", 5, now=NOW)
+    [early] = store.claim("youtube", 1, now=NOW)
+    moments = [NOW + timedelta(seconds=2), NOW + timedelta(seconds=3.5)]
+    for job, moment in zip((first, second), moments, strict=True):
+        store.finish(job.id, state="succeeded", result="succeeded", outcome=downloaded("/a"), now=moment)
+    store.finish(fails.id, state="failed", result="failed", outcome=NETWORK, now=LATER)
+    store.finish(interrupted.id, state="queued", result="interrupted", outcome=None, now=LATER)
+    store.finish(early.id, state="failed", result="failed", outcome=NETWORK, now=NOW + timedelta(seconds=1))
+    assert store.recent(since=NOW) == {"tiktok": (2, 1, 5.5), "youtube": (0, 1, 0.0)}
+    assert store.recent(since=moments[1]) == {"tiktok": (1, 1, 3.5)}
+    assert store.recent(since=LATER + timedelta(1)) == {}
+
+
+# -- what is remembered
+
+
+def test_platform_rests_are_remembered_and_told_of_when_they_change(store: Store) -> None:
+    assert store.platform_rests() == {}
+    tiktok = PlatformRest(platform="tiktok", cap=2.5, cooling_until=LATER, strikes=2)
+    youtube = PlatformRest(platform="youtube", cap=4)
+    for rest in (tiktok, youtube, youtube):
+        store.save_platform_rest(rest, now=NOW)
+    assert store.platform_rests() == {"tiktok": tiktok, "youtube": youtube}
+    calm = PlatformRest(platform="tiktok", cap=3)
+    store.save_platform_rest(calm, now=NOW)
+    assert store.platform_rests() == {"tiktok": calm, "youtube": youtube}
+    told = store.events_since(0)
+    assert [event.kind for event in told] == ["platform_changed"] * 3
+    assert told[0].data == {"platform": "tiktok", "cap": 2.5, "cooling_until": LATER.isoformat(), "strikes": 2}
+
+
+def test_pausing_is_remembered_and_told_of_when_it_changes(open_store: Callable[[], Store]) -> None:
+    store = open_store()
+    assert not store.paused()
+    for paused in (False, True, True, False, True):
+        store.set_paused(paused, now=NOW)
+        assert store.paused() is paused
+    assert [(event.kind, event.data) for event in store.events_since(0)] == [
+        ("queue_changed", {"paused": paused}) for paused in (True, False, True)
+    ]
+    store.close()
+    assert open_store().paused()
+
+
+def test_the_same_thing_remembered_by_many_at_once_is_remembered_once(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+
+    def save(number: int) -> None:
+        stores[number % 2].save_platform_rest(PlatformRest(platform="tiktok", cap=2), now=NOW)
+        stores[number % 2].set_paused(True, now=NOW)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(save, range(16)))
+    assert stores[0].last_event_id() == 2
+
+
+# -- events
+
+
+def test_an_event_tells_enough_to_paint_a_row(store: Store) -> None:
+    [job] = submit(store, post(1))
+    store.claim("tiktok", 1, now=NOW)
+    finished(store, job, "succeeded", downloaded("/raw/a.mp4"))
+    told = store.events_since(0)
+    assert [event.id for event in told] == [1, 2, 3]
+    assert [(event.kind, event.batch_id, event.job_id) for event in told[1:]] == [
+        ("job_changed", job.batch_id, job.id)
+    ] * 2
+    assert told[2].data == {
+        "state": "succeeded",
+        "platform": "tiktok",
+        "attempts": 1,
+        "error_code": None,
+        "error": None,
+        "next_attempt_at": None,
+        "title": "A film",
+        "files": ["/raw/a.mp4"],
+        "size_bytes": 3_000_000_000,
+    }
+
+
+def test_events_are_given_from_any_number_on_for_all_or_for_one_batch(store: Store) -> None:
+    first, second = (store.submit([post(1)], now=NOW).batch.id for _ in range(2))
+    store.claim("tiktok", 2, now=NOW)
+    everything = store.events_since(0)
+    assert [event.id for event in everything] == [1, 2, 3, 4]
+    assert store.last_event_id() == 4
+    assert store.events_since(2) == everything[2:]
+    assert store.events_since(1, limit=2) == everything[1:3]
+    assert store.events_since(4) == []
+    assert [event.id for event in store.events_since(0, batch_id=first)] == [1, 3]
+    assert [event.id for event in store.events_since(1, batch_id=second, limit=1)] == [2]
+
+
+def test_an_added_event_gets_the_next_number(store: Store) -> None:
+    assert store.last_event_id() == 0
+    added = [store.add_event(Event(id=99, at=NOW, kind="queue_changed", data={"n": n})) for n in range(2)]
+    assert [event.id for event in added] == [1, 2]
+    assert store.events_since(0) == added
+
+
+def test_pruned_numbers_are_never_given_again(store: Store) -> None:
+    for _ in range(5):
+        store.add_event(Event(id=0, at=NOW, kind="queue_changed"))
+    store.prune_events(2)
+    assert [event.id for event in store.events_since(0)] == [4, 5]
+    store.prune_events(0)
+    assert store.events_since(0) == []
+    assert store.last_event_id() == 5
+    assert store.add_event(Event(id=0, at=NOW, kind="queue_changed")).id == 6
+
+
+def test_who_follows_events_misses_none_while_many_write(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    reader = open_store()
+    jobs = submit(stores[0], *(post(number) for number in range(120)))
+
+    def write(number: int) -> None:
+        for job in jobs[number::4]:
+            stores[number % 2].cancel([job.id], now=NOW)
+
+    last = 0
+    with ThreadPoolExecutor(4) as threads:
+        writers = [threads.submit(write, number) for number in range(4)]
+        while last < 121:
+            if all(writer.done() for writer in writers):
+                assert [writer.exception() for writer in writers] == [None] * 4
+            for seen in reader.events_since(last):
+                assert seen.id == last + 1  # numbers have no gaps, so one that is skipped would turn up later
+                last = seen.id
+    assert reader.last_event_id() == 121
+
+
+def test_listeners_hear_every_event_in_order_after_it_is_stored(store: Store) -> None:
+    heard: list[Event] = []
+    missing: list[int] = []
+
+    def listen(event: Event) -> None:
+        heard.append(event)
+        if store.last_event_id() < event.id:
+            missing.append(event.id)
+
+    store.on_event(listen)
+    jobs = submit(store, *(post(number) for number in range(80)))
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda job: store.cancel([job.id], now=NOW), jobs))
+    assert heard == store.events_since(0)
+    assert missing == []
+
+
+def test_a_listener_hears_in_the_thread_that_made_the_change(store: Store) -> None:
+    heard: list[int] = []
+    store.on_event(lambda _event: heard.append(threading.get_ident()))
+    submit(store, post(1))
+    assert heard == [threading.get_ident()]
+
+
+def test_a_listener_that_raises_or_makes_changes_keeps_nobody_from_hearing_in_order(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[int] = []
+
+    def meddle(event: Event) -> None:
+        if event.kind == "batch_created":
+            store.set_paused(True, now=NOW)
+        raise RuntimeError("broken")
+
+    store.on_event(meddle)
+    store.on_event(lambda event: heard.append(event.id))
+    submit(store, post(1))
+    assert heard == [1, 2]
+    assert "event listener failed" in caplog.text
+
+
+def test_a_change_that_fails_is_not_told_of(store: Store) -> None:
+    heard: list[Event] = []
+    store.on_event(heard.append)
+    with pytest.raises(ValueError, match="JSON"):
+        store.add_event(Event(id=0, at=NOW, kind="queue_changed", data={"n": float("nan")}))
+    assert heard == store.events_since(0) == []
+    assert store.last_event_id() == 0
+
+
+# -- several at once
+
+
+@pytest.mark.parametrize("number_of_stores", [1, 2])
+def test_two_that_claim_never_get_the_same_job(open_store: Callable[[], Store], number_of_stores: int) -> None:
+    stores = [open_store() for _ in range(number_of_stores)]
+    submitted = {job.id for job in submit(stores[0], *(post(number) for number in range(500)))}
+    barrier = threading.Barrier(2)
+
+    def claim_all(store: Store) -> list[str]:
+        barrier.wait(10)
+        claimed: list[str] = []
+        while some := store.claim("tiktok", 7, now=NOW):
+            claimed += [job.id for job in some]
+        return claimed
+
+    with ThreadPoolExecutor(2) as threads:
+        claimed = [job_id for ids in threads.map(claim_all, (stores * 2)[:2]) for job_id in ids]
+    assert len(claimed) == 500
+    assert set(claimed) == submitted
+    assert stores[0].counts() == {"tiktok": {"running": 500}}
+
+
+def test_a_job_cancelled_and_finished_at_once_ends_one_way(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    submit(stores[0], *(post(number) for number in range(30)))
+    for job in stores[0].claim("tiktok", 30, now=NOW):
+        barrier = threading.Barrier(2)
+
+        def cancel(job: Job = job, together: threading.Barrier = barrier) -> bool:
+            together.wait(10)
+            return bool(stores[0].cancel([job.id], now=NOW))
+
+        def finish(job: Job = job, together: threading.Barrier = barrier) -> bool:
+            together.wait(10)
+            outcome = downloaded("/a")
+            return bool(stores[1].finish(job.id, state="succeeded", result="succeeded", outcome=outcome, now=NOW))
+
+        with ThreadPoolExecutor(2) as threads:
+            won = [threads.submit(cancel), threads.submit(finish)]
+            assert [one.result(10) for one in won].count(True) == 1
+        assert (stores[0].job(job.id).state == "cancelled") == won[0].result()
+
+
+def test_a_second_running_attempt_is_refused_by_the_database_itself(store: Store, database_url: str) -> None:
+    submit(store, post(1))
+    [job] = store.claim("tiktok", 1, now=NOW)
+    statement = text("INSERT INTO attempts (job_id, number, result, started_at) VALUES (:id, 2, 'running', 0)")
+    with opened(database_url) as engine, pytest.raises(IntegrityError), writing(engine) as connection:
+        connection.execute(statement, {"id": job.id})
+
+
+def test_a_time_to_wait_for_without_waiting_is_refused_by_the_database_itself(store: Store, database_url: str) -> None:
+    submit(store, post(1))
+    with opened(database_url) as engine, pytest.raises(IntegrityError), writing(engine) as connection:
+        connection.execute(text("UPDATE jobs SET next_attempt_at = 1"))
+
+
+# -- crashes and durability
+
+CRASH = """
+import os, signal, sys
+from datetime import UTC, datetime
+from downloader.jobs import NewJob
+from downloader.store import Store
+
+store = Store.open(sys.argv[1])
+jobs = [NewJob(url=f"u{n}", link=f"u{n}", platform="tiktok") for n in range(100)]
+submission = store.submit(jobs, now=datetime.now(UTC))
+claimed = store.claim("tiktok", 10, now=datetime.now(UTC))
+os.write(1, submission.batch.id.encode())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_batch_outlives_the_process_that_took_it(database_url: str, open_store: Callable[[], Store]) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", CRASH, database_url], cwd=REPOSITORY, capture_output=True, timeout=30, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    store = open_store()
+    batch = store.batch(killed.stdout.decode())
+    assert batch.counts == {"queued": 90, "running": 10}
+    assert store.recover(now=NOW) == 10
+    assert store.counts() == {"tiktok": {"queued": 100}}
+    assert store.last_event_id() == 21  # the batch, ten claimed, ten put back
+
+
+def test_sqlite_syncs_a_submission_to_the_disk_and_nothing_else(tmp_path: Path, migrated_sqlite: Path) -> None:
+    path = shutil.copy(migrated_sqlite, tmp_path / "store.sqlite3")
+    store = Store.open(f"sqlite:///{path}")
+    synchronous: list[int] = []
+
+    def note(connection: Connection) -> None:
+        synchronous.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    event.listen(Engine, "commit", note)
+    try:
+        submit(store, post(1))
+        store.set_paused(True, now=NOW)
+    finally:
+        event.remove(Engine, "commit", note)
+        store.close()
+    full, normal = 2, 1
+    assert synchronous == [full, normal]
+
+
+def test_a_sqlite_file_is_private_and_in_wal_mode(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = Store.open(f"sqlite:///{tmp_path / 'store.sqlite3'}")
+        submit(store, post(1))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    store.close()
+    assert modes == {f"store.sqlite3{suffix}": 0o600 for suffix in ("", "-wal", "-shm")}
+
+
+# -- the schema
+
+
+@contextmanager
+def opened(database_url: str) -> Iterator[Engine]:
+    engine = open_database(database_url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def test_the_migrations_make_the_schema_that_the_code_describes(new_database_url: str) -> None:
+    with opened(new_database_url) as engine, reading(engine) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_head_that_is_written_down_is_that_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(REPOSITORY / "downloader" / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_many_that_open_a_new_database_at_once_all_get_it(new_database_url: str) -> None:
+    barrier = threading.Barrier(4)
+
+    def open_one(_: int) -> int:
+        barrier.wait(10)
+        store = Store.open(new_database_url)
+        try:
+            return store.last_event_id()
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(open_one, range(4))) == [0] * 4
+
+
+def test_a_start_with_a_migrated_database_does_not_import_alembic(database_url: str) -> None:
+    program = (
+        "import sys; from downloader.store import Store; Store.open(sys.argv[1]).close();"
+        " sys.exit('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, database_url], cwd=REPOSITORY, timeout=30, check=False)
+    assert done.returncode == 0
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(database_url: str) -> None:
+    with opened(database_url) as engine, writing(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for _ in range(2):
+        with pytest.raises(StartRefused, match="newer version"):
+            Store.open(database_url)
+
+
+def refused(database_url: str) -> str:
+    with pytest.raises(StartRefused) as refusal:
+        Store.open(database_url)
+    return str(refusal.value)
+
+
+def test_a_database_that_cannot_be_opened_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("This is not a database. " * 100)
+    assert "does not exist: make it" in refused(f"sqlite:///{tmp_path / 'nowhere' / 'store.sqlite3'}")
+    assert "cannot be opened" in refused(f"sqlite:///{tmp_path / 'text'}")
+    assert "cannot be opened" in refused(f"sqlite:///{tmp_path}")
+    assert "must name a file" in refused("sqlite://")
+    assert "not the address of a database" in refused("rubbish")
+    assert "cannot use" in refused("mysql://u:p@h/d")
+
+
+def test_a_server_that_is_not_there_is_refused_without_a_word_of_the_password(tmp_path: Path) -> None:
+    sentence = refused(f"postgresql://ada:secret@/videos?host={tmp_path}")
+    assert "videos" in sentence
+    assert "cannot be opened" in sentence
+    assert "secret" not in sentence
+
+
+# -- speed
+
+
+def test_the_queue_is_read_by_indexes_alone(tmp_path: Path, migrated_sqlite: Path) -> None:
+    path = shutil.copy(migrated_sqlite, tmp_path / "store.sqlite3")
+    store = Store.open(f"sqlite:///{path}")
+    jobs = in_each_state(store)
+    submit(store, post(1))
+    plans: dict[str, list[str]] = {}
+
+    def explain(
+        connection: Connection, _cursor: object, statement: str, given: Any, _context: object, many: bool
+    ) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            rows = connection.connection.driver_connection.execute(  # type: ignore[union-attr]
+                f"EXPLAIN QUERY PLAN {statement}", given[0] if many else given
+            )
+            plans.setdefault(statement, []).extend(row[3] for row in rows)
+
+    event.listen(Engine, "before_cursor_execute", explain)
+    try:
+        store.due()
+        store.claim("tiktok", 2, now=LATER)
+        store.finish(jobs["running"].id, state="failed", result="failed", outcome=NETWORK, now=NOW)
+        store.cancel([jobs["queued"].id], now=NOW)
+        store.retry([jobs["failed"].id], now=NOW)
+        store.job(jobs["succeeded"].id)
+        store.attempts(jobs["succeeded"].id)
+        store.recover(now=NOW)
+        store.release_waiting("tiktok", now=NOW)
+        store.file_users("/raw/a.mp4")
+        store.delete([jobs["cancelled"].id], now=NOW)
+        store.events_since(1, batch_id=jobs["queued"].batch_id)
+        store.batch(jobs["queued"].batch_id)
+        store.batch_jobs(jobs["queued"].batch_id)
+        some_states: list[list[JobState]] = [[], ["failed"], ["failed", "queued"]]
+        for states in some_states:
+            store.jobs(states=states, platform="tiktok")
+            store.jobs(states=states, batch_id=jobs["queued"].batch_id)
+            if states:
+                store.jobs(states=states)
+    finally:
+        event.remove(Engine, "before_cursor_execute", explain)
+        store.close()
+    assert len(plans) > 25
+    # A subquery may be gone through: it is a page at most.
+    tables = ("jobs", "attempts", "files", "links", "events", "batches")
+    scans = {step for steps in plans.values() for step in steps if step.startswith(tuple(f"SCAN {t}" for t in tables))}
+    assert scans == set()
+
+
+def test_a_thousand_links_are_taken_by_a_few_statements(store: Store) -> None:
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        store.submit([post(number) for number in range(1000)], now=NOW, idempotency_key="k")
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len(statements) < 15
+
+
+def test_one_server_has_a_postgresql_database_to_itself() -> None:
+    """SQLite has a lock file beside it instead, see tests/test_chaos.py."""
+    with postgres.empty_database() as url:
+        first, second = Store.open(url), Store.open(url)
+        try:
+            first.lock_out_others()
+            with pytest.raises(StartRefused, match="Another server is at work"):
+                second.lock_out_others()
+            first.close()
+            second.lock_out_others()
+        finally:
+            first.close()
+            second.close()
