@@ -10,12 +10,15 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from downloader import __version__, create_downloader_app, toolchain
 from downloader.errors import StartRefused
-from downloader.services import Services
 from downloader.settings import Settings, load_settings
-from downloader.wsgi_server import WsgiServer
+from downloader.wsgi_server import WsgiServer, listen
+
+if TYPE_CHECKING:
+    from downloader.services import Services
 
 log = logging.getLogger("downloader")
 
@@ -44,8 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(**{name: value for name, value in vars(options).items() if value is not None})
         _set_up_logging(settings.log_level)
+        # First of all, because loading the rest takes a second: whoever connects until then is answered after it.
+        listener = listen(settings.host, settings.port)
         app = create_downloader_app(settings, engine="processes")
-        server = WsgiServer(app, host=settings.host, port=settings.port, max_request_bytes=settings.max_request_bytes)
+        server = WsgiServer(app, listener, max_request_bytes=settings.max_request_bytes)
     except StartRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2

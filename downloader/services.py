@@ -75,8 +75,7 @@ class Services:
     async def use(self, function: Callable[[JobQueue], Coroutine[Any, Any, T]]) -> T:
         """Run what *function* makes of the queue on the service's loop; return its result."""
         queue = await asyncio.to_thread(self.open)
-        host = self._host or self
-        return await host.loop.run(function(queue))
+        return await self.loop.run(function(queue))
 
     def open(self) -> JobQueue:
         """Return the running queue; open and start it if that was not done yet. Blocking.
@@ -100,7 +99,7 @@ class Services:
             host = _OPEN.get(self.settings.storage_dir)
         if host is None or host._queue is None:
             return None
-        self._host, self.engine, self.store = host, host.engine, host.store
+        self._host, self.loop, self.engine, self.store = host, host.loop, host.engine, host.store
         self._governor, self._scheduler, self._metrics = host._governor, host._scheduler, host._metrics
         return host._queue
 

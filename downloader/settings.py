@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         None, description="`sqlite:///…` or `postgresql://…`; unset: `downloader.db` in the storage folder"
     )
     min_free_bytes: int = Field(
-        500 * 1024**2, ge=0, description="free disk space, in bytes, below which nothing new is begun"
+        200 * 1024**2, ge=0, description="free disk space, in bytes, below which nothing new is begun"
     )
     max_batch_urls: int = Field(1000, ge=1, le=100_000, description="links that one batch may hold")
     max_request_bytes: int = Field(4 * 1024**2, ge=1024, description="size of a request's body, in bytes")

@@ -46,15 +46,10 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
 
 class WsgiServer:
-    """Listens from the moment it exists; `start` begins to answer, `close` lets answers under way finish."""
+    """Serves what comes in at a socket; `start` begins to answer, `close` lets answers under way finish."""
 
-    def __init__(self, app: Any, *, host: str, port: int, max_request_bytes: int) -> None:
-        """Listen on *host* and *port*; 0 takes a free port.
-
-        Raises:
-            StartRefused: the address cannot be had; the sentence says why.
-        """
-        listener = _listen(host, port)
+    def __init__(self, app: Any, listener: socket.socket, *, max_request_bytes: int) -> None:
+        """Serve *app* at *listener*, which `listen` made."""
         self.port: int = listener.getsockname()[1]
         self._server = create_server(
             app,
@@ -85,7 +80,12 @@ class WsgiServer:
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_seconds)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on *host* and *port*; 0 takes a free port.
+
+    Raises:
+        StartRefused: the address cannot be had; the sentence says why.
+    """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -492,7 +492,7 @@ def test_players_that_have_paused_hold_no_threads(
 ) -> None:
     """More players than our server has threads, each with a part of a file half read; and the bytes are right."""
     monkeypatch.setattr(wsgi_server, "THREADS", 3)
-    server = wsgi_server.WsgiServer(app, host="127.0.0.1", port=0, max_request_bytes=10_000)
+    server = wsgi_server.WsgiServer(app, wsgi_server.listen("127.0.0.1", 0), max_request_bytes=10_000)
     server.start()
     [path] = services.settings.raw_dir.iterdir()
     content = path.read_bytes() * 6000  # 60 MB: far more than sockets and buffers between us hold
