@@ -166,7 +166,7 @@ class Services:
         return {
             "database": "ok",
             "disk": "The disk is nearly full: free some space." if status.disk_low else disk or "ok",
-            "workers": "ok" if workers else "No worker process could be started: see the log.",
+            "workers": "ok" if workers else "No worker is ready yet: wait a moment; if it stays so, see the log.",
         }
 
     def render_metrics(self) -> bytes:
