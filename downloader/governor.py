@@ -12,15 +12,12 @@ from datetime import datetime, timedelta
 from random import Random
 
 from downloader.errors import ErrorCode
-from downloader.jobs import PlatformRest
+from downloader.jobs import LONGEST_ASKED_SECONDS, PlatformRest
 from downloader.models import PlatformType
 
 #: The first rest, where the platform does not say how long; each further rate limit in a row doubles it.
 FIRST_REST_SECONDS = 60.0
 LONGEST_REST_SECONDS = 3600.0
-
-#: What a platform may ask for at most; a number beyond it is a fault.
-LONGEST_ASKED_SECONDS = 86_400.0
 
 #: Starts are spaced by the interval times 1 ± this, so that they don't look like a machine's.
 SPACING_JITTER = 0.3

@@ -24,6 +24,9 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     "succeeded": frozenset(),
 }
 
+#: How long a platform may ask us to wait at most; a number beyond it is a fault.
+LONGEST_ASKED_SECONDS = 86_400.0
+
 FINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 AttemptResult = Literal["running", "succeeded", "failed", "interrupted", "cancelled"]

@@ -6,13 +6,11 @@ from datetime import datetime, timedelta
 from random import Random
 
 from downloader.errors import ErrorCode, is_retryable
+from downloader.jobs import LONGEST_ASKED_SECONDS
 
 #: The longest pause before the second attempt; it doubles with each further one.
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 300.0
-
-#: What a platform may ask for at most; a number beyond it is a fault.
-LONGEST_ASKED_SECONDS = 86_400.0
 
 #: A full disk is worth another look after this; it is nothing that a platform could be asked too often about.
 DISK_PAUSE_SECONDS = 60.0

@@ -162,10 +162,6 @@ class Scheduler:
         """Return how far everything that runs is."""
         return [entry.progress for entry in tuple(self._running.values()) if entry.progress is not None]
 
-    def is_running(self, job_id: str) -> bool:
-        """Whether the job has an attempt under way."""
-        return job_id in self._running
-
     def status(self) -> QueueStatus:
         """Return whether new downloads are begun, and what stands in the way."""
         free_bytes = self._disk.free_bytes()
