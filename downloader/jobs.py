@@ -19,7 +19,8 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     "running": frozenset({"queued", "waiting", "succeeded", "failed", "cancelled"}),
     # waiting: for its retry or for its platform to cool down, until next_attempt_at
     "waiting": frozenset({"running", "queued", "cancelled"}),
-    "failed": frozenset({"queued"}),
+    # to waiting: put back by the second round of its batch; to queued: by hand
+    "failed": frozenset({"queued", "waiting"}),
     "cancelled": frozenset({"queued"}),
     "succeeded": frozenset(),
 }
@@ -29,9 +30,12 @@ LONGEST_ASKED_SECONDS = 86_400.0
 
 FINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
+#: The others: a batch has ended when none of its jobs is in one of these.
+UNFINISHED_STATES: frozenset[JobState] = frozenset(TRANSITIONS) - FINAL_STATES
+
 AttemptResult = Literal["running", "succeeded", "failed", "interrupted", "cancelled"]
 
-EventKind = Literal["batch_created", "job_changed", "job_deleted", "platform_changed", "queue_changed"]
+EventKind = Literal["batch_created", "batch_changed", "job_changed", "job_deleted", "platform_changed", "queue_changed"]
 
 Phase = Literal["extracting", "downloading", "merging", "checking"]
 
@@ -73,6 +77,7 @@ class Job:
     size_bytes: int | None = None
     elapsed_seconds: float = 0.0  #: of all attempts together
     tries: int = 0  #: begun, counted or not: the number of the latest attempt
+    last_try: bool = False  #: put back by its batch's second round: however its next try that counts fails, it is final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,9 @@ class Batch:
     created_at: datetime
     total: int  #: links sent, repeated ones counted
     counts: Mapping[JobState, int] = field(default_factory=dict)  #: of its jobs, by state; states with none are absent
+    retry_failed_once: bool = False  #: a second round is wanted; a batch that was cancelled wants none any more
+    second_round_at: datetime | None = None  #: when it began; there is one at most
+    second_round_jobs: int = 0  #: put back by it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

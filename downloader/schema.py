@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Dialect,
@@ -18,12 +19,13 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 
 #: The newest revision in migrations/versions. Written down here so that a start with a database that has it
 #: needs neither Alembic nor its import.
-HEAD = "0001"
+HEAD = "0002"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -90,6 +92,11 @@ batches = Table(
     Column("total", Integer, nullable=False),
     Column("idempotency_key", CleanText, unique=True),
     Column("fingerprint", Text, nullable=False),  # of its URLs: is a repeated key the same submission?
+    # It only ever goes from true to false, and second_round_at from nothing to a time: who finds that no second round
+    # is to come may rely on it, without a lock.
+    Column("retry_failed_once", Boolean, nullable=False, server_default=false()),
+    Column("second_round_at", UtcTime),
+    Column("second_round_jobs", Integer, nullable=False, server_default="0"),
     sqlite_autoincrement=True,  # a number is never given twice, so that a cursor keeps its place
 )
 
@@ -105,6 +112,7 @@ jobs = Table(
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("tries", Integer, nullable=False),  # attempts ever begun, which numbers the next; `attempts` can go down
+    Column("last_try", Boolean, nullable=False, server_default=false()),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Column("started_at", UtcTime),

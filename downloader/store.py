@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,10 @@ from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from downloader import store_queries
-from downloader.errors import IdempotencyConflict, sentence
+from downloader.errors import IdempotencyConflict, NotFound, sentence
 from downloader.jobs import (
     FINAL_STATES,
+    UNFINISHED_STATES,
     Attempt,
     AttemptResult,
     Batch,
@@ -31,7 +32,7 @@ from downloader.jobs import (
 )
 from downloader.models import Outcome, PlatformType
 from downloader.schema import batches, events, jobs, links, numbers, platform_rests
-from downloader.store_changes import Change
+from downloader.store_changes import Change, SecondTry
 from downloader.store_database import DatabaseLock, open_database, reading, writing
 from downloader.store_rows import first_job, new_id, new_row, told_by, utc
 
@@ -56,6 +57,7 @@ class Store:
         self._untold: deque[Event] = deque()
         self._telling = False
         self._lock: DatabaseLock | None = None
+        self._second_try: SecondTry = lambda job, now: None
 
     @classmethod
     def open(cls, database_url: str) -> Store:
@@ -82,11 +84,21 @@ class Store:
 
     # -- submitting and reading
 
-    def submit(self, jobs: Sequence[NewJob], *, now: datetime, idempotency_key: str | None = None) -> Submission:
+    def submit(
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        now: datetime,
+        idempotency_key: str | None = None,
+        retry_failed_once: bool = False,
+    ) -> Submission:
         """Store a batch; on the disk when this returns. Raises ValueError where there is no link in it.
 
         Equal links within it become one job, and so do equal URLs that no platform owns; those fail at once. A known
-        key returns the first batch, as far as it has not been deleted.
+        key returns the first batch, as far as it has not been deleted, whatever *retry_failed_once* says.
+
+        *retry_failed_once*: when the last job of the batch becomes final, those that failed are put back, once, as far
+        as `on_batch_end` has it; all in the transaction of that last job, so that nobody finds the batch ended before.
 
         One event tells of it, `batch_created` with `total`, and none of its jobs: who follows events asks for the
         batch when it comes, and hears of each job from its first change on.
@@ -97,14 +109,16 @@ class Store:
         if not jobs:
             raise ValueError("a batch needs at least one link")
         try:
-            return self._submit(jobs, now, idempotency_key)
+            return self._submit(jobs, now, idempotency_key, retry_failed_once)
         except IntegrityError:
             if idempotency_key is None:
                 raise
             # Another submission with the key was quicker by a moment: now it is there to be found.
-            return self._submit(jobs, now, idempotency_key)
+            return self._submit(jobs, now, idempotency_key, retry_failed_once)
 
-    def _submit(self, new_jobs: Sequence[NewJob], now: datetime, key: str | None) -> Submission:
+    def _submit(
+        self, new_jobs: Sequence[NewJob], now: datetime, key: str | None, retry_failed_once: bool
+    ) -> Submission:
         fingerprint = hashlib.sha256(json.dumps([new.url for new in new_jobs]).encode("ascii")).hexdigest()
         with self._change(now, durable=True) as change:
             if key is not None:
@@ -123,8 +137,17 @@ class Store:
                 if same not in by_link:
                     by_link[same] = first_job(new, batch_id, change.now)
                 in_order.append(by_link[same])
-            values = {"id": batch_id, "created_at": change.now, "total": len(new_jobs)}
-            change.connection.execute(insert(batches), values | {"idempotency_key": key, "fingerprint": fingerprint})
+            change.connection.execute(
+                insert(batches),
+                {
+                    "id": batch_id,
+                    "created_at": change.now,
+                    "total": len(new_jobs),
+                    "idempotency_key": key,
+                    "fingerprint": fingerprint,
+                    "retry_failed_once": retry_failed_once,
+                },
+            )
             change.connection.execute(insert(jobs), [new_row(job) for job in by_link.values()])
             change.connection.execute(
                 insert(links),
@@ -216,7 +239,8 @@ class Store:
         attempt: int | None = None,
     ) -> Job | None:
         """End the running attempt of a job and move it to *state*; return it, or None where it is not running (it
-        was cancelled or deleted meanwhile): then nothing is changed.
+        was cancelled or deleted meanwhile): then nothing is changed. Where it was the last of its batch and failed, a
+        second round may have it waiting again when this returns.
 
         `result` interrupted takes one off `attempts`. *outcome* gives files, media, error, code and detail.
         *next_attempt_at* goes with waiting, and only with it. *attempt* is the number of the one that ended
@@ -228,11 +252,11 @@ class Store:
         if result == "running" or (state == "waiting") != (next_attempt_at is not None):
             raise ValueError(f"an attempt cannot end as {result}, its job {state} until {next_attempt_at}")
         with self._change(now) as change:
-            found = change.lock_ids([job_id])
+            found = (change.lock_to_end if state in FINAL_STATES else change.lock_ids)([job_id])
             if not found or found[0].state != "running" or attempt not in {None, found[0].tries}:
                 return None
             [job] = found
-            return change.end(
+            ended = change.end(
                 job,
                 state,
                 result,
@@ -241,6 +265,7 @@ class Store:
                 elapsed_seconds=job.elapsed_seconds + _seconds(job.started_at, change.now),
                 **told_by(outcome),
             )
+            return change.begin_second_rounds(self._second_try).get(job.id, ended)
 
     def recover(self, *, now: datetime) -> int:
         """After a crash: put every running job back to queued (attempt: interrupted, not counted); return how many."""
@@ -250,6 +275,14 @@ class Store:
                 change.end(job, "queued", "interrupted", attempts=max(0, job.attempts - 1))
             return len(running)
 
+    def on_batch_end(self, second_try: SecondTry) -> None:
+        """Have *second_try* say of each failed job of a batch that ended when it is put back; else none ever is.
+
+        It is called in the middle of the transaction, in any thread: it must be quick, ask nothing of this store and
+        never raise.
+        """
+        self._second_try = second_try
+
     def due(self) -> dict[PlatformType, datetime | None]:
         """For each platform with something to do: None where a job is queued, else the earliest next_attempt_at."""
         with reading(self._engine) as connection:
@@ -258,24 +291,37 @@ class Store:
     # -- by hand
 
     def cancel(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
-        """Cancel those that are not final; return them as they were BEFORE (so that running ones can be killed)."""
+        """Cancel those that are not final; return them as they were BEFORE (so that running ones can be killed).
+
+        Where they are the last of their batch, its second round may begin with it: see `cancel_batch`.
+        """
         with self._change(now) as change:
-            before = [job for job in change.lock_ids(job_ids) if job.state not in FINAL_STATES]
-            why: dict[str, Any] = {"error_code": "cancelled", "error": sentence("cancelled"), "detail": None}
-            for job in before:
-                if job.state == "running":
-                    elapsed = job.elapsed_seconds + _seconds(job.started_at, change.now)
-                    change.end(job, "cancelled", "cancelled", elapsed_seconds=elapsed, **why)
-                else:
-                    change.move(job, "cancelled", **why)
+            before = [job for job in change.lock_to_end(job_ids) if job.state not in FINAL_STATES]
+            _cancel(change, before)
+            change.begin_second_rounds(self._second_try)
+            return before
+
+    def cancel_batch(self, batch_id: str, *, now: datetime) -> list[Job]:
+        """Cancel what of a batch is not final, and its second round for good; return as `cancel` does.
+
+        Raises NotFound.
+        """
+        with self._change(now) as change:
+            # First, which also locks it: who cancels a batch does not want to see it begin again.
+            query = update(batches).where(batches.c.id == batch_id).values(retry_failed_once=False)
+            if change.connection.execute(query).rowcount == 0:
+                raise NotFound("batch")
+            before = change.lock(jobs.c.batch_id == batch_id, jobs.c.state.in_(UNFINISHED_STATES))
+            _cancel(change, before)
             return before
 
     def retry(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
         """Put failed and cancelled ones back to queued, `attempts` at 0; return them. Those that no platform owns
         stay failed."""
         with self._change(now) as change:
+            change.lock_second_rounds(job_ids)  # of these, one may be about to begin
             return [
-                change.move(job, "queued", attempts=0, error_code=None, error=None, detail=None)
+                change.move(job, "queued", attempts=0, last_try=False, error_code=None, error=None, detail=None)
                 for job in change.lock_ids(job_ids)
                 if job.state in {"failed", "cancelled"} and job.link is not None
             ]
@@ -291,10 +337,7 @@ class Store:
     def delete(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
         """Delete the records of final ones, attempts included; return them. A batch without jobs goes too."""
         with self._change(now) as change:
-            for some in store_queries.chunks(job_ids):
-                theirs = select(jobs.c.batch_id).where(jobs.c.id.in_(some))
-                locking = select(batches.c.id).where(batches.c.id.in_(theirs)).order_by(batches.c.id)
-                change.connection.execute(locking.with_for_update()).all()
+            change.lock_batches(job_ids)
             final = [job for job in change.lock_ids(job_ids) if job.state in FINAL_STATES]
             change.delete(final)
             return final
@@ -413,6 +456,16 @@ class Store:
                         log.exception("event listener failed", extra={"event_id": event.id})
         finally:
             self._telling = False
+
+
+def _cancel(change: Change, unfinished: Iterable[Job]) -> None:
+    why: dict[str, Any] = {"error_code": "cancelled", "error": sentence("cancelled"), "detail": None}
+    for job in unfinished:
+        if job.state == "running":
+            elapsed = job.elapsed_seconds + _seconds(job.started_at, change.now)
+            change.end(job, "cancelled", "cancelled", elapsed_seconds=elapsed, **why)
+        else:
+            change.move(job, "cancelled", **why)
 
 
 def _seconds(start: datetime | None, end: datetime) -> float:

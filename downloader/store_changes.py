@@ -7,20 +7,35 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select, update
 
 from downloader.errors import IllegalTransition
-from downloader.jobs import FINAL_STATES, TRANSITIONS, AttemptResult, Event, EventKind, Job, JobState
+from downloader.jobs import (
+    FINAL_STATES,
+    TRANSITIONS,
+    UNFINISHED_STATES,
+    AttemptResult,
+    Event,
+    EventKind,
+    Job,
+    JobState,
+)
 from downloader.schema import attempts, batches, events, files, jobs, numbers
 from downloader.store_queries import chunks, jobs_of
-from downloader.store_rows import changed_row, event_row, job_view
+from downloader.store_rows import changed_row, event_row, job_view, utc
 
 _UPDATE_JOB = update(jobs).where(jobs.c.id == bindparam("job"))
 _END_ATTEMPT = update(attempts).where(attempts.c.job_id == bindparam("job"), attempts.c.number == bindparam("try"))
 
+#: Says when a failed job, now that all of its batch has ended, is tried once more; None: not at all.
+SecondTry = Callable[[Job, datetime], datetime | None]
+
 
 class Change:
-    """What is to become of some jobs; nothing is written before `write`.
+    """What is to become of some jobs; their moves are written by `write`, at the end.
+
+    Whoever locks, locks batches first, then jobs, each in the order of their ids, and the numbers of events last: so
+    nobody can wait in a circle.
 
     Attributes:
         events: with their numbers, once they are written.
@@ -34,6 +49,9 @@ class Change:
         self._moved: list[Job] = []
         self._begun: list[Job] = []
         self._ended: list[dict[str, Any]] = []
+        # Of batches that have a second round to come, and end when these are final:
+        self._last: dict[str, set[str]] = {}
+        self._failed: list[Job] = []  # what of them failed before
 
     # -- jobs
 
@@ -47,6 +65,41 @@ class Change:
         query = select(jobs).order_by(jobs.c.id).with_for_update()
         rows = [row for some in chunks(ids) for row in self.connection.execute(query.where(jobs.c.id.in_(some)))]
         return self.jobs_of(rows)
+
+    def lock_to_end(self, ids: Collection[str]) -> list[Job]:
+        """As `lock_ids`, for what may become final; `begin_second_rounds` goes with it.
+
+        Of two changes that end the last two jobs of a batch, exactly one must see itself as the last: hence the batch
+        is locked, where it has a second round to come. Nothing of it can become final, or be retried, meanwhile.
+        """
+        named, failed = set(ids), set[str]()
+        for batch_id in self.lock_second_rounds(ids):
+            of_batch = select(jobs.c.id).where(jobs.c.batch_id == batch_id)
+            # One more than are named is enough to see that it has others.
+            unfinished = of_batch.where(jobs.c.state.in_(UNFINISHED_STATES)).limit(len(named) + 1)
+            left = set(self.connection.scalars(unfinished))
+            if left and left <= named:
+                self._last[batch_id] = left
+                owned = jobs.c.link.is_not(None)  # nobody would ever claim the others
+                failed.update(self.connection.scalars(of_batch.where(jobs.c.state == "failed", owned)))
+        locked = self.lock_ids(named | failed)
+        self._failed += (job for job in locked if job.id in failed)
+        return [job for job in locked if job.id in named]
+
+    def lock_second_rounds(self, ids: Collection[str]) -> list[str]:
+        """Lock and return the batches of the jobs *ids* that have a second round to come."""
+        return self.lock_batches(ids, batches.c.retry_failed_once, batches.c.second_round_at.is_(None))
+
+    def lock_batches(self, ids: Collection[str], *conditions: ColumnElement[bool]) -> list[str]:
+        """Lock and return the batches of the jobs *ids* that meet *conditions*."""
+        found: set[str] = set()
+        for some in chunks(ids):
+            theirs = select(jobs.c.batch_id).where(jobs.c.id.in_(some))
+            found.update(self.connection.scalars(select(batches.c.id).where(batches.c.id.in_(theirs), *conditions)))
+        query = select(batches.c.id).where(*conditions).order_by(batches.c.id).with_for_update()
+        return [
+            locked for some in chunks(found) for locked in self.connection.scalars(query.where(batches.c.id.in_(some)))
+        ]
 
     def jobs_of(self, rows: Sequence[Row[Any]]) -> list[Job]:
         """Return the jobs of *rows*, oldest first."""
@@ -103,6 +156,33 @@ class Change:
             }
         )
         return moved
+
+    def begin_second_rounds(self, second_try: SecondTry) -> dict[str, Job]:
+        """Put back what *second_try* says of each batch that ended with the moves so far; return it by id.
+
+        Nobody is told in between that the batch has ended: what puts it back comes before the moves that ended it, and
+        a job that failed just now is told of once, as waiting.
+        """
+        ended = {job.id: job for job in self._moved if job.state in FINAL_STATES}
+        before, self.events = self.events, []
+        put_back: dict[str, Job] = {}
+        for batch_id, last in self._last.items():
+            if not last <= ended.keys():
+                continue
+            failed = [job for job in self._failed if job.batch_id == batch_id]
+            failed += (job for job in ended.values() if job.id in last and job.state == "failed")
+            again = [(job, at) for job in failed if (at := second_try(job, self.now)) is not None]
+            if again:
+                self._tell_second_round(batch_id, len(again))
+            for job, at in again:
+                put_back[job.id] = self.move(job, "waiting", next_attempt_at=utc(at), last_try=True)
+        self.events += [event for event in before if event.job_id not in put_back]
+        return put_back
+
+    def _tell_second_round(self, batch_id: str, number: int) -> None:
+        values = {"second_round_at": self.now, "second_round_jobs": number}
+        self.connection.execute(update(batches).where(batches.c.id == batch_id).values(values))
+        self.tell("batch_changed", batch_id=batch_id, data=values | {"second_round_at": self.now.isoformat()})
 
     def delete(self, deleted: Sequence[Job]) -> None:
         """Delete the records of *deleted*, and their batches where these have no jobs left.
@@ -162,8 +242,7 @@ class Change:
 
     def _number_events(self) -> None:
         # Whoever has taken a number holds its row until the end of the transaction, so that numbers become visible in
-        # their order: who has seen number 7 will never find a new 6. A sequence would not promise that. Nothing else
-        # is locked after it, hence nobody can wait in a circle.
+        # their order: who has seen number 7 will never find a new 6. A sequence would not promise that.
         self._take_turn()
         last = self.connection.execute(
             update(numbers)

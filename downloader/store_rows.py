@@ -24,6 +24,7 @@ _CHANGING = (
     "state",
     "attempts",
     "tries",
+    "last_try",
     "updated_at",
     "started_at",
     "finished_at",
@@ -175,7 +176,15 @@ def _cleaned(text: str | None) -> str | None:
 
 def batch_of(row: Row[Any], counts: Mapping[JobState, int]) -> Batch:
     """Return the batch of a row of `batches`."""
-    return Batch(id=row.id, created_at=row.created_at, total=row.total, counts=dict(counts))
+    return Batch(
+        id=row.id,
+        created_at=row.created_at,
+        total=row.total,
+        counts=dict(counts),
+        retry_failed_once=row.retry_failed_once,
+        second_round_at=row.second_round_at,
+        second_round_jobs=row.second_round_jobs,
+    )
 
 
 def attempt_of(row: Row[Any]) -> Attempt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,20 +13,30 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import IntegrityError
 
-from downloader.errors import BadCursor, IdempotencyConflict, IllegalTransition, NotFound, StartRefused
-from downloader.jobs import AttemptResult, Event, Job, JobState, NewJob, PlatformRest, Submission
+from downloader.errors import (
+    BadCursor,
+    IdempotencyConflict,
+    IllegalTransition,
+    NotFound,
+    StartRefused,
+    is_retryable,
+)
+from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, NewJob, PlatformRest, Submission
 from downloader.models import Media, Outcome, PlatformType
 from downloader.schema import HEAD, metadata
 from downloader.store import Store
@@ -36,6 +47,8 @@ REPOSITORY = Path(__file__).parent.parent
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=90)
 NETWORK = Outcome(False, None, "The connection broke off.", error_code="network", detail="Errno 104")
+PRIVATE = Outcome(False, None, "This post is private.", error_code="private")
+MINUTE = timedelta(minutes=1)
 BACKENDS = ["sqlite", "postgresql"]
 
 
@@ -280,7 +293,17 @@ def test_ids_fit_addresses_command_lines_and_folders(store: Store) -> None:
 # -- reading
 
 
-@pytest.mark.parametrize("ask", [Store.batch, Store.batch_jobs, Store.job_ids, Store.job, Store.attempts])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        Store.batch,
+        Store.batch_jobs,
+        Store.job_ids,
+        Store.job,
+        Store.attempts,
+        lambda store, batch_id: store.cancel_batch(batch_id, now=NOW),
+    ],
+)
 def test_what_is_not_there_is_not_found(store: Store, ask: Callable[[Store, str], Any]) -> None:
     with pytest.raises(NotFound, match="no such"):
         ask(store, "nothing")
@@ -671,6 +694,255 @@ def test_a_file_of_two_jobs_has_two_users(store: Store) -> None:
     assert store.file_users("/raw/%") == 0
 
 
+# -- the second round
+
+
+def in_a_minute(job: Job, now: datetime) -> datetime | None:
+    """What a store is handed as its policy here."""
+    return now + MINUTE if job.error_code is not None and is_retryable(job.error_code) else None
+
+
+@pytest.fixture
+def rounds(store: Store) -> Store:
+    """Return a store that begins second rounds where they are wanted."""
+    store.on_batch_end(in_a_minute)
+    return store
+
+
+def running(store: Store, number: int, *others: NewJob) -> tuple[str, list[Job]]:
+    """Return a batch that wants a second round, and *number* jobs of it, all running."""
+    new = [*(post(each) for each in range(number)), *others]
+    batch_id = store.submit(new, now=NOW, retry_failed_once=True).batch.id
+    return batch_id, store.claim("tiktok", number, now=NOW)
+
+
+def told_of(store: Store, batch_id: str) -> list[Event]:
+    """Return the events that tell of the second round."""
+    return [event for event in store.events_since(0, batch_id=batch_id) if event.kind == "batch_changed"]
+
+
+def test_what_may_pass_is_put_back_when_the_last_job_has_ended(rounds: Store) -> None:
+    batch_id, [passing, lasting, succeeds, last] = running(rounds, 4, nobody("https://example.com/"))
+    finished(rounds, passing, "failed", NETWORK)
+    finished(rounds, lasting, "failed", PRIVATE)
+    finished(rounds, succeeds, "succeeded", downloaded("/raw/a.mp4"))
+    before = rounds.batch(batch_id)
+    assert (before.retry_failed_once, before.second_round_at, before.second_round_jobs) == (True, None, 0)
+    assert before.counts == {"failed": 3, "succeeded": 1, "running": 1}
+
+    ended = finished(rounds, last, "failed", NETWORK)
+    assert ended == rounds.job(last.id)
+    for put_back in (rounds.job(passing.id), ended):
+        assert (put_back.state, put_back.next_attempt_at) == ("waiting", NOW + MINUTE)
+        assert (put_back.attempts, put_back.last_try, put_back.finished_at) == (1, True, None)
+        assert (put_back.error_code, put_back.error) == ("network", NETWORK[2])  # of the try before, as ever
+        assert [attempt.result for attempt in rounds.attempts(put_back.id)] == ["failed"]
+    assert rounds.job(lasting.id).state == "failed"
+    after = rounds.batch(batch_id)
+    assert after.counts == {"failed": 2, "succeeded": 1, "waiting": 2}
+    assert (after.retry_failed_once, after.second_round_at, after.second_round_jobs) == (True, NOW, 2)
+    [told] = told_of(rounds, batch_id)
+    assert (told.batch_id, told.job_id) == (batch_id, None)
+    assert told.data == {"second_round_at": NOW.isoformat(), "second_round_jobs": 2}
+    assert rounds.due() == {"tiktok": NOW + MINUTE}
+
+
+Ending = Callable[[Store, Job], object]
+ENDINGS: dict[str, Ending] = {
+    "succeeded": lambda store, job: finished(store, job, "succeeded", downloaded("/a")),
+    "failed for now": lambda store, job: finished(store, job, "failed", NETWORK),
+    "failed for good": lambda store, job: finished(store, job, "failed", PRIVATE),
+    "cancelled running": lambda store, job: store.cancel([job.id], now=NOW),
+    "cancelled queued": lambda store, job: (store.recover(now=NOW), store.cancel([job.id], now=NOW)),
+    "cancelled waiting": lambda store, job: (
+        finished(store, job, "waiting", NETWORK, next_attempt_at=LATER),
+        store.cancel([job.id], now=NOW),
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_whatever_ends_the_last_job_nobody_sees_the_batch_ended_before_its_second_round(
+    rounds: Store, ending: str
+) -> None:
+    batch_id, [failed, last] = running(rounds, 2)
+    finished(rounds, failed, "failed", NETWORK)
+    ENDINGS[ending](rounds, last)
+    put_back = 2 if ending == "failed for now" else 1
+    assert rounds.batch(batch_id).counts["waiting"] == put_back
+    assert rounds.batch(batch_id).second_round_jobs == put_back
+    # Nor is it seen by those who follow events, one at a time.
+    states: dict[str | None, JobState] = dict.fromkeys((failed.id, last.id), "queued")
+    for told in rounds.events_since(0, batch_id=batch_id):
+        if told.kind == "job_changed":
+            states[told.job_id] = told.data["state"]
+        assert not FINAL_STATES.issuperset(states.values())
+
+
+def test_all_of_a_batch_cancelled_job_by_job_has_its_second_round(rounds: Store) -> None:
+    batch_id, [failed, *others] = running(rounds, 4)
+    finished(rounds, failed, "failed", NETWORK)
+    assert len(rounds.cancel([job.id for job in others], now=NOW)) == 3
+    assert rounds.batch(batch_id).counts == {"cancelled": 3, "waiting": 1}
+
+
+def test_without_being_asked_there_is_no_second_round(rounds: Store) -> None:
+    [job] = submit(rounds, post(1))
+    [job] = rounds.claim("tiktok", 1, now=NOW)
+    assert finished(rounds, job, "failed", NETWORK).state == "failed"
+    batch = rounds.batch(job.batch_id)
+    assert (batch.retry_failed_once, batch.second_round_at, batch.second_round_jobs) == (False, None, 0)
+    assert told_of(rounds, job.batch_id) == []
+
+
+def test_a_second_round_with_nothing_to_retry_is_none(rounds: Store) -> None:
+    batch_id, [job] = running(rounds, 1)
+    assert finished(rounds, job, "failed", PRIVATE).state == "failed"
+    assert rounds.batch(batch_id).second_round_at is None
+    assert told_of(rounds, batch_id) == []
+    # Hence it is still to come, should somebody retry by hand.
+    rounds.retry([job.id], now=NOW)
+    [job] = rounds.claim("tiktok", 1, now=NOW)
+    assert finished(rounds, job, "failed", NETWORK).state == "waiting"
+
+
+def test_there_is_one_second_round_and_no_third(rounds: Store) -> None:
+    batch_id, [job] = running(rounds, 1)
+    finished(rounds, job, "failed", NETWORK)
+    [again] = rounds.claim("tiktok", 1, now=NOW + MINUTE)
+    assert (again.attempts, again.last_try) == (2, True)
+    assert finished(rounds, again, "failed", NETWORK).state == "failed"
+    [by_hand] = rounds.retry([job.id], now=LATER)
+    assert (by_hand.attempts, by_hand.last_try) == (0, False)
+    [by_hand] = rounds.claim("tiktok", 1, now=LATER)
+    assert finished(rounds, by_hand, "failed", NETWORK).state == "failed"
+    assert rounds.batch(batch_id).second_round_at == NOW
+    assert len(told_of(rounds, batch_id)) == 1
+
+
+def test_a_batch_that_was_cancelled_wants_no_second_round_any_more(rounds: Store) -> None:
+    batch_id, [failed, runs, waits] = running(rounds, 3)
+    finished(rounds, failed, "failed", NETWORK)
+    finished(rounds, waits, "waiting", NETWORK, next_attempt_at=LATER)
+    before = rounds.cancel_batch(batch_id, now=LATER)
+    assert {job.id: job.state for job in before} == {runs.id: "running", waits.id: "waiting"}
+    assert rounds.attempts(runs.id)[0].result == "cancelled"
+    assert rounds.batch(batch_id).counts == {"failed": 1, "cancelled": 2}
+    assert not rounds.batch(batch_id).retry_failed_once
+    rounds.retry([failed.id], now=LATER)
+    [again] = rounds.claim("tiktok", 1, now=LATER)
+    assert finished(rounds, again, "failed", NETWORK).state == "failed"
+    assert told_of(rounds, batch_id) == []
+    assert rounds.cancel_batch(batch_id, now=LATER) == []
+
+
+def test_a_second_round_can_be_cancelled(rounds: Store) -> None:
+    batch_id, [job] = running(rounds, 1)
+    finished(rounds, job, "failed", NETWORK)
+    assert len(rounds.cancel_batch(batch_id, now=LATER)) == 1
+    assert rounds.batch(batch_id).counts == {"cancelled": 1}
+    assert rounds.batch(batch_id).second_round_at == NOW
+
+
+def test_a_retry_by_hand_puts_the_second_round_off(rounds: Store) -> None:
+    batch_id, [first, second] = running(rounds, 2)
+    finished(rounds, first, "failed", NETWORK)
+    rounds.retry([first.id], now=NOW)
+    assert finished(rounds, second, "failed", NETWORK).state == "failed"
+    [first] = rounds.claim("tiktok", 1, now=NOW)
+    assert finished(rounds, first, "failed", NETWORK).state == "waiting"
+    assert rounds.batch(batch_id).second_round_jobs == 2
+
+
+def test_the_last_try_stays_the_last_however_often_it_is_interrupted(rounds: Store) -> None:
+    _, [job] = running(rounds, 1)
+    finished(rounds, job, "failed", NETWORK)
+    rounds.release_waiting("tiktok", now=NOW)
+    for tries in (2, 3):
+        [again] = rounds.claim("tiktok", 1, now=NOW)
+        assert (again.attempts, again.tries, again.last_try) == (2, tries, True)
+        rounds.recover(now=NOW)
+    rounds.claim("tiktok", 1, now=NOW)
+    back = rounds.finish(job.id, state="waiting", result="interrupted", outcome=None, now=NOW, next_attempt_at=LATER)
+    assert back is not None
+    assert (back.attempts, back.last_try) == (1, True)
+
+
+def test_an_end_that_comes_too_late_begins_no_second_round(rounds: Store) -> None:
+    batch_id, [first, last] = running(rounds, 2)
+    finished(rounds, first, "failed", NETWORK)
+    late: dict[str, Any] = {"state": "failed", "result": "failed", "outcome": NETWORK, "now": NOW}
+    assert rounds.finish(last.id, attempt=last.tries + 1, **late) is None
+    assert rounds.batch(batch_id).counts == {"failed": 1, "running": 1}
+    assert told_of(rounds, batch_id) == []
+
+
+def test_a_known_key_returns_the_first_batch_whatever_it_wants_now(store: Store) -> None:
+    first = store.submit([post(1)], now=NOW, idempotency_key="k", retry_failed_once=True)
+    again = store.submit([post(1)], now=NOW, idempotency_key="k")
+    assert (again.created, again.batch) == (False, first.batch)
+    assert again.batch.retry_failed_once
+
+
+def test_a_second_round_can_be_large(rounds: Store) -> None:
+    failed = [replace(post(number), error_code="network") for number in range(1100)]
+    batch_id, [job] = running(rounds, 1, *(replace(new, link=f"{new.link}/") for new in failed))
+    rounds.cancel([job.id], now=NOW)
+    assert rounds.batch(batch_id).counts == {"cancelled": 1, "waiting": 1100}
+    assert rounds.batch(batch_id).second_round_jobs == 1100
+
+
+def test_of_two_that_end_the_last_jobs_at_once_one_begins_the_second_round(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    for store in stores:
+        store.on_batch_end(in_a_minute)
+    for number in range(20):
+        batch_id, jobs = running(stores[0], 2)
+        barrier = threading.Barrier(2)
+
+        def end(
+            each: int, number: int = number, jobs: Sequence[Job] = jobs, together: threading.Barrier = barrier
+        ) -> None:
+            together.wait(10)
+            if each and number % 2:
+                stores[each].cancel([jobs[each].id], now=NOW)
+            else:
+                finished(stores[each], jobs[each], "failed", NETWORK)
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(end, range(2)))
+        put_back = 1 if number % 2 else 2
+        assert stores[0].batch(batch_id).counts.get("waiting") == put_back
+        assert [event.data["second_round_jobs"] for event in told_of(stores[0], batch_id)] == [put_back]
+        stores[0].cancel_batch(batch_id, now=NOW)
+
+
+def test_all_that_can_be_done_to_a_batch_at_once_is_done_without_blocking(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    for store in stores:
+        store.on_batch_end(lambda job, now: now)
+    batch_ids = [running(stores[0], 30)[0] for _ in range(8)]
+    ids = [job_id for batch_id in batch_ids for job_id in stores[0].job_ids(batch_id)]
+
+    def work(number: int) -> None:
+        store, random = stores[number % 2], Random(number)
+        for _ in range(12):
+            some = random.sample(ids, 60)
+            for job in store.claim("tiktok", 40, now=NOW):
+                store.finish(job.id, state="failed", result="failed", outcome=NETWORK, now=NOW)
+            store.cancel(some, now=NOW)
+            store.retry(some[10:], now=NOW)
+            store.delete(random.sample(ids, 2), now=NOW)
+            store.release_waiting("tiktok", now=NOW)
+            with contextlib.suppress(NotFound):  # gone with its last job
+                store.cancel_batch(random.choice(batch_ids), now=NOW)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    for batch_id in batch_ids:
+        assert len(told_of(stores[0], batch_id)) <= 1
+
+
 # -- figures
 
 
@@ -941,6 +1213,52 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+CRASH_AT_THE_END = """
+import os, signal, sys
+from datetime import UTC, datetime, timedelta
+from sqlalchemy import Engine, event
+from downloader.jobs import NewJob
+from downloader.models import Outcome
+from downloader.store import Store
+
+url, batch_id, job_id, moment = sys.argv[1:]
+kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+store = Store.open(url)
+store.on_batch_end(lambda job, now: now + timedelta(minutes=1))
+if moment == "after":
+    store.on_event(kill)
+elif moment == "before":
+    event.listen(Engine, "commit", kill)
+else:  # as soon as the database is told of it, everything else is still to come
+    event.listen(Engine, "after_cursor_execute", lambda *a: kill() if a[2].startswith("UPDATE batches") else None)
+broke = Outcome(False, None, "It broke off.", error_code="network")
+store.finish(job_id, state="failed", result="failed", outcome=broke, now=datetime.now(UTC))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+@pytest.mark.parametrize("moment", ["amid", "before", "after"])
+def test_a_process_killed_around_the_end_of_a_batch_neither_loses_nor_repeats_its_second_round(
+    rounds: Store, database_url: str, moment: str
+) -> None:
+    batch_id, [failed, last] = running(rounds, 2)
+    finished(rounds, failed, "failed", NETWORK)
+    command = [sys.executable, "-c", CRASH_AT_THE_END, database_url, batch_id, last.id, moment]
+    killed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=30, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    begun = moment == "after"
+    assert (rounds.batch(batch_id).second_round_at is not None) == begun
+    assert rounds.batch(batch_id).counts == ({"waiting": 2} if begun else {"failed": 1, "running": 1})
+    assert rounds.recover(now=LATER) == (0 if begun else 1)
+    for _ in range(2):  # what was interrupted, and the second round; or this and nothing more
+        for job in rounds.claim("tiktok", 5, now=datetime.now(UTC) + 2 * MINUTE):
+            rounds.finish(job.id, state="failed", result="failed", outcome=NETWORK, now=NOW)
+    assert rounds.batch(batch_id).counts == {"failed": 2}
+    assert [event.data["second_round_jobs"] for event in told_of(rounds, batch_id)] == [2]
+    results = [[attempt.result for attempt in rounds.attempts(job.id)] for job in (failed, last)]
+    assert results == [["failed"] * 2, ["failed"] * 2 if begun else ["interrupted", "failed", "failed"]]
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_batch_outlives_the_process_that_took_it(database_url: str, open_store: Callable[[], Store]) -> None:
     killed = subprocess.run(
@@ -1010,6 +1328,62 @@ def test_the_head_that_is_written_down_is_that_of_the_migrations() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
+def migrate(database_url: str, revision: str) -> None:
+    """Bring a database to *revision*, as a version of us that knew no later one did."""
+    url = make_url(database_url)
+    engine = create_engine(url.set(drivername="postgresql+psycopg") if url.get_backend_name() != "sqlite" else url)
+    config = Config()
+    config.set_main_option("script_location", str(REPOSITORY / "downloader" / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+#: A batch with one job that failed and one that waits, as version 0.1.0 of the schema has them.
+OF_0001 = """
+INSERT INTO batches (id, created_at, total, idempotency_key, fingerprint) VALUES ('b', 1, 2, 'k', 'f');
+INSERT INTO jobs (id, batch_id, url, link, platform, state, attempts, tries, created_at, updated_at, next_attempt_at,
+  error_code, elapsed_seconds, search) VALUES ('j1', 'b', 'u1', 'u1', 'tiktok', 'failed', 3, 4, 1, 1, NULL, 'network',
+  0.5, 'u1'), ('j2', 'b', 'u2', 'u2', 'tiktok', 'waiting', 1, 1, 1, 1, 2, 'network', 0.5, 'u2');
+INSERT INTO links (batch_id, position, job_id, url) VALUES ('b', 0, 'j1', 'u1'), ('b', 1, 'j2', 'u2');
+INSERT INTO attempts (job_id, number, result, started_at, ended_at) VALUES ('j2', 1, 'failed', 1, 2);
+INSERT INTO events (id, at, kind, batch_id, data) VALUES (1, 1, 'batch_created', 'b', '{"total":2}');
+UPDATE numbers SET value = 1 WHERE name = 'last_event_id';
+"""
+
+
+def test_a_database_of_the_first_schema_keeps_all_that_is_in_it(new_database_url: str) -> None:
+    migrate(new_database_url, "0001")
+    url = make_url(new_database_url)
+    engine = create_engine(url.set(drivername="postgresql+psycopg") if url.get_backend_name() != "sqlite" else url)
+    with engine.begin() as connection:
+        for statement in OF_0001.split(";\n")[:-1]:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+    store = Store.open(new_database_url)
+    store.on_batch_end(in_a_minute)
+    batch = store.batch("b")
+    assert (batch.total, batch.counts) == (2, {"failed": 1, "waiting": 1})
+    assert (batch.retry_failed_once, batch.second_round_at, batch.second_round_jobs) == (False, None, 0)
+    failed, waits = (job for _, job in store.batch_jobs("b"))
+    assert [(job.id, job.attempts, job.tries, job.last_try) for job in (failed, waits)] == [
+        ("j1", 3, 4, False),
+        ("j2", 1, 1, False),
+    ]
+    assert [attempt.result for attempt in store.attempts("j2")] == ["failed"]
+    assert store.last_event_id() == 1
+    [again] = store.claim("tiktok", 5, now=NOW)
+    assert finished(store, again, "failed", NETWORK).state == "failed"  # nobody asked for a second round then
+    batch_id, [job] = running(store, 1)
+    assert finished(store, job, "failed", NETWORK).state == "waiting"
+    assert store.batch(batch_id).second_round_jobs == 1
+    store.close()
+    with opened(new_database_url) as engine, reading(engine) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
 def test_many_that_open_a_new_database_at_once_all_get_it(new_database_url: str) -> None:
     barrier = threading.Barrier(4)
 
@@ -1073,6 +1447,8 @@ def test_the_queue_is_read_by_indexes_alone(tmp_path: Path, migrated_sqlite: Pat
     store = Store.open(f"sqlite:///{path}")
     jobs = in_each_state(store)
     submit(store, post(1))
+    wants = store.submit([post(1), replace(post(2), error_code="network")], now=NOW, retry_failed_once=True).jobs[0]
+    store.on_batch_end(in_a_minute)
     plans: dict[str, list[str]] = {}
 
     def explain(
@@ -1090,6 +1466,8 @@ def test_the_queue_is_read_by_indexes_alone(tmp_path: Path, migrated_sqlite: Pat
         store.claim("tiktok", 2, now=LATER)
         store.finish(jobs["running"].id, state="failed", result="failed", outcome=NETWORK, now=NOW)
         store.cancel([jobs["queued"].id], now=NOW)
+        store.cancel([wants.id], now=NOW)
+        store.cancel_batch(wants.batch_id, now=NOW)
         store.retry([jobs["failed"].id], now=NOW)
         store.job(jobs["succeeded"].id)
         store.attempts(jobs["succeeded"].id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,10 @@ from typing import Any, Literal, cast
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from downloader.jobs import FINAL_STATES, TRANSITIONS, JobState, NewJob
+from downloader.errors import ErrorCode, NotFound, is_retryable
+from downloader.jobs import FINAL_STATES, TRANSITIONS, Job, JobState, NewJob
 from downloader.models import Media, Outcome
 from downloader.store import Store
 from tests import postgres
@@ -26,6 +28,8 @@ PLATFORMS: tuple[Literal["tiktok", "youtube"], ...] = ("tiktok", "youtube")
 
 SUCCESS = Outcome(True, "/raw/a.mp4", None, media=Media(files=("/raw/a.mp4",), title="A film", size_bytes=7))
 FAILURE = Outcome(False, None, "It broke.", error_code="network")
+LASTING_FAILURE = Outcome(False, None, "It is private.", error_code="private")
+PAUSE = timedelta(seconds=20)
 
 #: (state, result) in which an attempt can end.
 ENDS: list[tuple[JobState, Literal["succeeded", "failed", "interrupted", "cancelled"]]] = [
@@ -36,6 +40,20 @@ ENDS: list[tuple[JobState, Literal["succeeded", "failed", "interrupted", "cancel
     ("queued", "interrupted"),
     ("cancelled", "cancelled"),
 ]
+
+
+def second_try(job: Job, now: datetime) -> datetime | None:
+    return now + PAUSE if job.error_code is not None and is_retryable(job.error_code) else None
+
+
+@dataclass
+class ExpectedBatch:
+    """What the model knows of a batch."""
+
+    total: int
+    retry_failed_once: bool
+    second_round_at: datetime | None = None
+    second_round_jobs: int = 0
 
 
 @dataclass
@@ -49,6 +67,8 @@ class Expected:
     attempts: int = 0
     tries: int = 0
     until: datetime | None = None
+    error_code: ErrorCode | None = None
+    last_try: bool = False
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -58,49 +78,88 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.resources = resources
         self.store = Store.open(database_url)
+        self.store.on_batch_end(second_try)
         self.now = START
         self.jobs: dict[str, Expected] = {}  # oldest first
-        self.totals: dict[str, int] = {}  # of batches
+        self.batches: dict[str, ExpectedBatch] = {}
         self.seen: dict[str, JobState] = {}  # by events alone
+        self.rounds: set[str] = set()  # batches that had one, by events alone
         self.last_event_id = 0
         self.numbers = itertools.count()
 
     def teardown(self) -> None:
-        self.store.close()
-        self.resources.close()
+        try:
+            self.run_to_the_end()
+        finally:
+            self.store.close()
+            self.resources.close()
+
+    def run_to_the_end(self) -> None:
+        """Wherever it was left: what is left to do ends, with a second round wherever one is due, and only there."""
+        for _ in range(3):  # the first round, the second, and one more in which nothing is left to do
+            for platform in PLATFORMS:
+                self.work_off(platform, [False, True, None])
+            self.no_job_is_lost_and_each_is_as_expected()
+            self.counts_add_up()
+            self.events_tell_of_every_move_and_of_legal_ones_alone()
+            self.time_passes(60)
+        assert self.store.due() == {}
+        assert all(job.state in FINAL_STATES for job in self.jobs.values())
 
     def pick(self, choices: list[int]) -> list[str]:
         """Return some of the jobs that there are, and one that there is not."""
         ids = list(self.jobs)
         return ["nothing", *(ids[choice % len(ids)] for choice in choices if ids)]
 
+    def ended(self, job_ids: Iterable[str]) -> None:
+        """Have the second rounds begin that *job_ids*, final since just now, give rise to."""
+        for batch_id in {self.jobs[job_id].batch_id for job_id in job_ids}:
+            batch, jobs = self.batches[batch_id], self.of_batch(batch_id)
+            again = [job for job in jobs if job.state == "failed" and job.error_code == "network"]
+            wanted = batch.retry_failed_once and batch.second_round_at is None
+            if again and wanted and all(job.state in FINAL_STATES for job in jobs):
+                batch.second_round_at, batch.second_round_jobs = self.now, len(again)
+                for job in again:
+                    job.state, job.until, job.last_try = "waiting", self.now + PAUSE, True
+
+    def of_batch(self, batch_id: str) -> list[Expected]:
+        return [job for job in self.jobs.values() if job.batch_id == batch_id]
+
     # -- what can be asked
+
+    @initialize(number=st.integers(1, 3))
+    def something_to_do(self, number: int) -> None:
+        """Hypothesis leaves out some rules in each example: without this most would go on about an empty store."""
+        self.submit([(each, "tiktok", "good") for each in range(number)], retry_failed_once=True)
 
     @rule(
         sent=st.lists(
             st.tuples(st.integers(0, 3), st.sampled_from(PLATFORMS), st.sampled_from(["good", "invalid", "unowned"])),
             min_size=1,
             max_size=5,
-        )
+        ),
+        retry_failed_once=st.booleans(),
     )
-    def submit(self, sent: list[tuple[int, Literal["tiktok", "youtube"], str]]) -> None:
+    def submit(self, sent: list[tuple[int, Literal["tiktok", "youtube"], str]], retry_failed_once: bool) -> None:
         salt = next(self.numbers)
+        codes: dict[str, ErrorCode | None] = {"good": None, "invalid": "invalid_url", "unowned": "unsupported_platform"}
         new = [
             NewJob(
                 url=f"{platform}/{number}/{kind}/{salt}",
                 link=None if kind == "unowned" else f"{platform}/{number}/{kind}",
                 platform="unknown" if kind == "unowned" else platform,
-                error_code={"good": None, "invalid": "invalid_url", "unowned": "unsupported_platform"}[kind],
+                error_code=codes[kind],
             )
             for number, platform, kind in sent
         ]
-        submission = self.store.submit(new, now=self.now)
+        submission = self.store.submit(new, now=self.now, retry_failed_once=retry_failed_once)
         assert [job.url.rsplit("/", 1)[0] for job in submission.jobs] == [one.url.rsplit("/", 1)[0] for one in new]
         assert len({job.id for job in submission.jobs}) == len(set(sent))
-        self.totals[submission.batch.id] = len(sent)
+        self.batches[submission.batch.id] = ExpectedBatch(len(sent), retry_failed_once)
         for job, one in zip(submission.jobs, new, strict=True):
             state: JobState = "queued" if one.error_code is None else "failed"
-            self.jobs[job.id] = Expected(submission.batch.id, one.platform, one.link is not None, state)
+            owned = one.link is not None
+            self.jobs[job.id] = Expected(submission.batch.id, one.platform, owned, state, error_code=one.error_code)
             self.seen[job.id] = state
 
     @rule(platform=st.sampled_from(PLATFORMS), limit=st.integers(0, 4))
@@ -114,21 +173,33 @@ class StoreMachine(RuleBasedStateMachine):
         assert [job.id for job in claimed] == ready[:limit]
         for job in claimed:
             expected = self.jobs[job.id]
-            expected.state, expected.until = "running", None
+            expected.state, expected.until, expected.error_code = "running", None, None
             expected.attempts += 1
             expected.tries += 1
 
-    @rule(choice=st.integers(0, 99), end=st.sampled_from(ENDS), stale=st.booleans())
-    def finish(self, choice: int, end: tuple[JobState, Any], stale: bool) -> None:
-        job_id = self.pick([choice])[-1]
+    @rule(choice=st.integers(0, 99), end=st.sampled_from(ENDS), lasting=st.booleans(), stale=st.booleans())
+    def finish(self, choice: int, end: tuple[JobState, Any], lasting: bool, stale: bool) -> None:
+        self.end(self.pick([choice])[-1], end, lasting, stale)
+
+    @rule(platform=st.sampled_from(PLATFORMS), failures=st.lists(st.sampled_from([None, False, True]), min_size=1))
+    def work_off(self, platform: Literal["tiktok", "youtube"], failures: list[bool | None]) -> None:
+        """Run all that is ready; of *failures*, each in turn, None is a success and True one that lasts."""
+        self.claim(platform, 100)
+        running = [job_id for job_id, job in self.jobs.items() if job.platform == platform and job.state == "running"]
+        for job_id, lasting in zip(running, itertools.cycle(failures), strict=False):
+            self.end(job_id, ("succeeded", "succeeded") if lasting is None else ("failed", "failed"), lasting is True)
+
+    def end(self, job_id: str, end: tuple[JobState, Any], lasting: bool, stale: bool = False) -> None:
         state, result = end
         expected = self.jobs.get(job_id)
         until = self.now + timedelta(seconds=30) if state == "waiting" else None
+        failure = LASTING_FAILURE if lasting else FAILURE
+        outcome = {"succeeded": SUCCESS, "failed": failure}.get(result)
         ended = self.store.finish(
             job_id,
             state=state,
             result=result,
-            outcome={"succeeded": SUCCESS, "failed": FAILURE}.get(result),
+            outcome=outcome,
             now=self.now,
             next_attempt_at=until,
             attempt=expected.tries - 1 if expected and stale else None,
@@ -138,7 +209,10 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert ended == self.store.job(job_id)
         expected.state, expected.until = state, until
+        expected.error_code = None if outcome is None else outcome.error_code
         expected.attempts -= result == "interrupted"
+        if state in FINAL_STATES:
+            self.ended([job_id])
 
     @rule(choices=st.lists(st.integers(0, 99), max_size=4))
     def cancel(self, choices: list[int]) -> None:
@@ -148,7 +222,26 @@ class StoreMachine(RuleBasedStateMachine):
             job_id: self.jobs[job_id].state for job_id in set(ids[1:]) if self.jobs[job_id].state not in FINAL_STATES
         }
         for job_id in before:
-            self.jobs[job_id].state, self.jobs[job_id].until = "cancelled", None
+            self.cancelled(self.jobs[job_id])
+        self.ended(before)
+
+    @rule(choice=st.integers(0, 99))
+    def cancel_batch(self, choice: int) -> None:
+        if not self.batches:
+            with pytest.raises(NotFound):
+                self.store.cancel_batch("nothing", now=self.now)
+            return
+        batch_id = list(self.batches)[choice % len(self.batches)]
+        unfinished = {
+            job_id for job_id, job in self.jobs.items() if job.batch_id == batch_id and job.state not in FINAL_STATES
+        }
+        assert {job.id for job in self.store.cancel_batch(batch_id, now=self.now)} == unfinished
+        self.batches[batch_id].retry_failed_once = False
+        for job_id in unfinished:
+            self.cancelled(self.jobs[job_id])
+
+    def cancelled(self, job: Expected) -> None:
+        job.state, job.until, job.error_code = "cancelled", None, "cancelled"
 
     @rule(choices=st.lists(st.integers(0, 99), max_size=4))
     def retry(self, choices: list[int]) -> None:
@@ -160,7 +253,8 @@ class StoreMachine(RuleBasedStateMachine):
             if self.jobs[job_id].owned and self.jobs[job_id].state in {"failed", "cancelled"}
         }
         for job_id in retried:
-            self.jobs[job_id].state, self.jobs[job_id].attempts = "queued", 0
+            job = self.jobs[job_id]
+            job.state, job.attempts, job.error_code, job.last_try = "queued", 0, None, False
 
     @rule(choices=st.lists(st.integers(0, 99), max_size=4))
     def delete(self, choices: list[int]) -> None:
@@ -170,7 +264,7 @@ class StoreMachine(RuleBasedStateMachine):
         for job_id in deleted:
             del self.jobs[job_id]
         left = {job.batch_id for job in self.jobs.values()}
-        self.totals = {batch_id: total for batch_id, total in self.totals.items() if batch_id in left}
+        self.batches = {batch_id: batch for batch_id, batch in self.batches.items() if batch_id in left}
 
     @rule()
     def recover(self) -> None:
@@ -201,7 +295,8 @@ class StoreMachine(RuleBasedStateMachine):
         for job in jobs:
             expected = self.jobs[job.id]
             assert (job.state, job.attempts, job.tries) == (expected.state, expected.attempts, expected.tries)
-            assert job.next_attempt_at == expected.until
+            assert (job.next_attempt_at, job.last_try) == (expected.until, expected.last_try)
+            assert job.error_code == expected.error_code
             assert (job.next_attempt_at is not None) == (job.state == "waiting")
             assert (job.finished_at is not None) == (job.state in FINAL_STATES)
 
@@ -223,7 +318,12 @@ class StoreMachine(RuleBasedStateMachine):
         }
         assert found == Counter((job.platform, job.state) for job in self.jobs.values())
         batches, _ = self.store.batches(limit=1000)
-        assert {batch.id: batch.total for batch in batches} == self.totals
+        assert {
+            batch.id: ExpectedBatch(
+                batch.total, batch.retry_failed_once, batch.second_round_at, batch.second_round_jobs
+            )
+            for batch in batches
+        } == self.batches
         for batch in batches:
             assert batch.counts == Counter(job.state for job in self.jobs.values() if job.batch_id == batch.id)
 
@@ -247,11 +347,23 @@ class StoreMachine(RuleBasedStateMachine):
             if event.kind == "job_changed":
                 assert event.job_id is not None
                 assert event.data["state"] in TRANSITIONS[self.seen[event.job_id]]
+                if (self.seen[event.job_id], event.data["state"]) == ("failed", "waiting"):
+                    self.batch_has_not_ended(event.batch_id)
                 self.seen[event.job_id] = event.data["state"]
+            elif event.kind == "batch_changed":
+                self.batch_has_not_ended(event.batch_id)
+                assert event.batch_id is not None
+                assert event.batch_id not in self.rounds
+                self.rounds.add(event.batch_id)
             elif event.kind == "job_deleted":
                 assert event.job_id is not None
                 assert self.seen.pop(event.job_id) in FINAL_STATES
         assert self.seen == {job_id: job.state for job_id, job in self.jobs.items()}
+
+    def batch_has_not_ended(self, batch_id: str | None) -> None:
+        """Who follows events must never take a batch for done that is about to have its second round."""
+        states = {self.seen[job_id] for job_id, job in self.jobs.items() if job.batch_id == batch_id}
+        assert states - FINAL_STATES
 
 
 def examples(number: int, steps: int) -> settings:
