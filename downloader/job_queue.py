@@ -71,14 +71,22 @@ class JobQueue:
 
     # Submitting
 
-    async def submit(self, urls: Sequence[str], *, idempotency_key: str | None = None) -> Submission:
+    async def submit(
+        self, urls: Sequence[str], *, idempotency_key: str | None = None, retry_failed_once: bool = False
+    ) -> Submission:
         """Store a batch of *urls*; it is durable when this returns.
+
+        *retry_failed_once*: when all of it has ended, what failed and may pass is tried once more.
 
         Raises:
             IdempotencyConflict: the key was used for other URLs.
         """
         submission = await self._db(
-            self._store.submit, [self._new_job(url) for url in urls], now=self._now(), idempotency_key=idempotency_key
+            self._store.submit,
+            [self._new_job(url) for url in urls],
+            now=self._now(),
+            idempotency_key=idempotency_key,
+            retry_failed_once=retry_failed_once,
         )
         self._scheduler.wake()
         return submission
@@ -226,7 +234,10 @@ class JobQueue:
 
     async def cancel(self, job_ids: Sequence[str]) -> list[Job]:
         """Cancel those that are not final, at once; return them as they are then. Raises NotFound."""
-        before = await self._db(self._store.cancel, job_ids, now=self._now())
+        return await self._cancelled(await self._db(self._store.cancel, job_ids, now=self._now()))
+
+    async def _cancelled(self, before: Sequence[Job]) -> list[Job]:
+        self._scheduler.wake()  # the second round of a batch may have begun
         await self._scheduler.cancelled(before)
         after = await self._db(self._as_they_are, before)
         for job in after:
@@ -244,8 +255,8 @@ class JobQueue:
         return found
 
     async def cancel_batch(self, batch_id: str) -> list[Job]:
-        """Cancel whatever of a batch is not final. Raises NotFound."""
-        return await self.cancel(await self._db(self._store.job_ids, batch_id, states=("queued", "running", "waiting")))
+        """Cancel whatever of a batch is not final, and the second round that it may want. Raises NotFound."""
+        return await self._cancelled(await self._db(self._store.cancel_batch, batch_id, now=self._now()))
 
     async def retry(self, job_ids: Sequence[str]) -> list[Job]:
         """Put failed and cancelled ones back into the queue; return them. Raises NotFound."""

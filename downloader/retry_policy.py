@@ -12,6 +12,9 @@ from downloader.jobs import LONGEST_ASKED_SECONDS
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 300.0
 
+#: Nothing is tried a second time sooner than this, be the jitter as it may: it failed for good a moment ago.
+SHORTEST_SECOND_ROUND_PAUSE_SECONDS = 1.0
+
 #: A full disk is worth another look after this; it is nothing that a platform could be asked too often about.
 DISK_PAUSE_SECONDS = 60.0
 
@@ -37,8 +40,27 @@ def next_attempt_at(
         return now + timedelta(seconds=DISK_PAUSE_SECONDS)
     if not is_retryable(code):
         return None
-    pause_seconds = min(FIRST_PAUSE_SECONDS * 2 ** min(attempts - 1, 20), LONGEST_PAUSE_SECONDS)
     earliest = now + timedelta(seconds=min(retry_after_seconds or 0, LONGEST_ASKED_SECONDS))
     if cooling_until is not None:
         earliest = max(earliest, cooling_until)
-    return earliest + timedelta(seconds=random.uniform(0, pause_seconds))
+    return earliest + timedelta(seconds=_jitter_seconds(attempts, random))
+
+
+def second_try_at(
+    code: ErrorCode | None, attempts: int, *, now: datetime, random: Random, cooling_until: datetime | None = None
+) -> datetime | None:
+    """Return when to try once more what failed for good after *attempts*, now that the rest of its batch has ended.
+
+    None where that is no use. Backoff and jitter are those of `next_attempt_at`; how many tries there were and may be
+    does not matter, for this one is beyond them.
+    """
+    if code is None or not is_retryable(code):
+        return None
+    earliest = now if cooling_until is None else max(now, cooling_until)
+    pause_seconds = max(_jitter_seconds(attempts, random), SHORTEST_SECOND_ROUND_PAUSE_SECONDS)
+    return earliest + timedelta(seconds=pause_seconds)
+
+
+def _jitter_seconds(attempts: int, random: Random) -> float:
+    exponent = min(max(attempts, 1) - 1, 20)
+    return random.uniform(0, min(FIRST_PAUSE_SECONDS * 2**exponent, LONGEST_PAUSE_SECONDS))

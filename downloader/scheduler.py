@@ -25,7 +25,7 @@ from downloader.governor import Governor
 from downloader.jobs import FINAL_STATES, Event, Job, JobState, PlatformRest, Progress, Work
 from downloader.media_files import discard_work
 from downloader.models import Outcome, PlatformType
-from downloader.retry_policy import next_attempt_at
+from downloader.retry_policy import next_attempt_at, second_try_at
 from downloader.settings import Settings
 from downloader.silence import Signs, SilenceRules
 from downloader.store import Store
@@ -106,6 +106,7 @@ class Scheduler:
         self._on_end: list[Callable[[Job], None]] = []
         # Several: a claim need not wait for a long list that somebody reads.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="store")
+        self.store.on_batch_end(self._second_try)
 
     # Life
 
@@ -408,7 +409,9 @@ class Scheduler:
             retry_at = next_attempt_at(
                 outcome.error_code,
                 job.attempts,
-                self.settings.max_attempts,
+                # The second round leaves `attempts` as it is, which is the most there may be, or was: after a restart
+                # max_attempts can be higher. Hence a mark that goes with the job, and no counting.
+                job.attempts if job.last_try else self.settings.max_attempts,
                 now=now,
                 random=self.random,
                 retry_after_seconds=outcome.retry_after_seconds,
@@ -431,7 +434,7 @@ class Scheduler:
                 "job_id": job.id,
                 "platform": job.platform,
                 "attempt": job.attempts,
-                "state": state,
+                "state": state if ended is None else ended.state,
                 "error_code": outcome.error_code,
                 "seconds": round((now - entry.started_at).total_seconds(), 3),
             },
@@ -439,10 +442,15 @@ class Scheduler:
         if ended is None and outcome.media is not None:
             # Cancelled while its files were being moved: nobody asks for them any more.
             await self.db(self._remove_unwanted, outcome.media.files)
-        if ended is None or state in FINAL_STATES:
+        if ended is None or ended.state in FINAL_STATES:
             self._stepped_back.discard(job.id)
             await asyncio.to_thread(discard_work, self._work_dir(job.id))
         return ended
+
+    def _second_try(self, job: Job, now: datetime) -> datetime | None:
+        """Say when *job*, which failed and whose batch has ended, is tried once more. In any thread."""
+        until = self.governor.cooling_until(job.platform, now)
+        return second_try_at(job.error_code, job.attempts, now=now, random=self.random, cooling_until=until)
 
     def _remove_unwanted(self, files: Iterable[str]) -> None:
         for name in files:

@@ -495,6 +495,146 @@ async def test_a_clock_set_back_stops_nothing(open_world: Callable[..., Any]) ->
     await world.engine.until(lambda engine: bool(engine.running))
 
 
+# The second round
+
+
+async def submit_for_two_rounds(world: World, *urls: str) -> list[Job]:
+    jobs = list((await world.queue.submit(urls, retry_failed_once=True)).jobs)
+    await world.engine.until(lambda engine: len(engine.running) == len(urls))
+    return jobs
+
+
+async def until_tried_again(world: World, job: Job, link: str) -> Job:
+    """Let the pause of *job* pass; return it running."""
+    waiting = await world.until(job, lambda job: job.state == "waiting")
+    assert waiting.next_attempt_at is not None
+    await world.forward((waiting.next_attempt_at - world.clock()).total_seconds())
+    await world.engine.until(lambda engine: link in engine.running)
+    return await world.queue.job(job.id)
+
+
+async def test_what_failed_of_a_batch_is_tried_once_more_when_all_has_ended(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(max_attempts=1)
+    first, lasting, last = await submit_for_two_rounds(world, tiktok(1), tiktok(2), youtube(1))
+    world.engine.fail(tiktok(1), "network")
+    world.engine.fail(tiktok(2), "private")
+    for job in (first, lasting):
+        await world.until(job, lambda job: job.state == "failed")
+    world.engine.fail(youtube(1), "timeout")
+    for job in (first, last):
+        waiting = await world.until(job, lambda job: job.state == "waiting")
+        assert waiting.next_attempt_at is not None
+        pause_seconds = (waiting.next_attempt_at - world.clock()).total_seconds()
+        assert 1 <= pause_seconds <= 2
+    assert (await world.queue.batch(first.batch_id)).counts == {"failed": 1, "waiting": 2}
+    assert (await world.queue.batch(first.batch_id)).second_round_at == world.clock()
+
+    await world.forward(2)
+    await world.engine.until(lambda engine: engine.links() == {tiktok(1), youtube(1)})
+    world.engine.succeed(tiktok(1))
+    world.engine.fail(youtube(1), "timeout")
+    assert (await world.until(first, lambda job: job.state in FINAL_STATES)).state == "succeeded"
+    # It failed in a way that may pass, a second time: final is final.
+    assert (await world.until(last, lambda job: job.state in FINAL_STATES)).state == "failed"
+    assert (await world.queue.batch(first.batch_id)).counts == {"failed": 2, "succeeded": 1}
+
+
+@pytest.mark.parametrize("code", ["network", "disk_full"])
+async def test_the_one_further_try_stays_one_where_more_are_allowed_since_a_restart(
+    open_world: Callable[..., Any], code: ErrorCode
+) -> None:
+    before: World = await open_world(max_attempts=1)
+    [job] = await submit_for_two_rounds(before, tiktok(1))
+    before.engine.fail(tiktok(1), "network")
+    await before.until(job, lambda job: job.state == "waiting")
+    await before.queue.close(0)
+
+    world: World = await open_world(max_attempts=9)
+    again = await until_tried_again(world, job, tiktok(1))
+    assert (again.attempts, again.last_try) == (2, True)
+    # Dead in the middle of it, no close: that does not count.
+    world = await open_world(max_attempts=9)
+    await world.engine.until(lambda engine: bool(engine.running))
+    assert (await world.queue.job(job.id)).attempts == 2
+    world.engine.fail(tiktok(1), code)
+    ended = await world.until(job, lambda job: job.state in FINAL_STATES)
+    assert (ended.state, ended.error_code) == ("failed", code)
+    # By hand it has all its tries again.
+    await world.queue.retry([job.id])
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), "network")
+    assert (await world.until(job, lambda job: job.state in {"waiting", "failed"})).state == "waiting"
+
+
+async def test_a_second_round_gives_a_resting_platform_its_rest(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(max_attempts=1)
+    [limited, other] = await submit_for_two_rounds(world, tiktok(1), youtube(1))
+    world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=50)
+    await world.until(limited, lambda job: job.state == "failed")
+    world.engine.fail(youtube(1), "network")
+    waits = [await world.until(job, lambda job: job.state == "waiting") for job in (limited, other)]
+    pauses = [(job.next_attempt_at - world.clock()).total_seconds() for job in waits if job.next_attempt_at is not None]
+    assert 51 <= pauses[0] <= 52
+    assert 1 <= pauses[1] <= 2
+
+
+async def test_the_second_round_begins_where_a_cancel_ended_the_batch(open_world: Callable[..., Any]) -> None:
+    """The scheduler is asleep then, until a platform has rested: nothing runs that could wake it."""
+    world: World = await open_world(max_attempts=1)
+    world.store.on_batch_end(lambda job, now: now)
+    [limited] = await world.submit(youtube(9))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(youtube(9), "rate_limited", retry_after_seconds=900)
+    await world.until(limited, lambda job: job.state == "failed")
+    failed, resting = (await world.queue.submit([tiktok(1), youtube(1)], retry_failed_once=True)).jobs
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), "network")
+    await world.until(failed, lambda job: job.state == "failed")
+    await asyncio.gather(*world.scheduler._tasks.values())
+    assert [job.id for job in await world.queue.cancel([resting.id])] == [resting.id]
+    await world.engine.until(lambda engine: bool(engine.running))
+    assert (await world.queue.job(failed.id)).last_try
+
+
+async def test_a_batch_that_is_cancelled_has_no_second_round(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(max_attempts=1)
+    failed, last = await submit_for_two_rounds(world, tiktok(1), youtube(1))
+    world.engine.fail(tiktok(1), "network")
+    await world.until(failed, lambda job: job.state == "failed")
+    assert [job.id for job in await world.queue.cancel_batch(last.batch_id)] == [last.id]
+    assert world.engine.cancelled == [youtube(1)]
+    batch = await world.queue.batch(last.batch_id)
+    assert batch.counts == {"failed": 1, "cancelled": 1}
+    assert not batch.retry_failed_once
+
+
+async def test_what_is_put_back_as_it_fails_keeps_its_unfinished_files(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(max_attempts=1)
+    [job] = await submit_for_two_rounds(world, tiktok(1))
+    part = world.settings.work_dir / job.id / "1.mp4.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x")
+    world.engine.fail(tiktok(1), "network")
+    await world.until(job, lambda job: job.state == "waiting")
+    await asyncio.gather(*world.scheduler._tasks.values())
+    assert part.exists()
+    await until_tried_again(world, job, tiktok(1))
+    world.engine.fail(tiktok(1), "network")
+    await world.until(job, lambda job: job.state == "failed")
+    await asyncio.gather(*world.scheduler._tasks.values())
+    assert not part.exists()
+
+
+async def test_waiting_requests_get_no_second_round(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(max_attempts=1)
+    waiting = asyncio.create_task(world.queue.wait(await world.queue.submit([tiktok(1)])))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), "network")
+    [job] = await asyncio.wait_for(waiting, 10)
+    assert job.state == "failed"
+    assert (await world.queue.job(job.id)).state == "failed"
+
+
 async def test_a_database_that_fails_is_said_in_a_sentence(world: World) -> None:
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise OSError("disk I/O error")
