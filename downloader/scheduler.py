@@ -100,7 +100,7 @@ class Scheduler:
         self._closing = False
         self._paused = False
         self._claiming = False
-        self._cancelled_in_claim: set[str] = set()
+        self._cancelled_in_claim: set[tuple[str, int]] = set()  #: id, and number of the attempt
         self._pruned_at: datetime | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self._on_end: list[Callable[[Job], None]] = []
@@ -187,7 +187,8 @@ class Scheduler:
                 self._stepped_back.discard(job.id)
                 idle.append(self._work_dir(job.id))
                 if self._claiming:  # perhaps it is being claimed this very moment
-                    self._cancelled_in_claim.add(job.id)
+                    # That attempt and no other: it may be retried, and claimed again, before the claim is through.
+                    self._cancelled_in_claim.add((job.id, job.tries))
         await asyncio.to_thread(_discard_all, idle)
         await asyncio.gather(*ending, return_exceptions=True)
 
@@ -261,7 +262,7 @@ class Scheduler:
         self._claiming = True
         try:
             jobs = await self.db(self.store.claim, platform, count, now=now)
-            jobs = [job for job in jobs if job.id not in self._cancelled_in_claim]
+            jobs = [job for job in jobs if (job.id, job.tries) not in self._cancelled_in_claim]
             rests = self.governor.cooling_until(platform, self.clock()) is not None
             if not (rests or self._paused or self._closing):
                 return jobs

@@ -208,6 +208,23 @@ async def test_a_cancelled_job_can_be_retried(world: World) -> None:
     await world.engine.until(lambda engine: bool(engine.running))
 
 
+async def test_a_job_cancelled_and_retried_before_a_claim_gets_to_it_runs(world: World) -> None:
+    claim, claiming, go = world.store.claim, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        claiming.set()
+        assert go.wait(10)
+        return claim(*args, **kwargs)
+
+    world.store.claim = slow  # type: ignore[method-assign]
+    [job] = await world.submit(tiktok(1))
+    await asyncio.to_thread(claiming.wait, 10)
+    await world.queue.cancel([job.id])
+    await world.queue.retry([job.id])
+    go.set()
+    await world.engine.until(lambda engine: bool(engine.running))
+
+
 async def test_progress_says_which_try_of_which_batch_it_is(world: World) -> None:
     [job] = await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
