@@ -165,6 +165,12 @@ class BatchRecord(Answer):
     created_at: datetime
     total: int = Field(description="URLs sent, repeated ones counted")
     counts: StateCounts = Field(description="its jobs; a link that was sent twice is one job")
+    retry_failed_once: bool = Field(
+        description="when its last job has ended, those that failed with a `retryable` error are tried once more; false"
+        " from when the batch is cancelled"
+    )
+    second_round_at: datetime | None = Field(description="when that was; null: not yet, or nothing was to be retried")
+    second_round_jobs: int = Field(description="how many were put back then")
 
     @classmethod
     def of(cls, batch: Batch) -> Self:
@@ -174,6 +180,9 @@ class BatchRecord(Answer):
             created_at=batch.created_at,
             total=batch.total,
             counts=StateCounts.model_validate(dict(batch.counts)),
+            retry_failed_once=batch.retry_failed_once,
+            second_round_at=batch.second_round_at,
+            second_round_jobs=batch.second_round_jobs,
         )
 
 

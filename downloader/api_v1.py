@@ -32,7 +32,7 @@ from downloader.errors import NotFound
 from downloader.job_queue import JobQueue
 from downloader.jobs import FINAL_STATES, Attempt, Batch, Job, PlatformView, Progress, Submission
 from downloader.services import Services
-from downloader.validation import BatchRequest, parse_batch
+from downloader.validation import QueuedBatchRequest, parse_queued_batch
 
 # Long enough to be an id: `cancel`, `retry` and `delete` are none, and have routes of their own.
 ID = "string(minlength=8)"
@@ -63,16 +63,17 @@ def _add_batches(routes: Routes, services: Services) -> None:
     @routes.post(
         "/batches",
         {202: BatchDetail, 200: BatchDetail},
-        body=BatchRequest,
-        parse_body=lambda body: parse_batch(body, max_urls=services.settings.max_batch_urls),
+        body=QueuedBatchRequest,
+        parse_body=lambda body: parse_queued_batch(body, max_urls=services.settings.max_batch_urls),
         headers=SubmitHeaders,
         links=_LINKS,
         refusals={409: "The Idempotency-Key was used with other URLs."},
     )
-    async def submit_batch(body: list[str], headers: SubmitHeaders) -> tuple[BatchDetail, int, dict[str, str]]:
+    async def submit_batch(body: QueuedBatchRequest, headers: SubmitHeaders) -> tuple[BatchDetail, int, dict[str, str]]:
         """Queue a batch: it is stored when this answers 202.
 
         With an `Idempotency-Key` it is safe to repeat: the same URLs again answer 200 with the first batch.
+        With `retry_failed_once` a batch has a second round; without it, what has failed is final.
         """
         submission, sent = await services.use(lambda queue: _submit(queue, body, headers.idempotency_key))
         where = {"Location": url_for("v1.show_batch", batch_id=submission.batch.id)}
@@ -91,7 +92,7 @@ def _add_batches(routes: Routes, services: Services) -> None:
 
     @routes.post("/batches/<batch_id>/cancel", BatchDetail)
     async def cancel_batch(batch_id: str) -> BatchDetail:
-        """Cancel what is not final of a batch; answer the jobs that this changed."""
+        """Cancel what is not final of a batch, and its second round; answer the jobs that this changed."""
         return _changed_batch(*await services.use(lambda queue: _change_batch(queue, queue.cancel_batch, batch_id)))
 
     @routes.post("/batches/<batch_id>/retry", BatchDetail)
@@ -110,11 +111,13 @@ def _add_batches(routes: Routes, services: Services) -> None:
 
 
 async def _submit(
-    queue: JobQueue, urls: list[str], idempotency_key: str | None
+    queue: JobQueue, body: QueuedBatchRequest, idempotency_key: str | None
 ) -> tuple[Submission, list[tuple[str, Job]]]:
-    submission = await queue.submit(urls, idempotency_key=idempotency_key)
+    submission = await queue.submit(
+        body.urls, idempotency_key=idempotency_key, retry_failed_once=body.retry_failed_once
+    )
     if submission.created:
-        return submission, list(zip(urls, submission.jobs, strict=True))
+        return submission, list(zip(body.urls, submission.jobs, strict=True))
     return submission, await queue.batch_jobs(submission.batch.id)  # some of its jobs may have been deleted since
 
 

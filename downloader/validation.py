@@ -14,6 +14,7 @@ URL_REQUIRED = "URL is required"
 URLS_REQUIRED = "At least one URL is required"
 
 Model = TypeVar("Model", bound=BaseModel)
+Batch = TypeVar("Batch", bound="BatchRequest")
 
 
 def _encodable(value: object) -> object:
@@ -51,6 +52,16 @@ class BatchRequest(BaseModel):
     urls: list[UrlText] = Field(min_length=1)
 
 
+class QueuedBatchRequest(BatchRequest):
+    """`{"urls": ["…", …], "retry_failed_once": false}`"""
+
+    retry_failed_once: bool = Field(
+        False,
+        description="`true`: when the last of its jobs has ended, those that failed with a `retryable` error are tried"
+        " once more by themselves, before the batch counts as done",
+    )
+
+
 def parse_single(body: object) -> str:
     """Return the URL of a request's JSON *body*.
 
@@ -69,6 +80,19 @@ def parse_batch(body: object, *, max_urls: int) -> list[str]:
     Raises:
         RequestRefused: there are none, too many, or one is no string.
     """
+    return _batch(BatchRequest, body, max_urls).urls
+
+
+def parse_queued_batch(body: object, *, max_urls: int) -> QueuedBatchRequest:
+    """Return a request's JSON *body*, its URLs as `parse_batch` has them.
+
+    Raises:
+        RequestRefused: as `parse_batch`, or what comes with the URLs is not right.
+    """
+    return _batch(QueuedBatchRequest, body, max_urls)
+
+
+def _batch(model: type[Batch], body: object, max_urls: int) -> Batch:
     body = _object(body)
     urls = body.get("urls")
     if urls is None or urls in ([], ""):
@@ -82,7 +106,7 @@ def parse_batch(body: object, *, max_urls: int) -> list[str]:
         for number, url in enumerate(urls, start=1):
             if _is_blank(url):
                 raise RequestRefused(f"URL {number} of the batch is empty: leave it out.")
-    return _validated(BatchRequest.model_validate, body).urls
+    return _validated(model.model_validate, body)
 
 
 def parse_object(model: type[Model], body: object) -> Model:

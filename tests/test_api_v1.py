@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,7 @@ from werkzeug.test import TestResponse
 from downloader import create_downloader_app, wsgi_server
 from downloader.api_files import media_path
 from downloader.jobs import Job
+from downloader.models import Outcome
 from downloader.services import Services
 from downloader.settings import Settings
 
@@ -236,6 +238,117 @@ def test_a_batch_is_deleted_only_when_all_of_it_is_done(client: FlaskClient) -> 
     client.post(f"{V1}/batches/{batch_id}/cancel")
     assert len(client.delete(f"{V1}/batches/{batch_id}").get_json()["deleted"]) == 2
     refused(client.get(f"{V1}/batches/{batch_id}"), 404)
+
+
+# The second round
+
+
+@pytest.fixture
+def stumbling(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Have the first TikTok download of each URL break off, and the next succeed; return how many there were."""
+    begun: Counter[str] = Counter()
+
+    def download(url: str, output_dir: str) -> Outcome:
+        begun[url] += 1
+        if begun[url] == 1:
+            return Outcome(False, None, "The connection broke off.", error_code="network")
+        path = Path(output_dir) / f"{url.rpartition('/')[2]}.mp4"
+        path.write_bytes(b"film")
+        return Outcome(True, str(path), None)
+
+    monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", download)
+    return begun
+
+
+def test_a_batch_that_wants_a_second_round_has_it_and_says_so(
+    client: FlaskClient, stumbling: Counter[str], wait: Callable[[str], Any]
+) -> None:
+    urls = [f"{TIKTOK}1", f"{TIKTOK}2", "rubbish"]
+    answer = client.post(f"{V1}/batches", json={"urls": urls, "retry_failed_once": True})
+    batch = answer.get_json()["batch"]
+    assert answer.status_code == 202
+    assert (batch["retry_failed_once"], batch["second_round_at"], batch["second_round_jobs"]) == (True, None, 0)
+    assert [job["state"] for job in wait(batch["id"])] == ["succeeded", "succeeded", "failed"]
+    after = client.get(f"{V1}/batches/{batch['id']}").get_json()["batch"]
+    assert (after["counts"]["succeeded"], after["counts"]["failed"]) == (2, 1)
+    assert (after["retry_failed_once"], after["second_round_jobs"]) == (True, 2)
+    assert datetime.fromisoformat(after["second_round_at"]) > datetime.fromisoformat(after["created_at"])
+    assert client.get(f"{V1}/batches").get_json()["batches"] == [after]
+    assert stumbling == {url: 2 for url in urls[:2]}
+    events = client.get(f"{V1}/events?batch={batch['id']}&since=0", headers={"Accept": "application/json"}).get_json()[
+        "events"
+    ]
+    [told] = [event for event in events if event["kind"] == "batch_changed"]
+    assert (told["batch_id"], told["job_id"]) == (batch["id"], None)
+    assert told["data"].keys() == {"second_round_at", "second_round_jobs"}
+    assert told["data"]["second_round_jobs"] == 2
+    assert datetime.fromisoformat(told["data"]["second_round_at"]) == datetime.fromisoformat(after["second_round_at"])
+
+
+def test_unless_it_is_asked_for_what_failed_is_final(
+    client: FlaskClient, stumbling: Counter[str], wait: Callable[[str], Any]
+) -> None:
+    batch = submit(client, f"{TIKTOK}1")["batch"]
+    assert (batch["retry_failed_once"], batch["second_round_at"], batch["second_round_jobs"]) == (False, None, 0)
+    assert [job["state"] for job in wait(batch["id"])] == ["failed"]
+    assert client.get(f"{V1}/batches/{batch['id']}").get_json()["batch"]["counts"]["failed"] == 1
+    assert stumbling == {f"{TIKTOK}1": 1}
+
+
+@pytest.mark.parametrize("path", ["/download", "/download/batch"])
+def test_waiting_requests_know_no_second_round(client: FlaskClient, stumbling: Counter[str], path: str) -> None:
+    url = f"{TIKTOK}1"
+    answer = client.post(path, json={"url": url, "urls": [url], "retry_failed_once": True})
+    assert answer.status_code == 200
+    [record] = answer.get_json().get("downloads", [answer.get_json()])
+    assert (record["success"], record["error_code"]) == (False, "network")
+    assert stumbling == {url: 1}
+
+
+@pytest.mark.parametrize("flag", ["true", 1, 0, None, [], {}])
+def test_a_wish_for_a_second_round_that_is_neither_true_nor_false_is_refused(client: FlaskClient, flag: Any) -> None:
+    answer = client.post(f"{V1}/batches", json={"urls": ["a"], "retry_failed_once": flag})
+    assert "retry_failed_once" in refused(answer, 400)
+    assert client.get(f"{V1}/batches").get_json()["batches"] == []
+
+
+def test_what_is_not_known_of_a_submission_is_passed_over(client: FlaskClient) -> None:
+    answer = client.post(f"{V1}/batches", json={"urls": ["a"], "retry_failed_twice": 7})
+    assert answer.status_code == 202
+    assert answer.get_json()["batch"]["retry_failed_once"] is False
+
+
+def test_a_repeated_key_changes_no_wish_for_a_second_round(client: FlaskClient) -> None:
+    first = submit(client, "a", key="k")
+    answer = client.post(
+        f"{V1}/batches", json={"urls": ["a"], "retry_failed_once": True}, headers={"Idempotency-Key": "k"}
+    )
+    assert (answer.status_code, answer.get_json()) == (200, first)
+
+
+def test_a_batch_that_is_cancelled_wants_no_second_round_any_more(client: FlaskClient) -> None:
+    paused(client)
+    body = {"urls": [f"{TIKTOK}1"], "retry_failed_once": True}
+    said = client.post(f"{V1}/batches", json=body).get_json()
+    by_job = client.post(f"{V1}/jobs/{said['jobs'][0]['job_id']}/cancel")
+    assert by_job.status_code == 200
+    path = f"{V1}/batches/{said['batch']['id']}"
+    assert client.get(path).get_json()["batch"]["retry_failed_once"] is True
+    assert client.post(f"{path}/cancel").get_json()["batch"]["retry_failed_once"] is False
+    refused(client.post(f"{V1}/batches/{'a' * 16}/cancel"), 404)
+
+
+def test_the_document_has_the_wish_for_a_second_round_where_it_is_heard(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+
+    def fields(path: str) -> dict[str, Any]:
+        body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        found: dict[str, Any] = document["components"]["schemas"][body["$ref"].rpartition("/")[2]]["properties"]
+        return found
+
+    assert fields(f"{V1}/batches")["retry_failed_once"]["type"] == "boolean"
+    assert fields(f"{V1}/batches")["retry_failed_once"]["default"] is False
+    assert fields("/download/batch").keys() == {"urls"}
 
 
 # Jobs

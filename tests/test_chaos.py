@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,7 +18,7 @@ import pytest
 from downloader.media_check import check_media
 from tests.server import Server
 from tests.simulator.client import Simulator
-from tests.simulator.model import PLATFORMS
+from tests.simulator.model import PLATFORMS, Platform
 
 JOBS = 200
 KILLS = 20
@@ -23,6 +26,11 @@ MEDIA_BYTES = 200_000
 
 #: Fails for its own reason, every time.
 LASTING = ("removed", "private")
+
+#: Where one refused page fails an attempt; YouTube's extractor goes on without it.
+STUMBLING: tuple[Platform, ...] = ("tiktok", "instagram", "twitter")
+
+FINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 
 def submit(server: Server, urls: list[str]) -> str:
@@ -57,7 +65,7 @@ def follow(server: Server, batch_id: str, until: Callable[[list[dict[str, Any]]]
 
 
 def all_final(jobs: list[dict[str, Any]]) -> bool:
-    return all(job["state"] in ("succeeded", "failed", "cancelled") for job in jobs)
+    return all(job["state"] in FINAL for job in jobs)
 
 
 @pytest.mark.slow
@@ -115,6 +123,59 @@ def test_a_server_killed_twenty_times_finishes_its_batch(
     assert {path for path in (storage / "raw").iterdir() if path.is_file()} == {
         Path(name) for job in good for name in job["files"]
     }
+
+
+def follow_events(server: Server, batch_id: str, since: int) -> Iterator[dict[str, Any]]:
+    """Yield what is told of a batch after number *since*, as it happens."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", f"/api/v1/events?batch={batch_id}&since={since}")
+        answer = connection.getresponse()
+        while line := answer.readline():
+            field, _, value = line.decode().partition(": ")
+            if field == "data" and "kind" in (told := json.loads(value)):
+                yield told
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_second_round_makes_good_what_stumbled(
+    start_server: Callable[..., Server], simulator: Simulator, killed: bool
+) -> None:
+    server = start_server(DOWNLOADER_MAX_ATTEMPTS="1")
+    urls = [simulator.url(platform, "unavailable_once") for platform in STUMBLING]
+    urls += [simulator.url(platform, "ok", 1) for platform in PLATFORMS]
+    status, answer = server.ask("POST", "/api/v1/batches", {"urls": urls, "retry_failed_once": True})
+    assert status == 202, answer
+    batch_id = answer["batch"]["id"]
+    states = dict.fromkeys((job["job_id"] for job in answer["jobs"]), "queued")
+    rounds, last_id = [], 0
+    while not FINAL.issuperset(states.values()):
+        for told in follow_events(server, batch_id, last_id):
+            last_id = told["id"]
+            if told["kind"] == "job_changed":
+                states[told["job_id"]] = told["data"]["state"]
+            if told["kind"] == "batch_changed":
+                rounds.append(told["data"])
+                if killed:
+                    server.process.kill()
+                    server.wait()
+                    server = start_server(DOWNLOADER_MAX_ATTEMPTS="1")
+                    break
+            if FINAL.issuperset(states.values()):
+                break
+    # Whoever follows takes it for done now, and is right.
+    assert set(states.values()) == {"succeeded"}
+
+    [told] = rounds
+    _, answer = server.ask("GET", f"/api/v1/batches/{batch_id}")
+    batch, jobs = answer["batch"], answer["jobs"]
+    assert {state: number for state, number in batch["counts"].items() if number} == {"succeeded": len(urls)}
+    assert [job["url"] for job in jobs if job["success"]] == urls
+    attempts = [server.ask("GET", f"/api/v1/jobs/{job['job_id']}")[1]["attempts"] for job in jobs]
+    ended = [[attempt["result"] for attempt in each if attempt["result"] != "interrupted"] for each in attempts]
+    assert ended == [["failed", "succeeded"]] * len(STUMBLING) + [["succeeded"]] * len(PLATFORMS)
+    assert batch["second_round_jobs"] == told["second_round_jobs"] == len(STUMBLING)
+    assert datetime.fromisoformat(batch["second_round_at"]) == datetime.fromisoformat(told["second_round_at"])
 
 
 def test_cancelling_a_download_that_hangs_frees_its_worker_at_once(
