@@ -49,7 +49,13 @@ def _groups(described: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[st
     return groups
 
 
-_EXAMPLES = {"url": "https://…", "urls": ["https://…"], "ids": ["…"], "files": False}
+_EXAMPLES = {
+    "url": "https://…",
+    "urls": ["https://…"],
+    "retry_failed_once": False,
+    "ids": ["…"],
+    "files": False,
+}
 
 
 def _example(described: dict[str, Any], reference: str) -> str:

@@ -410,8 +410,8 @@ class Scheduler:
             retry_at = next_attempt_at(
                 outcome.error_code,
                 job.attempts,
-                # The second round leaves `attempts` as it is, which is the most there may be, or was: after a restart
-                # max_attempts can be higher. Hence a mark that goes with the job, and no counting.
+                # A mark on the job, and no counting: what the second round puts back had its `attempts` used up, but
+                # after a restart max_attempts may be higher, and it would get more than the one further try.
                 job.attempts if job.last_try else self.settings.max_attempts,
                 now=now,
                 random=self.random,
