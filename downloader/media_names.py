@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePath
 
 from pathvalidate import sanitize_filename
 
@@ -23,6 +25,29 @@ def media_name(platform: str, ids: tuple[str, ...], title: str | None, extension
     room = MAX_NAME_BYTES - len((stem + "_" + suffix).encode())
     words = words.encode()[:room].decode(errors="ignore").rstrip(" .")
     return (f"{stem}_{words}" if words else stem) + suffix
+
+
+def names_together(names: Iterable[str]) -> list[str]:
+    """Return what files of these *names* are called in one folder: no paths, and no two alike on any system.
+
+    Names that `media_name` made stay as they are, except where another differs by case alone.
+    """
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        safe = PurePath(_readable(name) or "unknown")
+        free, number = safe.name, 1
+        while _as_compared(free) in taken:
+            number += 1
+            free = f"{safe.stem} ({number}){safe.suffix}"
+        taken.add(_as_compared(free))
+        found.append(free)
+    return found
+
+
+def _as_compared(name: str) -> str:
+    """Return *name* without what Windows and macOS take no notice of."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _plain(text: str) -> str:

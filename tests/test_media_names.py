@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.media_names import MAX_NAME_BYTES, media_name
+from downloader.media_names import MAX_NAME_BYTES, media_name, names_together
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,31 @@ def test_any_name_is_one_safe_path_part(title: str, post_id: str, extension: str
     assert not any(unicodedata.category(character).startswith("C") for character in name.replace("\u200d", ""))
     assert not name.startswith((".", "-"))
     assert not name.endswith((" ", "."))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a.mp4", "b.mp4"], ["a.mp4", "b.mp4"]),
+        (["a.mp4", "A.MP4", "a (2).mp4", "a.mp4"], ["a.mp4", "A (2).MP4", "a (2) (2).mp4", "a (3).mp4"]),
+        (["stra\u00dfe.mp4", "STRASSE.mp4"], ["stra\u00dfe.mp4", "STRASSE (2).mp4"]),
+        (["e\u0301.mp4", "\u00c9.mp4"], ["\u00e9.mp4", "\u00c9 (2).mp4"]),
+        (["../../etc/passwd", "..\\..\\x.mp4", "/a.mp4", "C:b.mp4"], ["etc passwd", "x.mp4", "a.mp4", "C b.mp4"]),
+        (["", "..", "\ud800"], ["unknown", "unknown (2)", "unknown (3)"]),
+    ],
+)
+def test_files_in_one_folder_have_plain_names_of_their_own(names: list[str], expected: list[str]) -> None:
+    assert names_together(names) == expected
+
+
+@given(st.text(max_size=300), st.text(max_size=60))
+def test_in_a_folder_a_name_of_ours_stays_as_it_is(title: str, post_id: str) -> None:
+    name = media_name("youtube", (post_id,), title, "mp4")
+    assert names_together([name]) == [name]
+
+
+@given(st.lists(st.text(max_size=12), max_size=8))
+def test_any_names_are_safe_in_one_folder(names: list[str]) -> None:
+    found = names_together(names)
+    assert len({name.casefold() for name in found}) == len(names)
+    assert all(name and name not in {".", ".."} and not set(name) & set("/\\:\0") for name in found)
