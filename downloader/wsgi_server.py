@@ -18,11 +18,15 @@ from downloader.errors import StartRefused
 
 log = logging.getLogger(__name__)
 
-#: An event stream holds a thread as long as somebody listens, a waiting batch until it is done. There must be some left
-#: for everyone else: more than api_events.MAX_STREAMS and api.MAX_WAITING_REQUESTS together. Measured: 256 more of them
-#: cost 4 MB, 200 open streams 5 MB.
-THREADS = 384
+#: An event stream holds a thread as long as somebody listens, a waiting batch until it is done, a zip until it is sent.
+#: There must be some left for everyone else: more than api_events.MAX_STREAMS, api.MAX_WAITING_REQUESTS and
+#: api_zip.MAX_ZIPS together. Measured: 256 more of them cost 4 MB, 200 open streams 5 MB.
+THREADS = 416
 CONNECTION_LIMIT = 1000
+
+#: What is made while it is sent waits when this much of it is unsent. Waitress has 16 MB, and puts most of that into a
+#: temporary file; measured with 16 slow clients that save a zip: 205 MB more memory so, 23 MB with this.
+UNSENT_BYTES = 512 * 1024
 
 #: A body beyond this is refused while it arrives, far above what the app itself accepts.
 MAX_BODY_FACTOR = 4
@@ -58,6 +62,7 @@ class WsgiServer:
             connection_limit=CONNECTION_LIMIT,
             max_request_body_size=max_request_bytes * MAX_BODY_FACTOR,
             ident=None,
+            outbuf_high_watermark=UNSENT_BYTES,
             # Without it the end of a client would be noticed only by the next write that fails.
             channel_request_lookahead=1,
             # select() ends at file number 1023, which streams, databases and workers together may pass.
