@@ -81,6 +81,8 @@ def _set_up_logging(level: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # Its only warning of note, "Task queue depth", is a full house and no fault.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # What it warns of, files that changed, breaks a zip off, and api_zip tells of that.
+    logging.getLogger("zipstream").setLevel(logging.ERROR)
 
 
 def _serve(server: WsgiServer, services: Services, settings: Settings) -> int:

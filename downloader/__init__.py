@@ -34,6 +34,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     from downloader.api_files import create_files_api
     from downloader.api_health import create_health_api
     from downloader.api_v1 import create_v1_api
+    from downloader.api_zip import create_zip_api
     from downloader.services import Services
     from downloader.settings import load_settings
     from portal import create_portal
@@ -51,6 +52,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
         create_v1_api(services),
         create_files_api(services),
         create_events_api(services),
+        create_zip_api(services),
     )
     for api in apis:
         app.register_blueprint(api.blueprint)

@@ -122,7 +122,7 @@ def _response(said: Any) -> Any:
     return said
 
 
-def stream(chunks: Iterator[str], content_type: str) -> Response:
+def stream(chunks: Iterator[str] | Iterator[bytes], content_type: str) -> Response:
     """Return an answer that is sent bit by bit, past caches and proxies that would hold it back."""
     response = Response(chunks, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"

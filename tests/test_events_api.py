@@ -16,7 +16,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from downloader import api, api_events, create_downloader_app, event_feed, event_stream, wsgi_server
+from downloader import api, api_events, api_zip, create_downloader_app, event_feed, event_stream, wsgi_server
 from downloader.event_feed import Beginning, EventFeed
 from downloader.jobs import Event, Progress
 from downloader.services import Services
@@ -246,7 +246,7 @@ def test_streams_beyond_the_last_place_are_told_to_come_back(tmp_path: Path, mon
 
 
 def test_there_are_threads_beyond_all_streams() -> None:
-    assert wsgi_server.THREADS >= api_events.MAX_STREAMS + api.MAX_WAITING_REQUESTS + 64
+    assert wsgi_server.THREADS >= api_events.MAX_STREAMS + api.MAX_WAITING_REQUESTS + api_zip.MAX_ZIPS + 64
     assert wsgi_server.CONNECTION_LIMIT > wsgi_server.THREADS
 
 
