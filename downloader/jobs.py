@@ -177,3 +177,16 @@ class PlatformView:
     succeeded_last_hour: int
     failed_last_hour: int
     mean_seconds_last_hour: float | None  #: of the succeeded ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedAttempts:
+    """Attempts that ended alike: of one platform, in one stretch of time, with one result."""
+
+    platform: PlatformType
+    bucket: int  #: the stretch of time, from 0
+    error_code: ErrorCode | None  #: None: they succeeded
+    tenths: int  #: of a second, that each of the succeeded took; 0 for the failed
+    count: int
+    bytes: int = 0  #: of the succeeded, together
+    timed_microseconds: int = 0  #: what those took whose bytes are known, together
