@@ -23,6 +23,7 @@ from downloader.jobs import (
     Attempt,
     AttemptResult,
     Batch,
+    EndedAttempts,
     Event,
     Job,
     JobState,
@@ -420,6 +421,11 @@ class Store:
         """For each platform: (succeeded, failed, seconds of the succeeded together) of attempts ended since then."""
         with reading(self._engine) as connection:
             return store_queries.recent(connection, utc(since))
+
+    def ended(self, *, since: datetime, until: datetime, bucket_seconds: int) -> list[EndedAttempts]:
+        """Attempts that succeeded or failed from *since* up to, but without, *until*, counted where they are alike."""
+        with reading(self._engine) as connection:
+            return store_queries.ended(connection, utc(since), utc(until), bucket_seconds)
 
     def on_event(self, listener: Listener) -> None:
         """Register a callable that gets every Event of this Store after its transaction is committed, in order, in

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, func, select, type_coerce, union_all
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, case, func, select, type_coerce, union_all
 
 from downloader.errors import NotFound
-from downloader.jobs import Attempt, Batch, Event, Job, JobState, PlatformRest
+from downloader.jobs import Attempt, Batch, EndedAttempts, Event, Job, JobState, PlatformRest
 from downloader.models import PlatformType
 from downloader.schema import attempts, batches, events, files, jobs, links, numbers, platform_rests
 from downloader.store_rows import attempt_of, batch_of, event_of, folded, job_of, read_cursor, write_cursor
@@ -245,6 +245,45 @@ def recent(connection: Connection, since: datetime) -> dict[PlatformType, tuple[
             failed = row.number
         found[row.platform] = (succeeded, failed, seconds)
     return found
+
+
+def ended(connection: Connection, since: datetime, until: datetime, bucket_seconds: int) -> list[EndedAttempts]:
+    """Attempts that succeeded or failed from *since* up to, but without, *until*, counted where they are alike."""
+    began_at, ended_at = (type_coerce(attempts.c[name], BigInteger) for name in ("started_at", "ended_at"))
+    after = type_coerce(attempts.c.ended_at - since, BigInteger)
+    # A clock that was set back must not make an attempt take less than no time.
+    taken = case((ended_at > began_at, ended_at - began_at), else_=0)
+    succeeded = attempts.c.result == "succeeded"
+    each = (
+        select(
+            jobs.c.platform,
+            (after // (bucket_seconds * 1_000_000)).label("bucket"),
+            case((~succeeded, func.coalesce(attempts.c.error_code, "internal"))).label("error_code"),
+            case((succeeded, (taken + 50_000) // 100_000), else_=0).label("tenths"),
+            case((succeeded, jobs.c.size_bytes)).label("bytes"),
+            case((succeeded & jobs.c.size_bytes.is_not(None), taken)).label("microseconds"),
+        )
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(attempts.c.ended_at >= since, attempts.c.ended_at < until)
+        .where(attempts.c.result.in_(("succeeded", "failed")))
+        .subquery()
+    )
+    alike = (each.c.platform, each.c.bucket, each.c.error_code, each.c.tenths)
+    sums = (func.count().label("number"), func.sum(each.c.bytes), func.sum(each.c.microseconds))
+    return [
+        EndedAttempts(
+            platform=platform,
+            bucket=bucket,
+            error_code=error_code,
+            tenths=tenths,
+            count=number,
+            bytes=int(size_bytes or 0),  # PostgreSQL sums in decimals
+            timed_microseconds=int(microseconds or 0),
+        )
+        for platform, bucket, error_code, tenths, number, size_bytes, microseconds in connection.execute(
+            select(*alike, *sums).group_by(*alike)
+        )
+    ]
 
 
 # -- events, and what is remembered

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from alembic import command
@@ -30,6 +30,7 @@ from sqlalchemy.exc import IntegrityError
 
 from downloader.errors import (
     BadCursor,
+    ErrorCode,
     IdempotencyConflict,
     IllegalTransition,
     NotFound,
@@ -968,6 +969,61 @@ def test_recent_sums_up_the_attempts_that_ended_since(store: Store) -> None:
     assert store.recent(since=LATER + timedelta(1)) == {}
 
 
+def test_ended_counts_attempts_that_are_alike(store: Store) -> None:
+    """By platform, bucket, error and tenths of a second; those that succeeded, with what they weigh."""
+    submit(store, *(post(number) for number in range(9)), post(1, "youtube"))
+    claimed = store.claim("tiktok", 9, now=NOW)
+    [other] = store.claim("youtube", 1, now=NOW)
+
+    def end(
+        job: Job, seconds: float, code: ErrorCode | None = None, *, size_bytes: int | None = 5 * 10**18 // 2
+    ) -> None:
+        media = Media(files=(f"/raw/{job.id}",), size_bytes=size_bytes)  # type: ignore[arg-type]
+        outcome = (
+            Outcome(True, media.files[0], None, media=media)
+            if code is None
+            else Outcome(False, None, "A sentence.", error_code=code)
+        )
+        ends: Literal["succeeded", "failed"] = "succeeded" if code is None else "failed"
+        store.finish(job.id, state=ends, result=ends, outcome=outcome, now=NOW + timedelta(seconds=seconds))
+
+    end(claimed[0], 1.96)
+    end(claimed[1], 2.04)
+    end(claimed[2], 2.06, size_bytes=7)
+    end(claimed[3], 3600, size_bytes=None)
+    end(claimed[4], 5, "network")
+    end(claimed[5], 6, "network")
+    end(claimed[6], 7, "removed")
+    store.finish(claimed[7].id, state="queued", result="interrupted", outcome=None, now=NOW + timedelta(seconds=8))
+    store.cancel([claimed[8].id], now=NOW + timedelta(seconds=8))
+    end(other, -5, size_bytes=0)  # the clock was set back
+
+    def ended(since: datetime, until: datetime) -> dict[tuple[Any, ...], tuple[int, int, int]]:
+        found = store.ended(since=since, until=until, bucket_seconds=1800)
+        return {
+            (each.platform, each.bucket, each.error_code, each.tenths): (
+                each.count,
+                each.bytes,
+                each.timed_microseconds,
+            )
+            for each in found
+        }
+
+    early = NOW - timedelta(seconds=10)
+    everything = {
+        ("tiktok", 0, None, 20): (2, 5 * 10**18, 4_000_000),
+        ("tiktok", 0, None, 21): (1, 7, 2_060_000),
+        ("tiktok", 2, None, 36_000): (1, 0, 0),
+        ("tiktok", 0, "network", 0): (2, 0, 0),
+        ("tiktok", 0, "removed", 0): (1, 0, 0),
+        ("youtube", 0, None, 0): (1, 0, 0),
+    }
+    assert ended(early, NOW + timedelta(hours=2)) == everything
+    assert ended(NOW + timedelta(seconds=5), NOW + timedelta(seconds=7)) == {("tiktok", 0, "network", 0): (2, 0, 0)}
+    assert ended(NOW + timedelta(seconds=3600), NOW + timedelta(hours=2)) == {("tiktok", 0, None, 36_000): (1, 0, 0)}
+    assert ended(early, NOW - timedelta(seconds=5)) == {}
+
+
 # -- what is remembered
 
 
@@ -1474,6 +1530,7 @@ def test_the_queue_is_read_by_indexes_alone(tmp_path: Path, migrated_sqlite: Pat
         store.recover(now=NOW)
         store.release_waiting("tiktok", now=NOW)
         store.file_users("/raw/a.mp4")
+        store.ended(since=NOW, until=LATER, bucket_seconds=3600)
         store.delete([jobs["cancelled"].id], now=NOW)
         store.events_since(1, batch_id=jobs["queued"].batch_id)
         store.batch(jobs["queued"].batch_id)
