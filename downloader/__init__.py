@@ -31,6 +31,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     from downloader.api import DESCRIPTION, NAME, add_error_answers, create_api
     from downloader.api_docs import create_docs
     from downloader.api_events import create_events_api
+    from downloader.api_figures import create_figures_api
     from downloader.api_files import create_files_api
     from downloader.api_health import create_health_api
     from downloader.api_v1 import create_v1_api
@@ -53,6 +54,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
         create_files_api(services),
         create_events_api(services),
         create_zip_api(services),
+        create_figures_api(services),
     )
     for api in apis:
         app.register_blueprint(api.blueprint)

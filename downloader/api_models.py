@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from downloader.errors import ErrorCode, is_retryable
+from downloader.figures import Figures
 from downloader.jobs import Attempt, AttemptResult, Batch, Event, EventKind, Job, JobState, Phase
 from downloader.models import PlatformType
 
@@ -262,6 +263,58 @@ class Platforms(Answer):
     """All platforms."""
 
     platforms: list[PlatformRecord]
+
+
+class ErrorCount(Answer):
+    """How many attempts failed with one error."""
+
+    error_code: ErrorCode
+    count: int
+
+
+class FiguresBucket(Answer):
+    """What ended in one stretch of time."""
+
+    at: datetime = Field(description="its beginning")
+    succeeded: int
+    failed: int
+    bytes: int
+    median_seconds: float | None = Field(description="of the attempts that succeeded; null where none did")
+
+
+class PlatformFigures(Answer):
+    """How a platform fared; what is counted are attempts, by when they ended."""
+
+    platform: PlatformType
+    label: str
+    succeeded: int
+    failed: int
+    success_rate: float | None = Field(description="from 0 to 1; null where nothing ended")
+    bytes: int = Field(description="of the attempts that succeeded")
+    bytes_per_second: float | None = Field(description="of those together, while they ran; null where none did")
+    median_seconds: float | None = Field(description="of the attempts that succeeded, to a tenth; null where none did")
+    p90_seconds: float | None = Field(description="nine in ten of them took no longer; null where none succeeded")
+    errors: list[ErrorCount] = Field(description="most frequent first")
+    buckets: list[FiguresBucket] = Field(description="all of the time, in order, empty ones too")
+
+
+class FiguresAnswer(Answer):
+    """How every platform fared over some time."""
+
+    since: datetime
+    until: datetime
+    bucket_seconds: int = Field(description="how long a bucket is; the last one may be shorter")
+    platforms: list[PlatformFigures]
+
+    @classmethod
+    def of(cls, figures: Figures) -> Self:
+        """Return the answer that tells of *figures*."""
+        return cls(
+            since=figures.span.since,
+            until=figures.span.until,
+            bucket_seconds=figures.span.bucket_seconds,
+            platforms=[PlatformFigures.model_validate(platform) for platform in figures.platforms],
+        )
 
 
 class EventRecord(Answer):

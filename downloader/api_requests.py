@@ -34,6 +34,7 @@ def _flag(value: object) -> object:
 
 # The bounds go before the validator: behind it they would not reach the document.
 Limit = Annotated[int, Field(ge=1, le=200, description="how many at most"), BeforeValidator(_number)]
+Hours = Annotated[int, Field(ge=1, le=168, description="how far back"), BeforeValidator(_number)]
 Index = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)]
 EventNumber = Annotated[int, Field(ge=0, le=MAX_EVENT_ID), BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
@@ -87,6 +88,12 @@ class EventsQuery(Taken):
     since: EventNumber | None = Field(
         None, description="number of the last event that the client has; the header `Last-Event-ID` goes before it"
     )
+
+
+class FiguresQuery(Taken):
+    """Of which time."""
+
+    hours: Hours = 24
 
 
 class ResumeHeaders(BaseModel):

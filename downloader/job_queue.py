@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from downloader.errors import DownloaderError, ErrorCode, NotFound, StoreUnavailable, sentence
 from downloader.event_stream import EventHub, Subscription
+from downloader.figures import Figures, Span, figures
 from downloader.jobs import (
     FINAL_STATES,
     Attempt,
@@ -53,6 +54,7 @@ class JobQueue:
         self._hub: EventHub = scheduler.hub
         self._platforms = tuple(platforms)
         self._label = label
+        self._figuring = asyncio.Lock()
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
         self._store.on_event(self._hub.publish)
         scheduler.on_end(self._tell_waiters)
@@ -221,6 +223,17 @@ class JobQueue:
                 )
             )
         return views
+
+    async def figures(self, hours: int) -> Figures:
+        """Return how each platform fared in the last *hours*."""
+        labels = {platform: self._label(platform) for platform in self._platforms}
+        # One at a time: it takes the database most of a second for 100,000 attempts, and the queue must find it free.
+        async with self._figuring:
+            span = Span.last(hours, self._now())
+            ended = await self._db(
+                self._store.ended, since=span.since, until=span.until, bucket_seconds=span.bucket_seconds
+            )
+            return await asyncio.to_thread(figures, span, ended, labels)
 
     async def counts(self) -> dict[PlatformType, dict[JobState, int]]:
         """Return how many jobs each platform has, by state."""
