@@ -41,7 +41,7 @@ def main() -> None:
 @contextlib.contextmanager
 def service(simulator: Simulator, **settings: str) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(simulator, Path(folder), **settings)
+        server = Server(simulator, Path(folder), 0, **settings)
         try:
             yield server
         finally:

@@ -14,8 +14,11 @@ import pytest
 from downloader import toolchain
 from downloader.batch_downloader import Orchestra
 from downloader.settings import PREFIX, Settings
+from tests.browser import browser, new_page, page
 from tests.server import Server
 from tests.simulator.client import Simulator
+
+__all__ = ["browser", "new_page", "page"]  # fixtures of tests/browser.py, which every test may use
 
 
 @pytest.fixture(autouse=True)
@@ -87,8 +90,8 @@ def start_server(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[...,
     """Return what starts a server that sees the simulator as the internet; settings are its variables."""
     with contextlib.ExitStack() as servers:
 
-        def start(**settings: str) -> Server:
-            server = Server(simulator, tmp_path / "storage", **settings)
+        def start(port: int = 0, **settings: str) -> Server:
+            server = Server(simulator, tmp_path / "storage", port=port, **settings)
             servers.callback(server.close)
             return server
 

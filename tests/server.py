@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parent.parent
 class Server:
     """A server in a process of its own, started as the README says."""
 
-    def __init__(self, simulator: Simulator, storage: Path, **settings: str) -> None:
+    def __init__(self, simulator: Simulator, storage: Path, /, port: int = 0, **settings: str) -> None:
         self.environment = environment = {
             **os.environ,
             **simulator.environment(),
@@ -31,7 +31,7 @@ class Server:
             **settings,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", "0"],
+            [sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", str(port)],
             cwd=REPOSITORY,
             env=environment,
             stdout=subprocess.PIPE,

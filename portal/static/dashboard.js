@@ -1,72 +1,97 @@
-// The page: reads links from the box, sends them as a batch, shows each one's record.
+// The page: makes its parts and tells them of each other.
 
-import { describe, findLinks } from "./links.js";
-import { newRow, paintRecord, paintRunning } from "./rows.js";
+import { BatchesView } from "./batches_view.js";
+import { Board } from "./board.js";
+import { loadFigures, startFigures } from "./figures_view.js";
+import { HistoryView } from "./history_view.js";
+import { startJobActions } from "./job_actions.js";
+import { startLinksForm } from "./links_form.js";
+import { Live } from "./live.js";
+import { sayError, startNotices } from "./notices.js";
+import { registerShell } from "./offline.js";
+import { OutboxView } from "./outbox_view.js";
+import { startPlayer } from "./player.js";
+import { paintConnection, QueueView } from "./queue_view.js";
+import { text } from "./text.js";
 
-const DRAFT = "draft-links";
+const THEMES = ["auto", "light", "dark"];
 
-const form = document.querySelector("#batch-form");
-const box = document.querySelector("#links");
-const hint = document.querySelector("#links-found");
-const download = document.querySelector("#download");
-const retry = document.querySelector("#retry-failed");
-const status = document.querySelector("#status");
-const table = document.querySelector("#jobs");
-const body = table.tBodies[0];
-
-/** Show what is in the box, and keep it in case the page is reloaded. */
-function readBox() {
-  const found = findLinks(box.value);
-  const most = Number(form.dataset.maxUrls);
-  const tooMany = found.links.length > most;
-  hint.textContent = describe(found) + (tooMany ? ` A batch holds at most ${most}: send it in parts.` : "");
-  download.disabled = found.links.length === 0 || tooMany;
-  localStorage.setItem(DRAFT, box.value);
-}
-
-/**
- * Have the server download what *rows* stand for, and paint what it answers.
- * @param {HTMLTableRowElement[]} rows
- */
-async function send(rows) {
-  rows.forEach(paintRunning);
-  table.hidden = false;
-  retry.hidden = true;
-  status.textContent = `Downloading ${rows.length} …`;
-  try {
-    const answer = await fetch(form.action, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ urls: rows.map((row) => row.dataset.url) }),
-    });
-    const reply = await answer.json();
-    if (!answer.ok) throw new Error(reply.error);
-    rows.forEach((row, index) => paintRecord(row, reply.downloads[index]));
-    const done = reply.downloads.filter((record) => record.success).length;
-    status.textContent = `${done} of ${rows.length} downloaded.`;
-  } catch (error) {
-    const sentence =
-      error instanceof TypeError ? "The server cannot be reached: start it, then retry." : error.message;
-    rows.forEach((row) => paintRecord(row, { success: false, error: sentence, title: null, files: [] }));
-    status.textContent = sentence;
-  }
-  retry.hidden = failedRows().length === 0;
-}
-
-function failedRows() {
-  return [...body.rows].filter((row) => row.dataset.state === "failed");
-}
-
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const rows = findLinks(box.value).links.map(newRow);
-  body.prepend(...rows);
-  box.value = "";
-  readBox();
-  send(rows);
+const board = new Board({
+  onJob: (job) => {
+    batches.touchJob(job);
+    history.touchJob(job);
+  },
+  onBatch: (batch) => batches.touchBatch(batch),
+  onGone: (jobIds, batchId) => {
+    batches.forget(batchId);
+    jobIds.forEach((id) => history.forget(id));
+  },
 });
-retry.addEventListener("click", () => send(failedRows()));
-box.addEventListener("input", readBox);
+const live = new Live({
+  onBegin: () => Promise.all([batches.load(), queue.load()]),
+  onEvent: (event) => {
+    board.takeEvent(event);
+    if (event.kind === "batch_created" || (event.kind === "job_changed" && !board.jobs.has(event.job_id))) {
+      batches.hearOf(event.batch_id).catch(() => {}); // deleted already
+    }
+    if (event.kind === "platform_changed" || event.kind === "queue_changed") queue.load().catch(() => {});
+  },
+  onProgress: (progress) => board.takeProgress(progress),
+  onConnection: (connection) => {
+    paintConnection(connection);
+    if (connection !== "offline") outbox.deliver();
+  },
+});
+const batches = new BatchesView(board, live);
+const history = new HistoryView(board);
+const queue = new QueueView();
+const outbox = new OutboxView((detail) => batches.add(detail));
 
-box.value = localStorage.getItem(DRAFT) ?? "";
-readBox();
+/** Show what the address asks for. */
+function showView() {
+  const wanted = location.hash.slice(1);
+  const views = [...document.querySelectorAll("[data-view]")];
+  const view = views.find((each) => each.dataset.view === wanted)?.dataset.view ?? "downloads";
+  views.forEach((each) => (each.hidden = each.dataset.view !== view));
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (view === "history") history.load();
+  if (view === "figures") loadFigures();
+}
+
+function startTheme() {
+  const button = document.getElementById("theme");
+  const root = document.documentElement;
+  const paint = () => {
+    const label = text("theme", { theme: text(`theme_${root.dataset.theme ?? "auto"}`) });
+    button.setAttribute("aria-label", label);
+    button.title = label;
+  };
+  button.addEventListener("click", () => {
+    const next = THEMES[(THEMES.indexOf(root.dataset.theme ?? "auto") + 1) % THEMES.length];
+    if (next === "auto") delete root.dataset.theme;
+    else root.dataset.theme = next;
+    try {
+      localStorage.setItem("theme", next);
+    } catch {
+      // a browser that keeps nothing
+    }
+    paint();
+  });
+  paint();
+}
+
+addEventListener("hashchange", showView);
+startTheme();
+startNotices();
+startPlayer();
+startFigures();
+startJobActions(board);
+startLinksForm((links) => outbox.add(links));
+showView();
+paintConnection("connecting");
+outbox.start().catch(sayError);
+live.start();
+registerShell(document.documentElement.dataset.root, document.documentElement.dataset.digest);

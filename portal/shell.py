@@ -1,0 +1,89 @@
+"""What the page is made of: its files, its texts, and one digest over everything. Knows no HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Said here, because the tables of machines differ: a module served as text/plain does not run.
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml; charset=utf-8",
+}
+
+#: The one file that is served elsewhere: a service worker governs only what lies below its own address.
+SERVICE_WORKER = "service_worker.js"
+
+Phrase = str | Mapping[str, str]  #: a text, or its forms by number ("one", "other")
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file as the browser gets it."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """Everything the page says, by key."""
+
+    phrases: Mapping[str, Phrase]
+
+    def text(self, key: str, /, **values: object) -> str:
+        """Return the text of *key* with *values* put in; `count` chooses among its forms.
+
+        Raises:
+            KeyError: there is no such text, or a value that it names is not given.
+        """
+        phrase = self.phrases[key]
+        if not isinstance(phrase, str):
+            phrase = phrase["one" if values["count"] == 1 else "other"]
+        return _PLACEHOLDER.sub(lambda name: str(values[name[1]]), phrase)
+
+    def module(self) -> bytes:
+        """Return them as an ES module, for the scripts."""
+        # All-ASCII JSON is always valid JavaScript, whatever is in it.
+        return f"export const STRINGS = {json.dumps(self.phrases, indent=1)};\n".encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """One version of the page, held in memory: what a digest stands for never changes while the server runs."""
+
+    digest: str
+    assets: Mapping[str, Asset]  #: by name, as modules import them
+    service_worker: Asset
+    phrases: Phrases
+
+
+def load_shell(folder: Path, *facts: object) -> Shell:
+    """Return the shell in *folder*; its digest changes with any file there and with any of *facts*."""
+    digest = hashlib.sha256(repr(facts).encode())
+    for part in ("static", "strings", "templates", "."):
+        for name, content in _read(folder / part):
+            digest.update(f"{part}/{name} {len(content)}\n".encode())
+            digest.update(content)
+    phrases = Phrases(json.loads((folder / "strings/en.json").read_bytes()))
+    assets = {
+        name: Asset(content, MEDIA_TYPES[Path(name).suffix])
+        for name, content in _read(folder / "static")
+        if Path(name).suffix in MEDIA_TYPES
+    }
+    assets["strings.js"] = Asset(phrases.module(), MEDIA_TYPES[".js"])
+    return Shell(digest.hexdigest()[:16], assets, assets.pop(SERVICE_WORKER), phrases)
+
+
+def _read(folder: Path) -> list[tuple[str, bytes]]:
+    """Return (name, content) of the files in *folder*, in one order on every machine; not those of editors."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return [(path.name, path.read_bytes()) for path in paths]

@@ -1,0 +1,62 @@
+// Talks to the server. Every answer is {status, body}; no answer at all is an Unreachable.
+
+import { text } from "./text.js";
+
+// A network that is gone without a word: no answer of the server's takes this long.
+const TIMEOUT_MS = 30_000;
+
+const ROOT = document.documentElement.dataset.root;
+
+/** The server cannot be reached. */
+export class Unreachable extends Error {}
+
+/** The server answered that it will not; the message is its sentence. */
+export class Refused extends Error {
+  /** @param {number} status @param {string} sentence */
+  constructor(status, sentence) {
+    super(sentence);
+    this.status = status;
+  }
+}
+
+/** @param {string} path @returns {string} where it is, also when the server is mounted below a prefix */
+export function address(path) {
+  return ROOT + path;
+}
+
+/**
+ * @param {string} method @param {string} path @param {object | null} [body]
+ * @param {Record<string, string>} [headers]
+ * @returns {Promise<{status: number, body: any}>}
+ * @throws {Unreachable}
+ */
+export async function send(method, path, body = null, headers = {}) {
+  let answer;
+  try {
+    answer = await fetch(address(path), {
+      method,
+      headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
+      body: body && JSON.stringify(body),
+      cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch {
+    throw new Unreachable(text("unreachable"));
+  }
+  try {
+    return { status: answer.status, body: await answer.json() };
+  } catch {
+    // A proxy's page; or the connection broke in the middle.
+    return { status: answer.status, body: null };
+  }
+}
+
+/**
+ * @returns {Promise<any>} the body of a good answer
+ * @throws {Unreachable | Refused}
+ */
+export async function ask(method, path, body = null) {
+  const answer = await send(method, path, body);
+  if (answer.status < 400 && answer.body !== null) return answer.body;
+  throw new Refused(answer.status, answer.body?.error ?? text("not_json", { status: String(answer.status) }));
+}

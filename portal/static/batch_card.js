@@ -1,0 +1,236 @@
+// A batch on the page: how far it is as a whole, what can be done with it, and its jobs, as many as are looked at.
+
+import { address, ask } from "./api.js";
+import { FINAL } from "./board.js";
+import { arrange, copyOf, element, icon, setText, show } from "./dom.js";
+import { askDelete, copy, retryJobs } from "./job_actions.js";
+import { JobRow } from "./job_row.js";
+import { say, sayError } from "./notices.js";
+import { moment, text } from "./text.js";
+
+/** Rows that are shown at first, and how many more each time that somebody asks. */
+const PAGE = 50;
+const MORE = 200;
+
+const FILTERS = {
+  all: () => true,
+  active: (job) => !FINAL.has(job.state),
+  failed: (job) => job.state === "failed" || job.state === "cancelled",
+  done: (job) => job.state === "succeeded",
+};
+
+export class BatchCard {
+  /**
+   * @param {import("./board.js").Batch} batch
+   * @param {import("./board.js").Board} board
+   * @param {(batchId: string) => Promise<void>} load have its jobs loaded
+   */
+  constructor(batch, board, load) {
+    this.element = copyOf("batch-template");
+    this.element.dataset.batch = batch.id;
+    this._id = batch.id;
+    this._board = board;
+    this._load = load;
+    this._filter = null; // nobody has chosen one
+    this._shown = PAGE;
+    this._rows = new Map();
+    this._dirty = new Set();
+    const find = (selector) => this.element.querySelector(selector);
+    this._summary = find(".summary");
+    this._again = find(".again");
+    this._bar = find("progress");
+    this._content = find(".content");
+    this._list = find(".jobs");
+    this._none = find(".none");
+    this._more = find(".more");
+    this._title = text("batch_title", { count: batch.total, time: moment(batch.created_at) });
+    this._heading = find("h3");
+    this._bar.setAttribute("aria-label", text("batch_progress", { title: this._title }));
+    this._makeHeading();
+    this._makeButtons(find(".heading .actions"));
+    this._makeFilters(find(".filters"));
+    // By hand: rows that come by themselves would push the next batch away from whoever scrolls to it.
+    this._more.addEventListener("click", () => {
+      this._shown += MORE;
+      this.paint();
+    });
+    this.paint();
+  }
+
+  get open() {
+    return !this._content.hidden;
+  }
+
+  /** Show its jobs, or hide them. */
+  async toggle(open = !this.open) {
+    show(this._content, open);
+    this._toggle.setAttribute("aria-expanded", String(open));
+    this._toggle.title = text(open ? "batch_hide" : "batch_show");
+    try {
+      if (open && this._batch?.jobs === null) await this._load(this._id);
+    } catch (error) {
+      sayError(error);
+    }
+    this.paint();
+  }
+
+  /** Remember that *job* is not painted as it is. */
+  touch(job) {
+    this._dirty.add(job.job_id);
+  }
+
+  /** Paint what has changed. */
+  paint() {
+    const batch = this._batch;
+    if (!batch) return;
+    const { done, total, share } = this._board.progressOf(batch);
+    this.element.dataset.state = done < total ? "running" : batch.counts.failed > 0 ? "failed" : "done";
+    this._bar.value = share;
+    setText(this._summary, summary(batch.counts, done, total));
+    const again = batch.second_round_jobs ?? 0;
+    show(this._again, again > 0);
+    const round = done < total ? "batch_second_round" : "batch_second_round_over";
+    if (again > 0) setText(this._again, text(round, { count: again }));
+    const { succeeded, failed } = batch.counts;
+    show(this._buttons.zip, succeeded > 0);
+    show(this._buttons.retry, failed > 0);
+    show(this._buttons.copy, failed > 0);
+    show(this._buttons.cancel, done < total);
+    show(this._buttons.delete, done === total);
+    if (this.open && batch.jobs) this._paintJobs(batch);
+  }
+
+  /** Paint the rows whose text changes with the time alone. */
+  tick() {
+    if (!this.open) return;
+    for (const [id, row] of this._rows) {
+      const job = this._board.jobs.get(id);
+      if (job?.state === "waiting" && row.element.isConnected) row.paint(job, undefined);
+    }
+  }
+
+  get _batch() {
+    return this._board.batches.get(this._id);
+  }
+
+  _paintJobs(batch) {
+    const { succeeded, failed, cancelled, queued, running, waiting } = batch.counts;
+    const counts = {
+      all: batch.jobs.size,
+      active: queued + running + waiting,
+      failed: failed + cancelled,
+      done: succeeded,
+    };
+    // Of more than can be seen at once, first what there is to see.
+    const filter = this._filter ?? (counts.all > PAGE && counts.active > 0 ? "active" : "all");
+    for (const [name, button] of this._filters) {
+      setText(button, text(`filter_${name}`, { count: counts[name] }));
+      const pressed = String(name === filter);
+      if (button.getAttribute("aria-pressed") !== pressed) button.setAttribute("aria-pressed", pressed);
+    }
+    const jobs = [...batch.jobs.values()].filter(FILTERS[filter]);
+    if (filter === "active") jobs.sort((a, b) => (b.state === "running") - (a.state === "running"));
+    const matching = jobs.length;
+    arrange(this._list, jobs.slice(0, this._shown).map((job) => this._row(job).element));
+    for (const id of this._dirty) {
+      const job = batch.jobs.get(id);
+      if (job) this._rows.get(id)?.paint(job, this._board.progress.get(id));
+      else this._rows.delete(id);
+    }
+    this._dirty.clear();
+    show(this._none, matching === 0);
+    show(this._more, matching > this._shown);
+    setText(this._more, text("show_more", { count: Math.min(MORE, matching - this._shown) }));
+  }
+
+  _row(job) {
+    let row = this._rows.get(job.job_id);
+    if (!row) {
+      row = new JobRow(job);
+      row.paint(job, this._board.progress.get(job.job_id));
+      this._rows.set(job.job_id, row);
+    }
+    return row;
+  }
+
+  _makeHeading() {
+    this._toggle = element("button", { type: "button", class: "toggle", "aria-expanded": "false" }, icon("down"), this._title);
+    this._toggle.title = text("batch_show");
+    this._toggle.addEventListener("click", () => this.toggle());
+    this._heading.append(this._toggle);
+  }
+
+  _makeFilters(group) {
+    this._filters = new Map(
+      Object.keys(FILTERS).map((name) => {
+        const button = element("button", { type: "button", class: "chip", "aria-pressed": "false" });
+        button.addEventListener("click", () => {
+          this._filter = name;
+          this._shown = PAGE;
+          this.paint();
+        });
+        group.append(button);
+        return [name, button];
+      }),
+    );
+  }
+
+  _makeButtons(group) {
+    const path = `/api/v1/batches/${encodeURIComponent(this._id)}`;
+    const make = (name, symbol, act) => {
+      const label = text("action_on", { action: text(`batch_${name}`), title: this._title });
+      const button = element("button", { type: "button", "aria-label": label }, icon(symbol), text(`batch_${name}`));
+      button.addEventListener("click", async () => {
+        button.disabled = true;
+        try {
+          await act();
+        } catch (error) {
+          sayError(error);
+        }
+        button.disabled = false;
+        if (button.hidden) this._toggle.focus();
+      });
+      return button;
+    };
+    const zip = element("a", { class: "button", href: address(`${path}/zip`), download: true }, icon("save"), text("batch_zip"));
+    zip.setAttribute("aria-label", text("action_on", { action: text("batch_zip"), title: this._title }));
+    this._buttons = {
+      zip,
+      retry: make("retry_failed", "retry", async () => retryJobs(this._board, ids(await this._failed()))),
+      copy: make("copy_failed", "link", async () => {
+        const failed = await this._failed();
+        await copy(failed.map((job) => job.url).join("\n"), text("failed_copied", { count: failed.length }));
+      }),
+      cancel: make("cancel", "cancel", async () => {
+        const { jobs } = await ask("POST", `${path}/cancel`);
+        this._board.takeJobs(jobs);
+        say(text("cancelled_now", { count: jobs.length }));
+      }),
+      delete: make("delete", "delete", async () => {
+        const what = await askDelete(text("delete_batch_text", { count: this._batch.total }));
+        if (what === "keep") return;
+        const { deleted } = await ask("DELETE", `${path}?files=${what === "files"}`);
+        this._board.takeEvent({ kind: "job_deleted", batch_id: this._id, job_id: "", data: { batch_deleted: true } });
+        say(text("deleted_now", { count: deleted.length }));
+      }),
+    };
+    group.append(...Object.values(this._buttons));
+  }
+
+  /** @returns {Promise<import("./board.js").Job[]>} */
+  async _failed() {
+    if (this._batch.jobs === null) await this._load(this._id);
+    return [...this._batch.jobs.values()].filter((job) => job.state === "failed");
+  }
+}
+
+function summary({ succeeded, failed, cancelled }, done, total) {
+  if (done < total) return text("batch_state_running", { done, total });
+  if (cancelled > 0) return text("batch_state_cancelled", { succeeded, total, failed, cancelled });
+  if (failed > 0) return text("batch_state_mixed", { succeeded, total, failed });
+  return text("batch_state_done", { count: succeeded });
+}
+
+function ids(jobs) {
+  return jobs.filter((job) => job.platform !== "unknown").map((job) => job.job_id);
+}

@@ -1,0 +1,160 @@
+// The batches on the page, newest first, painted a few times a second at most however much happens.
+
+import { ask } from "./api.js";
+import { BatchCard } from "./batch_card.js";
+import { FINAL } from "./board.js";
+import { arrange, show } from "./dom.js";
+import { notify, say, sayError, setTitle } from "./notices.js";
+import { text } from "./text.js";
+
+const PAGE = 10;
+const HIDDEN_PAINT_MS = 1000;
+
+const list = document.getElementById("batches");
+const none = document.getElementById("batches-none");
+const older = document.getElementById("older");
+
+export class BatchesView {
+  /** @param {import("./board.js").Board} board @param {import("./live.js").Live} live */
+  constructor(board, live) {
+    this._board = board;
+    this._live = live;
+    this._cards = new Map();
+    this._touched = new Set();
+    this._cursor = null;
+    this._scheduled = false;
+    this._busy = new Set(); // batches that were seen at work
+    this._lastDone = null;
+    older.addEventListener("click", () => this._loadOlder().catch(sayError));
+    setInterval(() => document.hidden || this._cards.forEach((card) => card.tick()), 1000);
+  }
+
+  /** Load the newest batches, as many as are shown, and the jobs of those at work or open. */
+  async load() {
+    const limit = Math.min(200, Math.max(PAGE, this._board.batches.size));
+    const page = await ask("GET", `/api/v1/batches?limit=${limit}`);
+    const open = new Set([...this._cards].filter(([, card]) => card.open).map(([id]) => id));
+    this._board.clear();
+    this._cursor = page.next_cursor;
+    page.batches.forEach((batch) => this._board.takeBatch(batch));
+    const first = page.batches[0]?.id;
+    const wanted = page.batches.filter((batch) => this._isAtWork(batch) || open.has(batch.id) || batch.id === first);
+    for (const batch of wanted) await this._loadJobs(batch.id);
+    this._arrange();
+    if (open.size === 0 && first) this._cards.get(first).toggle(true);
+  }
+
+  /** Show a batch that was just sent. @param {object} detail */
+  add(detail) {
+    const { id } = this._board.takeDetail(detail);
+    this._arrange();
+    if (!this._cards.get(id).open) this._cards.get(id).toggle(true);
+  }
+
+  /** Load a batch that something was heard of. @param {string} id */
+  async hearOf(id) {
+    if (this._board.batches.get(id)?.jobs) return;
+    await this._live.holding(() => this._loadJobs(id));
+    this._arrange();
+  }
+
+  /** @param {import("./board.js").Job} job */
+  touchJob(job) {
+    this._cards.get(job.batch_id)?.touch(job);
+  }
+
+  /** @param {import("./board.js").Batch} batch */
+  touchBatch(batch) {
+    this._touched.add(batch.id);
+    this._schedule();
+  }
+
+  /** A batch is gone. @param {string | null} batchId */
+  forget(batchId) {
+    if (batchId) this._cards.delete(batchId);
+    this._schedule();
+  }
+
+  async _loadJobs(id) {
+    this._board.takeDetail(await ask("GET", `/api/v1/batches/${encodeURIComponent(id)}`));
+  }
+
+  async _loadOlder() {
+    await this._live.holding(async () => {
+      const cursor = encodeURIComponent(this._cursor);
+      const page = await ask("GET", `/api/v1/batches?limit=${PAGE}&cursor=${cursor}`);
+      this._cursor = page.next_cursor;
+      page.batches.forEach((batch) => this._board.takeBatch(batch));
+    });
+    this._arrange();
+  }
+
+  _schedule() {
+    if (this._scheduled) return;
+    this._scheduled = true;
+    const paint = () => {
+      this._scheduled = false;
+      this._paint();
+    };
+    // Frames stand still in a hidden tab, whose title must go on.
+    if (document.hidden) setTimeout(paint, HIDDEN_PAINT_MS);
+    else requestAnimationFrame(paint);
+  }
+
+  _arrange() {
+    const newest = [...this._board.batches.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+    for (const batch of newest) {
+      if (!this._cards.has(batch.id)) {
+        this._cards.set(batch.id, new BatchCard(batch, this._board, (id) => this._live.holding(() => this._loadJobs(id))));
+      }
+    }
+    for (const id of this._cards.keys()) if (!this._board.batches.has(id)) this._cards.delete(id);
+    arrange(list, newest.map((batch) => this._cards.get(batch.id).element));
+    show(none, newest.length === 0);
+    show(older, this._cursor !== null);
+    this._schedule();
+  }
+
+  _paint() {
+    for (const id of this._touched) {
+      const batch = this._board.batches.get(id);
+      this._cards.get(id)?.paint();
+      if (batch) this._watch(batch);
+    }
+    this._touched.clear();
+    if (list.childElementCount !== this._cards.size) this._arrange();
+    this._paintTitle();
+  }
+
+  /** Say when a batch that was at work is done. */
+  _watch(batch) {
+    if (this._isAtWork(batch)) {
+      this._busy.add(batch.id);
+    } else if (this._busy.delete(batch.id)) {
+      const { succeeded, failed } = batch.counts;
+      const sentence = text("batch_ended", { total: this._board.progressOf(batch).total, succeeded, failed });
+      this._lastDone = batch.id;
+      say(sentence);
+      notify(sentence);
+    }
+  }
+
+  _paintTitle() {
+    let done = 0;
+    let total = 0;
+    for (const id of this._busy) {
+      const batch = this._board.batches.get(id);
+      const progress = batch && this._board.progressOf(batch);
+      done += progress?.done ?? 0;
+      total += progress?.total ?? 0;
+    }
+    const last = this._board.batches.get(this._lastDone);
+    if (total > 0) setTitle("title_progress", { done, total });
+    else if (last) setTitle("title_done", { succeeded: last.counts.succeeded, total: this._board.progressOf(last).total });
+    else setTitle(null);
+  }
+
+  _isAtWork({ counts }) {
+    return Object.entries(counts).some(([state, count]) => !FINAL.has(state) && count > 0);
+  }
+}

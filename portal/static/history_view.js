@@ -1,0 +1,89 @@
+// All that was ever downloaded, to be searched.
+
+import { ask } from "./api.js";
+import { element, setText, show } from "./dom.js";
+import { JobRow } from "./job_row.js";
+import { PLATFORMS } from "./links.js";
+import { sayError } from "./notices.js";
+import { text } from "./text.js";
+
+const PAGE = 50;
+const TYPING_MS = 250;
+const STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"];
+
+const form = document.getElementById("history-form");
+const search = document.getElementById("history-text");
+const platform = document.getElementById("history-platform");
+const state = document.getElementById("history-state");
+const list = document.getElementById("history-jobs");
+const more = document.getElementById("history-more");
+const status = document.getElementById("history-status");
+
+export class HistoryView {
+  /** @param {import("./board.js").Board} board */
+  constructor(board) {
+    this._board = board;
+    this._rows = new Map();
+    this._cursor = null;
+    this._turn = 0;
+    this._timer = 0;
+    this.open = false;
+    for (const [name, label] of Object.entries(PLATFORMS)) platform.append(element("option", { value: name }, label));
+    for (const name of STATES) state.append(element("option", { value: name }, text(`state_${name}`)));
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      clearTimeout(this._timer);
+      this._timer = setTimeout(() => this.load(), TYPING_MS);
+    });
+    more.addEventListener("click", () => this._page());
+  }
+
+  /** Load what is asked for, from its beginning. */
+  async load() {
+    this._rows.clear();
+    this._cursor = null;
+    list.replaceChildren();
+    await this._page();
+  }
+
+  /** @param {import("./board.js").Job} job that has changed */
+  touchJob(job) {
+    this._rows.get(job.job_id)?.paint(job, this._board.progress.get(job.job_id));
+  }
+
+  /** @param {string} jobId of a job that is gone */
+  forget(jobId) {
+    this._rows.get(jobId)?.element.remove();
+    this._rows.delete(jobId);
+  }
+
+  async _page() {
+    const turn = (this._turn += 1);
+    const query = new URLSearchParams({ limit: String(PAGE) });
+    if (search.value.trim()) query.set("text", search.value.trim());
+    if (platform.value) query.set("platform", platform.value);
+    if (state.value) query.set("state", state.value);
+    if (this._cursor) query.set("cursor", this._cursor);
+    try {
+      const page = await ask("GET", `/api/v1/jobs?${query}`);
+      if (turn !== this._turn) return; // something else was asked for meanwhile
+      this._cursor = page.next_cursor;
+      for (const job of page.jobs) this._add(job);
+      const count = this._rows.size;
+      setText(status, count === 0 ? text("history_none") : text("history_count", { count }));
+      show(list, count > 0);
+      show(more, this._cursor !== null);
+    } catch (error) {
+      if (turn === this._turn) setText(status, error.message);
+      sayError(error);
+    }
+  }
+
+  _add(job) {
+    if (!this._board.jobs.has(job.job_id)) this._board.jobs.set(job.job_id, job);
+    const row = new JobRow(job);
+    row.paint(this._board.jobs.get(job.job_id), this._board.progress.get(job.job_id));
+    this._rows.set(job.job_id, row);
+    list.append(row.element);
+  }
+}

@@ -1,0 +1,199 @@
+// The box that takes links, however they come: typed, pasted, dropped, from a file, from another page, from a phone.
+
+import { element, icon, setText, show } from "./dom.js";
+import { PLATFORMS, readLinks } from "./links.js";
+import { say, sayError } from "./notices.js";
+import { text } from "./text.js";
+
+const DRAFT = "draft-links";
+const AT_ONCE = "at-once";
+const MOST_PROBLEMS = 20;
+const MAX_FILE_BYTES = 5_000_000;
+const REASONS = new Set(["unsupported", "no_link", "too_long"]);
+
+const maxUrls = Number(document.documentElement.dataset.maxUrls);
+const form = document.getElementById("batch-form");
+const box = document.getElementById("links");
+const found = document.getElementById("links-found");
+const problems = document.getElementById("problems");
+const download = document.getElementById("download");
+const clear = document.getElementById("clear");
+const file = document.getElementById("file");
+const atOnce = document.getElementById("at-once");
+const drop = document.getElementById("drop");
+
+/**
+ * Let the box work.
+ * @param {(batches: string[][]) => Promise<void>} submit gets the links, in batches that the server takes; they are
+ *   safe when it resolves
+ */
+export function startLinksForm(submit) {
+  let scheduled = false;
+  const paintSoon = () => {
+    if (scheduled) return;
+    scheduled = true;
+    requestAnimationFrame(() => {
+      scheduled = false;
+      paint();
+    });
+  };
+  const changed = () => {
+    keep(DRAFT, box.value);
+    paintSoon();
+  };
+  const send = async () => {
+    const { links, problems: left } = readLinks(box.value);
+    if (links.length === 0) return;
+    const urls = links.map((link) => link.url);
+    const batches = [];
+    for (let start = 0; start < urls.length; start += maxUrls) batches.push(urls.slice(start, start + maxUrls));
+    try {
+      await submit(batches);
+    } catch (error) {
+      sayError(error); // and the links stay where they are
+      return;
+    }
+    // What was no link may be a typing error: it stays, to be mended.
+    box.value = left.map((problem) => problem.text).join("\n");
+    changed();
+    if (left.length > 0) say(text("kept_back", { count: left.length }));
+    box.focus();
+  };
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send();
+  });
+  box.addEventListener("input", changed);
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send();
+  });
+  box.addEventListener("paste", () => {
+    if (atOnce.checked) setTimeout(send); // when it is in the box
+  });
+  clear.addEventListener("click", () => {
+    box.value = "";
+    changed();
+    box.focus();
+  });
+  atOnce.checked = kept(AT_ONCE) === "on";
+  atOnce.addEventListener("change", () => keep(AT_ONCE, atOnce.checked ? "on" : "off"));
+  document.getElementById("open-file").addEventListener("click", () => file.click());
+  file.addEventListener("change", async () => {
+    await addFiles(file.files);
+    file.value = "";
+  });
+  takeDrops();
+  box.value = kept(DRAFT) ?? "";
+  takeAddress();
+  paint();
+}
+
+/** Put *links* into the box, below what is in it. @param {string} links */
+export function addToBox(links) {
+  const before = box.value.trimEnd();
+  box.value = before ? `${before}\n${links}` : links;
+  box.dispatchEvent(new Event("input"));
+}
+
+function paint() {
+  const { links, duplicates, problems: bad } = readLinks(box.value);
+  const counts = new Map();
+  for (const { platform } of links) counts.set(platform, (counts.get(platform) ?? 0) + 1);
+  const chips = [...counts].map(([platform, count]) => {
+    const said = text("links_platform", { count, platform: PLATFORMS[platform] });
+    return element("li", { class: "chip" }, icon(platform), said);
+  });
+  if (duplicates > 0) chips.push(element("li", { class: "hint" }, text("links_merged", { count: duplicates })));
+  if (links.length > maxUrls) {
+    const count = Math.ceil(links.length / maxUrls);
+    chips.push(element("li", { class: "hint" }, text("links_batches", { count, most: maxUrls })));
+  }
+  if (chips.length === 0) chips.push(element("li", { class: "hint" }, text("links_none")));
+  found.replaceChildren(...chips);
+  setText(download, links.length === 0 ? text("download_nothing") : text("download", { count: links.length }));
+  download.disabled = links.length === 0;
+  show(clear, box.value !== "");
+  paintProblems(bad);
+}
+
+function paintProblems(bad) {
+  show(problems, bad.length > 0);
+  if (bad.length === 0) return;
+  setText(problems.querySelector("summary"), text("problems", { count: bad.length }));
+  const items = bad.slice(0, MOST_PROBLEMS).map(({ text: words, line, reason }) => {
+    const why = text(REASONS.has(reason) ? `problem_${reason}` : "problem_other");
+    return element("li", {}, element("span", { dir: "auto" }, words.slice(0, 200)), ` – ${text("problem_line", { line, reason: why })}`);
+  });
+  if (bad.length > MOST_PROBLEMS) items.push(element("li", {}, text("problems_more", { count: bad.length - MOST_PROBLEMS })));
+  problems.querySelector("ul").replaceChildren(...items);
+}
+
+/** `?url=` of a bookmarklet, and what a phone shares. Nothing is begun by itself: any page can link here. */
+function takeAddress() {
+  const query = new URLSearchParams(location.search);
+  const shared = ["url", "text", "title"].flatMap((name) => query.getAll(name)).filter((value) => readLinks(value).links.length > 0);
+  if (location.search) history.replaceState(null, "", location.pathname + location.hash); // a reload adds it no second time
+  if (shared.length === 0) return;
+  addToBox(shared.join("\n"));
+  download.disabled = false;
+  download.focus();
+}
+
+function takeDrops() {
+  let depth = 0;
+  const takes = (event) => ["Files", "text/plain", "text/uri-list"].some((type) => event.dataTransfer?.types.includes(type));
+  const own = (event) => event.target === box && !event.dataTransfer.types.includes("Files");
+  addEventListener("dragenter", (event) => {
+    if (takes(event)) show(drop, (depth += 1) > 0);
+  });
+  addEventListener("dragleave", (event) => {
+    if (takes(event)) show(drop, (depth = Math.max(0, depth - 1)) > 0);
+  });
+  addEventListener("dragover", (event) => {
+    if (takes(event) && !own(event)) event.preventDefault();
+  });
+  addEventListener("drop", async (event) => {
+    depth = 0;
+    show(drop, false);
+    if (!takes(event) || own(event)) return; // text dropped into the box: the browser puts it where it was dropped
+    event.preventDefault();
+    const { files } = event.dataTransfer;
+    if (files.length > 0) await addFiles(files);
+    else addToBox(event.dataTransfer.getData("text/uri-list") || event.dataTransfer.getData("text/plain"));
+    box.focus();
+  });
+}
+
+/** @param {FileList} files */
+async function addFiles(files) {
+  for (const each of [...files]) {
+    if (each.size > MAX_FILE_BYTES) {
+      say(text("file_too_large", { name: each.name }));
+      continue;
+    }
+    try {
+      const words = await each.text();
+      if (words.includes("\0")) throw new Error("not a text");
+      addToBox(words);
+    } catch {
+      say(text("file_unreadable", { name: each.name }));
+    }
+  }
+}
+
+function kept(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function keep(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // full, or a browser that keeps nothing: it is in the box all the same
+  }
+}

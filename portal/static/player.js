@@ -1,0 +1,50 @@
+// Plays a job's files in the page.
+
+import { element, setText, show } from "./dom.js";
+import { fileAddress, nameOf } from "./job_row.js";
+import { text } from "./text.js";
+
+const dialog = document.getElementById("player");
+const video = dialog.querySelector("video");
+const files = document.getElementById("player-files");
+const error = document.getElementById("player-error");
+
+let playing = null;
+let index = 0;
+
+/** @param {import("./board.js").Job} job that has succeeded */
+export function play(job) {
+  playing = job;
+  index = 0;
+  setText(document.getElementById("player-title"), nameOf(job));
+  show(files, job.files.length > 1);
+  load();
+  dialog.showModal();
+}
+
+/** Let the dialog's buttons work. */
+export function startPlayer() {
+  document.getElementById("player-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close()); // beside it
+  dialog.addEventListener("close", () => {
+    video.removeAttribute("src");
+    video.load(); // else it goes on loading
+  });
+  video.addEventListener("error", () => show(error, video.hasAttribute("src")));
+  files.querySelector("button").addEventListener("click", () => {
+    index = (index + 1) % playing.files.length;
+    load();
+  });
+}
+
+function load() {
+  show(error, false);
+  video.src = fileAddress(playing.job_id, index, false);
+  video.play().catch(() => {}); // it waits for a press of the button then
+  const save = element("a", { href: fileAddress(playing.job_id, index, true), download: true }, text("save"));
+  files.querySelector("span").replaceChildren(
+    text("player_file", { number: index + 1, count: playing.files.length }),
+    " · ",
+    save,
+  );
+}

@@ -1,0 +1,95 @@
+// What the page knows, told by hand.
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { Board } from "../../portal/static/board.js";
+
+const NONE = { queued: 0, running: 0, waiting: 0, succeeded: 0, failed: 0, cancelled: 0 };
+
+let told;
+let board;
+
+beforeEach(() => {
+  told = { jobs: [], batches: [], gone: [] };
+  board = new Board({
+    onJob: (job) => told.jobs.push(job.job_id),
+    onBatch: (batch) => told.batches.push(batch.id),
+    onGone: (ids, batchId) => told.gone.push([ids, batchId]),
+  });
+});
+
+const job = (id, state = "queued", more = {}) => ({
+  job_id: id,
+  batch_id: "b",
+  url: `https://youtu.be/${id}`,
+  platform: "youtube",
+  state,
+  attempts: 0,
+  files: [],
+  ...more,
+});
+
+const batch = (jobs) => ({ batch: { id: "b", created_at: "2026-01-01T00:00:00Z", total: jobs.length, counts: NONE }, jobs });
+
+const change = (id, data) => board.takeEvent({ kind: "job_changed", batch_id: "b", job_id: id, data });
+
+test("counts follow the jobs", () => {
+  board.takeDetail(batch([job("1"), job("2"), job("2"), job("3", "failed")]));
+  change("1", { state: "running" });
+  change("1", { state: "succeeded", title: "A" });
+  assert.deepEqual(board.batches.get("b").counts, { ...NONE, queued: 1, succeeded: 1, failed: 1 });
+  assert.equal(board.jobs.get("1").title, "A");
+  assert.equal(board.jobs.get("1").url, "https://youtu.be/1");
+});
+
+test("a job that nothing is known of is nobody's", () => {
+  change("9", { state: "running" });
+  board.takeProgress({ job_id: "9", phase: "downloading", downloaded_bytes: 1, total_bytes: 2 });
+  assert.deepEqual(told, { jobs: [], batches: [], gone: [] });
+});
+
+test("progress counts in parts, and ends with its job", () => {
+  board.takeDetail(batch([job("1", "running"), job("2")]));
+  board.takeProgress({ job_id: "1", phase: "downloading", downloaded_bytes: 50, total_bytes: 100 });
+  assert.deepEqual(board.progressOf(board.batches.get("b")), { done: 0, total: 2, share: 0.25 });
+  change("1", { state: "succeeded" });
+  board.takeProgress({ job_id: "1", phase: "downloading", downloaded_bytes: 60, total_bytes: 100 }); // late
+  assert.deepEqual(board.progressOf(board.batches.get("b")), { done: 1, total: 2, share: 0.5 });
+});
+
+test("where nobody knows the size there is no share", () => {
+  board.takeDetail(batch([job("1", "running")]));
+  board.takeProgress({ job_id: "1", phase: "downloading", downloaded_bytes: 50, total_bytes: null });
+  assert.equal(board.share(board.jobs.get("1")), null);
+});
+
+test("more bytes than were announced are no more than all", () => {
+  board.takeDetail(batch([job("1", "running")]));
+  board.takeProgress({ job_id: "1", phase: "downloading", downloaded_bytes: 150, total_bytes: 100 });
+  assert.equal(board.share(board.jobs.get("1")), 1);
+});
+
+test("a list of batches leaves known jobs alone", () => {
+  board.takeDetail(batch([job("1", "running")]));
+  board.takeBatch({ id: "b", created_at: "", total: 1, counts: { ...NONE, queued: 1 } });
+  assert.equal(board.batches.get("b").counts.running, 1);
+  assert.equal(board.batches.get("b").jobs.size, 1);
+});
+
+test("what is deleted is forgotten, and its batch with the last", () => {
+  board.takeDetail(batch([job("1", "failed"), job("2", "failed")]));
+  board.takeEvent({ kind: "job_deleted", batch_id: "b", job_id: "1", data: { batch_deleted: false } });
+  assert.equal(board.batches.get("b").counts.failed, 1);
+  board.takeEvent({ kind: "job_deleted", batch_id: "b", job_id: "2", data: { batch_deleted: true } });
+  assert.equal(board.batches.size, 0);
+  assert.deepEqual(told.gone, [[["1"], null], [["2"], "b"]]);
+});
+
+test("a second round is told of its batch", () => {
+  board.takeDetail(batch([job("1", "failed")]));
+  const data = { second_round_at: "2026-01-01T00:01:00Z", second_round_jobs: 1 };
+  board.takeEvent({ kind: "batch_changed", batch_id: "b", job_id: null, data });
+  assert.equal(board.batches.get("b").second_round_jobs, 1);
+  assert.equal(board.batches.get("b").jobs.size, 1);
+});

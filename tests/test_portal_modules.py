@@ -1,0 +1,89 @@
+"""The page's modules that need no page, run by Node; and that they agree with the server on what is a link."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from downloader.platform_detector import parse_link
+from tests.test_platform_detector import NOT_OURS, OURS
+
+REPOSITORY = Path(__file__).parent.parent
+NODE = shutil.which("node")
+
+pytestmark = pytest.mark.skipif(NODE is None, reason="no Node on this machine")
+
+READ_ALL = """
+import { readFileSync } from "node:fs";
+import { FUNCTION as run } from "./portal/static/links.js";
+process.stdout.write(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map((text) => run(text))));
+"""
+
+
+def run_in_node(function: str, texts: list[str]) -> list[Any]:
+    assert NODE
+    command = [NODE, "--input-type=module", "-e", READ_ALL.replace("FUNCTION", function)]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, input=json.dumps(texts), capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answers: list[Any] = json.loads(done.stdout)
+    return answers
+
+
+def of_server(text: str) -> dict[str, str] | None:
+    link = parse_link(text)
+    return None if link is None else {"url": link.url, "platform": link.platform}
+
+
+def test_the_modules_pass_their_own_tests() -> None:
+    assert NODE
+    files = sorted(str(path) for path in (REPOSITORY / "tests" / "js").glob("*.test.mjs"))
+    assert files
+    done = subprocess.run([NODE, "--test", *files], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_page_and_server_agree_on_what_is_a_link() -> None:
+    texts = [text for text, _ in OURS] + [each if isinstance(each, str) else each[0] for each in NOT_OURS]
+    assert run_in_node("parseLink", texts) == [of_server(text) for text in texts]
+
+
+def test_page_and_server_agree_on_thousands_of_damaged_links() -> None:
+    chance = random.Random(4)
+    pieces = [
+        *"/?#@:.\\ \t\n%[]<>\"'", "https://", "http://", "youtu.be", "x.com", "www.", ":443", ":80", "é", "\u200b",
+        "\ud800", "\u212a", "\ufeff", "\u3000", "\ufb00", "\u3002", "evil.example", "127.0.0.1",
+    ]  # fmt: skip
+    texts = []
+    for _ in range(5000):
+        text = list(chance.choice(OURS)[0])
+        for _ in range(chance.randint(1, 4)):
+            where = chance.randrange(len(text) + 1)
+            text[where : where + chance.randint(0, 2)] = chance.choice(pieces)
+        texts.append("".join(text))
+    answers = run_in_node("parseLink", texts)
+    different = [(text, theirs) for text, theirs in zip(texts, answers, strict=True) if theirs != of_server(text)]
+    assert different == []
+
+
+def test_what_the_page_finds_the_server_takes() -> None:
+    texts = [f"Look ({text}), and\n{text}." for text, _ in OURS]
+    for found in run_in_node("readLinks", texts):
+        for link in found["links"]:
+            assert of_server(link["url"]) == link
+
+
+def test_every_text_that_the_page_asks_for_is_there() -> None:
+    strings = json.loads((REPOSITORY / "portal/strings/en.json").read_text(encoding="utf-8"))
+    asked: set[str] = set()
+    for path in [*(REPOSITORY / "portal/static").glob("*.js"), *(REPOSITORY / "portal/templates").glob("*.html")]:
+        asked |= set(re.findall(r"""\btext\(\s*["'](\w+)["']""", path.read_text(encoding="utf-8")))
+    assert asked - strings.keys() == set()
