@@ -48,7 +48,7 @@ def run_attempt(
             )
         )
 
-    context = FetchContext(settings=settings, stop=stop, work_dir=Path(work.work_dir), report=report)
+    context = FetchContext(settings=settings, stop=stop, work_dir=Path(work.work_dir), report=report, proxy=work.proxy)
     try:
         with fetch_context(context):
             return Outcome.of(batch_downloader.wrapper_of(work.platform)(work.link, work.output_dir))

@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def in_thread(function: Callable[..., T], *args: object, on_end: Callable[[], None]) -> asyncio.Future[T]:
+def in_thread(
+    function: Callable[..., T], *args: object, on_end: Callable[[], None] = lambda: None, name: str = "download"
+) -> asyncio.Future[T]:
     """Start *function* in a thread of its own; return the future of its result. *on_end* is called in that thread.
 
     A daemon thread, not a pool's: a pool is joined when the interpreter ends, and a download that hangs would keep a
@@ -46,10 +48,10 @@ def in_thread(function: Callable[..., T], *args: object, on_end: Callable[[], No
         try:
             loop.call_soon_threadsafe(settle, value, error)
         except RuntimeError:
-            log.debug("nobody waits for this download any more")
+            log.debug("nobody waits for this thread any more")
 
     try:
-        threading.Thread(target=run, name="download", daemon=True).start()
+        threading.Thread(target=run, name=name, daemon=True).start()
     except RuntimeError:  # no thread can be had: then nothing will call on_end
         on_end()
         raise

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 
+from downloader.egress_http import FAILED_HEADER, REFUSED_HEADER
 from downloader.errors import DownloaderError, DownloadFailed, ErrorCode
 
 #: What `Classification.detail` holds at most.
@@ -224,6 +225,9 @@ _SYMPTOMS = _rules(
     ("disk_full", r"(?:no space left on device|quota exceeded|not enough space on the disk)\W*$"),
     ("internal", r"(?:\[errno (?:1|2|12|13|17|20|21|23|24|30|36)\]|file name too long)"),
     ("geo_blocked", r"use a vpn or (?:a )?proxy server \(with --proxy\)"),
+    # Our own proxy's answer to a CONNECT: no other proxy's is ever passed on.
+    ("blocked_address", r"(?:tunnel connection failed: |connect tunnel failed, response )403"),
+    ("timeout", r"(?:tunnel connection failed: |connect tunnel failed, response )504"),
     # Before "Giving up after 3 retries": what it gave up on is the better answer.
     ("timeout", r"(?:timed out\b|curl: \(28\))"),
     ("network", r"(?:curl: \(\d+\)|\[ssl: |certificate[ _]verify[ _]failed|_alert_handshake_failure|unsafe_legacy)"),
@@ -253,7 +257,6 @@ _TYPES: Mapping[str, ErrorCode] = {
     "yt_dlp.ReExtractInfo": "network",  # the download became too slow
     "yt_dlp.IncompleteRead": "network",
     "yt_dlp.SSLError": "network",  # certificates too: most often it is a proxy or a clock on this side
-    "yt_dlp.ProxyError": "network",
     "yt_dlp.NoSupportingHandlers": "internal",
     "yt_dlp.UnsupportedRequest": "internal",
     "yt_dlp.CookieLoadError": "internal",
@@ -318,6 +321,9 @@ _MEDIA_STATUSES: Mapping[int, ErrorCode] = {
     404: "server_error",
     410: "server_error",
 }
+
+_TUNNEL_ANSWER = re.compile(r"(?:tunnel connection failed: |connect tunnel failed, response )([0-9]{3})", re.IGNORECASE)
+_PROXY_STATUSES: Mapping[str, ErrorCode] = {"403": "blocked_address", "504": "timeout"}
 
 _LOGIN_PAGE = re.compile(r"[^?#]*://[^/?#]+/(?:accounts/login|login|i/flow/login)\b")
 _GUEST_TOKEN = re.compile(r"[^?#]*/guest/activate\.json")
@@ -446,6 +452,8 @@ def _by_type(link: _Link, chain: Sequence[_Link], nearest: Sequence[_Link]) -> E
     """Judge by what *link* is; *nearest* are its immediate causes."""
     if link.is_a("yt_dlp.HTTPError", "urllib.HTTPError"):
         return _by_status(link, chain)
+    if link.is_a("yt_dlp.ProxyError"):
+        return _by_proxy_status(link)
     number = _errno(link)
     if number in _LOCAL:
         return "internal"
@@ -473,8 +481,19 @@ def _is_timeout(link: _Link) -> bool:
     return any(kind.endswith(("Timeout", "TimeoutError")) for kind in link.kinds)
 
 
+def _by_proxy_status(link: _Link) -> ErrorCode:
+    """Judge by what our own proxy answered to a CONNECT: whatever is beyond it, the answer is its own."""
+    answers = _TUNNEL_ANSWER.findall(link.text)
+    return _PROXY_STATUSES.get(answers[-1], "network") if answers else "network"
+
+
 def _by_status(link: _Link, chain: Sequence[_Link]) -> ErrorCode | None:
     status = _status(link)
+    # Of plain http the proxy answers in the host's place, and says so; it lets nobody else's answer say so.
+    if _header(link, REFUSED_HEADER):
+        return "blocked_address"
+    if failure := _header(link, FAILED_HEADER):
+        return "timeout" if failure == "timeout" else "network"
     if any(_status(other) == 429 for other in chain):
         # Whatever came of the way out that yt-dlp took after a 429 (Twitter's embeds know fewer posts, and answer
         # 404): it would not have taken it otherwise, and only waiting leads back to the front door.
@@ -508,6 +527,14 @@ def _code_of_status(status: int | None, *, about_media: bool) -> ErrorCode | Non
     if 500 <= status <= 599:
         return "server_error"
     return "platform_changed" if 400 <= status <= 499 else None
+
+
+def _header(link: _Link, name: str) -> str | None:
+    try:
+        value = link.error.response.headers.get(name)  # type: ignore[attr-defined]
+        return None if value is None else str(value)
+    except Exception:
+        return None  # a response that came without headers, or is no response
 
 
 def _status(link: _Link) -> int | None:
@@ -550,10 +577,7 @@ def _retry_after(chain: Sequence[_Link], now: datetime) -> float | None:
 
 
 def _retry_after_header(link: _Link, now: datetime) -> float | None:
-    try:
-        value = str(link.error.response.headers.get("Retry-After") or "").strip()  # type: ignore[attr-defined]
-    except Exception:
-        return None  # a response that came without headers, or is no response
+    value = (_header(link, "Retry-After") or "").strip()
     if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,3})?", value):
         return float(value)
     try:

@@ -84,7 +84,10 @@ SENTENCES: Mapping[ErrorCode, str] = {
     "no_video": "There is no video in this {platform} post: check that the link is the one you mean.",
     "not_yet_available": "This has not begun yet on {platform}: retry when it has been broadcast.",
     "platform_changed": "{platform} has changed its pages and yt-dlp cannot read them: update yt-dlp and retry.",
-    "blocked_address": "This {platform} link leads to an address inside a private network, which is never fetched.",
+    "blocked_address": (
+        "This {platform} link leads out of the public web, to an address inside a private network or at an unusual"
+        " port: such are never fetched."
+    ),
     "not_a_video": "What {platform} sent is not a video that plays: it was deleted; open the link in a browser.",
     "too_large": "This {platform} video is larger than this server allows: raise its limit, or leave it out.",
     "disk_full": "The disk of this server is full: free some space and retry.",

@@ -151,6 +151,8 @@ class Work:
     link: str
     output_dir: str  #: where finished media go
     work_dir: str  #: where this job's unfinished files are, kept from one attempt to the next
+    #: URL of the proxy that is this attempt's only way out, credential included; None: it asks for one by itself
+    proxy: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

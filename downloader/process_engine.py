@@ -7,10 +7,11 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 
 from downloader.attempt_runner import Stalled, StallWatch, failed
+from downloader.egress import way_out
 from downloader.engine import EngineHealth
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
@@ -29,6 +30,11 @@ _END_SECONDS = 1.0
 
 #: How long the start waits for the first worker, which has yt-dlp to load.
 _START_SECONDS = 30.0
+
+#: Workers get to know none of them: libraries ask for these by themselves, and would then go past the egress proxy.
+_PROXY_VARIABLES = frozenset(
+    {"http_proxy", "https_proxy", "ftp_proxy", "ws_proxy", "wss_proxy", "all_proxy", "no_proxy"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +88,18 @@ class ProcessEngine:
             return failed(work.platform, "interrupted", str(lost))
         if worker not in self._busy:  # it went just now
             return failed(work.platform, "interrupted", "the worker was lost before it could begin")
+        with ExitStack() as stack:
+            try:
+                way = stack.enter_context(way_out(self._settings))
+            except (OSError, ValueError) as error:
+                self._put_back(worker)
+                return failed(work.platform, "internal", f"no way out can be had: {error}")
+            outcome = await self._attempt(worker, replace(work, proxy=way.url), on_progress)
+            refusal = way.refused(outcome)
+        return outcome if refusal is None else failed(work.platform, "blocked_address", refusal)
+
+    async def _attempt(self, worker: WorkerProcess, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
+        """Run one attempt in *worker*, which is busy with it until its end."""
         end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         attempt = _Attempt(work=work, on_progress=on_progress, watch=StallWatch(work, self._settings), end=end)
         self._attempts[worker] = attempt
@@ -140,7 +158,12 @@ class ProcessEngine:
                 loop.call_soon_threadsafe(self._ended, worker, how)
 
         level = logging.getLogger("downloader").getEffectiveLevel()
-        start = WorkerStart(settings=self._settings, environment=dict(os.environ), log_level=level)
+        start = WorkerStart(
+            # The operator's proxy, and the password in its URL, are for the egress proxy alone.
+            settings=self._settings.model_copy(update={"proxy": None}),
+            environment={name: value for name, value in os.environ.items() if name.lower() not in _PROXY_VARIABLES},
+            log_level=level,
+        )
         return WorkerProcess(start, on_message=on_message, on_end=on_end)
 
     async def _hire(self) -> WorkerProcess:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,10 +16,16 @@ from downloader.errors import StartRefused
 
 PREFIX = "DOWNLOADER_"
 
-#: What the service itself sets, and what would lead out of the storage folder or off the network.
+#: What the service itself sets, and what would lead out of the storage folder.
 OUR_YTDLP_OPTIONS = frozenset({
     "outtmpl", "paths", "playlist_items", "logger", "progress_hooks", "match_filter", "ignoreerrors", "simulate",
     "skip_download", "allowed_extractors", "force_generic_extractor", "enable_file_urls", "cookiefile",
+})  # fmt: skip
+
+#: What would lead past the egress proxy, or write its credential somewhere: other ways, other programs.
+NETWORK_YTDLP_OPTIONS = frozenset({
+    "proxy", "geo_verification_proxy", "source_address", "external_downloader", "external_downloader_args",
+    "debug_printtraffic",
 })  # fmt: skip
 
 
@@ -130,6 +138,10 @@ class Settings(BaseSettings):
     def _ytdlp_options_leave_ours_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
         if ours := sorted(OUR_YTDLP_OPTIONS & value.keys()):
             raise ValueError(f"{ours[0]!r} is the service's own and cannot be set")
+        if ways := sorted(NETWORK_YTDLP_OPTIONS & value.keys()):
+            raise ValueError(
+                f"{ways[0]!r} would lead past the guard of private networks; an upstream proxy is set by {PREFIX}PROXY"
+            )
         return value
 
     @field_validator("log_level")
@@ -178,6 +190,14 @@ def load_settings(**overrides: Any) -> Settings:
     except ValueError as error:  # pydantic-settings: a field that should hold JSON does not
         name = PREFIX + "YTDLP_OPTIONS"
         raise StartRefused(f"{name} is set wrongly: it must be a JSON object. Correct it and start again.") from error
+
+
+def environment_proxies() -> Mapping[str, str]:
+    """Return the proxies that this machine's environment names, by scheme, with `all` and `no`.
+
+    Those of HTTP_PROXY and the like; where there are none, what Windows or macOS is set to.
+    """
+    return getproxies()
 
 
 @cache

@@ -9,21 +9,23 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from downloader import toolchain
-from downloader.address_guard import is_private
+from downloader.egress import way_out
+from downloader.egress_policy import is_private
 from downloader.error_classifier import classify
-from downloader.errors import DownloadFailed, ErrorCode, is_retryable
+from downloader.errors import DownloadFailed, ErrorCode, is_retryable, sentence
 from downloader.media_check import NotPlayable, check_part
 from downloader.media_files import Downloaded, empty_work, keep, kept
 from downloader.models import Media, Outcome, Platform
 from downloader.progress_meter import ProgressMeter, Report
 from downloader.settings import Settings, default_settings
+from downloader.ytdlp_network import tie_request, tie_to_proxy
 from downloader.ytdlp_options import COOKIES_NAME, ytdlp_options
 
 # yt_dlp itself is imported where it is used: it takes a third of a second, and the server listens before that.
@@ -53,6 +55,8 @@ class FetchContext:
     #: Where unfinished files are kept from one attempt to the next, on the file system of the output folder. A success
     #: leaves only its outcome there (see `media_files`); the caller removes it. None: a folder for this attempt alone.
     work_dir: Path | None = None
+    #: URL of the proxy that is the only way out, credential included; None: the download asks for one by itself
+    proxy: str | None = field(default=None, repr=False)
     report: Report | None = None  #: called in the download's thread at every sign of life, 4 times a second at most
 
 
@@ -77,6 +81,23 @@ def fetch(platform: Platform, url: str, output_dir: str) -> Outcome:
         a link or a disk can do wrong.
     """
     context = _CONTEXT.get() or FetchContext(settings=default_settings())
+    if context.proxy is not None:
+        return _fetch(platform, url, output_dir, context)
+    with ExitStack() as stack:
+        try:
+            way = stack.enter_context(way_out(context.settings))
+        except (OSError, ValueError) as error:
+            return _failed("internal", platform, f"no way out can be had: {error}")
+        outcome = _fetch(platform, url, output_dir, replace(context, proxy=way.url))
+        refusal = way.refused(outcome)
+    return outcome if refusal is None else _failed("blocked_address", platform, refusal)
+
+
+def _failed(code: ErrorCode, platform: Platform, detail: str) -> Outcome:
+    return Outcome(False, None, sentence(code, platform.label), error_code=code, detail=detail)
+
+
+def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext) -> Outcome:
     try:
         media = _download(platform, platform.canonical_url(url), Path(output_dir), context)
     except Exception as error:
@@ -172,9 +193,10 @@ def _attempt(
 ) -> Media:
     import yt_dlp
 
+    assert context.proxy is not None
     try:
         options = {
-            **ytdlp_options(platform, context.settings, work_dir),
+            **ytdlp_options(platform, context.settings, work_dir, proxy=context.proxy),
             "keep_fragments": context.work_dir is not None,  # see _resume
             "progress_hooks": [_stopper(context.stop), _refuse_no_media, meter.downloading],
             "postprocessor_hooks": [_stopper(context.stop), meter.processing],
@@ -182,6 +204,7 @@ def _attempt(
         with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
             _add_extractors(ydl, platform, url)
             ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
+            tie_to_proxy(ydl, context.proxy)
             requests = _Requests(ydl.urlopen, context, meter)
             ydl.urlopen = requests
             if context.report is not None:
@@ -248,7 +271,8 @@ def _add_extractors(ydl: Any, platform: Platform, url: str) -> None:
 class _Requests:
     """Stands between yt-dlp and its network: refuses private addresses, notes answers and what went wrong last.
 
-    Some extractors swallow a refused request and then say that they cannot read the page.
+    It sees URLs only, which is why the proxy looks again; but it can say what is wrong. Some extractors swallow a
+    refused request and then say that they cannot read the page.
     """
 
     def __init__(self, send: Callable[[Any], Any], context: FetchContext, meter: ProgressMeter) -> None:
@@ -264,6 +288,7 @@ class _Requests:
         if self._stop.is_set():
             raise DownloadFailed("interrupted")
         self._refuse_private(request if isinstance(request, str) else request.url, "a request")
+        tie_request(request)
         try:
             response = self._send(request)
         except Exception as error:
@@ -271,6 +296,9 @@ class _Requests:
             if refusal := getattr(error, "response", None):
                 self._responses.add(refusal)
                 self._meter.sign_of_life()
+            if (found := classify(error)).code == "blocked_address":
+                # Not for the extractor to swallow.
+                raise DownloadFailed("blocked_address", detail=found.detail) from error
             raise
         self._responses.add(response)
         self._meter.sign_of_life()

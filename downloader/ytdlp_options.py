@@ -46,8 +46,8 @@ _MAX_RETRY_PAUSE_SECONDS = 8.0
 COOKIES_NAME = "cookies.txt"
 
 
-def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path) -> dict[str, Any]:
-    """Return the options for downloading from *platform* into *work_dir*; all but the hooks.
+def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path, *, proxy: str) -> dict[str, Any]:
+    """Return the options for downloading from *platform* into *work_dir*, by *proxy*; all but the hooks.
 
     Cookies are copied into *work_dir*, as COOKIES_NAME.
     """
@@ -64,7 +64,6 @@ def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path) -> dic
         "retry_sleep_functions": dict.fromkeys(("http", "fragment", "extractor", "file_access"), _retry_pause),
         "socket_timeout": settings.socket_timeout_seconds * platform.patience,
         "ffmpeg_location": None if ffmpeg is None else ffmpeg.path,
-        "proxy": settings.proxy,
         "cookiefile": _cookies(settings, platform, work_dir),
         **platform.options,
         **settings.ytdlp_options,
@@ -72,7 +71,8 @@ def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path) -> dic
         # With the format, so that one attempt does not go on with what another began of a different one.
         "outtmpl": f"{_as_template(work_dir)}/%(playlist_index|1)s-%(id).60B-%(format_id).40B.%(ext)s",
         "logger": _Log(platform),
-        # ffmpeg would go past the guard: it may read what was downloaded, and fetch nothing.
+        "proxy": proxy,
+        # ffmpeg knows nothing of our checks: it may read what was downloaded, and fetch nothing.
         "external_downloader_args": {"ffmpeg_i": ["-protocol_whitelist", "file"]},
         "match_filter": _wanted,
     }

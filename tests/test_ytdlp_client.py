@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import stat
 import subprocess
 import sys
@@ -138,12 +139,20 @@ def test_instagram_gets_a_browsers_headers_and_more_patience(
 def test_the_operators_options_win(
     make_settings: Callable[..., Settings], tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
 ) -> None:
-    settings = make_settings(ytdlp_options={"format": "worst", "retries": 9}, proxy="socks5://127.0.0.1:9")
+    settings = make_settings(ytdlp_options={"format": "worst", "retries": 9})
     with fetch_context(FetchContext(settings=settings)):
         download_youtube_video(LINKS["youtube"], str(tmp_path))
     assert fake_youtube_dl.told["format"] == "worst"
     assert fake_youtube_dl.told["retries"] == 9
-    assert fake_youtube_dl.told["proxy"] == "socks5://127.0.0.1:9"
+
+
+def test_yt_dlp_is_told_of_the_guard_and_not_of_the_operators_proxy(
+    make_settings: Callable[..., Settings], tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
+) -> None:
+    with fetch_context(FetchContext(settings=make_settings(proxy="socks5://ada:hunter2@127.0.0.1:9"))):
+        download_youtube_video(LINKS["youtube"], str(tmp_path))
+    assert re.fullmatch(r"http://attempt-\d+:[\w-]{32}@127\.0\.0\.1:\d+", fake_youtube_dl.told["proxy"])
+    assert "hunter2" not in repr(fake_youtube_dl.told)
 
 
 def test_each_platform_gets_a_private_copy_of_its_own_cookies(

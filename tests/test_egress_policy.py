@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from downloader.address_guard import is_private
+from downloader.egress_policy import is_private
 
 
 @pytest.mark.parametrize(

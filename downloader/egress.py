@@ -1,0 +1,143 @@
+"""The guard between downloads and the network, as the rest uses it: ask for an admission, hand on its proxy URL.
+
+There is one in each process that downloads or has downloads done, started when first needed. Its loop has a thread of
+its own, so that bulk bytes hold up nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+from downloader.egress_dial import Rules
+from downloader.egress_proxy import Admission, EgressProxy
+from downloader.egress_upstream import Upstreams
+from downloader.errors import ErrorCode
+from downloader.models import Outcome
+from downloader.settings import Settings, environment_proxies
+
+log = logging.getLogger(__name__)
+
+_START_SECONDS = 10.0
+
+#: A connection may be silent for longer than its download may: it is the download that is ended, with the reason.
+_MIN_IDLE_SECONDS = 60.0
+
+#: Failures that stay what they are, whatever else the attempt was refused: it was not that which ended it, or others on
+#: the same platform must hear of it.
+_STRONGER: frozenset[ErrorCode] = frozenset({"interrupted", "cancelled", "disk_full", "rate_limited", "bot_check"})
+
+
+class Way:
+    """An attempt's way out."""
+
+    def __init__(self, url: str, admission: Admission) -> None:
+        self.url = url  #: of the proxy, credential included: a secret for as long as the attempt lasts
+        self._admission = admission
+
+    def refused(self, outcome: Outcome) -> str | None:
+        """Return what the attempt was refused, where that is why it ended with *outcome*; else None."""
+        if outcome[0] or not self._admission.refusals or outcome.error_code in _STRONGER:
+            return None
+        return f"refused: {', '.join(self._admission.refusals[:3])}"
+
+
+@contextlib.contextmanager
+def way_out(settings: Settings) -> Iterator[Way]:
+    """Give one attempt a way out, as *settings* say; it ends with the block, and so does what is open on it.
+
+    Raises:
+        OSError: the proxy cannot be started.
+        ValueError: a proxy of the environment is none.
+    """
+    proxy = _proxy()
+    admission = proxy.admit(rules_of(settings))
+    try:
+        yield Way(proxy.url(admission), admission)
+    finally:
+        proxy.dismiss(admission)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return what an attempt may reach by *settings*, and by the proxies of the environment.
+
+    Raises:
+        ValueError: a proxy of the environment is none.
+    """
+    return Rules(
+        upstreams=Upstreams.of(settings.proxy, environment_proxies()),
+        allow_private=settings.allow_private_addresses,
+        idle_seconds=max(_MIN_IDLE_SECONDS, 2 * settings.stall_timeout_seconds),
+    )
+
+
+class _Guard:
+    """A proxy and the thread it lives in."""
+
+    def __init__(self) -> None:
+        """Start both.
+
+        Raises:
+            OSError: no socket can be had.
+        """
+        self._ready = threading.Event()
+        self._fault: OSError | None = None
+        self.proxy: EgressProxy | None = None
+        # A daemon: it ends with the process, whatever is open.
+        self.thread = threading.Thread(target=self._live, name="egress", daemon=True)
+        self.thread.start()
+        self._ready.wait(_START_SECONDS)
+        if self._fault is not None:
+            raise self._fault
+
+    def _live(self) -> None:
+        # The one that takes bare sockets, on Windows too.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            try:
+                runner.run(self._serve())
+            except OSError as error:
+                self._fault = error
+            except BaseException:
+                # Its connections end with it, downloads notice at once, and the next one starts another.
+                log.exception("the egress proxy ended")
+            finally:
+                self._ready.set()
+
+    async def _serve(self) -> None:
+        self.proxy = proxy = EgressProxy()
+        await proxy.start()
+        self._ready.set()
+        try:
+            await proxy.wait()
+        finally:
+            await proxy.close()
+
+
+_GUARD: _Guard | None = None
+_STARTING = threading.Lock()
+
+
+def _begin_anew() -> None:
+    """Forget the parent's: its thread is not here, and its lock may have been held just then."""
+    global _GUARD, _STARTING
+    _GUARD, _STARTING = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _proxy() -> EgressProxy:
+    """Return this process's proxy, which runs."""
+    global _GUARD
+    with _STARTING:
+        if _GUARD is None or not _GUARD.thread.is_alive():
+            _GUARD = _Guard()
+        proxy = _GUARD.proxy
+    if proxy is None:
+        raise OSError("the egress proxy did not start")
+    return proxy

@@ -1,0 +1,248 @@
+"""The HTTP that the egress proxy speaks: heads of requests and answers, read strictly and written anew. No I/O.
+
+Two parsers that disagree about where a message ends can be played off against each other. So whatever is not plain is
+refused, one connection carries one request, and what goes on is put together from what was understood.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+MAX_HEAD_BYTES = 32 * 1024
+END_OF_HEAD = b"\r\n\r\n"
+
+#: Why the proxy itself answered, in a header that nobody else's answer gets past it with.
+REFUSED_HEADER = "X-Egress-Refused"  #: may not be reached
+FAILED_HEADER = "X-Egress-Failed"  #: could not be reached
+
+Headers = Sequence[tuple[str, str]]
+
+_OURS = (REFUSED_HEADER.lower(), FAILED_HEADER.lower())
+#: What concerns this connection alone.
+_HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "upgrade", *_OURS})
+#: A Connection header cannot take these away: they say where a message goes and where it ends.
+_FRAME = frozenset({"host", "content-length", "transfer-encoding"})
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/1\.([01])")
+_HEADER_LINE = re.compile(rf"({_TOKEN}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_HOST = r"(?:\[([0-9A-Za-z:.%_~-]+)\]|([^\[\]:/?#@\\]+))"
+_AUTHORITY = re.compile(rf"{_HOST}:([0-9]{{1,5}})")
+_ABSOLUTE = re.compile(rf"http://{_HOST}(?::([0-9]{{1,5}}))?([/?][^#]*)?", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"(?!http:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?")
+
+
+class Malformed(Exception):
+    """A head that is not understood, and so goes no further; str() says why."""
+
+    def __init__(self, why: str, status: int = 400) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a client wants: a tunnel to `host` and `port`, or one answer from there."""
+
+    method: str
+    host: str  #: without brackets
+    port: int
+    path: str = ""  #: with its query; empty for a tunnel
+    version: str = "1.1"
+    headers: Headers = ()  #: for the server; none of those that are for the proxy
+    body_bytes: int = 0
+    credential: tuple[str, str] = ("", "")  #: user and password, as given
+    foreign_scheme: bool = False  #: neither a tunnel nor http: nothing else is known of it
+
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether it asks for a tunnel."""
+        return self.method == "CONNECT"
+
+    @property
+    def authority(self) -> str:
+        """`host:port`, as URLs write it."""
+        return authority(self.host, self.port)
+
+
+def authority(host: str, port: int) -> str:
+    """Return `host:port`, as URLs write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_request(head: bytes) -> Request:
+    """Return the request that *head*, up to and with its empty line, asks for.
+
+    Raises:
+        Malformed: it is not understood, or not plain.
+    """
+    first, *lines = _lines(head)
+    found = _REQUEST_LINE.fullmatch(first)
+    if found is None:
+        raise Malformed("no request line")
+    method, target, minor = found.groups()
+    headers = _headers(lines)
+    if _count(headers, "host") > 1:
+        raise Malformed("several hosts")
+    body_bytes = _body_bytes(headers)
+    credential = _credential(headers)
+    if method == "CONNECT":
+        at = _AUTHORITY.fullmatch(target)
+        if at is None or body_bytes:
+            raise Malformed("no host and port to connect to" if at is None else "a body before the tunnel")
+        return Request(method=method, host=at[1] or at[2], port=_port(at[3]), credential=credential)
+    if method not in _METHODS:
+        raise Malformed("an unknown method", 501)
+    if _OTHER_SCHEME.match(target):
+        return Request(method=method, host="", port=0, foreign_scheme=True, credential=credential)
+    at = _ABSOLUTE.fullmatch(target)
+    if at is None:
+        raise Malformed("no plain http address")
+    path = at[4] or "/"
+    return Request(
+        method=method,
+        host=at[1] or at[2],
+        port=_port(at[3] or "80"),
+        path=path if path.startswith("/") else f"/{path}",
+        version=f"1.{minor}",
+        headers=[(name, value) for name, value in _end_to_end(headers) if name.lower() != "host"],
+        body_bytes=body_bytes,
+        credential=credential,
+    )
+
+
+def request_head(request: Request, *, absolute: bool = False, extra: Headers = ()) -> bytes:
+    """Return the head of *request* for its server, or, *absolute*, for a proxy on the way."""
+    shown = request.authority if request.port != 80 else request.authority.removesuffix(":80")
+    target = f"http://{shown}{request.path}" if absolute else request.path
+    headers = [("Host", shown), *extra, *request.headers, ("Connection", "close")]
+    return _head(f"{request.method} {target} HTTP/{request.version}", headers)
+
+
+def answer_head(head: bytes) -> tuple[int, bytes]:
+    """Return the status of a server's answer, and its head for the client: the last on its connection.
+
+    Raises:
+        Malformed: it is no HTTP.
+    """
+    if b"\x00" in head:
+        raise Malformed("an answer that is no HTTP")
+    # Servers are read kindly: their answer ends with the connection, whatever its head says.
+    first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").replace("\r\n", "\n").split("\n")
+    status_line = _STATUS_LINE.fullmatch(first.rstrip())
+    if status_line is None or any("\r" in line for line in lines):
+        raise Malformed("an answer that is no HTTP")
+    status = int(status_line[1])
+    headers: list[tuple[str, str]] = []
+    for line in lines:
+        if line[:1] in (" ", "\t") and headers:
+            headers[-1] = (headers[-1][0], f"{headers[-1][1]} {line.strip()}")
+        elif found := _HEADER_LINE.fullmatch(line):
+            headers.append((found[1], found[2].rstrip()))
+        else:
+            raise Malformed("an answer with a header that is none")
+    close = [("Connection", "close")] if status >= 200 else []
+    return status, _head(first.rstrip(), [*_end_to_end(headers), *close])
+
+
+def own_answer(status: int, why: str, headers: Headers = ()) -> bytes:
+    """Return an answer of the proxy's own, the last on its connection; *why* is a line of text."""
+    body = f"{why}\n".encode()
+    reason = HTTPStatus(status).phrase
+    return (
+        _head(
+            f"HTTP/1.1 {status} {reason}",
+            [
+                *headers,
+                ("Content-Type", "text/plain; charset=utf-8"),
+                ("Content-Length", str(len(body))),
+                ("Connection", "close"),
+            ],
+        )
+        + body
+    )
+
+
+TUNNEL_IS_OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+def basic(user: str, password: str) -> str:
+    """Return what a (Proxy-)Authorization header says of *user* and *password*."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def _lines(head: bytes) -> list[str]:
+    text = head.decode("latin-1").removesuffix("\r\n\r\n")
+    lines = text.split("\r\n")
+    # A line end that only some take for one.
+    if any("\n" in line or "\r" in line for line in lines):
+        raise Malformed("a bare line end")
+    return lines
+
+
+def _headers(lines: Iterable[str]) -> Headers:
+    headers = []
+    for line in lines:
+        found = _HEADER_LINE.fullmatch(line)
+        if found is None:  # a folded line begins with a space, which no name does
+            raise Malformed("a header that is none")
+        headers.append((found[1], found[2].rstrip(" \t")))
+    return headers
+
+
+def _count(headers: Headers, name: str) -> int:
+    return sum(each.lower() == name for each, _ in headers)
+
+
+def _body_bytes(headers: Headers) -> int:
+    lengths = [value for name, value in headers if name.lower() == "content-length"]
+    if _count(headers, "transfer-encoding"):
+        # Nothing of ours sends a body without its length.
+        raise Malformed("a body in chunks", 400 if lengths else 411)
+    if not lengths:
+        return 0
+    if len(lengths) > 1 or not re.fullmatch(r"[0-9]{1,15}", lengths[0]):
+        raise Malformed("no length of a body")
+    return int(lengths[0])
+
+
+def _credential(headers: Headers) -> tuple[str, str]:
+    """Return user and password for the proxy; both empty where there is no Basic credential, or no single one."""
+    given = [value for name, value in headers if name.lower() == "proxy-authorization"]
+    if len(given) != 1:
+        return "", ""
+    scheme, _, rest = given[0].partition(" ")
+    try:
+        user, _, password = base64.b64decode(rest.strip(), validate=True).decode("utf-8").partition(":")
+    except ValueError:  # no base64, or no text
+        return "", ""
+    return (user, password) if scheme.lower() == "basic" else ("", "")
+
+
+def _port(digits: str) -> int:
+    port = int(digits)
+    if not 0 < port < 65536:
+        raise Malformed("no such port")
+    return port
+
+
+def _end_to_end(headers: Headers) -> Headers:
+    """Return *headers* without those that concern this connection, or us, alone."""
+    named = {
+        option.strip().lower() for name, value in headers if name.lower() == "connection" for option in value.split(",")
+    }
+    drop = _HOP_BY_HOP | (named - _FRAME)
+    return [
+        (name, value) for name, value in headers if name.lower() not in drop and not name.lower().startswith("proxy-")
+    ]
+
+
+def _head(first: str, headers: Headers) -> bytes:
+    lines = [first, *(f"{name}: {value}" for name, value in headers), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
