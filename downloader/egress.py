@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from downloader.egress_dial import Rules
 from downloader.egress_proxy import Admission, EgressProxy
@@ -30,6 +30,10 @@ _MIN_IDLE_SECONDS = 60.0
 #: Failures that stay what they are, whatever else the attempt was refused: it was not that which ended it, or others on
 #: the same platform must hear of it.
 _STRONGER: frozenset[ErrorCode] = frozenset({"interrupted", "cancelled", "disk_full", "rate_limited", "bot_check"})
+
+
+#: What tests replace, to have a guard that sees another internet.
+_make_proxy: Callable[[], EgressProxy] = EgressProxy
 
 
 class Way:
@@ -108,7 +112,7 @@ class _Guard:
                 self._ready.set()
 
     async def _serve(self) -> None:
-        self.proxy = proxy = EgressProxy()
+        self.proxy = proxy = _make_proxy()
         await proxy.start()
         self._ready.set()
         try:

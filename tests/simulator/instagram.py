@@ -205,7 +205,8 @@ def _product_media(world: World, post: Post, kind: str, number: int) -> JsonObje
     thumbnail = {"url": f"https://{MEDIA_HOST}/v/{post.id}/{number}/cover.jpg", "width": WIDTH, "height": HEIGHT}
     media: JsonObject = {"media_type": 1, "image_versions2": {"candidates": [thumbnail]}}
     if kind == "video":
-        address = f"https://{MEDIA_HOST}/v/{post.id}/{number}/muxed.mp4?efg=simulator&oe=F0000000"
+        at = world.canary_url() if post.scenario.name == "private_media" else f"https://{MEDIA_HOST}"
+        address = f"{at}/v/{post.id}/{number}/muxed.mp4?efg=simulator&oe=F0000000"
         media |= {
             "media_type": 2,
             "has_audio": True,

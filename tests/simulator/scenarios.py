@@ -10,9 +10,9 @@ A new scenario whose trouble is the same at every platform needs a row here and 
         expects=None,  # what the downloader reports in the end, its own retries included
     ),
 
-The number is part of the ids of its posts, so it is never given out twice, and 60 to 99 belong to YouTube and
-Instagram. Trouble that a platform tells in its own words (a private post, say) has no `page` and no `media`:
-the platform's module looks at the scenario's name.
+The number is part of the ids of its posts, so it is never given out twice; 60 to 69 belong to YouTube and Instagram,
+70 to 89 to ways into private networks. Trouble that a platform tells in its own words (a private post, say) has no
+`page` and no `media`: the platform's module looks at the scenario's name.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ _ALL = (
         # All that yt-dlp tells is that ffmpeg gave up.
         expects="network",
     ),
-    # 60 to 99: what only YouTube and Instagram do.
+    # 60 to 69: what only YouTube and Instagram do.
     Scenario(
         name="session_limited",
         number=60,
@@ -274,6 +274,100 @@ _ALL = (
         number=69,
         about="one post: a video, a picture, a video",
         platforms=("instagram",),
+    ),
+    # 70 to 89: ways into private networks, which all lead to the canary.
+    Scenario(
+        name="page_to_loopback",
+        number=70,
+        about="the page redirects into this machine",
+        page=Fault(kind="redirect", location=f"http://127.0.0.1:{CANARY_PORT}/secret"),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="page_to_loopback_by_tls",
+        number=71,
+        about="the page redirects into this machine, by https",
+        page=Fault(kind="redirect", location=f"https://localhost:{CANARY_PORT}/secret"),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="redirect_to_metadata",
+        number=72,
+        about="the media redirects to a cloud's metadata service",
+        media=Fault(kind="redirect", location="http://169.254.169.254/latest/meta-data/"),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="redirect_to_decimal",
+        number=73,
+        about="the media redirects into this machine, its address written as one number",
+        platforms=("tiktok", "instagram"),
+        media=Fault(kind="redirect", location=f"http://2130706433:{CANARY_PORT}/secret"),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="redirect_to_octal",
+        number=74,
+        about="the media redirects into this machine, its address written in octal and hexadecimal",
+        platforms=("tiktok", "instagram"),
+        media=Fault(kind="redirect", location=f"http://0177.0x1:{CANARY_PORT}/secret"),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="redirect_to_ipv6",
+        number=75,
+        about="the media redirects into this machine, its address wrapped in IPv6",
+        platforms=("tiktok", "instagram"),
+        media=Fault(kind="redirect", location=f"http://[::ffff:7f00:1]:{CANARY_PORT}/secret"),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="redirect_to_ftp",
+        number=76,
+        about="the media redirects into this machine, by another protocol",
+        platforms=("tiktok", "instagram"),
+        media=Fault(kind="redirect", location=f"ftp://127.0.0.1:{CANARY_PORT}/secret"),
+        # Not followed: none of the libraries knows how.
+        expects="internal",
+    ),
+    Scenario(
+        name="private_media",
+        number=77,
+        about="the media's address, as the page tells it, is inside this machine",
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="private_segment",
+        number=78,
+        about="a stream with a segment inside this machine",
+        platforms=("twitter",),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="private_playlist",
+        number=79,
+        about="a stream whose variants' playlists are inside this machine",
+        platforms=("twitter",),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="private_key",
+        number=80,
+        about="an encrypted stream with its key inside this machine",
+        platforms=("twitter",),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="private_thumbnail",
+        number=81,
+        about="a thumbnail inside this machine; the video itself is fine",
+        platforms=("twitter",),
+    ),
+    Scenario(
+        name="private_short_link",
+        number=82,
+        about="a short link that redirects into this machine; the post itself is fine",
+        platforms=("tiktok",),
     ),
 )
 

@@ -41,9 +41,9 @@ def answer(request: Request, world: World) -> Response:
     parts = request.path.strip("/").split("/")
     match parts:
         case [code] if request.host in _SHORT_HOSTS:
-            return _follow_short_link(code)
+            return _follow_short_link(world, code)
         case ["t", code] if request.host == _SITE:
-            return _follow_short_link(code)
+            return _follow_short_link(world, code)
         case ["login"] if request.host == _SITE:
             return _html("<h1>Log in to TikTok</h1>")
         case [user, "video", id] if user.startswith("@"):
@@ -55,11 +55,14 @@ def answer(request: Request, world: World) -> Response:
             return Response(status=404)
 
 
-def _follow_short_link(code: str) -> Response:
+def _follow_short_link(world: World, code: str) -> Response:
     """Redirect to the post behind a code such as `ZM1a2b`; the two letters only tell who made the link."""
     id = id_of_short_code(code[2:]) if code.startswith("Z") else None
-    if id is None or find_post("tiktok", id) is None:
+    post = find_post("tiktok", id) if id is not None else None
+    if post is None:
         return _redirect(f"https://{_SITE}/")
+    if post.scenario.name == "private_short_link":
+        return _redirect(f"{world.canary_url()}/secret")
     return _redirect(f"https://{_SITE}/@{AUTHOR}/video/{id}?_r=1&_t=ZS-{code}", status=301)
 
 
@@ -102,6 +105,8 @@ def _item(world: World, post: Post, token: str) -> dict[str, Any]:
             "music": {**item["music"], "playUrl": sound, "duration": int(DURATION_SECONDS)},
         }
     urls = [_media_url(number, post, token, "muxed.mp4") for number in range(len(_MEDIA_HOSTS))]
+    if post.scenario.name == "private_media":
+        urls = [f"{world.canary_url()}/muxed.mp4?a=1"]
     bitrate = int(world.media_size(post, "muxed.mp4") * 8 / DURATION_SECONDS)
     item["video"] = {
         "id": post.id,

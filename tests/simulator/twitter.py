@@ -22,6 +22,9 @@ _GUEST_TOKEN = str(10**18 + secrets.randbelow(9 * 10**18))
 _AUDIO_BITRATE = 64_000
 _USER_ID = "1000000000000000001"
 
+#: A file would be a way around what is wrong with the stream.
+_STREAM_ALONE = frozenset({"segment_missing", "encrypted_stream", "private_segment", "private_playlist", "private_key"})
+
 #: The grey box that stands where a post was.
 _TOMBSTONES = {
     "removed": "This Post was deleted by the Post author. Learn more",
@@ -172,7 +175,11 @@ def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> di
         "id_str": media_id,
         "media_key": f"7_{media_id}",
         "type": kind,
-        "media_url_https": f"https://{_PICTURES}/ext_tw_video_thumb/{media_id}/pu/img/a.jpg",
+        "media_url_https": (
+            f"{world.canary_url()}/a.jpg"
+            if post.scenario.name == "private_thumbnail"
+            else f"https://{_PICTURES}/ext_tw_video_thumb/{media_id}/pu/img/a.jpg"
+        ),
         "expanded_url": f"https://x.com/{AUTHOR}/status/{post.id}/{kind}/{number}",
         "sizes": {"large": {"w": WIDTH, "h": HEIGHT, "resize": "fit"}},
         "original_info": {"width": WIDTH, "height": HEIGHT},
@@ -188,9 +195,10 @@ def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> di
         entity["video_info"] = {
             "aspect_ratio": [4, 3],
             "duration_millis": int(DURATION_SECONDS * 1000),
-            # A file would be a way around the missing segment.
-            "variants": [stream] if post.scenario.name in ("segment_missing", "encrypted_stream") else [stream, *files],
+            "variants": [stream] if post.scenario.name in _STREAM_ALONE else [stream, *files],
         }
+        if post.scenario.name == "private_media":
+            entity["video_info"]["variants"] = [{**files[1], "url": f"{world.canary_url()}/high.mp4"}]
     return entity
 
 
@@ -207,10 +215,11 @@ def _media(request: Request, world: World, parts: list[str]) -> Response:
             return Response(status=404)
     match rest:
         case ["pl", "master.m3u8"]:
-            return _playlist(_master(folder, _bitrate(world, post)))
+            inside = world.canary_url() if post.scenario.name == "private_playlist" else ""
+            return _playlist(_master(inside + folder, _bitrate(world, post)))
         case ["pl", ("avc1" | "mp4a") as codec, "index.m3u8"]:
             text = _segments(world, f"{folder}/pl/{codec}", "video" if codec == "avc1" else "audio")
-            return _playlist(_encrypted(world, text) if post.scenario.name == "encrypted_stream" else text)
+            return _playlist(_led_astray(world, post, text))
         case ["pl", "avc1", name] if post.scenario.name == "segment_missing" and name == _last_segment(world):
             return Response(status=404)
         case ["pl", "avc1" | "mp4a", name]:
@@ -240,11 +249,16 @@ def _segments(world: World, folder: str, kind: str) -> str:
     return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
 
 
-def _encrypted(world: World, playlist: str) -> str:
-    inside = (
-        f'#EXT-X-KEY:METHOD=SAMPLE-AES,URI="{world.canary_url()}/key"\n#EXTINF:2,\n{world.canary_url()}/secret.ts\n'
-    )
-    return playlist.replace("#EXTINF", f"{inside}#EXTINF", 1)
+def _led_astray(world: World, post: Post, playlist: str) -> str:
+    """Return *playlist* with what its post's scenario puts before the first segment."""
+    canary = world.canary_url()
+    segment = f"#EXTINF:2,\n{canary}/secret.ts\n"
+    before = {
+        "encrypted_stream": f'#EXT-X-KEY:METHOD=SAMPLE-AES,URI="{canary}/key"\n{segment}',
+        "private_segment": segment,
+        "private_key": f'#EXT-X-KEY:METHOD=AES-128,URI="{canary}/key"\n',
+    }
+    return playlist.replace("#EXTINF", f"{before.get(post.scenario.name, '')}#EXTINF", 1)
 
 
 def _last_segment(world: World) -> str:

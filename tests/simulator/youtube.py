@@ -345,9 +345,10 @@ def _format(world: World, post: Post, itag: int, name: str, mime: str) -> JsonOb
     size = world.media_size(post, name)
     milliseconds = round(_seconds(world) * 1000)
     kind = mime.partition(";")[0]
+    at = world.canary_url() if post.scenario.name == "private_media" else f"https://{MEDIA_HOST}"
     return {
         "itag": itag,
-        "url": f"https://{MEDIA_HOST}/videoplayback?expire=4102444800&id={post.id}&itag={itag}&source=youtube"
+        "url": f"{at}/videoplayback?expire=4102444800&id={post.id}&itag={itag}&source=youtube"
         f"&mime={kind.replace('/', '%2F')}&clen={size}&dur={milliseconds / 1000}",
         "mimeType": mime,
         "bitrate": max(1, round(size * 8000 / milliseconds)),
