@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 
+from downloader.egress_buffer import Buffer
 from downloader.egress_dial import Blocked, Dialer, Line, Rules, Unreachable
 from downloader.egress_http import (
     END_OF_HEAD,
@@ -31,7 +32,7 @@ from downloader.egress_http import (
     parse_request,
     request_head,
 )
-from downloader.egress_relay import BUFFER_BYTES, Relay
+from downloader.egress_relay import Relay
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class EgressProxy:
         self,
         dialer: Dialer | None = None,
         *,
+        buffer: Buffer | None = None,
         max_connections: int = MAX_CONNECTIONS,
         head_seconds: float = HEAD_SECONDS,
     ) -> None:
@@ -90,7 +92,7 @@ class EgressProxy:
         self._admissions: dict[str, Admission] = {}
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = buffer or Buffer()
         self.port = 0
         self.refused = 0  #: requests, since the start
 
@@ -119,6 +121,7 @@ class EgressProxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(self._accepting, *self._tasks, return_exceptions=True)
+        self._buffer.close()
 
     # From any thread
 

@@ -1,9 +1,4 @@
-"""Moves bytes between a client and a server, both ways, as they come: little of the processor, little memory.
-
-On bare sockets, and not with asyncio's transports, for the sake of one buffer that all connections share: what is read
-into it is sent on at once, and only what the other side does not take is kept, until it does. A connection therefore
-holds no memory of its own as long as both sides keep up, and at most one buffer's worth for each direction.
-"""
+"""Ties two sockets together: moves bytes both ways as they come, ends with either side, and with silence."""
 
 from __future__ import annotations
 
@@ -14,8 +9,7 @@ import struct
 import sys
 from collections.abc import Callable
 
-#: What is read at once: enough that the system calls cost more than the Python around them.
-BUFFER_BYTES = 256 * 1024
+from downloader.egress_buffer import Buffer, send
 
 #: How long a client may stay silent when its server has gone.
 HALF_CLOSED_SECONDS = 5.0
@@ -38,7 +32,7 @@ class Relay:
         client: socket.socket,
         server: socket.socket,
         *,
-        buffer: memoryview,
+        buffer: Buffer,
         idle_seconds: float,
         client_bytes: int | None = None,
     ) -> None:
@@ -100,7 +94,7 @@ class _Way:
         relay: Relay,
         source: socket.socket,
         target: socket.socket,
-        buffer: memoryview,
+        buffer: Buffer,
         *,
         on_end: Callable[[], None],
         limit: int | None = None,
@@ -122,7 +116,7 @@ class _Way:
 
     def _read(self) -> None:
         try:
-            size = self._source.recv_into(self._buffer)
+            size, rest = self._buffer.move(self._source, self._target, self._left)
         except _NOT_NOW:
             return
         except OSError:
@@ -133,34 +127,25 @@ class _Way:
             self._loop.remove_reader(self._source)
             self._on_end()
             return
-        data = self._buffer[:size]
         if self._left is not None:
             # What a client says after its one request is for nobody; it is read only to see the client's end.
-            data = data[: self._left]
-            self._left -= len(data)
-        sent = self._send(data)
-        if sent < len(data):
-            self._kept = memoryview(bytes(data[sent:]))
+            self._left = max(0, self._left - size)
+        if rest:
+            self._kept = memoryview(rest)
             self._loop.remove_reader(self._source)
             self._loop.add_writer(self._target, self._write)
 
     def _write(self) -> None:
-        self._kept = self._kept[self._send(self._kept) :]
+        try:
+            sent = send(self._target, self._kept)
+        except OSError:
+            self._relay.stop()
+            return
+        self._relay.last_byte = self._loop.time()
+        self._kept = self._kept[sent:]
         if not self._kept:
             self._loop.remove_writer(self._target)
             self._loop.add_reader(self._source, self._read)
-
-    def _send(self, data: memoryview) -> int:
-        """Return how many bytes of *data* the target took."""
-        try:
-            sent = self._target.send(data) if data else 0
-        except _NOT_NOW:
-            return 0
-        except OSError:
-            self._relay.stop()
-            return 0
-        self._relay.last_byte = self._loop.time()
-        return sent
 
 
 def _have_it_reset(sock: socket.socket) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+from downloader.egress_buffer import Buffer
 from downloader.egress_dial import Dialer, Rules, connect
 from downloader.egress_http import basic
 from downloader.egress_policy import Address, literal
@@ -82,7 +83,12 @@ class World:
 
     @contextlib.asynccontextmanager
     async def proxy(
-        self, *, max_connections: int = 1024, head_seconds: float = 10.0, connect_seconds: float = 5.0
+        self,
+        *,
+        max_connections: int = 1024,
+        head_seconds: float = 10.0,
+        connect_seconds: float = 5.0,
+        splice: bool = True,
     ) -> AsyncIterator[EgressProxy]:
         dialer = Dialer(
             resolve=self.resolve,
@@ -90,7 +96,9 @@ class World:
             is_own=lambda address: str(address) in self.own,
             connect_seconds=connect_seconds,
         )
-        proxy = EgressProxy(dialer, max_connections=max_connections, head_seconds=head_seconds)
+        proxy = EgressProxy(
+            dialer, buffer=Buffer(splice=splice), max_connections=max_connections, head_seconds=head_seconds
+        )
         await proxy.start()
         try:
             yield proxy

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,10 @@ from tests.egress_world import PUBLIC, Client, Handler, Origin, World, echo
 
 
 @contextlib.asynccontextmanager
-async def world(handler: Handler = echo, **options: float) -> AsyncIterator[tuple[World, EgressProxy, Admission]]:
+async def world(handler: Handler = echo, **options: Any) -> AsyncIterator[tuple[World, EgressProxy, Admission]]:
     async with Origin(handler) as origin:
         here = World(origin, {"site.example": [PUBLIC]})
-        async with here.proxy(**options) as proxy:  # type: ignore[arg-type]
+        async with here.proxy(**options) as proxy:
             yield here, proxy, proxy.admit(Rules())
 
 
@@ -502,7 +503,11 @@ async def test_an_answer_that_never_comes_times_out() -> None:
 # Bytes, many and few
 
 
-async def test_a_side_that_does_not_read_stops_the_other() -> None:
+BOTH_WAYS = pytest.mark.parametrize("splice", [True, False], ids=["splice", "copy"])
+
+
+@BOTH_WAYS
+async def test_a_side_that_does_not_read_stops_the_other(splice: bool) -> None:
     sent = 0
     full = asyncio.Event()
     size = 64 * 1024 * 1024
@@ -519,7 +524,7 @@ async def test_a_side_that_does_not_read_stops_the_other() -> None:
                 full.set()
                 await drain
 
-    async with world(flood) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(flood, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.say("CONNECT site.example:443 HTTP/1.1\r\n{credential}\r\n")
         await asyncio.wait_for(full.wait(), 20)
@@ -533,32 +538,36 @@ async def test_a_side_that_does_not_read_stops_the_other() -> None:
         assert received == size
 
 
-async def test_a_client_that_goes_takes_the_connection_along() -> None:
-    async with world(silent) as (here, proxy, admission):
+@BOTH_WAYS
+async def test_a_client_that_goes_takes_the_connection_along(splice: bool) -> None:
+    async with world(silent, splice=splice) as (here, proxy, admission):
         async with Client(proxy, admission) as client:
             assert (await client.tunnel())[0] == 200
         await asyncio.wait_for(here.origin.closed.wait(), 5)
 
 
-async def test_a_server_that_goes_ends_the_tunnel() -> None:
+@BOTH_WAYS
+async def test_a_server_that_goes_ends_the_tunnel(splice: bool) -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"bye")
 
-    async with world(hang_up) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(hang_up, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
         assert (await client.tunnel())[0] == 200
         assert await client.rest() == b"bye"
 
 
-async def test_a_server_that_breaks_off_ends_the_tunnel() -> None:
+@BOTH_WAYS
+async def test_a_server_that_breaks_off_ends_the_tunnel(splice: bool) -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
-    async with world(reset) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(reset, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
         assert (await client.tunnel())[0] == 200
         assert await client.rest() == b""
 
 
-async def test_a_server_that_has_said_all_still_hears_the_client() -> None:
+@BOTH_WAYS
+async def test_a_server_that_has_said_all_still_hears_the_client(splice: bool) -> None:
     heard = asyncio.Event()
 
     async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -567,14 +576,15 @@ async def test_a_server_that_has_said_all_still_hears_the_client() -> None:
         assert await reader.readexactly(5) == b"hello"
         heard.set()
 
-    async with world(speak_first) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(speak_first, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
         assert (await client.tunnel())[0] == 200
         assert await client.rest() == b"x" * 100_000
         await client.say(b"hello")
         await asyncio.wait_for(heard.wait(), 5)
 
 
-async def test_a_server_that_only_writes_hears_at_once_that_its_client_has_gone() -> None:
+@BOTH_WAYS
+async def test_a_server_that_only_writes_hears_at_once_that_its_client_has_gone(splice: bool) -> None:
     heard: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -585,14 +595,18 @@ async def test_a_server_that_only_writes_hears_at_once_that_its_client_has_gone(
         except ConnectionError as error:
             heard.set_result(error)
 
-    async with world(flood) as (_, proxy, admission):
+    async with world(flood, splice=splice) as (_, proxy, admission):
         async with Client(proxy, admission) as client:
             assert (await client.tunnel())[0] == 200
         assert await asyncio.wait_for(heard, 5) is not None
 
 
-async def test_silence_ends_a_tunnel() -> None:
-    async with world(silent) as (here, proxy, _), Client(proxy, proxy.admit(Rules(idle_seconds=0.05))) as client:
+@BOTH_WAYS
+async def test_silence_ends_a_tunnel(splice: bool) -> None:
+    async with (
+        world(silent, splice=splice) as (here, proxy, _),
+        Client(proxy, proxy.admit(Rules(idle_seconds=0.05))) as client,
+    ):
         assert (await client.tunnel())[0] == 200
         assert await client.rest() == b""
         await asyncio.wait_for(here.origin.closed.wait(), 5)
