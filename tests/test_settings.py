@@ -61,6 +61,12 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("YTDLP_OPTIONS", "[1]"),
         ("YTDLP_OPTIONS", '{"outtmpl": "/etc/x"}'),
         ("YTDLP_OPTIONS", '{"enable_file_urls": true}'),
+        ("YTDLP_OPTIONS", '{"proxy": "http://ada:hunter2@127.0.0.1:9"}'),
+        ("YTDLP_OPTIONS", '{"geo_verification_proxy": "http://127.0.0.1:9"}'),
+        ("YTDLP_OPTIONS", '{"source_address": "127.0.0.1"}'),
+        ("YTDLP_OPTIONS", '{"external_downloader": "curl"}'),
+        ("YTDLP_OPTIONS", '{"external_downloader_args": {"ffmpeg_i": []}}'),
+        ("YTDLP_OPTIONS", '{"debug_printtraffic": true}'),
         ("ALLOW_PRIVATE_ADDRESSES", "perhaps"),
     ],
 )
@@ -70,6 +76,12 @@ def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: s
         load_settings()
     assert PREFIX + name in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_a_proxy_among_the_options_is_shown_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNLOADER_YTDLP_OPTIONS", '{"proxy": "http://127.0.0.1:9"}')
+    with pytest.raises(StartRefused, match="an upstream proxy is set by DOWNLOADER_PROXY"):
+        load_settings()
 
 
 def test_a_refusal_does_not_repeat_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
