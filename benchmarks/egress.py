@@ -1,9 +1,10 @@
 """Measures the egress guard: what a megabyte and a connection through it cost, against without it.
 
-    python -m benchmarks.egress [bulk|ytdlp|connects] ... [--megabytes N]
+    python -m benchmarks.egress [bulk|ytdlp|download|connects] ... [--megabytes N]
 
 Server, guard and client are processes of their own, on loopback; prints one line of JSON for each measurement. `bulk`
-is curl at full speed, `ytdlp` reads as a download does: yt-dlp's requests, TLS, blocks of 16 kB.
+is curl at full speed, `ytdlp` reads as a download does: yt-dlp's requests, TLS, blocks of 16 kB. `download` is all that
+a worker does for one video, and what the guard adds.
 """
 
 from __future__ import annotations
@@ -25,13 +26,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import trustme
 
+from downloader import egress
 from downloader.egress_dial import Rules
 from downloader.egress_http import basic
 from downloader.egress_proxy import EgressProxy
+from downloader.jobs import Work
+from downloader.process_engine import ProcessEngine
+from downloader.settings import Settings
+from tests.simulator.client import Simulator
 
 ROUNDS = 5
 CONNECTS = 1000
@@ -41,7 +48,12 @@ _CONTEXT = multiprocessing.get_context("spawn")
 
 def main() -> None:
     """Run the measurements named on the command line, or all."""
-    measurements: dict[str, Callable[[int], dict[str, Any]]] = {"bulk": bulk, "ytdlp": ytdlp, "connects": connects}
+    measurements: dict[str, Callable[[int], dict[str, Any]]] = {
+        "bulk": bulk,
+        "ytdlp": ytdlp,
+        "download": download,
+        "connects": connects,
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *measurements], metavar="|".join(measurements))
     parser.add_argument("--megabytes", type=int, default=1024)
@@ -66,6 +78,54 @@ def ytdlp(megabytes: int) -> dict[str, Any]:
     with running(serve, megabytes) as server, running(guard) as proxy:
         secure = f"https://127.0.0.1:{ask(server, 'ports')[1]}/"
         return compared(megabytes, proxy, lambda way: read_by_ytdlp(secure, way))
+
+
+def download(megabytes: int) -> dict[str, Any]:
+    """Large videos through the process engine: processor time of worker and guard."""
+    workers, guards = [], []
+    with Simulator(media_bytes=megabytes * 1024**2) as simulator, tempfile.TemporaryDirectory() as folder:
+        os.environ.update(simulator.environment())
+        settings = Settings(storage_dir=Path(folder), workers=1)
+        for serial in range(ROUNDS):
+            worker, guard_seconds = asyncio.run(one_download(settings, simulator.url("tiktok", "ok", serial)))
+            workers.append(worker)
+            guards.append(guard_seconds)
+    gigabytes = megabytes / 1024
+    return {
+        "worker_cpu_s_per_gb": round(statistics.median(workers) / gigabytes, 2),
+        "guard_cpu_s_per_gb": round(statistics.median(guards) / gigabytes, 2),
+        "guard_of_worker_cpu": round(statistics.median(guards) / statistics.median(workers), 3),
+    }
+
+
+async def one_download(settings: Settings, link: str) -> tuple[float, float]:
+    """Return the processor seconds of the worker and of the guard for the video at *link*."""
+    engine = ProcessEngine(settings, 1)
+    await engine.start()
+    try:
+        with egress.way_out(settings):  # so that there is a guard whose clock can be read
+            assert egress._GUARD is not None
+            clock = time.pthread_getcpuclockid(egress._GUARD.thread.ident or 0)
+        pid = engine._idle[0].pid
+        before = cpu_of(pid), time.clock_gettime(clock)
+        job = Work(
+            job_id="1",
+            platform="tiktok",
+            link=link,
+            output_dir=str(settings.raw_dir),
+            work_dir=str(settings.work_dir / link.rpartition("/")[2]),
+        )
+        outcome = await engine.run(job, lambda progress: None)
+        assert outcome[0], outcome.detail
+        Path(str(outcome[1])).unlink()
+        return cpu_of(pid) - before[0], time.clock_gettime(clock) - before[1]
+    finally:
+        await engine.close()
+
+
+def cpu_of(pid: int | None) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # its own, and its children's
 
 
 def connects(_: int) -> dict[str, Any]:

@@ -166,6 +166,8 @@ class Dialer:
 
     async def _first(self, addresses: Sequence[Address], port: int) -> socket.socket:
         """Return a connection to whichever of *addresses* answers first; each later one starts with a delay."""
+        if len(addresses) == 1:
+            return await self._one(addresses[0], port)
         waiting = deque(addresses[:MAX_TRIED])
         trying: set[asyncio.Task[socket.socket]] = set()
         error: Exception = OSError("no address")

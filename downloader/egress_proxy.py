@@ -313,6 +313,7 @@ class EgressProxy:
             _Gone: it did.
         """
         task = self._loop.create_task(work)
+        number = client.fileno()
         gone = False
 
         def look() -> None:
@@ -323,11 +324,11 @@ class EgressProxy:
                 return
             except OSError:
                 gone = True
-            self._loop.remove_reader(client)  # what it says meanwhile is read when its turn comes
+            self._loop.remove_reader(number)  # what it says meanwhile is read when its turn comes
             if gone:
                 task.cancel()
 
-        self._loop.add_reader(client, look)
+        self._loop.add_reader(number, look)
         try:
             return await task
         except asyncio.CancelledError:
@@ -336,7 +337,7 @@ class EgressProxy:
             task.cancel()
             raise
         finally:
-            self._loop.remove_reader(client)
+            self._loop.remove_reader(number)
 
     async def _answer(self, client: socket.socket, status: int, why: str, *headers: tuple[str, str]) -> None:
         """Answer for ourselves, and wait until it is read: to close on unread bytes would take the answer back."""

@@ -103,16 +103,18 @@ class _Way:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._source, self._target = source, target
+        # A loop that is given sockets prints each of them, for an error that nobody sees: an eighth of a connection.
+        self._source_number, self._target_number = source.fileno(), target.fileno()
         self._buffer = buffer
         self._left = limit
         self._kept = memoryview(b"")
 
     def begin(self) -> None:
-        self._loop.add_reader(self._source, self._read)
+        self._loop.add_reader(self._source_number, self._read)
 
     def end(self) -> None:
-        self._loop.remove_reader(self._source)
-        self._loop.remove_writer(self._target)
+        self._loop.remove_reader(self._source_number)
+        self._loop.remove_writer(self._target_number)
 
     def _read(self) -> None:
         try:
@@ -124,7 +126,7 @@ class _Way:
             return
         self._relay.last_byte = self._loop.time()
         if size == 0:
-            self._loop.remove_reader(self._source)
+            self._loop.remove_reader(self._source_number)
             self._on_end()
             return
         if self._left is not None:
@@ -132,8 +134,8 @@ class _Way:
             self._left = max(0, self._left - size)
         if rest:
             self._kept = memoryview(rest)
-            self._loop.remove_reader(self._source)
-            self._loop.add_writer(self._target, self._write)
+            self._loop.remove_reader(self._source_number)
+            self._loop.add_writer(self._target_number, self._write)
 
     def _write(self) -> None:
         try:
@@ -144,8 +146,8 @@ class _Way:
         self._relay.last_byte = self._loop.time()
         self._kept = self._kept[sent:]
         if not self._kept:
-            self._loop.remove_writer(self._target)
-            self._loop.add_reader(self._source, self._read)
+            self._loop.remove_writer(self._target_number)
+            self._loop.add_reader(self._source_number, self._read)
 
 
 def _have_it_reset(sock: socket.socket) -> None:
