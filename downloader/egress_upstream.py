@@ -10,6 +10,7 @@ import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -145,9 +146,7 @@ async def over_tls(sock: socket.socket, host: str) -> socket.socket:
     Raises:
         OSError: the other side speaks no TLS, or shows no good certificate.
     """
-    far_reader, far_writer = await asyncio.open_connection(
-        sock=sock, ssl=ssl.create_default_context(), server_hostname=host
-    )
+    far_reader, far_writer = await asyncio.open_connection(sock=sock, ssl=_tls_context(), server_hostname=host)
     near, inner = socket.socketpair()
     near.setblocking(False)
     inner.setblocking(False)
@@ -157,6 +156,12 @@ async def over_tls(sock: socket.socket, host: str) -> socket.socket:
         _PUMPS.add(task)
         task.add_done_callback(_PUMPS.discard)
     return near
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    # Loading the certificates takes longer than all else that a connection needs.
+    return ssl.create_default_context()
 
 
 #: A loop itself holds its tasks but weakly.
