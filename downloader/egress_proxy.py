@@ -155,7 +155,6 @@ class EgressProxy:
                 await asyncio.sleep(0.1)
                 continue
             client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             full = len(self._tasks) >= self._max_connections
             task = self._loop.create_task(self._turn_away(client) if full else self._serve(client))
             self._tasks.add(task)
@@ -168,6 +167,7 @@ class EgressProxy:
     async def _serve(self, client: socket.socket) -> None:
         with contextlib.closing(client):
             try:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 await self._take(client)
             except (OSError, TimeoutError, _Gone):
                 pass  # one of the two is gone: there is nobody to tell
