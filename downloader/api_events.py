@@ -27,7 +27,7 @@ MAX_STREAMS = 256
 #: A browser whose connection broke comes back after this.
 RETRY_MILLISECONDS = 2000
 
-#: A line that means nothing, so that neither proxies nor clients take the silence for the end.
+#: Said so that neither proxies nor clients take the silence for the end; an event, because browsers hide comments.
 HEARTBEAT_SECONDS = 15.0
 
 #: A stream sends at most every so often: what comes in between goes together. Keeps 200 of them cheap.
@@ -97,7 +97,7 @@ def sse(feed: Iterator[list[Beginning | Event | Progress]], gone: Callable[[], b
             yield "".join(map(_frame, bundle))
         elif now - said_at >= HEARTBEAT_SECONDS:
             said_at = now
-            yield ": still here\n\n"
+            yield "event: heartbeat\ndata: {}\n\n"
 
 
 def _frame(news: Beginning | Event | Progress) -> str:

@@ -83,7 +83,13 @@ def create_portal(*, version: str, max_batch_urls: int) -> Blueprint:
         asset = shell.assets.get(filename) if digest == shell.digest else None
         if asset is None:
             abort(404)
-        return _answer(asset.content, asset.media_type, _FOREVER)
+        if asset.gzipped is not None and request.accept_encodings.quality("gzip") > 0:
+            answer = _answer(asset.gzipped, asset.media_type, _FOREVER)
+            answer.headers["Content-Encoding"] = "gzip"
+        else:
+            answer = _answer(asset.content, asset.media_type, _FOREVER)
+        answer.vary.add("Accept-Encoding")
+        return answer
 
     @portal.get("/service-worker.js")
     def service_worker() -> ResponseReturnValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -31,6 +32,13 @@ class Asset:
 
     content: bytes
     media_type: str
+    gzipped: bytes | None = None  #: None where it would be no smaller
+
+    @classmethod
+    def of(cls, content: bytes, media_type: str) -> Asset:
+        """Return *content* as a file, with its compressed form; the same for the same content, always."""
+        gzipped = gzip.compress(content, mtime=0)
+        return cls(content, media_type, gzipped if len(gzipped) < 0.9 * len(content) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +83,11 @@ def load_shell(folder: Path, *facts: object) -> Shell:
             digest.update(content)
     phrases = Phrases(json.loads((folder / "strings/en.json").read_bytes()))
     assets = {
-        name: Asset(content, MEDIA_TYPES[Path(name).suffix])
+        name: Asset.of(content, MEDIA_TYPES[Path(name).suffix])
         for name, content in _read(folder / "static")
         if Path(name).suffix in MEDIA_TYPES
     }
-    assets["strings.js"] = Asset(phrases.module(), MEDIA_TYPES[".js"])
+    assets["strings.js"] = Asset.of(phrases.module(), MEDIA_TYPES[".js"])
     return Shell(digest.hexdigest()[:16], assets, assets.pop(SERVICE_WORKER), phrases)
 
 

@@ -213,10 +213,10 @@ def test_polling_one_batch_passes_over_the_others(client: FlaskClient, services:
     assert client.get(f"{EVENTS}?since=1000", headers=POLL).get_json()["reset"] is True
 
 
-def test_silence_is_broken_by_a_comment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_broken_by_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_events, "HEARTBEAT_SECONDS", 0.0)
     said = list(api_events.sse(iter([[], []]), lambda: False))
-    assert said == ["retry: 2000\n\n", ": still here\n\n", ": still here\n\n"]
+    assert said == ["retry: 2000\n\n", *["event: heartbeat\ndata: {}\n\n"] * 2]
 
 
 def test_a_stream_ends_when_its_client_is_gone() -> None:

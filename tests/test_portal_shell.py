@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import threading
@@ -45,6 +46,18 @@ def test_files_keep_their_address_for_ever(client: FlaskClient) -> None:
         assert answer.status_code == 200, address
         assert "immutable" in answer.headers["Cache-Control"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_files_are_compressed_for_those_who_can_read_it(client: FlaskClient) -> None:
+    address = next(address for address in assets(client) if address.endswith("/links.js"))
+    plain = client.get(address)
+    packed = client.get(address, headers={"Accept-Encoding": "br, gzip"})
+    assert plain.headers.get("Content-Encoding") is None
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data) == plain.data
+    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    assert plain.headers["ETag"] != packed.headers["ETag"]
+    assert client.get(address, headers={"Accept-Encoding": "gzip;q=0"}).data == plain.data
 
 
 def test_modules_of_another_version_are_never_mixed_in(client: FlaskClient) -> None:

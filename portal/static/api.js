@@ -24,6 +24,19 @@ export function address(path) {
   return ROOT + path;
 }
 
+/** @param {string} url that `address` made @returns {string} the path it was made of, with its query */
+export function pathOf(url) {
+  const { pathname, search } = new URL(url);
+  return pathname.slice(ROOT.length) + search;
+}
+
+let aheadMs = 0;
+
+/** @returns {number} milliseconds since 1970 by the server's clock, which sets the times that are counted down to */
+export function now() {
+  return Date.now() + aheadMs;
+}
+
 /**
  * @param {string} method @param {string} path @param {object | null} [body]
  * @param {Record<string, string>} [headers]
@@ -43,6 +56,8 @@ export async function send(method, path, body = null, headers = {}) {
   } catch {
     throw new Unreachable(text("unreachable"));
   }
+  const ahead = Date.parse(answer.headers.get("Date")) - Date.now();
+  if (Math.abs(ahead) > 2000 || aheadMs !== 0) aheadMs = ahead || 0; // it is told in whole seconds
   try {
     return { status: answer.status, body: await answer.json() };
   } catch {

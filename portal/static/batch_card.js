@@ -23,13 +23,15 @@ export class BatchCard {
   /**
    * @param {import("./board.js").Batch} batch
    * @param {import("./board.js").Board} board
+   * @param {import("./live.js").Live} live
    * @param {(batchId: string) => Promise<void>} load have its jobs loaded
    */
-  constructor(batch, board, load) {
+  constructor(batch, board, live, load) {
     this.element = copyOf("batch-template");
     this.element.dataset.batch = batch.id;
     this._id = batch.id;
     this._board = board;
+    this._live = live;
     this._load = load;
     this._filter = null; // nobody has chosen one
     this._shown = PAGE;
@@ -91,9 +93,10 @@ export class BatchCard {
     show(this._again, again > 0);
     const round = done < total ? "batch_second_round" : "batch_second_round_over";
     if (again > 0) setText(this._again, text(round, { count: again }));
-    const { succeeded, failed } = batch.counts;
+    const { succeeded, failed, cancelled } = batch.counts;
     show(this._buttons.zip, succeeded > 0);
     show(this._buttons.retry, failed > 0);
+    show(this._buttons.again, failed === 0 && cancelled > 0 && done === total);
     show(this._buttons.copy, failed > 0);
     show(this._buttons.cancel, done < total);
     show(this._buttons.delete, done === total);
@@ -180,14 +183,17 @@ export class BatchCard {
     const make = (name, symbol, act) => {
       const label = text("action_on", { action: text(`batch_${name}`), title: this._title });
       const button = element("button", { type: "button", "aria-label": label }, icon(symbol), text(`batch_${name}`));
-      button.addEventListener("click", async () => {
-        button.disabled = true;
+      button.addEventListener("click", async (event) => {
+        if (event.detail > 1 || button.ariaDisabled === "true") return; // a double click means one
+        button.ariaDisabled = "true"; // not disabled: that would take the focus away
         try {
           await act();
         } catch (error) {
           sayError(error);
         }
-        button.disabled = false;
+        button.ariaDisabled = null;
+        if (document.activeElement !== button || !this.element.isConnected) return;
+        this.paint();
         if (button.hidden) this._toggle.focus();
       });
       return button;
@@ -196,15 +202,21 @@ export class BatchCard {
     zip.setAttribute("aria-label", text("action_on", { action: text("batch_zip"), title: this._title }));
     this._buttons = {
       zip,
-      retry: make("retry_failed", "retry", async () => retryJobs(this._board, ids(await this._failed()))),
+      retry: make("retry_failed", "retry", async () => retryJobs(this._board, this._live, ids(await this._in("failed")))),
+      again: make("retry_cancelled", "retry", async () =>
+        retryJobs(this._board, this._live, ids(await this._in("cancelled"))),
+      ),
       copy: make("copy_failed", "link", async () => {
-        const failed = await this._failed();
+        const failed = await this._in("failed");
         await copy(failed.map((job) => job.url).join("\n"), text("failed_copied", { count: failed.length }));
       }),
       cancel: make("cancel", "cancel", async () => {
-        const { jobs } = await ask("POST", `${path}/cancel`);
-        this._board.takeJobs(jobs);
-        say(text("cancelled_now", { count: jobs.length }));
+        const count = await this._live.holding(async () => {
+          const { jobs } = await ask("POST", `${path}/cancel`);
+          this._board.takeJobs(jobs);
+          return jobs.length;
+        });
+        say(text("cancelled_now", { count }));
       }),
       delete: make("delete", "delete", async () => {
         const what = await askDelete(text("delete_batch_text", { count: this._batch.total }));
@@ -218,9 +230,9 @@ export class BatchCard {
   }
 
   /** @returns {Promise<import("./board.js").Job[]>} */
-  async _failed() {
+  async _in(state) {
     if (this._batch.jobs === null) await this._load(this._id);
-    return [...this._batch.jobs.values()].filter((job) => job.state === "failed");
+    return [...this._batch.jobs.values()].filter((job) => job.state === state);
   }
 }
 

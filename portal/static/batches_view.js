@@ -1,6 +1,6 @@
 // The batches on the page, newest first, painted a few times a second at most however much happens.
 
-import { ask } from "./api.js";
+import { ask, Refused } from "./api.js";
 import { BatchCard } from "./batch_card.js";
 import { FINAL } from "./board.js";
 import { arrange, show } from "./dom.js";
@@ -23,6 +23,9 @@ export class BatchesView {
     this._touched = new Set();
     this._cursor = null;
     this._scheduled = false;
+    this._opened = false; // one was opened by the page; from then on it is people's choice
+    this._loading = new Map();
+    this._gone = new Set(); // batches that were heard of when they were deleted already
     this._busy = new Set(); // batches that were seen at work
     this._lastDone = null;
     older.addEventListener("click", () => this._loadOlder().catch(sayError));
@@ -41,7 +44,8 @@ export class BatchesView {
     const wanted = page.batches.filter((batch) => this._isAtWork(batch) || open.has(batch.id) || batch.id === first);
     for (const batch of wanted) await this._loadJobs(batch.id);
     this._arrange();
-    if (open.size === 0 && first) this._cards.get(first).toggle(true);
+    if (!this._opened && first) this._cards.get(first).toggle(true);
+    this._opened = true;
   }
 
   /** Show a batch that was just sent. @param {object} detail */
@@ -51,11 +55,19 @@ export class BatchesView {
     if (!this._cards.get(id).open) this._cards.get(id).toggle(true);
   }
 
-  /** Load a batch that something was heard of. @param {string} id */
+  /** Load a batch that something was heard of, unless it is known. @param {string} id */
   async hearOf(id) {
-    if (this._board.batches.get(id)?.jobs) return;
-    await this._live.holding(() => this._loadJobs(id));
-    this._arrange();
+    if (this._board.batches.get(id)?.jobs || this._loading.has(id) || this._gone.has(id)) return;
+    this._loading.set(id, true);
+    try {
+      await this._live.holding(() => this._loadJobs(id));
+      this._arrange();
+    } catch (error) {
+      if (error instanceof Refused && error.status === 404) this._gone.add(id);
+      else this._live.beginAnew();
+    } finally {
+      this._loading.delete(id);
+    }
   }
 
   /** @param {import("./board.js").Job} job */
@@ -71,7 +83,15 @@ export class BatchesView {
 
   /** A batch is gone. @param {string | null} batchId */
   forget(batchId) {
-    if (batchId) this._cards.delete(batchId);
+    const card = this._cards.get(batchId);
+    if (card) {
+      this._cards.delete(batchId);
+      const had = card.element.contains(document.activeElement) || document.activeElement === document.body;
+      const neighbour = card.element.nextElementSibling ?? card.element.previousElementSibling;
+      card.element.remove();
+      this._arrange();
+      if (had) (neighbour?.querySelector(".toggle") ?? document.getElementById("links")).focus();
+    }
     this._schedule();
   }
 
@@ -105,7 +125,7 @@ export class BatchesView {
     const newest = [...this._board.batches.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
     for (const batch of newest) {
       if (!this._cards.has(batch.id)) {
-        this._cards.set(batch.id, new BatchCard(batch, this._board, (id) => this._live.holding(() => this._loadJobs(id))));
+        this._cards.set(batch.id, new BatchCard(batch, this._board, this._live, (id) => this._live.holding(() => this._loadJobs(id))));
       }
     }
     for (const id of this._cards.keys()) if (!this._board.batches.has(id)) this._cards.delete(id);
@@ -131,8 +151,9 @@ export class BatchesView {
     if (this._isAtWork(batch)) {
       this._busy.add(batch.id);
     } else if (this._busy.delete(batch.id)) {
-      const { succeeded, failed } = batch.counts;
-      const sentence = text("batch_ended", { total: this._board.progressOf(batch).total, succeeded, failed });
+      const { succeeded, failed, cancelled } = batch.counts;
+      const key = cancelled > 0 ? "batch_ended_early" : "batch_ended";
+      const sentence = text(key, { total: this._board.progressOf(batch).total, succeeded, failed, cancelled });
       this._lastDone = batch.id;
       say(sentence);
       notify(sentence);
@@ -150,7 +171,7 @@ export class BatchesView {
     }
     const last = this._board.batches.get(this._lastDone);
     if (total > 0) setTitle("title_progress", { done, total });
-    else if (last) setTitle("title_done", { succeeded: last.counts.succeeded, total: this._board.progressOf(last).total });
+    else if (last?.counts.succeeded > 0) setTitle("title_done", { succeeded: last.counts.succeeded, total: this._board.progressOf(last).total });
     else setTitle(null);
   }
 

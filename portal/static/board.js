@@ -61,6 +61,12 @@ export class Board {
     return batch;
   }
 
+  /** Take a job that may be of no batch that is shown. @param {Job} job as it is now */
+  see(job) {
+    if (this.jobs.has(job.job_id)) this._change(job.job_id, job);
+    else this.jobs.set(job.job_id, job);
+  }
+
   /** @param {Job[]} jobs as they are now */
   takeJobs(jobs) {
     for (const job of jobs) this._change(job.job_id, job);

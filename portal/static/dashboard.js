@@ -28,24 +28,25 @@ const board = new Board({
   },
 });
 const live = new Live({
-  onBegin: () => Promise.all([batches.load(), queue.load()]),
+  onBegin: () => Promise.all([batches.load(), queue.load(), reloadHistory()]),
   onEvent: (event) => {
     board.takeEvent(event);
-    if (event.kind === "batch_created" || (event.kind === "job_changed" && !board.jobs.has(event.job_id))) {
-      batches.hearOf(event.batch_id).catch(() => {}); // deleted already
-    }
+    if (event.kind === "batch_created" || event.kind === "job_changed") batches.hearOf(event.batch_id);
     if (event.kind === "platform_changed" || event.kind === "queue_changed") queue.load().catch(() => {});
   },
   onProgress: (progress) => board.takeProgress(progress),
   onConnection: (connection) => {
-    paintConnection(connection);
-    if (connection !== "offline") outbox.deliver();
+    if (paintConnection(connection) && connection !== "offline") outbox.deliver();
   },
 });
 const batches = new BatchesView(board, live);
-const history = new HistoryView(board);
+const history = new HistoryView(board, live);
 const queue = new QueueView();
-const outbox = new OutboxView((detail) => batches.add(detail));
+const outbox = new OutboxView(live, (detail) => batches.add(detail));
+
+async function reloadHistory() {
+  if (location.hash === "#history") await history.load();
+}
 
 /** Show what the address asks for. */
 function showView() {
@@ -88,7 +89,7 @@ startTheme();
 startNotices();
 startPlayer();
 startFigures();
-startJobActions(board);
+startJobActions(board, live);
 startLinksForm((links) => outbox.add(links));
 showView();
 paintConnection("connecting");

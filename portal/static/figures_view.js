@@ -13,6 +13,8 @@ const WIDTH = 480;
 const HEIGHT = 110;
 const FOOT = 4;
 
+let turn = 0;
+
 /** Let another span of time be chosen. */
 export function startFigures() {
   hours.addEventListener("change", loadFigures);
@@ -20,8 +22,10 @@ export function startFigures() {
 
 /** Load the figures and draw them. */
 export async function loadFigures() {
+  const asked = (turn += 1);
   try {
     const { platforms } = await ask("GET", `/api/v1/figures?hours=${hours.value}`);
+    if (asked !== turn) return; // another span was chosen meanwhile
     setText(status, "");
     place.replaceChildren(...platforms.filter(({ platform }) => platform !== "unknown").map(panel));
   } catch (error) {

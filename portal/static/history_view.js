@@ -20,14 +20,14 @@ const more = document.getElementById("history-more");
 const status = document.getElementById("history-status");
 
 export class HistoryView {
-  /** @param {import("./board.js").Board} board */
-  constructor(board) {
+  /** @param {import("./board.js").Board} board @param {import("./live.js").Live} live */
+  constructor(board, live) {
     this._board = board;
+    this._live = live;
     this._rows = new Map();
     this._cursor = null;
     this._turn = 0;
     this._timer = 0;
-    this.open = false;
     for (const [name, label] of Object.entries(PLATFORMS)) platform.append(element("option", { value: name }, label));
     for (const name of STATES) state.append(element("option", { value: name }, text(`state_${name}`)));
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -54,7 +54,7 @@ export class HistoryView {
   /** @param {string} jobId of a job that is gone */
   forget(jobId) {
     this._rows.get(jobId)?.element.remove();
-    this._rows.delete(jobId);
+    if (this._rows.delete(jobId)) this._paintCount();
   }
 
   async _page() {
@@ -65,22 +65,29 @@ export class HistoryView {
     if (state.value) query.set("state", state.value);
     if (this._cursor) query.set("cursor", this._cursor);
     try {
-      const page = await ask("GET", `/api/v1/jobs?${query}`);
-      if (turn !== this._turn) return; // something else was asked for meanwhile
-      this._cursor = page.next_cursor;
-      for (const job of page.jobs) this._add(job);
-      const count = this._rows.size;
-      setText(status, count === 0 ? text("history_none") : text("history_count", { count }));
-      show(list, count > 0);
-      show(more, this._cursor !== null);
+      await this._live.holding(async () => {
+        const page = await ask("GET", `/api/v1/jobs?${query}`);
+        if (turn !== this._turn) return; // something else was asked for meanwhile
+        this._cursor = page.next_cursor;
+        for (const job of page.jobs) this._add(job);
+        this._paintCount();
+      });
     } catch (error) {
       if (turn === this._turn) setText(status, error.message);
       sayError(error);
     }
   }
 
+  _paintCount() {
+    const count = this._rows.size;
+    setText(status, count === 0 ? text("history_none") : text("history_count", { count }));
+    show(list, count > 0);
+    show(more, this._cursor !== null);
+  }
+
   _add(job) {
-    if (!this._board.jobs.has(job.job_id)) this._board.jobs.set(job.job_id, job);
+    if (this._rows.has(job.job_id)) return; // it moved to this page while the last one was read
+    this._board.see(job);
     const row = new JobRow(job);
     row.paint(this._board.jobs.get(job.job_id), this._board.progress.get(job.job_id));
     this._rows.set(job.job_id, row);

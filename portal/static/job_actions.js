@@ -1,6 +1,6 @@
 // What the buttons beside a job do.
 
-import { ask } from "./api.js";
+import { ask, pathOf, send } from "./api.js";
 import { say, sayError } from "./notices.js";
 import { nameOf } from "./job_row.js";
 import { play } from "./player.js";
@@ -8,32 +8,33 @@ import { text } from "./text.js";
 
 const dialog = document.getElementById("delete");
 
-/** @param {import("./board.js").Board} board whose jobs have buttons with `data-action`, anywhere on the page */
-export function startJobActions(board) {
+/**
+ * @param {import("./board.js").Board} board whose jobs have buttons with `data-action`, anywhere on the page
+ * @param {import("./live.js").Live} live
+ */
+export function startJobActions(board, live) {
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-action]");
     const job = board.jobs.get(button?.closest("[data-job]")?.dataset.job);
-    if (!job) return;
+    // The second half of a double click hits what came in the place of the button.
+    if (!job || event.detail > 1) return;
     try {
-      await ACTIONS[button.dataset.action](job, board);
+      await ACTIONS[button.dataset.action](job, board, live, button);
     } catch (error) {
       sayError(error);
     }
   });
+  document.addEventListener("click", saveIfThere);
 }
 
-/** @param {import("./board.js").Board} board @param {string[]} ids */
-export async function cancelJobs(board, ids) {
-  const jobs = await inParts("cancel", ids);
-  board.takeJobs(jobs);
-  say(text("cancelled_now", { count: jobs.length }));
+/** @param {import("./board.js").Board} board @param {import("./live.js").Live} live @param {string[]} ids */
+export async function cancelJobs(board, live, ids) {
+  say(text("cancelled_now", { count: await change(board, live, "cancel", ids) }));
 }
 
-/** @param {import("./board.js").Board} board @param {string[]} ids */
-export async function retryJobs(board, ids) {
-  const jobs = await inParts("retry", ids);
-  board.takeJobs(jobs);
-  say(text("retried_now", { count: jobs.length }));
+/** @param {import("./board.js").Board} board @param {import("./live.js").Live} live @param {string[]} ids */
+export async function retryJobs(board, live, ids) {
+  say(text("retried_now", { count: await change(board, live, "retry", ids) }));
 }
 
 /** Put *words* on the clipboard, also where the browser has none for pages that came over plain http. */
@@ -59,25 +60,49 @@ const ACTIONS = {
   play: async (job) => play(job),
   copy_path: (job) => copy(job.files.join("\n")),
   copy_link: (job) => copy(job.url),
-  cancel: (job, board) => cancelJobs(board, [job.job_id]),
-  retry: (job, board) => retryJobs(board, [job.job_id]),
-  delete: async (job, board) => {
+  cancel: (job, board, live) => cancelJobs(board, live, [job.job_id]),
+  retry: (job, board, live) => retryJobs(board, live, [job.job_id]),
+  delete: async (job, board, live, button) => {
     const what = await askDelete(text("delete_job_text", { title: nameOf(job) }));
     if (what === "keep") return;
+    // Found now: the event of it may come before the answer.
+    const row = button.closest(".job");
+    const neighbour = row.nextElementSibling ?? row.previousElementSibling;
     const { deleted } = await ask("POST", "/api/v1/jobs/delete", { ids: [job.job_id], files: what === "files" });
     deleted.forEach((id) => board.takeEvent({ kind: "job_deleted", batch_id: null, job_id: id, data: {} }));
+    if (document.activeElement === document.body || row.contains(document.activeElement)) neighbour?.focus();
     say(text("deleted_now", { count: deleted.length }));
   },
 };
 
-/** The server takes a thousand ids at once. */
-async function inParts(action, ids) {
-  const jobs = [];
-  for (let start = 0; start < ids.length; start += 1000) {
-    const part = await ask("POST", `/api/v1/jobs/${action}`, { ids: ids.slice(start, start + 1000) });
-    jobs.push(...part.jobs);
+/** Events wait meanwhile: the answer may be older than they are. The server takes a thousand ids at once. */
+function change(board, live, action, ids) {
+  return live.holding(async () => {
+    let count = 0;
+    for (let start = 0; start < ids.length; start += 1000) {
+      const { jobs } = await ask("POST", `/api/v1/jobs/${action}`, { ids: ids.slice(start, start + 1000) });
+      board.takeJobs(jobs);
+      count += jobs.length;
+    }
+    return count;
+  });
+}
+
+/** A link to a file that is gone would save the server's regrets as a file. */
+async function saveIfThere(event) {
+  const link = event.target.closest("a[download]");
+  if (!link || link.dataset.there) return;
+  event.preventDefault();
+  try {
+    const path = pathOf(link.href);
+    const { status } = await send("HEAD", path);
+    if (status >= 400) await ask("GET", path); // which says why
+    link.dataset.there = "yes";
+    link.click();
+  } catch (error) {
+    sayError(error);
   }
-  return jobs;
+  delete link.dataset.there;
 }
 
 async function copied(words) {

@@ -1,6 +1,6 @@
 // A job on the page: what it is, how far it is, and what can be done with it.
 
-import { address } from "./api.js";
+import { address, now } from "./api.js";
 import { copyOf, element, icon, setText, show } from "./dom.js";
 import { bytes, duration, text } from "./text.js";
 
@@ -51,8 +51,8 @@ export class JobRow {
   _paintActions(job, name) {
     const had = this._actions.contains(document.activeElement);
     this._actions.replaceChildren(...actionsOf(job).map((action) => actionButton(action, job, name)));
-    // What was pressed is gone; whoever goes by keyboard stays here.
-    if (had) (this._actions.firstElementChild ?? this._title.querySelector("a"))?.focus();
+    // What was pressed is gone; whoever goes by keyboard stays here, but not on a button that does something else.
+    if (had) this.element.focus();
   }
 }
 
@@ -89,7 +89,7 @@ function facts(job, progress) {
     if (left !== null && total) parts.push(text("left", { time: duration(left) }));
   }
   if (job.state === "waiting" && job.next_attempt_at) {
-    const seconds = (Date.parse(job.next_attempt_at) - Date.now()) / 1000;
+    const seconds = (Date.parse(job.next_attempt_at) - now()) / 1000;
     parts.push(seconds > 0 ? text("again_in", { time: duration(seconds) }) : text("again_now"));
   }
   if (job.attempts > 1) parts.push(text("attempt", { count: job.attempts }));

@@ -8,6 +8,8 @@ import { text } from "./text.js";
 const DRAFT = "draft-links";
 const AT_ONCE = "at-once";
 const MOST_PROBLEMS = 20;
+const LONG_TEXT = 100_000;
+const PAUSE_MS = 400;
 const MAX_FILE_BYTES = 5_000_000;
 const REASONS = new Set(["unsupported", "no_link", "too_long"]);
 
@@ -28,36 +30,36 @@ const drop = document.getElementById("drop");
  *   safe when it resolves
  */
 export function startLinksForm(submit) {
-  let scheduled = false;
-  const paintSoon = () => {
-    if (scheduled) return;
-    scheduled = true;
-    requestAnimationFrame(() => {
-      scheduled = false;
-      paint();
-    });
-  };
+  let timer = 0;
   const changed = () => {
-    keep(DRAFT, box.value);
-    paintSoon();
+    clearTimeout(timer);
+    // Of a whole book only what is left when the typing pauses is read.
+    const pause = box.value.length > LONG_TEXT ? PAUSE_MS : 0;
+    timer = setTimeout(() => {
+      keep(DRAFT, box.value);
+      paint();
+    }, pause);
   };
+  addEventListener("pagehide", () => keep(DRAFT, box.value));
   const send = async () => {
-    const { links, problems: left } = readLinks(box.value);
+    const words = box.value;
+    const { links, problems: left } = readLinks(words);
     if (links.length === 0) return;
     const urls = links.map((link) => link.url);
     const batches = [];
     for (let start = 0; start < urls.length; start += maxUrls) batches.push(urls.slice(start, start + maxUrls));
+    // First out of the box: a second press must find nothing, and what is typed meanwhile must stay. What was no link may
+    // be a typing error: it stays, to be mended. The draft is forgotten only when the links are safe elsewhere.
+    box.value = left.map((problem) => problem.text).join("\n");
+    paint();
+    box.focus();
     try {
       await submit(batches);
     } catch (error) {
-      sayError(error); // and the links stay where they are
-      return;
+      box.value = [words, box.value].filter(Boolean).join("\n");
+      sayError(error);
     }
-    // What was no link may be a typing error: it stays, to be mended.
-    box.value = left.map((problem) => problem.text).join("\n");
     changed();
-    if (left.length > 0) say(text("kept_back", { count: left.length }));
-    box.focus();
   };
 
   form.addEventListener("submit", (event) => {
@@ -182,18 +184,22 @@ async function addFiles(files) {
   }
 }
 
+/** What this tab kept; of a tab that is new, what another did. */
 function kept(key) {
   try {
-    return localStorage.getItem(key);
+    return sessionStorage.getItem(key) ?? localStorage.getItem(key);
   } catch {
     return null;
   }
 }
 
 function keep(key, value) {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // full, or a browser that keeps nothing: it is in the box all the same
+  for (const name of ["sessionStorage", "localStorage"]) {
+    try {
+      window[name].removeItem(key); // what was kept before is wrong now, whether or not there is room for this
+      window[name].setItem(key, value);
+    } catch {
+      // full, or a browser that keeps nothing: it is in the box all the same
+    }
   }
 }

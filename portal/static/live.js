@@ -9,6 +9,8 @@ const LONGEST_PAUSE_MS = 15_000;
 const STREAM_AGAIN_MS = 30_000;
 // A stream that ends sooner is held up or cut off by something on the way: leave it for a while.
 const SOUND_STREAM_MS = 5000;
+// The server says something every 15 seconds.
+const LONGEST_SILENCE_MS = 40_000;
 const KINDS = ["batch_created", "batch_changed", "job_changed", "job_deleted", "platform_changed", "queue_changed"];
 
 /**
@@ -22,6 +24,8 @@ export class Live {
   constructor(follower) {
     this._follower = follower;
     this._lastId = null;
+    this._begun = false; // whether all that was before `_lastId` is loaded
+    this._heardAt = 0;
     this._source = null;
     this._timer = 0;
     this._failures = 0;
@@ -30,6 +34,7 @@ export class Live {
     this._held = [];
     this._turn = 0; // counts the ways of following, so that a late answer to an old one is dropped
     document.addEventListener("visibilitychange", () => this.start());
+    setInterval(() => this._listen(), ASK_EVERY_MS);
     addEventListener("online", () => this.start());
     addEventListener("offline", () => this._lost());
   }
@@ -53,6 +58,21 @@ export class Live {
       this._holds -= 1;
       while (this._holds === 0 && this._held.length > 0) this._held.shift()();
     }
+  }
+
+  /** Load everything anew: something was missed. */
+  beginAnew() {
+    this._begun = false;
+    this.start();
+  }
+
+  /** A connection can end without a word: the network was changed, the machine slept. */
+  _listen() {
+    if (this._source && Date.now() - this._heardAt > LONGEST_SILENCE_MS) this.start();
+  }
+
+  get _since() {
+    return this._begun ? `?since=${this._lastId}` : "";
   }
 
   _stop() {
@@ -81,24 +101,29 @@ export class Live {
   }
 
   async _begin() {
+    this._begun = false;
+    const turn = this._turn;
     try {
       await this.holding(() => this._follower.onBegin());
-      return true;
     } catch {
-      this._lastId = null; // it was not loaded: begin anew
       return false;
     }
+    // Else it was begun anew meanwhile, in another way.
+    this._begun = turn === this._turn;
+    return true;
   }
 
   _stream() {
-    const since = this._lastId === null ? "" : `?since=${this._lastId}`;
-    const source = (this._source = new EventSource(address(`/api/v1/events${since}`)));
+    const source = (this._source = new EventSource(address(`/api/v1/events${this._since}`)));
     const turn = this._turn;
-    const begunAt = Date.now();
+    const begunAt = (this._heardAt = Date.now());
     source.addEventListener("open", () => this._connected("live"));
+    for (const kind of ["heartbeat", "hello", "progress", ...KINDS]) {
+      source.addEventListener(kind, () => (this._heardAt = Date.now()));
+    }
     source.addEventListener("hello", async (message) => {
-      this._lastId = JSON.parse(message.data).last_id;
       const hello = JSON.parse(message.data);
+      this._lastId = hello.last_id;
       if (!(await this._begin()) && turn === this._turn) this._lost();
       hello.progress.forEach((progress) => this._tell(() => this._follower.onProgress(progress)));
     });
@@ -127,8 +152,7 @@ export class Live {
     const turn = this._turn;
     let pause = document.hidden ? ASK_HIDDEN_EVERY_MS : ASK_EVERY_MS;
     try {
-      const since = this._lastId === null ? "" : `?since=${this._lastId}`;
-      const { status, body } = await send("GET", `/api/v1/events${since}`);
+      const { status, body } = await send("GET", `/api/v1/events${this._since}`);
       if (turn !== this._turn) return;
       if (status !== 200 || body === null) throw new Unreachable();
       this._lastId = body.last_id;

@@ -4,19 +4,25 @@ import { element, icon, setText } from "./dom.js";
 import { text } from "./text.js";
 
 const KEY = "notify";
+const SHOWN_MS = 8000;
 const NAME = document.title;
 
 const status = document.getElementById("status");
 const button = document.getElementById("notify");
 
-/** Say *sentence*; screen readers read it out. */
+let timer = 0;
+
+/** Say *sentence* for a while, in whatever view; screen readers read it out. */
 export function say(sentence) {
   status.textContent = sentence;
+  clearTimeout(timer);
+  timer = setTimeout(() => (status.textContent = ""), SHOWN_MS + 50 * sentence.length);
 }
 
 /** @param {unknown} error of ours, whose message is a sentence; anything else is a fault of the page */
 export function sayError(error) {
   if (error instanceof Error && error.name === "Error") say(error.message);
+  else if (error instanceof DOMException && error.name === "QuotaExceededError") say(text("storage_full"));
   else {
     console.error(error);
     say(text("went_wrong"));

@@ -94,9 +94,10 @@ export function deliver(outbox, send, onSent = () => {}) {
 
 async function deliverAll(outbox, send, onSent) {
   const delivery = { sent: 0, refused: 0, stopped: null };
+  const passedOver = new Set();
   for (;;) {
-    // Read anew each time: an entry may have been taken back while the last one was under way.
-    const entry = (await outbox.entries()).find((each) => each.refused === null);
+    // Read anew each time: some may have been added while the last one was under way.
+    const entry = (await outbox.entries()).find((each) => each.refused === null && !passedOver.has(each.key));
     if (!entry) return delivery;
     let answer;
     try {
@@ -116,9 +117,25 @@ async function deliverAll(outbox, send, onSent) {
       delivery.refused += 1;
     } else {
       // Also an answer that is not our server's: a proxy's, a hotel's, one that broke off. The key makes it safe to ask again.
-      return { ...delivery, stopped: status };
+      delivery.stopped = status;
+      // What the server says of everybody holds for the others too; a fault of its own may be about these links alone.
+      if (LATER.has(status) || status === 503) return delivery;
+      passedOver.add(entry.key);
     }
   }
+}
+
+/**
+ * Take an entry out again, unless it was sent meanwhile: one that is under way is waited for.
+ * @param {Outbox} outbox @param {string} key
+ * @returns {Promise<boolean>} whether it was still there
+ */
+export function takeBack(outbox, key) {
+  return oneAtATime(async () => {
+    const there = (await outbox.entries()).some((entry) => entry.key === key);
+    if (there) await outbox.remove(key);
+    return there;
+  });
 }
 
 let turn = Promise.resolve();

@@ -1,10 +1,10 @@
 // Links on their way to the server. They are kept first and sent then, so that neither a crash nor a tunnel loses any.
 
 import { send } from "./api.js";
-import { element, show } from "./dom.js";
+import { arrange, element, setText, show } from "./dom.js";
 import { addToBox } from "./links_form.js";
-import { say, sayError } from "./notices.js";
-import { deliver, openOutbox } from "./outbox.js";
+import { banner, say, sayError } from "./notices.js";
+import { deliver, openOutbox, takeBack } from "./outbox.js";
 import { moment, text } from "./text.js";
 
 const panel = document.getElementById("outbox");
@@ -14,20 +14,26 @@ const SHOW_AFTER_MS = 700;
 const AGAIN_MS = 5000;
 
 export class OutboxView {
-  /** @param {(detail: object) => void} onSent gets the batch that links became */
-  constructor(onSent) {
+  /**
+   * @param {import("./live.js").Live} live
+   * @param {(detail: object) => void} onSent gets the batch that links became
+   */
+  constructor(live, onSent) {
+    this._live = live;
     this._onSent = onSent;
     this._timer = 0;
     this._opened = openOutbox();
     this._outbox = null;
+    this._stopped = null;
+    this._items = new Map();
   }
 
   /** Open what was kept, and send it. */
   async start() {
     this._outbox = await this._opened;
+    banner("unkept", this._outbox.persistent ? null : text("not_kept"));
     this._outbox.onChange(() => this.paint());
     await this.deliver();
-    this.paint();
   }
 
   /**
@@ -37,7 +43,6 @@ export class OutboxView {
   async add(batches) {
     const outbox = await this._opened; // which may take a moment
     for (const urls of batches) await outbox.add(urls);
-    if (!outbox.persistent) say(text("not_kept"));
     this.deliver();
     setTimeout(() => this.paint(), SHOW_AFTER_MS);
   }
@@ -48,49 +53,73 @@ export class OutboxView {
     clearTimeout(this._timer);
     try {
       let count = 0;
-      await deliver(this._outbox, (entry) => this._post(entry), (entry, body) => {
-        count += entry.urls.length;
-        this._onSent(body);
-      });
+      const delivery = await deliver(
+        this._outbox,
+        (entry) => this._post(entry),
+        (entry) => (count += entry.urls.length),
+      );
+      this._stopped = delivery.stopped;
       if (count > 0) say(text("queued", { count }));
-      const waiting = (await this._outbox.entries()).some((entry) => !entry.refused);
-      if (waiting) this._timer = setTimeout(() => this.deliver(), AGAIN_MS);
+      if (delivery.stopped !== null) this._timer = setTimeout(() => this.deliver(), AGAIN_MS);
     } catch (error) {
       sayError(error);
     }
-    this.paint();
+    await this.paint();
   }
 
   async paint() {
+    if (this._outbox === null) return;
+    let entries = [];
+    try {
+      entries = await this._outbox.entries();
+    } catch (error) {
+      console.error(error); // the browser's database broke; what the page shows of it stays
+      return;
+    }
     const now = Date.now();
-    const entries = (await this._outbox.entries()).filter(
-      (entry) => entry.refused || now - Date.parse(entry.createdAt) >= SHOW_AFTER_MS,
-    );
-    panel.querySelector("ul").replaceChildren(...entries.map((entry) => this._item(entry)));
-    show(panel, entries.length > 0);
+    const shown = entries.filter((entry) => entry.refused || now - Date.parse(entry.createdAt) >= SHOW_AFTER_MS);
+    const keys = new Set(shown.map((entry) => entry.key));
+    for (const key of this._items.keys()) if (!keys.has(key)) this._items.delete(key);
+    arrange(panel.querySelector("ul"), shown.map((entry) => this._item(entry)));
+    show(panel, shown.length > 0);
   }
 
+  /** Events wait meanwhile: the answer may be older than they are. */
   _post({ key, urls }) {
-    return send("POST", "/api/v1/batches", { urls, retry_failed_once: true }, { "Idempotency-Key": key });
+    return this._live.holding(async () => {
+      const answer = await send("POST", "/api/v1/batches", { urls, retry_failed_once: true }, { "Idempotency-Key": key });
+      if (answer.body?.batch) this._onSent(answer.body);
+      return answer;
+    });
   }
 
   _item(entry) {
-    const { key, urls, createdAt, refused } = entry;
+    const item = this._items.get(entry.key) ?? this._newItem(entry);
+    this._items.set(entry.key, item);
+    const [, why] = item.children;
+    why.className = entry.refused ? "error" : "hint";
+    const status = typeof this._stopped === "number" ? String(this._stopped) : null;
+    setText(why, entry.refused ?? (status ? text("outbox_not_now", { status }) : text("outbox_waiting")));
+    show(item.querySelector("button"), !entry.refused);
+    return item;
+  }
+
+  _newItem({ key, urls, createdAt }) {
     const again = element("button", { type: "button" }, text("outbox_send"));
     again.addEventListener("click", () => this.deliver());
     const back = element("button", { type: "button" }, text("outbox_back"));
     back.addEventListener("click", async () => {
-      addToBox(urls.join("\n"));
-      await this._outbox.remove(key);
-      say(text("outbox_taken_back", { count: urls.length }));
+      const there = await takeBack(this._outbox, key);
+      if (there) addToBox(urls.join("\n"));
+      say(there ? text("outbox_taken_back", { count: urls.length }) : text("outbox_sent_already"));
       document.getElementById("links").focus();
     });
     return element(
       "li",
       {},
       element("p", {}, text("outbox_entry", { count: urls.length, time: moment(createdAt) })),
-      element("p", { class: refused ? "error" : "hint" }, refused ?? text("outbox_waiting")),
-      element("div", { class: "buttons" }, ...(refused ? [] : [again]), back),
+      element("p", {}),
+      element("div", { class: "buttons" }, again, back),
     );
   }
 }

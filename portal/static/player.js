@@ -1,5 +1,6 @@
 // Plays a job's files in the page.
 
+import { pathOf, send } from "./api.js";
 import { element, setText, show } from "./dom.js";
 import { fileAddress, nameOf } from "./job_row.js";
 import { text } from "./text.js";
@@ -30,11 +31,25 @@ export function startPlayer() {
     video.removeAttribute("src");
     video.load(); // else it goes on loading
   });
-  video.addEventListener("error", () => show(error, video.hasAttribute("src")));
+  video.addEventListener("error", explain);
   files.querySelector("button").addEventListener("click", () => {
     index = (index + 1) % playing.files.length;
     load();
   });
+}
+
+/** Say whether it is the file or the browser. */
+async function explain() {
+  if (!video.hasAttribute("src")) return; // the dialog was closed
+  let sentence = text("player_failed");
+  try {
+    const { status, body } = await send("GET", pathOf(video.src), null, { Range: "bytes=0-0" });
+    if (status >= 400 && body?.error) sentence = body.error;
+  } catch (unreachable) {
+    sentence = unreachable.message;
+  }
+  setText(error, sentence);
+  show(error, true);
 }
 
 function load() {

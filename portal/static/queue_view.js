@@ -1,6 +1,6 @@
 // What holds for all downloads: whether the queue is paused, the disk full, a platform resting.
 
-import { ask } from "./api.js";
+import { ask, now } from "./api.js";
 import { icon, setText } from "./dom.js";
 import { banner, say, sayError } from "./notices.js";
 import { bytes, duration, text } from "./text.js";
@@ -13,6 +13,7 @@ export class QueueView {
   constructor() {
     this._paused = false;
     this._resting = new Map();
+    this._turn = 0;
     button.addEventListener("click", () => this._toggle().catch(sayError));
     setInterval(() => this._tick(), 1000);
     setInterval(() => document.hidden || this.load().catch(() => {}), REFRESH_MS);
@@ -20,17 +21,19 @@ export class QueueView {
 
   /** Load how things are. */
   async load() {
+    const turn = (this._turn += 1);
     const [queue, { platforms }] = await Promise.all([ask("GET", "/api/v1/queue"), ask("GET", "/api/v1/platforms")]);
+    if (turn !== this._turn) return; // it was asked anew meanwhile, and that answer is newer
     this._paint(queue);
-    for (const { platform } of this._resting.values()) banner(platform, null);
-    this._resting = new Map(platforms.filter((each) => each.cooling_until).map((each) => [each.platform, each]));
+    const resting = new Map(platforms.filter((each) => each.cooling_until).map((each) => [each.platform, each]));
+    for (const name of this._resting.keys()) if (!resting.has(name)) banner(name, null);
+    this._resting = resting;
     this._tick();
   }
 
   _paint({ paused, disk_low: diskLow, free_bytes: free }) {
     this._paused = paused;
     const label = text(paused ? "resume" : "pause");
-    button.setAttribute("aria-pressed", String(paused));
     button.setAttribute("aria-label", label);
     button.title = label;
     button.replaceChildren(icon(paused ? "play" : "pause"));
@@ -39,12 +42,14 @@ export class QueueView {
   }
 
   async _toggle() {
-    this._paint(await ask("POST", `/api/v1/queue/${this._paused ? "resume" : "pause"}`));
+    await ask("POST", `/api/v1/queue/${this._paused ? "resume" : "pause"}`);
+    await this.load();
+    say(text(this._paused ? "paused" : "resumed"));
   }
 
   _tick() {
     for (const [name, { label, cooling_until: until }] of this._resting) {
-      const seconds = (Date.parse(until) - Date.now()) / 1000;
+      const seconds = (Date.parse(until) - now()) / 1000;
       if (seconds <= 0) {
         this._resting.delete(name);
         banner(name, null);
@@ -64,10 +69,19 @@ export class QueueView {
   }
 }
 
-/** Show how the page hears of changes. @param {import("./live.js").Connection} connection */
+/**
+ * Show how the page hears of changes.
+ * @param {import("./live.js").Connection} connection
+ * @returns {boolean} whether it is another than before
+ */
 export function paintConnection(connection) {
   const place = document.getElementById("connection");
+  const before = place.dataset.state;
+  if (before === connection && connection !== "connecting") return false;
   place.dataset.state = connection;
   setText(place, text(`connection_${connection}`));
   banner("offline", connection === "offline" ? text("connection_offline_long") : null);
+  if (connection === "offline") say(text("connection_offline"));
+  else if (before === "offline") say(text("connection_back"));
+  return true;
 }
