@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from downloader import __version__, create_downloader_app, toolchain
 from downloader.errors import StartRefused
-from downloader.settings import Settings, load_settings
+from downloader.settings import PREFIX, Settings, load_settings
 from downloader.wsgi_server import WsgiServer, listen
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ log = logging.getLogger("downloader")
 
 #: How long answers under way may take after a stop was asked for.
 SHUTDOWN_SECONDS = 5.0
+
+_OPEN_LINE = (
+    "OPEN TO ALL: whoever reaches this machine over the network can use this server and see its files. Set"
+    " DOWNLOADER_API_KEY to ask for a key, or start it with --host 127.0.0.1 to keep it to this machine."
+)
 
 _PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -46,11 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         settings = load_settings(**{name: value for name, value in vars(options).items() if value is not None})
+        # Its hash is all that is needed. What yt-dlp starts gets our environment, and has no business with it.
+        os.environ.pop(f"{PREFIX}API_KEY", None)
         _set_up_logging(settings.log_level)
         # First of all, because loading the rest takes a second: whoever connects until then is answered after it.
         listener = listen(settings.host, settings.port)
         app = create_downloader_app(settings, engine="processes")
-        server = WsgiServer(app, listener, max_request_bytes=settings.max_request_bytes)
+        server = WsgiServer(
+            app, listener, max_request_bytes=settings.max_request_bytes, behind_proxy=settings.trusted_proxies > 0
+        )
     except StartRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
@@ -92,6 +101,9 @@ def _serve(server: WsgiServer, services: Services, settings: Settings) -> int:
     services.start()
     server.start()
     sys.stdout.write(_start_line(settings.host, server.port) + "\n")
+    if settings.is_open_to_all:
+        log.warning("open to all", extra={"host": settings.host})
+        sys.stdout.write(_OPEN_LINE + "\n")
     sys.stdout.flush()
     # With a timeout, because Windows delivers no Ctrl-C to a thread that waits without one.
     while not stop.wait(timeout=1.0):

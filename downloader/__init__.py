@@ -28,6 +28,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     # Here, so that `import downloader.platform_detector` and the like need no Flask.
     from flask import Flask
 
+    from downloader.access_guard import guard
     from downloader.api import DESCRIPTION, NAME, add_error_answers, create_api
     from downloader.api_docs import create_docs
     from downloader.api_events import create_events_api
@@ -48,6 +49,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # it would answer with an HTML page that redirects
     app.extensions["downloader"] = services
+    guard(app, settings)
     apis = (
         create_api(services, __version__),
         create_v1_api(services),
@@ -61,6 +63,8 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     operations = [operation for api in apis for operation in api.operations]
     app.register_blueprint(create_docs(title=NAME, version=__version__, description=DESCRIPTION, operations=operations))
     app.register_blueprint(create_health_api(services))
-    app.register_blueprint(create_portal(version=__version__, max_batch_urls=settings.max_batch_urls))
+    app.register_blueprint(
+        create_portal(version=__version__, max_batch_urls=settings.max_batch_urls, open_to_all=settings.is_open_to_all)
+    )
     add_error_answers(app)
     return app

@@ -157,7 +157,7 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     answer: Response = jsonify(error=own or _HTTP_SENTENCES.get(status) or error.description or error.name)
     answer.status_code = status
     for name, value in error.get_headers():
-        if name in ("Allow", "Retry-After", "Content-Range"):
+        if name in ("Allow", "Retry-After", "Content-Range", "WWW-Authenticate"):
             answer.headers[name] = value
     return answer
 

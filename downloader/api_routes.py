@@ -24,7 +24,12 @@ View = TypeVar("View", bound=Callable[..., Any])
 #: The model of a 200, or for each status its content.
 Answers = type[BaseModel] | Mapping[int, Content]
 
-_ALWAYS = {400: "The request is not right; the sentence says how."}
+_ALWAYS = {
+    400: "The request is not right; the sentence says how.",
+    401: "A key is needed, where the server has one set.",
+    403: "A page of another origin sent it, which may not use this server.",
+    429: "Too many requests, or wrong keys, came from this address: `Retry-After` says how many seconds to wait.",
+}
 _WITH_PATH = {404: "There is no such thing, or not any more."}
 _WITH_BODY = {413: "The request's body is too large."}
 _WITH_QUEUE = {503: "The service cannot do this now: it is starting, stopping or full."}

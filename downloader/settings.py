@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from downloader.api_keys import parse_keys
 from downloader.errors import StartRefused
+from downloader.request_origin import parse_allowed_hosts, parse_origins
 
 PREFIX = "DOWNLOADER_"
 
@@ -40,10 +44,21 @@ def _absolute(path: Path) -> Path:
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
+def _parsed_by(parse: Callable[[str], tuple[str, ...]]) -> BeforeValidator:
+    """Return what has a list, written with commas, read by *parse*; an empty one is none."""
+    return BeforeValidator(lambda value: (parse(value) or None) if isinstance(value, str) and value else value or None)
+
+
+#: Lists with commas in the environment, where pydantic-settings would have JSON.
+Keys = Annotated[tuple[str, ...] | None, NoDecode, _parsed_by(parse_keys)]
+Hosts = Annotated[tuple[str, ...] | None, NoDecode, _parsed_by(parse_allowed_hosts)]
+Origins = Annotated[tuple[str, ...] | None, NoDecode, _parsed_by(parse_origins)]
+
+
 class Settings(BaseSettings):
     """One frozen object; `load_settings` makes it and names the variable that is wrong."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = Field("0.0.0.0", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
@@ -91,9 +106,16 @@ class Settings(BaseSettings):
     allow_private_addresses: bool = Field(
         False, description="fetch media from loopback and private addresses too: for trusted set-ups only"
     )
+    api_key: Keys = Field(
+        None, repr=False, description="keys, or their `sha256:<hex>`; with one of them set, who has none is refused"
+    )
+    allowed_hosts: Hosts = Field(None, description="names that this server is called by, beside this machine's own")
+    cors_origins: Origins = Field(None, description="origins whose pages may use the API")
+    trusted_proxies: int = Field(0, ge=0, le=10, description="reverse proxies in front, whose `X-Forwarded-…` count")
+    rate_limit: str | None = Field("1200/minute", description="requests that one address may send")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
-    @field_validator("proxy", "cookies_dir", "database_url", mode="before")
+    @field_validator("proxy", "cookies_dir", "database_url", "rate_limit", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -144,6 +166,13 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate_limit_is_one(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch("[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
+            raise ValueError("must be a number per second, minute, hour or day, such as 1200/minute")
+        return value
+
     @field_validator("log_level")
     @classmethod
     def _log_level_is_known(cls, value: str) -> str:
@@ -151,6 +180,15 @@ class Settings(BaseSettings):
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return level
+
+    @property
+    def is_open_to_all(self) -> bool:
+        """Whether others than this machine reach the service, and nobody is asked for a key."""
+        try:
+            is_loopback = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            is_loopback = False
+        return not self.api_key and not is_loopback
 
     @property
     def raw_dir(self) -> Path:

@@ -39,7 +39,11 @@ class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         error = self.request.error
         body = json.dumps({"error": f"{error.reason}: the request is not HTTP as this server can take it."}).encode()
         self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
+        self.response_headers += [
+            ("Content-Type", "application/json"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
@@ -52,8 +56,10 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 class WsgiServer:
     """Serves what comes in at a socket; `start` begins to answer, `close` lets answers under way finish."""
 
-    def __init__(self, app: Any, listener: socket.socket, *, max_request_bytes: int) -> None:
-        """Serve *app* at *listener*, which `listen` made."""
+    def __init__(
+        self, app: Any, listener: socket.socket, *, max_request_bytes: int, behind_proxy: bool = False
+    ) -> None:
+        """Serve *app* at *listener*, which `listen` made; `X-Forwarded-…` reach it only if it is *behind_proxy*."""
         self.port: int = listener.getsockname()[1]
         self._server = create_server(
             app,
@@ -63,6 +69,7 @@ class WsgiServer:
             max_request_body_size=max_request_bytes * MAX_BODY_FACTOR,
             ident=None,
             outbuf_high_watermark=UNSENT_BYTES,
+            clear_untrusted_proxy_headers=not behind_proxy,
             # Without it the end of a client would be noticed only by the next write that fails.
             channel_request_lookahead=1,
             # select() ends at file number 1023, which streams, databases and workers together may pass.

@@ -46,10 +46,10 @@ _THEME = "#0b57d0"
 _BACKGROUND = "#ffffff"
 
 
-def create_portal(*, version: str, max_batch_urls: int) -> Blueprint:
-    """Return the page's routes; *version* and *max_batch_urls* are shown on it."""
+def create_portal(*, version: str, max_batch_urls: int, open_to_all: bool = False) -> Blueprint:
+    """Return the page's routes; *version* and *max_batch_urls* are shown on it, and whether it is *open_to_all*."""
     portal = Blueprint("portal", __name__, template_folder="templates")
-    shell = load_shell(Path(__file__).parent, version, max_batch_urls)
+    shell = load_shell(Path(__file__).parent, version, max_batch_urls, open_to_all)
 
     def shell_url(filename: str) -> str:
         """Return where *filename* is served in this version of the page."""
@@ -65,6 +65,7 @@ def create_portal(*, version: str, max_batch_urls: int) -> Blueprint:
             "downloader_dashboard.html",
             version=version,
             max_batch_urls=max_batch_urls,
+            open_to_all=open_to_all,
             digest=shell.digest,
             shell_url=shell_url,
             text=shell.phrases.text,

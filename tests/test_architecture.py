@@ -15,6 +15,7 @@ WORDS = {"jobs", "models", "errors", "settings"}
 ARROWS: dict[str, set[str]] = {
     "downloader_main": {"downloader", "services", "toolchain", "wsgi_server"},
     "__init__": {
+        "access_guard",
         "api",
         "api_docs",
         "api_events",
@@ -26,6 +27,13 @@ ARROWS: dict[str, set[str]] = {
         "portal",
         "services",
     },
+    "access_guard": {"api_keys", "login", "machine_names", "rate_limits", "request_origin", "sessions"},
+    "login": {"api_keys", "sessions"},
+    "api_keys": set(),
+    "machine_names": set(),
+    "rate_limits": set(),
+    "request_origin": set(),
+    "sessions": set(),
     "api": {"api_models", "api_routes", "openapi", "platform_detector", "record_stream", "services", "validation"},
     "api_v1": {"api_files", "api_models", "api_requests", "api_routes", "job_queue", "jobs", "services", "validation"},
     "api_files": {"api_requests", "api_routes", "jobs", "services"},
@@ -137,13 +145,15 @@ ARROWS: dict[str, set[str]] = {
     "jobs": set(),
     "models": set(),
     "errors": set(),
-    "settings": set(),
+    # Pure rules: what makes a key, a host or an origin is said once.
+    "settings": {"api_keys", "request_origin"},
 }
 
 #: Libraries that belong to some rooms alone.
 RESERVED = {
     "flask": {
         "__init__",
+        "access_guard",
         "api",
         "api_docs",
         "api_events",
@@ -153,9 +163,25 @@ RESERVED = {
         "api_routes",
         "api_v1",
         "api_zip",
+        "login",
         "portal",
+        "rate_limits",
     },
-    "werkzeug": {"api", "api_events", "api_files", "api_routes", "api_v1", "api_zip"},
+    "flask_cors": {"access_guard"},
+    "flask_limiter": {"rate_limits"},
+    "limits": {"rate_limits"},
+    "itsdangerous": {"sessions"},
+    "werkzeug": {
+        "access_guard",
+        "api",
+        "api_events",
+        "api_files",
+        "api_routes",
+        "api_v1",
+        "api_zip",
+        "login",
+        "rate_limits",
+    },
     "waitress": {"wsgi_server"},
     "prometheus_client": {"metrics"},
     "filelock": {"instance_lock"},

@@ -21,7 +21,7 @@ from downloader.settings import Settings
 from tests.server import Server
 
 #: For people and for machines that watch; the document is about the API.
-UNDESCRIBED = re.compile("/(dashboard|portal/.*|api/docs.*|openapi.json|healthz|readyz|metrics)")
+UNDESCRIBED = re.compile("/(dashboard|portal/.*|login(.css)?|logout|api/docs.*|openapi.json|healthz|readyz|metrics)")
 
 
 @pytest.fixture
