@@ -61,7 +61,15 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     for api in apis:
         app.register_blueprint(api.blueprint)
     operations = [operation for api in apis for operation in api.operations]
-    app.register_blueprint(create_docs(title=NAME, version=__version__, description=DESCRIPTION, operations=operations))
+    app.register_blueprint(
+        create_docs(
+            title=NAME,
+            version=__version__,
+            description=DESCRIPTION,
+            operations=operations,
+            needs_key=settings.api_key is not None,
+        )
+    )
     app.register_blueprint(create_health_api(services))
     app.register_blueprint(
         create_portal(version=__version__, max_batch_urls=settings.max_batch_urls, open_to_all=settings.is_open_to_all)

@@ -15,10 +15,19 @@ from downloader.openapi import JSON, Operation, document
 _CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
-def create_docs(*, title: str, version: str, description: str, operations: Iterable[Operation]) -> Blueprint:
-    """Return the routes that describe *operations*."""
+def create_docs(
+    *, title: str, version: str, description: str, operations: Iterable[Operation], needs_key: bool
+) -> Blueprint:
+    """Return the routes that describe *operations*, and whether they want a key."""
     docs = Blueprint("docs", __name__, static_folder="static", static_url_path="/api/docs/static")
-    described = document(title=title, version=version, description=description, refusal=Refusal, operations=operations)
+    described = document(
+        title=title,
+        version=version,
+        description=description,
+        refusal=Refusal,
+        operations=operations,
+        needs_key=needs_key,
+    )
     text = json.dumps(described, indent=2)
 
     @docs.get("/openapi.json")

@@ -43,9 +43,18 @@ class Operation:
 
 
 def document(
-    *, title: str, version: str, description: str, refusal: type[BaseModel], operations: Iterable[Operation]
+    *,
+    title: str,
+    version: str,
+    description: str,
+    refusal: type[BaseModel],
+    operations: Iterable[Operation],
+    needs_key: bool = False,
 ) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of *operations*, JSON types only; *refusal* is what errors look like."""
+    """Return the OpenAPI 3.1 document of *operations*, JSON types only; *refusal* is what errors look like.
+
+    It *needs_key* where the server has one set.
+    """
     operations = tuple(operations)
     schemas = _Schemas(operations, refusal)
     paths: dict[str, dict[str, Any]] = {}
@@ -54,8 +63,12 @@ def document(
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description},
+        **({"security": [{"key": []}]} if needs_key else {}),
         "paths": paths,
-        "components": {"schemas": schemas.definitions},
+        "components": {
+            "schemas": schemas.definitions,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 

@@ -55,6 +55,16 @@ def test_every_route_is_in_the_document(app: Flask, document: dict[str, Any]) ->
     assert {("POST", "/download/batch"), ("GET", "/api/v1/events")} <= described
 
 
+def test_the_document_says_whether_a_key_is_needed(document: dict[str, Any], tmp_path: Path) -> None:
+    assert "security" not in document
+    key = "a-key-that-nobody-guesses"
+    keyed = create_downloader_app(Settings.model_validate({"storage_dir": tmp_path, "api_key": key})).test_client()
+    assert keyed.get("/openapi.json").status_code == 401
+    told = keyed.get("/openapi.json", headers={"Authorization": f"Bearer {key}"}).get_json()
+    assert told["security"] == [{"key": []}]
+    assert told["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+
+
 def test_every_operation_says_what_it_does(document: dict[str, Any]) -> None:
     operations = [operation for methods in document["paths"].values() for operation in methods.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
