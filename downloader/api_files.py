@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from flask import Blueprint, Response, request, send_file
@@ -53,7 +54,8 @@ def create_files_api(services: Services) -> Routes:
             path,
             mimetype=content_type,
             as_attachment=query.download or content_type == "application/octet-stream",
-            download_name=path.name,
+            # Nothing that ends a header; our own names have none of it, what somebody moved there may.
+            download_name=re.sub(r"[\x00-\x1f\x7f]", "_", path.name),
         )
         _let_go_of_the_thread(response, path)
         response.headers["X-Content-Type-Options"] = "nosniff"

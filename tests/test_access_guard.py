@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from limits import parse
+from werkzeug.http import parse_options_header
 from werkzeug.test import TestResponse
 
 from downloader import create_downloader_app, rate_limits
@@ -421,6 +423,39 @@ def test_no_path_leads_out(open_app: Flask, make_app: Callable[..., Flask]) -> N
                 assert answer.status_code < 500, (method, path)
                 assert b"root:" not in answer.data
                 assert secret not in answer.data
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['a"; filename="evil.html', "a\r\nSet-Cookie: x=y", "a\nX: y", "a\x01b", "a;b=c", "é\u2028«.html", "a%0d%0aX: y",
+     "<script>alert(1)<script>"],
+)  # fmt: skip
+@pytest.mark.parametrize("download", ["true", "false"])
+def test_a_file_name_adds_no_header(open_app: Flask, monkeypatch: pytest.MonkeyPatch, name: str, download: str) -> None:
+    """Whatever a file is called: names come from titles, and somebody may have put their own into the folder."""
+
+    def write(url: str, output_dir: str) -> tuple[bool, str, None]:
+        path = Path(output_dir) / f"{name}.mp4"
+        path.write_bytes(b"a video")
+        return True, str(path), None
+
+    monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", write)
+    client = open_app.test_client()
+    headers = {"Idempotency-Key": "a%0d%0aX: y"}
+    sent = client.post("/api/v1/batches", json={"urls": ["https://www.tiktok.com/@ada/video/7"]}, headers=headers)
+    assert "X" not in sent.headers
+    record = client.post("/download", json={"url": "https://www.tiktok.com/@ada/video/8"}).get_json()
+    answer = client.get(f"/api/v1/files/{record['job_id']}?download={download}")
+    assert answer.status_code == 200
+    assert answer.data == b"a video"
+    assert answer.mimetype == "video/mp4"
+    assert not {"X", "Set-Cookie"} & set(answer.headers.keys())
+    [disposition] = answer.headers.getlist("Content-Disposition")
+    assert re.fullmatch(r"[ -~]+", disposition)
+    kind, options = parse_options_header(disposition)
+    assert kind == ("attachment" if download == "true" else "inline")
+    assert options.keys() == {"filename"}
+    answer.close()
 
 
 # The server as it is started
