@@ -71,8 +71,9 @@ def create_login(keys: ApiKeys, sessions: Sessions | None, attempt: Attempt) -> 
         """Begin a session with the right key."""
         if sessions is None:
             return redirect(_destination(), 303)
+        given = request.form.get("key", "").strip().encode()
         try:
-            digest = attempt(lambda: keys.find(request.form.get("key", "").strip().encode()))
+            digest = attempt(lambda: keys.find(given))
         except TooManyRequests as error:
             return _refusal(error)
         if digest is None:

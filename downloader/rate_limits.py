@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
 import threading
 import time
@@ -15,6 +16,8 @@ from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter, RateLimitExceeded
 from limits import RateLimitItem, parse
 from werkzeug.exceptions import TooManyRequests
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -67,6 +70,7 @@ class RateLimits:
                     )
             found = check()
             if found is None:
+                log.warning("wrong key", extra={"client": address})
                 for limit, who in ((WRONG_KEYS_PER_ADDRESS, address), (WRONG_KEYS_ALTOGETHER, _EVERYBODY)):
                     self._limiter.limiter.hit(limit, "wrong keys", who)
             else:

@@ -203,6 +203,7 @@ def test_the_key_is_never_told(make_app: Callable[..., Flask], caplog: pytest.Lo
         for path in ("/", "/metrics", "/openapi.json", "/nothing"):
             answer = app.test_client().get(path, headers=headers)
             assert KEY not in answer.text + str(answer.headers)
+    assert "wrong key" in caplog.text
     assert KEY not in caplog.text
     assert KEY not in repr(vars(app.extensions["downloader"])) + repr(app.config)
 
