@@ -21,7 +21,10 @@ from downloader.settings import Settings
 from tests.server import Server
 
 #: For people and for machines that watch; the document is about the API.
-UNDESCRIBED = re.compile("/(dashboard|portal/.*|login(.css)?|logout|api/docs.*|openapi.json|healthz|readyz|metrics)")
+UNDESCRIBED = re.compile(
+    "/(dashboard|portal/.*|manifest.webmanifest|service-worker.js|login(.css)?|logout|api/docs.*|openapi.json"
+    "|healthz|readyz|metrics)"
+)
 
 
 @pytest.fixture
