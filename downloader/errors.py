@@ -89,7 +89,7 @@ SENTENCES: Mapping[ErrorCode, str] = {
         " port: such are never fetched."
     ),
     "not_a_video": "What {platform} sent is not a video that plays: it was deleted; open the link in a browser.",
-    "too_large": "This {platform} video is larger than this server allows: raise its limit, or leave it out.",
+    "too_large": "This {platform} video is larger or longer than this server allows: raise its limit, or leave it out.",
     "disk_full": "The disk of this server is full: free some space and retry.",
     "cancelled": "This download was cancelled.",
     "interrupted": "The server stopped before this download was done: send the link again.",

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from downloader.errors import DownloadFailed, ErrorCode
-from downloader.media_check import NoPicture, NotPlayable, check_media
+from downloader.media_check import NoPicture, NotPlayable, check_media, measured_seconds
+from downloader.media_limits import MediaLimits
 from downloader.media_names import media_name
 from downloader.models import Media
 
@@ -86,6 +87,7 @@ def keep(
     *,
     ffmpeg: str | None,
     work_dir: Path | None = None,
+    limits: MediaLimits = MediaLimits(),  # noqa: B008 -- frozen
 ) -> Media:
     """Check every file of *downloads*, then move them to *output_dir*; blocking.
 
@@ -94,10 +96,13 @@ def keep(
 
     Raises:
         DownloadFailed: `file_missing` where yt-dlp left none, `not_a_video` where one does not play, `no_video`
-            where it is sound alone; none is kept.
+            where it is sound alone, `too_large` where one is beyond *limits*; none is kept.
     """
     for found in downloads:
         _check(found, ffmpeg)
+        limits.check_size(found.path.stat().st_size)
+        if limits.duration_seconds is not None and ffmpeg is not None:
+            limits.check_duration(measured_seconds(found.path, ffmpeg))
     moves = [
         _Move(source=found.path, place=place, size_bytes=found.path.stat().st_size)
         for found, place in zip(downloads, _places(platform, downloads, output_dir), strict=True)

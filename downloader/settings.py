@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(
         200 * 1024**2, ge=0, description="free disk space, in bytes, below which nothing new is begun"
     )
+    max_file_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="size of one media file with all its parts, in bytes; a download that passes it is ended",
+    )
+    max_duration_seconds: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="length of one video, in seconds; longer ones are refused"
+    )
     max_batch_urls: int = Field(1000, ge=1, le=100_000, description="links that one batch may hold")
     max_request_bytes: int = Field(4 * 1024**2, ge=1024, description="size of a request's body, in bytes")
     socket_timeout_seconds: float = Field(
@@ -115,7 +123,9 @@ class Settings(BaseSettings):
     rate_limit: str | None = Field("1200/minute", description="requests that one address may send")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
-    @field_validator("proxy", "cookies_dir", "database_url", "rate_limit", mode="before")
+    @field_validator(
+        "proxy", "cookies_dir", "database_url", "rate_limit", "max_file_bytes", "max_duration_seconds", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

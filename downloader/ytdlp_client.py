@@ -22,6 +22,7 @@ from downloader.error_classifier import classify
 from downloader.errors import DownloadFailed, ErrorCode, is_retryable, sentence
 from downloader.media_check import NotPlayable, check_part
 from downloader.media_files import Downloaded, empty_work, keep, kept
+from downloader.media_limits import ArrivalCount, MediaLimits
 from downloader.models import Media, Outcome, Platform
 from downloader.progress_meter import ProgressMeter, Report
 from downloader.settings import Settings, default_settings
@@ -168,6 +169,8 @@ def _resume(
     try:
         return _attempt(platform, url, output_dir, work_dir, context, meter)
     except DownloadFailed as failure:
+        if failure.code == "too_large":
+            empty_work(work_dir)  # going on from it would only end at the same wall
         if not resumed or failure.code != "not_a_video":
             raise
         # Perhaps the platform changed the file between the attempts, and we have the halves of two.
@@ -194,11 +197,17 @@ def _attempt(
     import yt_dlp
 
     assert context.proxy is not None
+    limits = MediaLimits.of(context.settings)
     try:
         options = {
             **ytdlp_options(platform, context.settings, work_dir, proxy=context.proxy),
             "keep_fragments": context.work_dir is not None,  # see _resume
-            "progress_hooks": [_stopper(context.stop), _refuse_no_media, meter.downloading],
+            "progress_hooks": [
+                _stopper(context.stop),
+                ArrivalCount(limits),
+                _refuse_no_media,
+                meter.downloading,
+            ],
             "postprocessor_hooks": [_stopper(context.stop), meter.processing],
         }
         with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
@@ -207,8 +216,8 @@ def _attempt(
             tie_to_proxy(ydl, context.proxy)
             requests = _Requests(ydl.urlopen, context, meter)
             ydl.urlopen = requests
-            if context.report is not None:
-                ydl.add_post_processor(_planner(meter), when="before_dl")
+            if context.report is not None or limits != MediaLimits():
+                ydl.add_post_processor(_planner(limits, meter), when="before_dl")
             try:
                 info = ydl.extract_info(url, download=True)
             except Exception as error:
@@ -228,6 +237,7 @@ def _attempt(
         output_dir,
         ffmpeg=None if ffmpeg is None else ffmpeg.path,
         work_dir=context.work_dir,
+        limits=limits,
     )
 
 
@@ -339,12 +349,13 @@ def _refuse_no_media(progress: Mapping[str, Any]) -> None:
         raise DownloadFailed("not_a_video", detail=str(error)) from error
 
 
-def _planner(meter: ProgressMeter) -> Any:
-    """Return a post-processor for yt-dlp that tells *meter* what is about to be downloaded."""
+def _planner(limits: MediaLimits, meter: ProgressMeter) -> Any:
+    """Return a post-processor for yt-dlp that refuses what is beyond *limits*, and tells *meter* what is to come."""
     from yt_dlp.postprocessor.common import PostProcessor
 
     class Planner(PostProcessor):  # type: ignore[misc]  # yt-dlp comes without types
         def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+            limits.check_plan(info)
             meter.plan(info)
             return [], info
 

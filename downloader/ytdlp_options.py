@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from downloader import toolchain
 from downloader.errors import DownloadFailed
+from downloader.media_limits import MediaLimits
 from downloader.models import Platform
 from downloader.settings import Settings
 
@@ -74,7 +76,7 @@ def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path, *, pro
         "proxy": proxy,
         # ffmpeg knows nothing of our checks: it may read what was downloaded, and fetch nothing.
         "external_downloader_args": {"ffmpeg_i": ["-protocol_whitelist", "file"]},
-        "match_filter": _wanted,
+        "match_filter": partial(_wanted, MediaLimits.of(settings)),
     }
     return {name: value for name, value in options.items() if value is not None}
 
@@ -128,11 +130,12 @@ def _is_latin_1(text: str) -> bool:
     return True
 
 
-def _wanted(info: Mapping[str, Any], *, incomplete: bool) -> str | None:
-    """Return why a video is to be passed over, or None; refuse one that cannot be had yet."""
+def _wanted(limits: MediaLimits, info: Mapping[str, Any], *, incomplete: bool) -> str | None:
+    """Return why a video is to be passed over, or None; refuse one that cannot be had yet, or is too long."""
     # A running broadcast has no end: it would hold its slot for hours.
     if info.get("live_status") == "is_live" or info.get("is_live"):
         raise DownloadFailed("not_yet_available", detail="a live broadcast that is still running")
+    limits.check_duration(info.get("duration"))
     # A picture between the videos of one post: to yt-dlp a video without formats, which would fail them all.
     if incomplete and info.get("formats") == [] and not info.get("url"):
         return "a picture"

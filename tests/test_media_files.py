@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from downloader import media_files
 from downloader.errors import DownloadFailed
 from downloader.media_files import OUTCOME_NAME, Downloaded, discard_work, empty_work, keep, kept
+from downloader.media_limits import MediaLimits
 
 
 @pytest.fixture
@@ -162,6 +164,27 @@ def test_a_file_that_does_not_play_does_not_stay(downloads: list[Downloaded], wo
     assert downloads[0].path.is_file()
     assert not downloads[1].path.exists()
     assert list(output_dir.iterdir()) == []
+
+
+def test_what_is_merged_is_measured_again(downloads: list[Downloaded], work_dir: Path, output_dir: Path) -> None:
+    limit = downloads[0].path.stat().st_size
+    with downloads[1].path.open("ab") as file:
+        file.write((8).to_bytes(4) + b"free")
+    with pytest.raises(DownloadFailed) as failure:
+        keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir, limits=MediaLimits(file_bytes=limit))
+    assert failure.value.code == "too_large"
+    assert list(output_dir.iterdir()) == []
+
+
+def test_a_file_that_lasts_longer_than_was_said_is_refused(work_dir: Path, output_dir: Path, ffmpeg: str) -> None:
+    path = work_dir / "1-7.mp4"
+    picture = ["-f", "lavfi", "-i", "color=s=16x16:r=1:d=9", "-c:v", "libx264"]
+    subprocess.run([ffmpeg, "-loglevel", "error", *picture, str(path)], check=True)
+    found = Downloaded(path=path, post_id="7", video_id="7", title=None, duration_seconds=3.0)
+    with pytest.raises(DownloadFailed) as failure:
+        keep("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=5))
+    assert (failure.value.code, (failure.value.detail or "")[:18]) == ("too_large", "it lasts 9 seconds")
+    keep("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=9))
 
 
 def test_an_emptied_folder_is_still_there(downloads: list[Downloaded], work_dir: Path) -> None:

@@ -356,6 +356,67 @@ def test_what_is_larger_than_the_operator_allows_is_called_so(
             assert outcome.error_code == "too_large"
 
 
+@pytest.mark.parametrize(
+    ("platform", "scenario", "limit"),
+    [
+        ("tiktok", "ok", 150_000),  # the page says so, and Content-Length does
+        ("tiktok", "understated", 150_000),  # the page lies, and nothing else tells
+        ("twitter", "ok", 150_000),  # segments, of which only an estimate is known
+        ("youtube", "ok", 300_000),  # picture and sound together
+        ("twitter", "several_videos", 150_000),
+    ],
+)
+def test_a_file_beyond_the_limit_is_ended_and_nothing_of_it_stays(
+    simulator: Simulator,
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    platform: PlatformType,
+    scenario: str,
+    limit: int,
+) -> None:
+    work_dir = tmp_path / "work" / "1"
+    settings = make_settings(max_file_bytes=limit)
+    arrived: list[int] = []
+    context = FetchContext(
+        settings=settings, work_dir=work_dir, report=lambda phase, downloaded, *_: arrived.append(downloaded)
+    )
+    with fetch_context(context):
+        outcome = WRAPPERS[platform](simulator.url(platform, scenario), str(tmp_path / "raw"))  # type: ignore[arg-type]
+    assert outcome.error_code == "too_large"
+    assert f"DOWNLOADER_MAX_FILE_BYTES allows {limit}" in (outcome.detail or "")
+    assert list(work_dir.iterdir()) == []
+    assert list((tmp_path / "raw").iterdir()) == []
+    assert max(arrived) <= limit
+
+
+def test_what_is_declared_too_large_is_not_begun(
+    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    with fetch_context(FetchContext(settings=make_settings(max_file_bytes=150_000))):
+        assert download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path)).error_code == "too_large"
+    assert simulator.stats().media_bytes_sent.get("tiktok", 0) == 0
+
+
+def test_a_file_at_the_limit_is_kept(
+    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings(max_file_bytes=200_000, max_duration_seconds=2)
+    with fetch_context(FetchContext(settings=settings)):
+        for scenario in ("ok", "understated"):
+            assert download_tiktok_video(simulator.url("tiktok", scenario), str(tmp_path))[0]
+
+
+@pytest.mark.parametrize("platform", ["tiktok", "instagram", "twitter", "youtube"])
+def test_a_video_that_lasts_too_long_is_refused_before_its_first_byte(
+    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path, platform: Any
+) -> None:
+    with fetch_context(FetchContext(settings=make_settings(max_duration_seconds=0.5))):
+        outcome = WRAPPERS[platform](simulator.url(platform, "ok"), str(tmp_path))
+    assert outcome.error_code == "too_large"
+    assert outcome.detail == "it lasts 2 seconds; DOWNLOADER_MAX_DURATION_SECONDS allows 0.5"
+    assert simulator.stats().media_bytes_sent.get(platform, 0) == 0
+
+
 def test_the_engine_can_be_loaded_from_two_ends_at_once() -> None:
     script = (
         "import threading\n"

@@ -77,6 +77,7 @@ class Response:
     content: Content | None = None  #: sent instead of `body` where given
     cut_after: int | None = None
     hang_after: int | None = None  #: 0: not even the status line is sent
+    unsized: bool = False  #: no Content-Length: it ends when it ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class Fault:
     Strikes the first `times` requests of its stage for each post (None: every one), then the post works.
     """
 
-    kind: Literal["status", "cut", "hang", "hang_in_body", "html", "stray_bytes", "playlist", "redirect"]
+    kind: Literal["status", "cut", "hang", "hang_in_body", "html", "stray_bytes", "playlist", "redirect", "unsized"]
     times: int | None = None
     status: int = 200
     retry_after_seconds: int | None = None

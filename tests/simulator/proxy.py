@@ -379,7 +379,7 @@ class _Connection(asyncio.Protocol):
             await self._hang()
         size = response.content.size if response.content else len(response.body)
         headers = [*response.headers.items(), *(("Set-Cookie", cookie) for cookie in response.cookies)]
-        if response.status not in (204, 304):
+        if response.status not in (204, 304) and not response.unsized:
             headers.append(("Content-Length", str(size)))
         self._write(self._http.send(h11.Response(status_code=response.status, headers=headers)))
         if method != b"HEAD":

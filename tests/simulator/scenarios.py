@@ -11,8 +11,8 @@ A new scenario whose trouble is the same at every platform needs a row here and 
     ),
 
 The number is part of the ids of its posts, so it is never given out twice; 60 to 69 belong to YouTube and Instagram,
-70 to 89 to ways into private networks. Trouble that a platform tells in its own words (a private post, say) has no
-`page` and no `media`: the platform's module looks at the scenario's name.
+70 to 82 to ways into private networks, 83 to 89 to files that are larger than they say. Trouble that a platform tells
+in its own words (a private post, say) has no `page` and no `media`: the platform's module looks at the scenario's name.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ _ALL = (
         about="one post: a video, a picture, a video",
         platforms=("instagram",),
     ),
-    # 70 to 89: ways into private networks, which all lead to the canary.
+    # 70 to 82: ways into private networks, which all lead to the canary.
     Scenario(
         name="page_to_loopback",
         number=70,
@@ -368,6 +368,14 @@ _ALL = (
         number=82,
         about="a short link that redirects into this machine; the post itself is fine",
         platforms=("tiktok",),
+    ),
+    # 83 to 89: larger than they say.
+    Scenario(
+        name="understated",
+        number=83,
+        about="media that the page calls tiny, sent without saying how much there is",
+        platforms=("tiktok",),
+        media=Fault(kind="unsized"),
     ),
 )
 

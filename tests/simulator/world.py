@@ -160,6 +160,9 @@ def _trouble(fault: Fault, normal: Response, canary_port: int) -> Response:
             return replace(normal, hang_after=max(half, 1))
         case "html":
             return _html(_LOGIN_PAGE)
+        case "unsized":
+            whole = {"Content-Type": normal.headers["Content-Type"]}
+            return Response(headers=whole, content=normal.content, unsized=True)
         case "stray_bytes":
             return Response(headers={"Content-Type": "video/mp4"}, body=b"\x00\xff" * 20)
         case "playlist":
