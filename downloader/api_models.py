@@ -239,6 +239,7 @@ class QueueRecord(Answer):
 
     paused: bool = Field(description="by hand")
     disk_low: bool = Field(description="nothing new is begun, for want of space")
+    storage_full: bool = Field(description="nothing new is begun: the files together have reached the operator's limit")
     free_bytes: int
     counts: StateCounts
 

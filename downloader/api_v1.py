@@ -267,6 +267,7 @@ async def _queue_record(queue: JobQueue) -> QueueRecord:
     return QueueRecord(
         paused=status.paused,
         disk_low=status.disk_low,
+        storage_full=status.storage_full,
         free_bytes=status.free_bytes,
         counts=StateCounts.model_validate(totals),
     )

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from downloader.errors import DownloaderError, ErrorCode, NotFound, StoreUnavailable, sentence
@@ -135,7 +134,7 @@ class JobQueue:
         if job.state != "queued":
             return False
         status = self._scheduler.status()
-        if status.paused or status.disk_low:
+        if status.paused or status.disk_low or status.storage_full:
             return True
         until = self._scheduler.governor.cooling_until(job.platform, self._now())
         return until is not None and until > self._now() + timedelta(seconds=PATIENCE_SECONDS)
@@ -290,18 +289,10 @@ class JobQueue:
         for job in deleted:
             self._settle(job.id, job)
         if with_files:
-            for path in dict.fromkeys(path for job in deleted for path in job.files):
-                if await self._db(self._store.file_users, path) == 0:
-                    await asyncio.to_thread(self._remove_file, Path(path))
+            paths = [path for job in deleted for path in job.files]
+            await self._db(self._scheduler.removal.remove, paths, of=[job.id for job in deleted])
+            self._scheduler.files_removed()
         return deleted
-
-    def _remove_file(self, path: Path) -> None:
-        raw_dir = self._scheduler.settings.raw_dir
-        # Only what the service itself put there, whatever the database says.
-        if path.parent != raw_dir or path.is_symlink():
-            log.warning("a file outside the storage folder was left alone", extra={"path": str(path)})
-            return
-        path.unlink(missing_ok=True)
 
     async def pause(self) -> None:
         """Begin nothing more; what runs goes on."""

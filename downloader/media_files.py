@@ -141,6 +141,15 @@ def kept(work_dir: Path, output_dir: Path) -> Media | None:
     return media
 
 
+def promised_names(work_dir: Path) -> frozenset[str]:
+    """Return the names of the files that the outcome in *work_dir* speaks of; none where there is no outcome."""
+    try:
+        moves, _ = _read_outcome(work_dir, work_dir)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return frozenset()
+    return frozenset(move.place.name for move in moves)
+
+
 def discard_work(work_dir: Path) -> None:
     """Remove *work_dir* with all that is in it; for whoever knows that its job will not be tried again."""
     shutil.rmtree(work_dir, ignore_errors=True)

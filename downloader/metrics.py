@@ -30,6 +30,7 @@ class Snapshot:
     engine: EngineHealth
     paused: bool
     disk_low: bool
+    storage_full: bool
     free_bytes: int
 
 
@@ -104,4 +105,7 @@ class _Standing(Collector):
         )
         yield GaugeMetricFamily("downloader_queue_paused", "1 while paused by hand.", value=float(now.paused))
         yield GaugeMetricFamily("downloader_disk_low", "1 while the disk is too full.", value=float(now.disk_low))
+        yield GaugeMetricFamily(
+            "downloader_storage_full", "1 while the files have reached their limit.", value=float(now.storage_full)
+        )
         yield GaugeMetricFamily("downloader_disk_free_bytes", "Free bytes where media go.", value=now.free_bytes)

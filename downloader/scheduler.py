@@ -24,10 +24,13 @@ from downloader.event_stream import EventHub
 from downloader.governor import Governor
 from downloader.jobs import FINAL_STATES, Event, Job, JobState, PlatformRest, Progress, Work
 from downloader.media_files import discard_work
+from downloader.media_removal import MediaRemoval
 from downloader.models import Outcome, PlatformType
+from downloader.retention import Retention
 from downloader.retry_policy import next_attempt_at, second_try_at
 from downloader.settings import Settings
 from downloader.silence import Signs, SilenceRules
+from downloader.storage_watch import StorageWatch
 from downloader.store import Store
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class QueueStatus:
 
     paused: bool  #: by hand
     disk_low: bool
+    storage_full: bool  #: as much lies in the storage folder as the operator allows
     free_bytes: int
 
 
@@ -95,6 +99,9 @@ class Scheduler:
         self._held_up: set[PlatformType] = set()
         self._silence = SilenceRules()
         self._disk = DiskWatch(self.settings.raw_dir, self.settings.min_free_bytes)
+        self._storage = StorageWatch((self.settings.raw_dir, self.settings.work_dir), self.settings.max_storage_bytes)
+        self.removal = MediaRemoval(self.settings.raw_dir, self.settings.work_dir, self.store.file_users)
+        self._retention = Retention(self.store, self.removal, self.settings.retention_days)
         self._first_platform = 0
         self._wake = asyncio.Event()
         self._closing = False
@@ -167,7 +174,12 @@ class Scheduler:
         """Return whether new downloads are begun, and what stands in the way."""
         free_bytes = self._disk.free_bytes()
         low = free_bytes < self.settings.min_free_bytes
-        return QueueStatus(paused=self._paused, disk_low=low, free_bytes=free_bytes)
+        return QueueStatus(paused=self._paused, disk_low=low, storage_full=self._storage.full, free_bytes=free_bytes)
+
+    def files_removed(self) -> None:
+        """Take note that there may be more room."""
+        self._storage.measure_soon()
+        self.wake()
 
     async def set_paused(self, paused: bool) -> None:
         """Begin nothing more, or go on; what runs is left alone."""
@@ -208,6 +220,7 @@ class Scheduler:
             await self._prune_events()
             try:
                 pause_seconds = await self._start_what_may()
+                pause_seconds = await self._remove_old(pause_seconds)
             except Exception:
                 # The database may be back in a moment; a scheduler that died would be a server that does nothing.
                 log.exception("the queue could not go on")
@@ -228,12 +241,22 @@ class Scheduler:
             except Exception:
                 log.exception("old events could not be removed")
 
+    async def _remove_old(self, pause_seconds: float | None) -> float | None:
+        """Delete some of what is too old; return the pause until there may be more, *pause_seconds* at most."""
+        look_seconds = self._retention.look_seconds
+        if look_seconds is None:
+            return pause_seconds
+        if await self.db(self._retention.remove_some, self.clock()):
+            look_seconds = 0.0
+            self._storage.measure_soon()
+        return look_seconds if pause_seconds is None else min(pause_seconds, look_seconds)
+
     async def _start_what_may(self) -> float | None:
         """Start all that may start now; return the seconds until time alone allows more, None: until woken."""
         now = self.clock()
         if self._paused:
             return None
-        if await self._disk_is_low(now):
+        if await self._no_room(now):
             return LOOK_SECONDS
         due = await self.db(self.store.due)
         ready = [platform for platform, at in due.items() if at is None or at <= now]
@@ -440,23 +463,20 @@ class Scheduler:
                 "seconds": round((now - entry.started_at).total_seconds(), 3),
             },
         )
-        if ended is None and outcome.media is not None:
-            # Cancelled while its files were being moved: nobody asks for them any more.
-            await self.db(self._remove_unwanted, outcome.media.files)
         if ended is None or ended.state in FINAL_STATES:
             self._stepped_back.discard(job.id)
             await asyncio.to_thread(discard_work, self._work_dir(job.id))
+        if outcome.media is not None:
+            self._storage.arrived(outcome.media.size_bytes)
+            if ended is None:
+                # Cancelled while its files were being moved: nobody asks for them any more.
+                await self.db(self.removal.remove, outcome.media.files, of=())
         return ended
 
     def _second_try(self, job: Job, now: datetime) -> datetime | None:
         """Say when *job*, which failed and whose batch has ended, is tried once more. In any thread."""
         until = self.governor.cooling_until(job.platform, now)
         return second_try_at(job.error_code, job.attempts, now=now, random=self.random, cooling_until=until)
-
-    def _remove_unwanted(self, files: Iterable[str]) -> None:
-        for name in files:
-            if self.store.file_users(name) == 0:
-                Path(name).unlink(missing_ok=True)
 
     async def _store_early_end(self, entry: _Running, now: datetime) -> Job | None:
         job = entry.job
@@ -521,13 +541,19 @@ class Scheduler:
                 extra={"platform": rest.platform, "until": rest.cooling_until.isoformat(), "cap": int(rest.cap)},
             )
 
-    async def _disk_is_low(self, now: datetime) -> bool:
-        if self._disk.look(now):
-            low = self._disk.low
+    async def _no_room(self, now: datetime) -> bool:
+        """Tell whether nothing new may be begun for want of space; let it be known where that changed."""
+        disk_changed = self._disk.look(now)
+        storage_changed = await asyncio.to_thread(self._storage.look, now)
+        low, full = self._disk.low, self._storage.full
+        if disk_changed:
             log.warning("the disk is nearly full: nothing new is begun" if low else "the disk has room again")
-            change = Event(id=0, at=now, kind="queue_changed", data={"disk_low": low})
+        if storage_changed:
+            log.warning("the storage folder is full: nothing new is begun" if full else "the storage folder has room")
+        if disk_changed or storage_changed:
+            change = Event(id=0, at=now, kind="queue_changed", data={"disk_low": low, "storage_full": full})
             await self.db(self.store.add_event, change)
-        return self._disk.low
+        return low or full
 
 
 def _discard_all(folders: Iterable[Path]) -> None:

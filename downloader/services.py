@@ -165,7 +165,7 @@ class Services:
         disk = await asyncio.to_thread(_disk_fault, self.settings)
         return {
             "database": "ok",
-            "disk": "The disk is nearly full: free some space." if status.disk_low else disk or "ok",
+            "disk": _no_room(status) or disk or "ok",
             "workers": "ok" if workers else "No worker is ready yet: wait a moment; if it stays so, see the log.",
         }
 
@@ -187,6 +187,7 @@ class Services:
             engine=self.engine.health(),
             paused=status.paused,
             disk_low=status.disk_low,
+            storage_full=status.storage_full,
             free_bytes=status.free_bytes,
         )
 
@@ -219,6 +220,14 @@ class Services:
 async def _status(queue: JobQueue) -> QueueStatus:
     await queue.last_event_id()  # the database answers
     return queue.status()
+
+
+def _no_room(status: QueueStatus) -> str | None:
+    if status.disk_low:
+        return "The disk is nearly full: free some space."
+    if status.storage_full:
+        return "The storage folder is full: delete some files, or raise DOWNLOADER_MAX_STORAGE_BYTES."
+    return None
 
 
 def _disk_fault(settings: Settings) -> str | None:

@@ -87,6 +87,16 @@ class Settings(BaseSettings):
     max_duration_seconds: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="length of one video, in seconds; longer ones are refused"
     )
+    max_storage_bytes: int | None = Field(
+        None, ge=1, description="bytes in `raw/` and `work/` together from which on nothing new is begun"
+    )
+    retention_days: float | None = Field(
+        None,
+        gt=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="days after which finished jobs are deleted with their files, fractions allowed",
+    )
     max_batch_urls: int = Field(1000, ge=1, le=100_000, description="links that one batch may hold")
     max_request_bytes: int = Field(4 * 1024**2, ge=1024, description="size of a request's body, in bytes")
     socket_timeout_seconds: float = Field(
@@ -124,7 +134,15 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator(
-        "proxy", "cookies_dir", "database_url", "rate_limit", "max_file_bytes", "max_duration_seconds", mode="before"
+        "proxy",
+        "cookies_dir",
+        "database_url",
+        "rate_limit",
+        "max_file_bytes",
+        "max_duration_seconds",
+        "max_storage_bytes",
+        "retention_days",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
@@ -348,10 +348,15 @@ class Store:
         with reading(self._engine) as connection:
             return store_queries.job_ids(connection, batch_id, states)
 
-    def file_users(self, path: str) -> int:
-        """How many jobs have *path* among their files (two jobs of one post share a file)."""
+    def file_users(self, path: str, but: Collection[str] = ()) -> int:
+        """How many jobs have *path* among their files (two jobs of one post share a file), those of *but* left out."""
         with reading(self._engine) as connection:
-            return store_queries.file_users(connection, path)
+            return store_queries.file_users(connection, path, but)
+
+    def finished_before(self, moment: datetime, limit: int) -> list[Job]:
+        """Final jobs that have been so since before *moment*; those submitted first come first."""
+        with reading(self._engine) as connection:
+            return store_queries.finished_before(connection, utc(moment), limit)
 
     # -- around it
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, case, func, select, type_coerce, union_all
 
 from downloader.errors import NotFound
-from downloader.jobs import Attempt, Batch, EndedAttempts, Event, Job, JobState, PlatformRest
+from downloader.jobs import FINAL_STATES, Attempt, Batch, EndedAttempts, Event, Job, JobState, PlatformRest
 from downloader.models import PlatformType
 from downloader.schema import attempts, batches, events, files, jobs, links, numbers, platform_rests
 from downloader.store_rows import attempt_of, batch_of, event_of, folded, job_of, read_cursor, write_cursor
@@ -177,9 +177,16 @@ def job_attempts(connection: Connection, job_id: str) -> list[Attempt]:
     return [attempt_of(row) for row in rows]
 
 
-def file_users(connection: Connection, path: str) -> int:
-    """How many jobs have *path* among their files."""
-    return connection.scalar(select(func.count(files.c.job_id.distinct())).where(files.c.path == path)) or 0
+def file_users(connection: Connection, path: str, but: Collection[str] = ()) -> int:
+    """How many jobs, those of *but* left out, have *path* among their files."""
+    users = connection.scalars(select(files.c.job_id).where(files.c.path == path).distinct())
+    return len(set(users).difference(but))
+
+
+def finished_before(connection: Connection, moment: datetime, limit: int) -> list[Job]:
+    """Final jobs that have been so since before *moment*; those submitted first come first."""
+    old = select(jobs).where(jobs.c.state.in_(sorted(FINAL_STATES)), jobs.c.finished_at < moment)
+    return jobs_of(connection, connection.execute(old.order_by(jobs.c.seq).limit(limit)).all())
 
 
 # -- the queue

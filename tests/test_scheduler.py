@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from downloader.errors import ErrorCode, StoreUnavailable
+from downloader.errors import ErrorCode, NotFound, StoreUnavailable
 from downloader.event_stream import EventHub
 from downloader.governor import Governor
 from downloader.job_queue import JobQueue
@@ -20,6 +20,7 @@ from downloader.models import Media, Outcome, PlatformType
 from downloader.scheduler import PRUNE_SECONDS, STEP_BACK_SECONDS, Scheduler
 from downloader.settings import Settings
 from downloader.silence import QUIET_SECONDS, SILENT_SECONDS
+from downloader.storage_watch import MEASURE_SECONDS
 from downloader.store import Store
 from tests.fakes import FakeClock, HandEngine
 
@@ -314,6 +315,104 @@ async def test_a_full_disk_begins_nothing_and_says_so(open_world: Callable[..., 
     assert world.queue.status().disk_low
     assert {(await world.queue.job(job.id)).state for job in jobs} == {"queued"}
     assert world.engine.started == []
+
+
+async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_room(
+    open_world: Callable[..., Any],
+) -> None:
+    world: World = await open_world(max_storage_bytes=100)
+    (world.settings.raw_dir / "old.mp4").write_bytes(bytes(100))
+    world.scheduler.files_removed()  # whatever was there at the start: look now
+    with world.queue.subscribe() as changes:
+        [job] = await world.submit(tiktok(1))
+        while (
+            isinstance(change := await asyncio.to_thread(changes.get, 10), Progress)
+            or change is None
+            or (change.kind != "queue_changed")
+        ):
+            assert change is not None
+    assert change.data == {"disk_low": False, "storage_full": True}
+    assert world.queue.status().storage_full
+    assert (await world.queue.job(job.id)).state == "queued"
+    assert world.engine.started == []
+    # A request that waits is answered with what there is.
+    [answer] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
+    assert answer.state == "queued"
+    (world.settings.raw_dir / "old.mp4").unlink()
+    await world.forward(MEASURE_SECONDS)
+    await world.engine.until(lambda engine: bool(engine.running))
+    assert not world.queue.status().storage_full
+
+
+async def finished(world: World, number: int) -> Job:
+    """Submit a job and have it succeed, with a file."""
+    [job] = await world.submit(tiktok(number))
+    await world.engine.until(lambda engine: tiktok(number) in engine.running)
+    path = world.settings.raw_dir / f"{number}.mp4"
+    path.write_bytes(b"x")
+    media = Media(files=(str(path),), size_bytes=1)
+    world.engine.running[tiktok(number)].set_result(Outcome(True, str(path), None, media=media))
+    return await world.until(job, lambda job: job.state in FINAL_STATES)
+
+
+async def gone(world: World, *jobs: Job) -> None:
+    """Wait until *jobs* are deleted."""
+    with world.queue.subscribe() as changes:
+        for job in jobs:
+            while True:
+                try:
+                    await world.queue.job(job.id)
+                except NotFound:
+                    break
+                assert await asyncio.to_thread(changes.get, 10)
+
+
+async def test_what_ended_long_ago_is_deleted_with_its_files(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(retention_days=0.5, max_attempts=1)
+    old = await finished(world, 1)
+    [failed] = await world.submit(tiktok(2))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(2), "network")
+    await world.until(failed, lambda job: job.state == "failed")
+    await world.forward(6 * 3600)
+    young = await finished(world, 3)
+    again = await finished(world, 1)  # the same post, so the same file
+    [waiting] = await world.submit(tiktok(4))
+    await world.forward(6 * 3600 + 1)
+    await gone(world, old, failed)
+    assert (await world.queue.job(young.id)).state == "succeeded"
+    assert Path(again.files[0]).exists()
+    assert (await world.queue.job(waiting.id)).state in {"queued", "running"}
+    await world.forward(6 * 3600)
+    await gone(world, young, again)
+    assert list(world.settings.raw_dir.iterdir()) == []
+
+
+async def test_after_a_month_off_all_of_it_goes_in_portions(
+    open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("downloader.retention.PORTION", 2)
+    first: World = await open_world()
+    jobs = [await finished(first, number) for number in range(5)]
+    await first.queue.close(0)
+    caplog.set_level("INFO", "downloader.retention")
+    second = World(first.settings.storage_dir, retention_days=30)
+    second.clock.forward(31 * 86_400)
+    await second.queue.start()
+    try:
+        await gone(second, *jobs)
+        assert list(second.settings.raw_dir.iterdir()) == []
+    finally:
+        await second.queue.close(0)
+    deleted = [record for record in caplog.records if record.getMessage() == "old jobs deleted"]
+    assert [(record.__dict__["jobs"], record.__dict__["files"]) for record in deleted] == [(2, 2), (2, 2), (1, 1)]
+
+
+async def test_without_a_term_nothing_is_deleted(world: World) -> None:
+    job = await finished(world, 1)
+    await world.forward(100 * 365 * 86_400)
+    await finished(world, 2)
+    assert (await world.queue.job(job.id)).files
 
 
 async def test_silent_downloads_make_room_once_for_those_that_wait(open_world: Callable[..., Any]) -> None:
