@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Its hash is all that is needed. What yt-dlp starts gets our environment, and has no business with it.
         os.environ.pop(f"{PREFIX}API_KEY", None)
         _set_up_logging(settings.log_level)
+        os.umask(settings.umask_bits)
         # First of all, because loading the rest takes a second: whoever connects until then is answered after it.
         listener = listen(settings.host, settings.port)
         app = create_downloader_app(settings, engine="processes")

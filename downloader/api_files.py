@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
+from typing import BinaryIO
+from zlib import adler32
 
 from flask import Blueprint, Response, request, send_file
 from werkzeug.exceptions import NotFound
@@ -37,6 +41,12 @@ CONTENT_TYPES = {
 
 _ANYTHING = {"*/*": None}
 
+#: How a file is opened. Not through a link, which may have taken its place since it was looked at, nor waiting for
+#: anyone; as no text, where there is a difference.
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+
+_GONE = "This file is not there any more: it was moved or deleted. Retry the job to have it again."
+
 
 def create_files_api(services: Services) -> Routes:
     """Return the route to the media of *services*."""
@@ -50,14 +60,11 @@ def create_files_api(services: Services) -> Routes:
         content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
         if "," in request.headers.get("Range", ""):
             del request.environ["HTTP_RANGE"]  # several parts at once: nobody's player asks, and all of it is right too
-        response = send_file(
+        response = _sent(
             path,
             mimetype=content_type,
             as_attachment=query.download or content_type == "application/octet-stream",
-            # Nothing that ends a header; our own names have none of it, what somebody moved there may.
-            download_name=re.sub(r"[\x00-\x1f\x7f]", "_", path.name),
         )
-        _let_go_of_the_thread(response, path)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Content-Security-Policy"] = "sandbox"
         return response
@@ -81,11 +88,40 @@ def media_path(job: Job, index: int, raw_dir: Path) -> Path:
             return path
     except (OSError, RuntimeError, ValueError):  # gone; a link to itself; a NUL in its name
         pass
-    raise NotFound("This file is not there any more: it was moved or deleted. Retry the job to have it again.")
+    raise NotFound(_GONE)
 
 
-def _let_go_of_the_thread(response: Response, path: Path) -> None:
-    """Have our server send a part of a file as it sends a whole one: by itself.
+def _sent(path: Path, *, mimetype: str, as_attachment: bool) -> Response:
+    """Return the file at *path* as an answer, with what a client needs to ask for parts of it and for changes."""
+    try:
+        file = os.fdopen(os.open(path, _FLAGS), "rb")
+    except OSError:
+        raise NotFound(_GONE) from None
+    seen = os.fstat(file.fileno())
+    try:
+        if not stat.S_ISREG(seen.st_mode):
+            raise NotFound(_GONE)
+        response = send_file(
+            file,
+            mimetype=mimetype,
+            as_attachment=as_attachment,
+            # Nothing that ends a header; our own names have none of it, what somebody moved there may.
+            download_name=re.sub(r"[\x00-\x1f\x7f]", "_", path.name),
+            conditional=False,
+            etag=f"{seen.st_mtime_ns}-{seen.st_size}-{adler32(os.fsencode(path))}",
+            last_modified=seen.st_mtime,
+        )
+        response.content_length = seen.st_size
+        response.make_conditional(request.environ, accept_ranges=True, complete_length=seen.st_size)
+    except BaseException:
+        file.close()
+        raise
+    _let_go_of_the_thread(response, file)
+    return response
+
+
+def _let_go_of_the_thread(response: Response, file: BinaryIO) -> None:
+    """Have our server send a part of *file* as it sends a whole one: by itself.
 
     Werkzeug would read it bit by bit in the request's thread, which a player that has paused would hold for hours.
     """
@@ -93,7 +129,6 @@ def _let_go_of_the_thread(response: Response, path: Path) -> None:
         return
     start = response.content_range.start
     assert start is not None
-    file = path.open("rb")
     file.seek(start)
     # It ends where Content-Length says.
     response.response = wrap_file(request.environ, file)

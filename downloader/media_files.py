@@ -150,8 +150,27 @@ def promised_names(work_dir: Path) -> frozenset[str]:
     return frozenset(move.place.name for move in moves)
 
 
+def enter_work(work_dir: Path) -> None:
+    """Make *work_dir*, for us alone, unless it is there; a link in its place or in it goes: it would lead elsewhere."""
+    work_dir.parent.mkdir(parents=True, exist_ok=True)
+    if work_dir.is_symlink():
+        work_dir.unlink()
+    work_dir.mkdir(exist_ok=True, mode=0o700)
+    for folder, folders, files in os.walk(work_dir, followlinks=False):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if path.is_symlink():
+                log.warning("a link among unfinished files was removed", extra={"path": str(path)})
+                path.unlink()
+
+
 def discard_work(work_dir: Path) -> None:
-    """Remove *work_dir* with all that is in it; for whoever knows that its job will not be tried again."""
+    """Remove *work_dir* with all that is in it; for whoever knows that its job will not be tried again.
+
+    Links are not followed.
+    """
+    if work_dir.is_symlink():
+        work_dir.unlink(missing_ok=True)
     shutil.rmtree(work_dir, ignore_errors=True)
 
 
@@ -161,7 +180,7 @@ def empty_work(work_dir: Path) -> None:
 
 
 def _check(found: Downloaded, ffmpeg: str | None) -> None:
-    if not found.path.is_file():
+    if not found.path.is_file() or found.path.is_symlink():
         raise DownloadFailed("file_missing", detail=f"nothing at {found.path.name}")
     try:
         check_media(found.path, ffmpeg)

@@ -121,6 +121,11 @@ class Settings(BaseSettings):
     ytdlp_options: dict[str, Any] = Field(
         default_factory=dict, description="yt-dlp API options as a JSON object, merged last: they win"
     )
+    umask: str = Field(
+        "077",
+        pattern="^0?0[0-7][0-7]$",
+        description="octal; the rights that nobody else gets to the files and folders that the server makes",
+    )
     allow_private_addresses: bool = Field(
         False, description="fetch media from loopback and private addresses too: for trusted set-ups only"
     )
@@ -227,6 +232,11 @@ class Settings(BaseSettings):
     def work_dir(self) -> Path:
         """The folder of unfinished files, one below it for each job; on the same file system as `raw_dir`."""
         return self.storage_dir / "work"
+
+    @property
+    def umask_bits(self) -> int:
+        """`umask` as the number that it stands for."""
+        return int(self.umask, 8)
 
     @property
     def store_file(self) -> Path | None:

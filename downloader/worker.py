@@ -57,6 +57,7 @@ def main(connection: Connection, start: WorkerStart) -> NoReturn:
     _lead_a_group()
     os.environ.clear()
     os.environ.update(start.environment)
+    os.umask(start.settings.umask_bits)
     line = _Line(connection)
     logging.basicConfig(level=start.log_level, handlers=[_LogLine(line)], force=True)
     batch_downloader.warm_up_engine()

@@ -21,7 +21,7 @@ from downloader.egress_policy import is_private
 from downloader.error_classifier import classify
 from downloader.errors import DownloadFailed, ErrorCode, is_retryable, sentence
 from downloader.media_check import NotPlayable, check_part
-from downloader.media_files import Downloaded, empty_work, keep, kept
+from downloader.media_files import Downloaded, empty_work, enter_work, keep, kept
 from downloader.media_limits import ArrivalCount, MediaLimits
 from downloader.models import Media, Outcome, Platform
 from downloader.progress_meter import ProgressMeter, Report
@@ -134,6 +134,8 @@ def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
     Only what nobody wrote to for a day: another process may be at work there.
     """
     now = time.time() if now is None else now
+    if (output_dir / PARTIAL_DIR).is_symlink():  # none of ours, and it leads elsewhere
+        return
     for leftover in (output_dir / PARTIAL_DIR).glob("*"):
         try:
             newest = max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*")))
@@ -147,8 +149,11 @@ def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
 def _download(platform: Platform, url: str, output_dir: Path, context: FetchContext) -> Media:
     meter = ProgressMeter(context.report)
     if context.work_dir is None:
-        work_dir = output_dir.absolute() / PARTIAL_DIR / uuid.uuid4().hex
-        work_dir.mkdir(parents=True, mode=0o700)
+        partial_dir = output_dir.absolute() / PARTIAL_DIR
+        partial_dir.parent.mkdir(parents=True, exist_ok=True)
+        enter_work(partial_dir)
+        work_dir = partial_dir / uuid.uuid4().hex
+        work_dir.mkdir(mode=0o700)
         try:
             return _attempt(platform, url, output_dir, work_dir, context, meter)
         finally:
@@ -161,7 +166,7 @@ def _resume(
 ) -> Media:
     """Go on where an earlier attempt in *work_dir* ended; where there was none, begin."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    enter_work(work_dir)
     if media := kept(work_dir, output_dir):
         return media
     _take_apart(work_dir)

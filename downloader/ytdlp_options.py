@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -103,8 +104,10 @@ def _cookies(settings: Settings, platform: Platform, work_dir: Path) -> str | No
         # yt-dlp would write them, values and all, to stderr.
         log.warning("cookie lines left out", extra={"path": str(original), "lines": len(lines) - len(good)})
     copy = work_dir / COOKIES_NAME
-    copy.touch(mode=0o600)
-    copy.write_text("\n".join(good), encoding="utf-8")
+    copy.unlink(missing_ok=True)
+    # A new file, for us alone: whatever lay there, a link for one, is not written to.
+    with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write("\n".join(good))
     return str(copy)
 
 

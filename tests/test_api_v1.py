@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import NotFound
 from werkzeug.test import TestResponse
 
-from downloader import create_downloader_app, wsgi_server
+from downloader import api_files, create_downloader_app, wsgi_server
 from downloader.api_files import media_path
 from downloader.jobs import Job
 from downloader.models import Outcome
@@ -670,6 +670,29 @@ def test_a_stored_path_leads_to_its_file(raw_dir: Path) -> None:
 def test_no_stored_path_leads_out_of_the_storage_folder(raw_dir: Path, stored: str) -> None:
     with pytest.raises(NotFound):
         media_path(replace(JOB, files=(stored.replace("{raw}", str(raw_dir)),)), 0, raw_dir)
+
+
+def test_a_link_that_takes_a_files_place_is_not_served(
+    client: FlaskClient,
+    media: bytes,
+    wait: Callable[[str], list[dict[str, Any]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = submit(client, f"{TIKTOK}1")
+    wait(batch["batch"]["id"])
+    job_id = batch["jobs"][0]["job_id"]
+    (tmp_path / "secret").write_bytes(b"secret")
+    looked_at: Callable[..., Path] = api_files.media_path
+
+    def then_swapped(*arguments: Any) -> Path:
+        path = looked_at(*arguments)
+        path.unlink()
+        path.symlink_to(tmp_path / "secret")
+        return path
+
+    monkeypatch.setattr(api_files, "media_path", then_swapped)
+    refused(client.get(f"{V1}/files/{job_id}"), 404)
 
 
 # Records as they come

@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -69,6 +70,28 @@ def test_a_batch_of_eight_comes_back_as_eight_videos(start_server: Any, simulato
     assert sum(load.peak_concurrency for load in stats.platforms.values()) > 4
     assert stats.unknown_hosts == {}
     assert together_seconds < alone_seconds / 2, (together_seconds, alone_seconds)
+
+
+@pytest.mark.parametrize(("umask", "file_mode", "folder_mode"), [(None, 0o600, 0o700), ("027", 0o640, 0o750)])
+def test_what_is_written_is_for_those_it_is_meant_for(
+    start_server: Any, simulator: Simulator, tmp_path: Path, umask: str | None, file_mode: int, folder_mode: int
+) -> None:
+    before = os.umask(0)
+    try:
+        server: Server = start_server(**({} if umask is None else {"DOWNLOADER_UMASK": umask}))
+    finally:
+        os.umask(before)
+    _, record = server.ask("POST", "/download", {"url": simulator.url("youtube", "ok")})
+    _, hanging = server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "hang_in_body")]})
+    simulator.wait_until_hanging(1)
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (tmp_path / "storage").rglob("*")}
+    simulator.release()
+    assert modes.pop(Path(record["file_path"])) == file_mode
+    assert modes.pop(tmp_path / "storage" / "raw") == folder_mode
+    [job] = hanging["jobs"]
+    assert modes[tmp_path / "storage" / "work" / job["job_id"]] == 0o700
+    assert modes[tmp_path / "storage" / "downloader.db"] == 0o600
+    assert {path: oct(mode) for path, mode in modes.items() if mode & ~folder_mode} == {}
 
 
 def test_the_start_line_says_what_was_found(start_server: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from downloader import media_files
 from downloader.errors import DownloadFailed
-from downloader.media_files import OUTCOME_NAME, Downloaded, discard_work, empty_work, keep, kept
+from downloader.media_files import OUTCOME_NAME, Downloaded, discard_work, empty_work, enter_work, keep, kept
 from downloader.media_limits import MediaLimits
 
 
@@ -185,6 +186,57 @@ def test_a_file_that_lasts_longer_than_was_said_is_refused(work_dir: Path, outpu
         keep("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=5))
     assert (failure.value.code, (failure.value.detail or "")[:18]) == ("too_large", "it lasts 9 seconds")
     keep("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=9))
+
+
+def test_a_link_in_place_of_a_work_folder_is_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_bytes(b"x")
+    link = tmp_path / "work" / "1"
+    link.parent.mkdir()
+    link.symlink_to(outside)
+    discard_work(link)
+    assert not link.is_symlink()
+    link.symlink_to(outside)
+    enter_work(link)
+    assert not link.is_symlink()
+    assert stat.S_IMODE(link.stat().st_mode) == 0o700
+    assert [path.name for path in outside.iterdir()] == ["precious"]
+
+
+def test_links_among_unfinished_files_go_and_all_else_stays(work_dir: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_bytes(b"x")
+    (work_dir / "1.part").write_bytes(b"part")
+    (work_dir / "sub").mkdir()
+    for link in (work_dir / "1-7.mp4", work_dir / "sub" / "link", work_dir / f"{OUTCOME_NAME}.new"):
+        link.symlink_to(outside / "precious")
+    (work_dir / "folder").symlink_to(outside)
+    enter_work(work_dir)
+    assert {path.name for path in work_dir.rglob("*")} == {"1.part", "sub"}
+    assert (outside / "precious").read_bytes() == b"x"
+
+
+def test_a_link_in_the_place_of_a_finished_file_is_replaced(
+    downloads: list[Downloaded], output_dir: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "precious.mp4"
+    outside.write_bytes(b"x")
+    place = output_dir / downloads[0].final_name("tiktok")
+    place.symlink_to(outside)
+    keep("tiktok", downloads, output_dir, ffmpeg=None)
+    assert place.is_file()
+    assert not place.is_symlink()
+    assert outside.read_bytes() == b"x"
+
+
+def test_a_link_is_no_download(downloads: list[Downloaded], output_dir: Path, sample_mp4: Path) -> None:
+    downloads[0].path.unlink()
+    downloads[0].path.symlink_to(sample_mp4)
+    with pytest.raises(DownloadFailed) as failure:
+        keep("tiktok", downloads, output_dir, ffmpeg=None)
+    assert failure.value.code == "file_missing"
 
 
 def test_an_emptied_folder_is_still_there(downloads: list[Downloaded], work_dir: Path) -> None:

@@ -15,7 +15,7 @@ from downloader.errors import ErrorCode, NotFound, StoreUnavailable
 from downloader.event_stream import EventHub
 from downloader.governor import Governor
 from downloader.job_queue import JobQueue
-from downloader.jobs import FINAL_STATES, Job, Progress
+from downloader.jobs import FINAL_STATES, Event, Job, Progress
 from downloader.models import Media, Outcome, PlatformType
 from downloader.scheduler import PRUNE_SECONDS, STEP_BACK_SECONDS, Scheduler
 from downloader.settings import Settings
@@ -325,11 +325,9 @@ async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_r
     world.scheduler.files_removed()  # whatever was there at the start: look now
     with world.queue.subscribe() as changes:
         [job] = await world.submit(tiktok(1))
-        while (
-            isinstance(change := await asyncio.to_thread(changes.get, 10), Progress)
-            or change is None
-            or (change.kind != "queue_changed")
-        ):
+        change = None
+        while not isinstance(change, Event) or change.kind != "queue_changed":
+            change = await asyncio.to_thread(changes.get, 10)
             assert change is not None
     assert change.data == {"disk_low": False, "storage_full": True}
     assert world.queue.status().storage_full

@@ -68,6 +68,15 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("YTDLP_OPTIONS", '{"external_downloader_args": {"ffmpeg_i": []}}'),
         ("YTDLP_OPTIONS", '{"debug_printtraffic": true}'),
         ("ALLOW_PRIVATE_ADDRESSES", "perhaps"),
+        ("UMASK", "private"),
+        ("UMASK", "778"),
+        ("UMASK", "777"),  # not even for ourselves
+        ("UMASK", ""),
+        ("MAX_FILE_BYTES", "0"),
+        ("MAX_STORAGE_BYTES", "-1"),
+        ("MAX_DURATION_SECONDS", "inf"),
+        ("RETENTION_DAYS", "0"),
+        ("RETENTION_DAYS", "nan"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -26,6 +26,7 @@ from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import canonical_url as youtube_url
 from downloader.youtube_downloader import download_youtube_video
 from downloader.ytdlp_client import LEFTOVER_SECONDS, PARTIAL_DIR, FetchContext, fetch_context, remove_leftovers
+from downloader.ytdlp_options import ytdlp_options
 from tests.simulator.client import Simulator
 
 WRAPPERS: Mapping[PlatformType, Callable[[str, str], Outcome]] = {
@@ -449,6 +450,52 @@ def test_leftovers_of_a_killed_process_go_after_a_day(tmp_path: Path) -> None:
     remove_leftovers(tmp_path, now=now)
     assert not old.exists()
     assert (young / "1-7.mp4.part").exists()
+
+
+def test_a_link_in_place_of_the_partial_folder_leads_nowhere(
+    simulator: Simulator, context: FetchContext, tmp_path: Path
+) -> None:
+    raw, outside = tmp_path / "raw", tmp_path / "outside"
+    for folder in (raw, outside / "old"):
+        folder.mkdir(parents=True)
+    (outside / "old" / "precious").write_bytes(b"x")
+    (raw / PARTIAL_DIR).symlink_to(outside)
+    remove_leftovers(raw, now=(outside / "old").stat().st_mtime + LEFTOVER_SECONDS + 60)
+    assert (outside / "old" / "precious").exists()
+    assert download_tiktok_video(simulator.url("tiktok", "ok"), str(raw))[0]
+    assert [path.name for path in outside.iterdir()] == ["old"]
+    assert not (raw / PARTIAL_DIR).is_symlink()
+
+
+def test_links_in_a_work_folder_are_not_written_through(
+    make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"x")
+    cookies = tmp_path / "cookies"
+    cookies.mkdir()
+    (cookies / "tiktok.txt").write_text("# Netscape HTTP Cookie File\n")
+    work_dir = tmp_path / "work" / "1"
+    work_dir.mkdir(parents=True)
+    post = simulator.url("tiktok", "ok").rpartition("/")[2]
+    for name in ("cookies.txt", "outcome.json", "outcome.json.new", f"1-{post}-h264_360p_800000-0.mp4.part"):
+        (work_dir / name).symlink_to(precious)
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies), work_dir=work_dir)):
+        outcome = download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path / "raw"))
+    assert outcome[0]
+    assert precious.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "evil", ["../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "C:\\con", "%(title)s", "\0"]
+)
+def test_no_id_leads_out_of_the_work_folder(make_settings: Callable[..., Settings], tmp_path: Path, evil: str) -> None:
+    from yt_dlp import YoutubeDL
+
+    with YoutubeDL(ytdlp_options(PLATFORMS["tiktok"], make_settings(), tmp_path, proxy=""), auto_init=False) as ydl:
+        name = ydl.prepare_filename({"id": evil, "format_id": evil, "title": evil, "playlist_index": 1, "ext": "mp4"})
+    assert Path(name).parent == tmp_path
+    assert Path(name).name.startswith("1-")
 
 
 def test_an_outcome_is_a_plain_tuple_to_those_who_want_one() -> None:
