@@ -30,6 +30,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
 
     from downloader.access_guard import guard
     from downloader.api import DESCRIPTION, NAME, add_error_answers, create_api
+    from downloader.api_cookies import create_cookies_api
     from downloader.api_docs import create_docs
     from downloader.api_events import create_events_api
     from downloader.api_figures import create_figures_api
@@ -57,6 +58,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
         create_events_api(services),
         create_zip_api(services),
         create_figures_api(services),
+        create_cookies_api(services),
     )
     for api in apis:
         app.register_blueprint(api.blueprint)

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from downloader.api_models import Detected, DownloadRecord, Downloads, ServiceInfo
 from downloader.api_routes import Routes, client_gone, stream
 from downloader.errors import (
+    CookiesNotWritable,
     DownloaderError,
     IdempotencyConflict,
     IllegalTransition,
@@ -125,7 +126,12 @@ def _wants_html() -> bool:
 
 
 #: What is not here is 400.
-_REFUSAL_STATUSES: dict[type[RequestRefused], int] = {NotFound: 404, IdempotencyConflict: 409, IllegalTransition: 409}
+_REFUSAL_STATUSES: dict[type[RequestRefused], int] = {
+    NotFound: 404,
+    CookiesNotWritable: 409,
+    IdempotencyConflict: 409,
+    IllegalTransition: 409,
+}
 
 
 def _refused(error: RequestRefused) -> ResponseReturnValue:

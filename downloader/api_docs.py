@@ -64,6 +64,7 @@ _EXAMPLES = {
     "retry_failed_once": False,
     "ids": ["…"],
     "files": False,
+    "cookies": "…",
 }
 
 

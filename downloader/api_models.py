@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from downloader.cookie_shelf import CookieCondition, CookieState
 from downloader.errors import ErrorCode, is_retryable
 from downloader.figures import Figures
 from downloader.jobs import Attempt, AttemptResult, Batch, Event, EventKind, Job, JobState, Phase
@@ -316,6 +317,32 @@ class FiguresAnswer(Answer):
             bucket_seconds=figures.span.bucket_seconds,
             platforms=[PlatformFigures.model_validate(platform) for platform in figures.platforms],
         )
+
+
+class CookieRecord(Answer):
+    """What there is to say of a platform's cookies."""
+
+    platform: PlatformType
+    condition: CookieCondition
+    sentence: str = Field(description="for people: how they are, and what to do")
+    cookies: int = Field(description="how many there are; 0: none")
+    expired: int = Field(description="how many of these have expired")
+    logged_in: bool = Field(description="whether what keeps one logged in is among them")
+    first_expires_at: datetime | None = Field(description="of what keeps one logged in, the first to expire")
+    last_expires_at: datetime | None = Field(description="of what keeps one logged in, the last to expire")
+    updated_at: datetime | None = Field(description="when they came")
+    dropped: int = Field(description="of those just sent, how many belong to other sites and were not kept")
+
+    @classmethod
+    def of(cls, state: CookieState) -> Self:
+        """Return the record of *state*."""
+        return cls.model_validate(state)
+
+
+class CookieList(Answer):
+    """All platforms' cookies."""
+
+    cookies: list[CookieRecord]
 
 
 class EventRecord(Answer):

@@ -129,3 +129,11 @@ class JobIdsToDelete(JobIds):
     """`{"ids": ["…", …], "files": false}`"""
 
     files: Annotated[bool, Field(strict=True)] = Field(False, description="`true`: delete the media files too")
+
+
+class CookieUpload(Taken):
+    """`{"cookies": "…"}`"""
+
+    cookies: Annotated[str, StringConstraints(strict=True, min_length=1)] = Field(
+        description="a file in Netscape format"
+    )

@@ -59,6 +59,10 @@ class Routes:
         """Declare a POST route, see `_declare`."""
         return partial(self._declare, "POST", rule, answers, more)
 
+    def put(self, rule: str, answers: Answers, **more: Any) -> Callable[[View], View]:
+        """Declare a PUT route, see `_declare`."""
+        return partial(self._declare, "PUT", rule, answers, more)
+
     def delete(self, rule: str, answers: Answers, **more: Any) -> Callable[[View], View]:
         """Declare a DELETE route, see `_declare`."""
         return partial(self._declare, "DELETE", rule, answers, more)
@@ -67,7 +71,8 @@ class Routes:
         """Declare *view*, async or not.
 
         *more*: `query`, `headers`, `body` (models), `parse_body`
-        (in place of the model's own check), `refusals` (for each status from 400 on, when), `links` (see Operation).
+        (in place of the model's own check), `parse_bytes` (in place of both: takes the body as it came), `refusals`
+        (for each status from 400 on, when), `links` (see Operation).
         """
         refusals = dict(_ALWAYS)
         if "<" in rule:
@@ -112,7 +117,9 @@ class Routes:
             raise RequestRefused(f"This address takes no parameters: leave {next(iter(request.args))!r} out.")
         if operation.headers is not None:
             taken["headers"] = parse_headers(operation.headers, request.headers.get)
-        if operation.body is not None:
+        if operation.parse_bytes is not None:
+            taken["body"] = operation.parse_bytes(request.get_data())
+        elif operation.body is not None:
             parse = operation.parse_body or partial(parse_object, operation.body)
             taken["body"] = parse(_json_body())
         return taken

@@ -5,6 +5,8 @@
     │   ├── NotFound                it speaks of a batch or a job that is not there
     │   ├── BadCursor               it asks for a page by a cursor that is none of ours
     │   ├── IdempotencyConflict     its Idempotency-Key belongs to another submission
+    │   ├── CookiesRefused          it brings cookies that are no good
+    │   ├── CookiesNotWritable      it brings cookies, and their folder cannot be written
     │   └── IllegalTransition       it asks a job for a move that its state does not allow
     ├── ServiceBusy                 no room for another request that waits: 503
     ├── StoreUnavailable            the database cannot be read or written now: 503
@@ -146,6 +148,19 @@ class IllegalTransition(RequestRefused):
 
     def __init__(self, before: str, after: str) -> None:
         super().__init__(f"A job that is {before} cannot become {after}.")
+
+
+class CookiesRefused(RequestRefused):
+    """Cookies that are no good; str() says why by line numbers, and never repeats any of them."""
+
+
+class CookiesNotWritable(RequestRefused):
+    """The folder of cookies is not ours to write to."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The folder of cookies cannot be written ({reason}): check its permissions, or put the file there by hand."
+        )
 
 
 class ServiceBusy(DownloaderError):

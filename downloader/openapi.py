@@ -35,6 +35,8 @@ class Operation:
     #: For each operation that the answer leads to: its path parameters, and where in the answer they are.
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parse_body: Callable[[object], Any] | None = field(default=None, compare=False)
+    #: Set: the body may also be sent as plain text.
+    parse_bytes: Callable[[bytes], Any] | None = field(default=None, compare=False)
 
     @property
     def path(self) -> str:
@@ -102,7 +104,10 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type[BaseModel]
         said["parameters"] = parameters
     if operation.body is not None:
         schema = schemas.of(operation.body, "validation")
-        said["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+        content = {JSON: {"schema": schema}}
+        if operation.parse_bytes is not None:
+            content["text/plain"] = {"schema": {"type": "string"}}
+        said["requestBody"] = {"required": True, "content": content}
     links = {
         name: {
             "operationId": name,

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from downloader import batch_downloader
 from downloader.batch_downloader import PLATFORMS
+from downloader.cookie_shelf import CookieShelf
 from downloader.engine import Engine
 from downloader.errors import DownloaderError, StartRefused
 from downloader.event_stream import EventHub
@@ -56,6 +57,8 @@ class Services:
             StartRefused: the storage folder cannot be written.
         """
         self.settings = settings
+        self.platforms = tuple(PLATFORMS)
+        self.cookies = CookieShelf(settings.cookies_folder, PLATFORMS)
         self.loop = ServiceLoop()
         self._engine_kind = engine
         self._lock = InstanceLock(settings.storage_dir, settings.store_file)
@@ -200,6 +203,7 @@ class Services:
             StartRefused: another server has this store, or it cannot be opened.
         """
         self.open()
+        self.cookies.warn()
         threading.Thread(
             target=batch_downloader.remove_leftovers, args=(self.settings.raw_dir,), name="leftovers", daemon=True
         ).start()

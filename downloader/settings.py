@@ -116,7 +116,9 @@ class Settings(BaseSettings):
     retries: int = Field(3, ge=0, le=100, description="times yt-dlp repeats a request or a fragment that broke off")
     proxy: str | None = Field(None, description="upstream proxy for downloads, `http://`, `https://` or `socks5://`")
     cookies_dir: AbsolutePath | None = Field(
-        None, description="folder with `tiktok.txt`, `instagram.txt`, `twitter.txt`, `youtube.txt` in Netscape format"
+        None,
+        description="folder with `tiktok.txt`, `instagram.txt`, `twitter.txt`, `youtube.txt` in Netscape format;"
+        " unset: `cookies` in the storage folder",
     )
     ytdlp_options: dict[str, Any] = Field(
         default_factory=dict, description="yt-dlp API options as a JSON object, merged last: they win"
@@ -232,6 +234,11 @@ class Settings(BaseSettings):
     def work_dir(self) -> Path:
         """The folder of unfinished files, one below it for each job; on the same file system as `raw_dir`."""
         return self.storage_dir / "work"
+
+    @property
+    def cookies_folder(self) -> Path:
+        """The folder with a file of cookies for each platform; perhaps not there."""
+        return self.cookies_dir or self.storage_dir / "cookies"
 
     @property
     def umask_bits(self) -> int:

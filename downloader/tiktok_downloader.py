@@ -26,6 +26,8 @@ PLATFORM = Platform(
     label="TikTok",
     extractors=("TikTok", "TikTokVM"),
     canonical_url=canonical_url,
+    cookie_domains=("tiktok.com",),
+    session_cookies=frozenset({"sessionid"}),
     # h265 is what TikTok offers first and what many players and browsers cannot show.
     options={"format": "bv*[vcodec^=h264]+ba/b[vcodec^=h264]/bv*+ba/b"},
 )

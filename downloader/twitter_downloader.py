@@ -10,6 +10,8 @@ PLATFORM = Platform(
     label="Twitter/X",
     # The last three are what a post may lead to: an old card, a recorded broadcast, a t.co link.
     extractors=("Twitter", "TwitterCard", "TwitterBroadcast", "TwitterShortener"),
+    cookie_domains=("x.com", "twitter.com"),
+    session_cookies=frozenset({"auth_token"}),
 )
 
 

@@ -25,6 +25,9 @@ PLATFORM = Platform(
     label="YouTube",
     extractors=("Youtube",),
     canonical_url=canonical_url,
+    # Not google.com: those would be good for the whole Google account, and are not needed.
+    cookie_domains=("youtube.com",),
+    session_cookies=frozenset({"LOGIN_INFO", "SAPISID", "__Secure-3PAPISID"}),
 )
 
 

@@ -27,7 +27,7 @@ from downloader.models import Media, Outcome, Platform
 from downloader.progress_meter import ProgressMeter, Report
 from downloader.settings import Settings, default_settings
 from downloader.ytdlp_network import tie_request, tie_to_proxy
-from downloader.ytdlp_options import COOKIES_NAME, ytdlp_options
+from downloader.ytdlp_options import COOKIES_NAME, cookies_have_expired, ytdlp_options
 
 # yt_dlp itself is imported where it is used: it takes a third of a second, and the server listens before that.
 
@@ -42,6 +42,9 @@ PARTIAL_DIR = ".partial"
 
 #: How long an unfinished download lies untouched before it counts as left behind.
 LEFTOVER_SECONDS = 24 * 3600.0
+
+#: What cookies of somebody who is logged in may help against.
+_HELPED_BY_COOKIES: frozenset[ErrorCode] = frozenset({"login_required", "private", "age_restricted", "bot_check"})
 
 #: Subtitles, which only an operator's own options ask for.
 _TEXT_PARTS = frozenset({"vtt", "srt", "ass", "lrc", "ttml", "srv1", "srv2", "srv3", "json3", "json"})
@@ -109,10 +112,13 @@ def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext)
             extra={"platform": platform.name, "url": url, "error_code": failure.code, "detail": failure.detail},
             exc_info=error if failure.code == "internal" else None,
         )
+        told = str(failure)
+        if failure.code in _HELPED_BY_COOKIES and cookies_have_expired(context.settings, platform):
+            told += f" The cookies for {platform.label} that are there have expired."
         return Outcome(
             False,
             None,
-            str(failure),
+            told,
             error_code=failure.code,
             detail=failure.detail,
             retry_after_seconds=failure.retry_after_seconds,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from downloader import toolchain
+from downloader.cookie_text import Cookie, good_cookies, written
 from downloader.errors import DownloadFailed
 from downloader.media_limits import MediaLimits
 from downloader.models import Platform
@@ -93,44 +95,34 @@ def _as_template(path: Path) -> str:
 
 def _cookies(settings: Settings, platform: Platform, work_dir: Path) -> str | None:
     """Return a private copy of the platform's cookies: yt-dlp writes back to the file it is given."""
-    if settings.cookies_dir is None:
+    cookies = _read_cookies(settings, platform)
+    if cookies is None:
         return None
-    original = settings.cookies_dir / f"{platform.name}.txt"
-    if not original.is_file():
-        return None
-    lines = original.read_text(encoding="utf-8", errors="replace").split("\n")
-    good = [line for line in lines if _is_cookie_line(line)]
-    if len(good) < len(lines):
-        # yt-dlp would write them, values and all, to stderr.
-        log.warning("cookie lines left out", extra={"path": str(original), "lines": len(lines) - len(good)})
     copy = work_dir / COOKIES_NAME
     copy.unlink(missing_ok=True)
     # A new file, for us alone: whatever lay there, a link for one, is not written to.
     with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write("\n".join(good))
+        file.write(written(cookies))
     return str(copy)
 
 
-def _is_cookie_line(line: str) -> bool:
-    """Tell whether *line* belongs into a cookie file in Netscape format: seven fields, or a comment."""
-    line = line.rstrip("\r").removeprefix("#HttpOnly_")
-    if not line.strip() or line.startswith("#"):
-        return True
-    fields = line.split("\t")
-    if len(fields) != 7:
-        return False
-    domain, for_subdomains, expires = fields[0], fields[1], fields[4]
-    # What http.cookiejar asserts, and what a header can carry.
-    sound = (for_subdomains == "TRUE") == domain.startswith(".") and (not expires or expires.isdecimal())
-    return sound and _is_latin_1(line)
+def cookies_have_expired(settings: Settings, platform: Platform) -> bool:
+    """Tell whether there are cookies for *platform*, and what keeps one logged in has expired."""
+    now = datetime.now(UTC)
+    cookies = _read_cookies(settings, platform) or ()
+    return any(cookie.has_expired(now) for cookie in cookies if cookie.name in platform.session_cookies)
 
 
-def _is_latin_1(text: str) -> bool:
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _read_cookies(settings: Settings, platform: Platform) -> list[Cookie] | None:
+    """Return the cookies that the operator has for *platform*, and none of other sites; None where there is no file."""
+    original = settings.cookies_folder / f"{platform.name}.txt"
+    if not original.is_file():
+        return None
+    cookies, bad = good_cookies(original.read_bytes())
+    if bad:
+        # yt-dlp would write them, values and all, to stderr.
+        log.warning("cookie lines left out", extra={"path": str(original), "lines": bad})
+    return [cookie for cookie in cookies if cookie.is_of(platform)]
 
 
 def _wanted(limits: MediaLimits, info: Mapping[str, Any], *, incomplete: bool) -> str | None:

@@ -161,14 +161,16 @@ def test_each_platform_gets_a_private_copy_of_its_own_cookies(
 ) -> None:
     cookies = tmp_path / "cookies"
     cookies.mkdir()
-    (cookies / "tiktok.txt").write_text("# Netscape HTTP Cookie File\n")
+    own = ".tiktok.com\tTRUE\t/\tTRUE\t0\tsid\tabc\n"
+    foreign = ".google.com\tTRUE\t/\tTRUE\t0\tSID\tdef\n.nottiktok.com\tTRUE\t/\tTRUE\t0\tsid\tghi\n"
+    (cookies / "tiktok.txt").write_text(f"# Netscape HTTP Cookie File\n{foreign}{own}")
     with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies))):
         download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
-        assert fake_youtube_dl.cookies == "# Netscape HTTP Cookie File\n"
+        assert fake_youtube_dl.cookies == f"# Netscape HTTP Cookie File\n\n{own}"
         assert fake_youtube_dl.cookies_mode == 0o600
         download_youtube_video(LINKS["youtube"], str(tmp_path / "out"))
         assert "cookiefile" not in fake_youtube_dl.told
-    assert (cookies / "tiktok.txt").read_text() == "# Netscape HTTP Cookie File\n"
+    assert (cookies / "tiktok.txt").read_text() == f"# Netscape HTTP Cookie File\n{foreign}{own}"
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
@@ -184,8 +186,7 @@ def test_a_broken_line_among_the_cookies_is_left_out_and_not_shown(
         f"{line}\n"
         for line in (
             "session=hunter2; x=y",
-            ".tiktok.com\tTRUE\t/\tTRUE\t-1\tsid\thunter2",  # yt-dlp shows the line
-            "tiktok.com\tTRUE\t/\tTRUE\t0\tsid\thunter2",  # http.cookiejar stops at it
+            ".tiktok.com\tTRUE\t/\tTRUE\tnever\tsid\thunter2",  # yt-dlp shows the line
             ".tiktok.com\tMAYBE\t/\tTRUE\t0\tsid\thunter2",
             ".tiktok.com\tTRUE\t/\tTRUE\t0\tsid\thunter2\u2028",  # no header can carry it
         )
@@ -201,6 +202,17 @@ def test_a_broken_line_among_the_cookies_is_left_out_and_not_shown(
     assert fake_youtube_dl.cookies.count("TRUE\t/") == 2
     assert "cookie lines left out" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize(("expires", "told"), [("1000000000", True), ("4102444800", False)])
+def test_a_failure_says_that_the_cookies_have_expired(
+    make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path, expires: str, told: bool
+) -> None:
+    (tmp_path / "youtube.txt").write_text(f".youtube.com\tTRUE\t/\tTRUE\t{expires}\tLOGIN_INFO\tabc\n")
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
+        outcome = download_youtube_video(simulator.url("youtube", "bot_check"), str(tmp_path / "out"))
+    assert outcome.error_code == "bot_check"
+    assert (outcome[2] or "").endswith("The cookies for YouTube that are there have expired.") is told
 
 
 @pytest.mark.parametrize("name", ["100%(id)s", "$HOME", "${HOME}", "~", "~root"])
