@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -31,6 +32,18 @@ NETWORK_YTDLP_OPTIONS = frozenset({
     "proxy", "geo_verification_proxy", "source_address", "external_downloader", "external_downloader_args",
     "debug_printtraffic",
 })  # fmt: skip
+
+#: What the operator might set and should not, and why; everything else is theirs to decide.
+REFUSED_YTDLP_OPTIONS: Mapping[str, str] = {
+    "netrc_cmd": "would run a program",
+    "remote_components": "would fetch a program from elsewhere and run it",
+    "cookiesfrombrowser": f"would read a browser's cookies for all sites; cookies are set by {PREFIX}COOKIES_DIR",
+    **dict.fromkeys(
+        ("download_archive", "print_to_file", "write_pages", "cachedir"), "would write outside the storage folder"
+    ),
+    "load_info_filename": "would read a file in place of the link",
+    **dict.fromkeys(("postprocessor_hooks", "post_hooks"), "is the service's own and cannot be set"),
+}
 
 
 def _absolute(path: Path) -> Path:
@@ -199,6 +212,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{ways[0]!r} would lead past the guard of private networks; an upstream proxy is set by {PREFIX}PROXY"
             )
+        if refused := sorted(REFUSED_YTDLP_OPTIONS.keys() & value.keys()):
+            raise ValueError(f"{refused[0]!r} {REFUSED_YTDLP_OPTIONS[refused[0]]}")
+        if "exec" in json.dumps(value.get("postprocessors")).lower():
+            raise ValueError("the postprocessor 'Exec' would run a program")
+        if "allow-unsafe-ext" in json.dumps(value.get("compat_opts")):
+            raise ValueError("'allow-unsafe-ext' would let a platform choose any file extension")
         return value
 
     @field_validator("rate_limit")

@@ -79,6 +79,7 @@ def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path, *, pro
         "proxy": proxy,
         # ffmpeg knows nothing of our checks: it may read what was downloaded, and fetch nothing.
         "external_downloader_args": {"ffmpeg_i": ["-protocol_whitelist", "file"]},
+        "enable_file_urls": False,  # yt-dlp's default too: a platform's page could name any file of this machine
         "match_filter": partial(_wanted, MediaLimits.of(settings)),
     }
     return {name: value for name, value in options.items() if value is not None}

@@ -67,6 +67,18 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("YTDLP_OPTIONS", '{"external_downloader": "curl"}'),
         ("YTDLP_OPTIONS", '{"external_downloader_args": {"ffmpeg_i": []}}'),
         ("YTDLP_OPTIONS", '{"debug_printtraffic": true}'),
+        ("YTDLP_OPTIONS", '{"netrc_cmd": "cat /etc/passwd"}'),
+        ("YTDLP_OPTIONS", '{"remote_components": ["ejs:npm"]}'),
+        ("YTDLP_OPTIONS", '{"cookiesfrombrowser": ["firefox"]}'),
+        ("YTDLP_OPTIONS", '{"download_archive": "/etc/x"}'),
+        ("YTDLP_OPTIONS", '{"print_to_file": {"video": [["x", "/etc/x"]]}}'),
+        ("YTDLP_OPTIONS", '{"write_pages": true}'),
+        ("YTDLP_OPTIONS", '{"cachedir": "/var/x"}'),
+        ("YTDLP_OPTIONS", '{"load_info_filename": "/etc/x"}'),
+        ("YTDLP_OPTIONS", '{"post_hooks": []}'),
+        ("YTDLP_OPTIONS", '{"postprocessors": [{"key": "Exec", "exec_cmd": "id"}]}'),
+        ("YTDLP_OPTIONS", '{"postprocessors": [{"key": "ExecAfterDownload", "exec_cmd": "id"}]}'),
+        ("YTDLP_OPTIONS", '{"compat_opts": ["allow-unsafe-ext"]}'),
         ("ALLOW_PRIVATE_ADDRESSES", "perhaps"),
         ("UMASK", "private"),
         ("UMASK", "778"),
@@ -91,6 +103,20 @@ def test_a_proxy_among_the_options_is_shown_its_place(monkeypatch: pytest.Monkey
     monkeypatch.setenv("DOWNLOADER_YTDLP_OPTIONS", '{"proxy": "http://127.0.0.1:9"}')
     with pytest.raises(StartRefused, match="an upstream proxy is set by DOWNLOADER_PROXY"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        '{"format": "worst", "ratelimit": 100000, "max_filesize": 1000, "http_headers": {"X": "y"}}',
+        '{"postprocessors": [{"key": "FFmpegMetadata"}], "postprocessor_args": {"merger": ["-threads", "1"]}}',
+        '{"js_runtimes": {"node": {}}, "ffmpeg_location": "/usr/bin/ffmpeg", "username": "ada", "password": "x"}',
+        '{"compat_opts": ["no-certifi"], "nocheckcertificate": true, "writesubtitles": true, "impersonate": null}',
+    ],
+)
+def test_what_makes_sense_for_an_operator_is_theirs_to_set(monkeypatch: pytest.MonkeyPatch, options: str) -> None:
+    monkeypatch.setenv("DOWNLOADER_YTDLP_OPTIONS", options)
+    assert load_settings().ytdlp_options
 
 
 def test_a_refusal_does_not_repeat_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
