@@ -693,6 +693,17 @@ def test_a_file_of_two_jobs_has_two_users(store: Store) -> None:
     assert store.file_users("/raw/a.mp4") == 2
     assert store.file_users(f"/raw/{job.id}.mp4") == 1
     assert store.file_users("/raw/%") == 0
+    assert store.file_users("/raw/a.mp4", [job.id]) == 1
+
+
+def test_what_ended_before_a_moment_is_found_oldest_first_with_its_files(store: Store) -> None:
+    before = in_each_state(store)
+    ended = [job for state, job in before.items() if state in FINAL_STATES]
+    last = max(job.finished_at for job in ended if job.finished_at is not None)
+    found = store.finished_before(last + timedelta(microseconds=1), 10)
+    assert {job.id: job for job in found} == {job.id: job for job in ended}
+    assert store.finished_before(last + timedelta(microseconds=1), 1) == found[:1]
+    assert all(job.finished_at != last for job in store.finished_before(last, 10))
 
 
 # -- the second round
