@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 import urllib.parse
 import zipfile
 from collections.abc import Callable
@@ -509,6 +510,36 @@ def test_what_the_server_refuses_can_be_taken_back(page: Any, server: Server, si
     page.get_by_role("button", name="Take back").click()
     expect(page.locator("#links")).to_have_value(link)
     expect(page.locator("#outbox")).to_be_hidden()
+
+
+# Who may
+
+
+def test_who_has_no_session_any_more_logs_in_and_comes_back(
+    page: Any, start_server: Start, simulator: Simulator
+) -> None:
+    server = start_server(DOWNLOADER_API_KEY="correct-horse-battery")
+    page.goto(f"{server.url}/dashboard")
+    page.get_by_label("Key").fill("correct-horse-battery")
+    page.keyboard.press("Enter")
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    link = simulator.url("tiktok", "ok")
+    page.fill("#links", link)
+    page.context.clear_cookies()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.get_by_label("Key").fill("correct-horse-battery")
+    page.keyboard.press("Enter")
+    expect(page.locator("#links")).to_have_value(link)
+    page.click("#download")
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_cookies_that_expire_are_told_of_before_a_batch_needs_them(page: Any, server: Server) -> None:
+    soon = int(time.time()) + 24 * 3600
+    cookies = f"# Netscape HTTP Cookie File\n.tiktok.com\tTRUE\t/\tTRUE\t{soon}\tsessionid\tsecret\n"
+    assert server.ask("PUT", "/api/v1/cookies/tiktok", {"cookies": cookies})[0] == 200
+    open_dashboard(page, server)
+    expect(page.locator(".banner[data-id=cookies-tiktok]")).to_contain_text("The cookies for TikTok expire")
 
 
 # Seeing

@@ -38,6 +38,14 @@ def test_the_page_has_no_script_or_style_in_it(client: FlaskClient) -> None:
     assert "unsafe" not in policy
 
 
+def test_a_server_that_is_open_to_all_says_so(make_settings: Callable[..., Settings]) -> None:
+    def page(**settings: str) -> str:
+        return create_downloader_app(make_settings(**settings)).test_client().get("/dashboard").get_data(as_text=True)
+
+    assert "asks nobody who they are" in page(host="0.0.0.0")
+    assert "asks nobody who they are" not in page(host="127.0.0.1")
+
+
 def test_files_keep_their_address_for_ever(client: FlaskClient) -> None:
     found = assets(client)
     assert len(found) > 20

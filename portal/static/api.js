@@ -30,6 +30,11 @@ export function pathOf(url) {
   return pathname.slice(ROOT.length) + search;
 }
 
+/** The session is over: have it begun anew, and come back. What is in the box is kept by then. */
+function logIn() {
+  location.assign(address(`/login?next=${encodeURIComponent(location.pathname)}`));
+}
+
 let aheadMs = 0;
 
 /** @returns {number} milliseconds since 1970 by the server's clock, which sets the times that are counted down to */
@@ -56,6 +61,7 @@ export async function send(method, path, body = null, headers = {}) {
   } catch {
     throw new Unreachable(text("unreachable"));
   }
+  if (answer.status === 401) logIn();
   const ahead = Date.parse(answer.headers.get("Date")) - Date.now();
   if (Math.abs(ahead) > 2000 || aheadMs !== 0) aheadMs = ahead || 0; // it is told in whole seconds
   try {

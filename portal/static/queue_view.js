@@ -22,22 +22,29 @@ export class QueueView {
   /** Load how things are. */
   async load() {
     const turn = (this._turn += 1);
-    const [queue, { platforms }] = await Promise.all([ask("GET", "/api/v1/queue"), ask("GET", "/api/v1/platforms")]);
+    const [queue, { platforms }, { cookies }] = await Promise.all(
+      ["queue", "platforms", "cookies"].map((what) => ask("GET", `/api/v1/${what}`)),
+    );
     if (turn !== this._turn) return; // it was asked anew meanwhile, and that answer is newer
     this._paint(queue);
+    // Before a batch needs them.
+    for (const { platform, condition, sentence } of cookies) {
+      banner(`cookies-${platform}`, condition === "expiring" || condition === "expired" ? sentence : null);
+    }
     const resting = new Map(platforms.filter((each) => each.cooling_until).map((each) => [each.platform, each]));
     for (const name of this._resting.keys()) if (!resting.has(name)) banner(name, null);
     this._resting = resting;
     this._tick();
   }
 
-  _paint({ paused, disk_low: diskLow, free_bytes: free }) {
+  _paint({ paused, disk_low: diskLow, storage_full: storageFull, free_bytes: free }) {
     this._paused = paused;
     const label = text(paused ? "resume" : "pause");
     button.setAttribute("aria-label", label);
     button.title = label;
     button.replaceChildren(icon(paused ? "play" : "pause"));
     banner("paused", paused ? text("paused") : null, { label: text("resume"), act: () => this._toggle().catch(sayError) });
+    banner("storage", storageFull ? text("server_full") : null);
     banner("disk", diskLow ? text("disk_low", { free: bytes(free) }) : null);
   }
 

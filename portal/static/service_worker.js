@@ -20,7 +20,8 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (request.method !== "GET" || url.origin !== self.location.origin) return;
-  if (request.mode === "navigate" && PAGES.has(url.pathname)) event.respondWith(showPage(request));
+  // Not what a frame asks for: whoever guards the server refuses that, and must see it as it is.
+  if (request.mode === "navigate" && request.destination === "document" && PAGES.has(url.pathname)) event.respondWith(showPage(request));
   else if (url.pathname.startsWith(FILES) || url.pathname === MANIFEST) event.respondWith(showFile(request));
 });
 
