@@ -7,6 +7,7 @@ import json
 import logging
 import select
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -22,7 +23,15 @@ log = logging.getLogger(__name__)
 #: There must be some left for everyone else: more than api_events.MAX_STREAMS, api.MAX_WAITING_REQUESTS and
 #: api_zip.MAX_ZIPS together. Measured: 256 more of them cost 4 MB, 200 open streams 5 MB.
 THREADS = 416
-CONNECTION_LIMIT = 1000
+
+#: Connections that may be open at once, where the system allows so many files: the rest is for downloads and databases.
+MAX_CONNECTIONS = 4096
+OPEN_FILES = 2 * MAX_CONNECTIONS
+
+#: One that has nothing under way and says nothing is closed after this, and looked for this often. Whoever opens
+#: thousands of them must keep at it.
+IDLE_SECONDS = 30
+LOOK_SECONDS = 5
 
 #: What is made while it is sent waits when this much of it is unsent. Waitress has 16 MB, and puts most of that into a
 #: temporary file; measured with 16 slow clients that save a zip: 205 MB more memory so, 23 MB with this.
@@ -30,6 +39,23 @@ UNSENT_BYTES = 512 * 1024
 
 #: A body beyond this is refused while it arrives, far above what the app itself accepts.
 MAX_BODY_FACTOR = 4
+
+
+def _connection_limit() -> int:
+    """Return how many connections this process can hold, having asked the system for as many files as we like."""
+    if sys.platform == "win32":
+        return 400  # what select takes there, and then some
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+        except (OSError, ValueError):  # some systems have a lower limit that they do not tell
+            log.warning("the system allows few open files", extra={"files": soft})
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
 class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -65,7 +91,9 @@ class WsgiServer:
             app,
             sockets=[listener],
             threads=THREADS,
-            connection_limit=CONNECTION_LIMIT,
+            connection_limit=_connection_limit(),
+            channel_timeout=IDLE_SECONDS,
+            cleanup_interval=LOOK_SECONDS,
             max_request_body_size=max_request_bytes * MAX_BODY_FACTOR,
             ident=None,
             outbuf_high_watermark=UNSENT_BYTES,

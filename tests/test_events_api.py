@@ -247,7 +247,7 @@ def test_streams_beyond_the_last_place_are_told_to_come_back(tmp_path: Path, mon
 
 def test_there_are_threads_beyond_all_streams() -> None:
     assert wsgi_server.THREADS >= api_events.MAX_STREAMS + api.MAX_WAITING_REQUESTS + api_zip.MAX_ZIPS + 64
-    assert wsgi_server.CONNECTION_LIMIT > wsgi_server.THREADS
+    assert wsgi_server.MAX_CONNECTIONS > wsgi_server.THREADS
 
 
 # From a real server

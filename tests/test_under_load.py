@@ -1,0 +1,94 @@
+"""Whoever sends too much, too slowly or too often gets what is due, and the server keeps answering."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.server import Server
+
+
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+
+def answer_to(sock: socket.socket) -> tuple[int, Any]:
+    answer = http.client.HTTPResponse(sock)
+    answer.begin()
+    return answer.status, json.loads(answer.read())
+
+
+def test_slow_clients_hold_up_nobody(server: Server) -> None:
+    """More of them than there are threads; each has sent a part of its head, or of its body."""
+    parts = [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", b"POST /download HTTP/1.1\r\nHost: localhost\r\n"
+             b"Content-Length: 1000\r\n\r\n{"]  # fmt: skip
+    with contextlib.ExitStack() as slow:
+        for number in range(500):
+            sock = connected(server)
+            slow.callback(sock.close)
+            sock.sendall(parts[number % 2])
+        assert server.ask("GET", "/healthz", timeout_seconds=5)[0] == 200
+        assert server.ask("POST", "/detect-platform", {"url": "https://youtu.be/1"}, timeout_seconds=5)[0] == 200
+
+
+def test_more_than_a_thousand_idle_connections_hold_up_nobody(server: Server) -> None:
+    with contextlib.ExitStack() as idle:
+        for _ in range(1200):
+            sock = connected(server)
+            idle.callback(sock.close)
+        assert server.ask("GET", "/healthz", timeout_seconds=5)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Giant: " + b"a" * 2_000_000, 431),
+        (b"POST /download HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000000\r\n\r\n", 413),
+        (b"POST /download HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST /download HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    ],
+)
+def test_giants_are_refused_as_soon_as_they_are_known(server: Server, head: bytes, status: int) -> None:
+    with connected(server) as sock:
+        with contextlib.suppress(ConnectionError):  # it may have hung up before it had all of it
+            sock.sendall(head)
+        assert answer_to(sock)[0] == status
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_a_body_without_an_end_is_cut_off(server: Server) -> None:
+    with connected(server) as sock:
+        sock.sendall(b"POST /download HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
+        with contextlib.suppress(ConnectionError):
+            for _ in range(2000):  # 128 MB
+                sock.sendall(chunk)
+            pytest.fail("it took all of it")
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_ten_thousand_tiny_requests_are_answered(server: Server) -> None:
+    def send(_: int) -> list[int]:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=50)
+        statuses = []
+        with contextlib.closing(connection):
+            for number in range(1000):
+                connection.request("GET", "/healthz" if number % 10 else "/rubbish")
+                answer = connection.getresponse()
+                answer.read()
+                statuses.append(answer.status)
+        return statuses
+
+    with ThreadPoolExecutor(10) as pool:
+        sent = pool.map(send, range(10))
+        assert server.ask("GET", "/healthz", timeout_seconds=5)[0] == 200
+        statuses = [status for some in sent for status in some]
+    assert len(statuses) == 10_000
+    assert statuses.count(200) == 9000
+    assert statuses.count(404) == 1000
