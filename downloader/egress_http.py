@@ -135,8 +135,9 @@ def answer_head(head: bytes) -> tuple[int, bytes]:
         raise Malformed("an answer that is no HTTP")
     # Servers are read kindly: their answer ends with the connection, whatever its head says.
     first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").replace("\r\n", "\n").split("\n")
-    status_line = _STATUS_LINE.fullmatch(first.rstrip())
-    if status_line is None or any("\r" in line for line in lines):
+    first = first.rstrip()
+    status_line = _STATUS_LINE.fullmatch(first)
+    if status_line is None or any("\r" in line for line in (first, *lines)):
         raise Malformed("an answer that is no HTTP")
     status = int(status_line[1])
     headers: list[tuple[str, str]] = []
@@ -148,7 +149,7 @@ def answer_head(head: bytes) -> tuple[int, bytes]:
         else:
             raise Malformed("an answer with a header that is none")
     close = [("Connection", "close")] if status >= 200 else []
-    return status, _head(first.rstrip(), [*_end_to_end(headers), *close])
+    return status, _head(first, [*_end_to_end(headers), *close])
 
 
 def own_answer(status: int, why: str, headers: Headers = ()) -> bytes:

@@ -69,6 +69,7 @@ _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")
+_BLANK_IN_AUTHORITY = re.compile(r"[^/?#]*//[^/?#]*[\x00-\x20]")
 _LOOKS_LIKE_A_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 
 
@@ -128,7 +129,7 @@ def host_refusal(host: str) -> str | None:
 def _aton_refusal(host: str) -> str | None:
     try:
         return address_refusal(ipaddress.IPv4Address(socket.inet_aton(host)))
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):  # ValueError: a NUL, or what is not ASCII
         return None
 
 
@@ -149,8 +150,9 @@ def is_private(url: str) -> bool:
 
     Looks at the URL alone: a public name that resolves to a private address is the proxy's business.
     """
-    if "\\" in url:
-        return True  # some parsers read it as a slash, and then see another host
+    # A backslash some parsers read as a slash; a blank some leave out, where to others the host ends.
+    if "\\" in url or _BLANK_IN_AUTHORITY.match(url.strip()):
+        return True
     try:
         host = urlsplit(url).hostname
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import h11
+import pytest
 from hypothesis import example, given, strategies
 
 from downloader.egress_http import Malformed, Request, answer_head, basic, own_answer, parse_request, request_head
@@ -77,3 +78,9 @@ def test_an_answer_of_our_own_is_whole() -> None:
     assert response.status_code == 403
     assert isinstance(reader.next_event(), h11.Data)
     assert isinstance(reader.next_event(), h11.EndOfMessage)
+
+
+@pytest.mark.parametrize("first", ["HTTP/1.1 200 \rX-Egress-Refused: x", "HTTP/1.1 200 O\rK", "HTTP/1.1 2\r00 OK"])
+def test_a_line_end_that_only_some_take_for_one_is_refused_in_an_answers_first_line_too(first: str) -> None:
+    with pytest.raises(Malformed):
+        answer_head(f"{first}\r\nX: y\r\n\r\n".encode())
