@@ -55,8 +55,9 @@ def parse_link(url: str) -> Link | None:
     if platform is None or any(_is_unwritable(character) for character in text):
         return None
     # The fragment never reaches a server, but yt-dlp reads private instructions to its extractors from it.
-    rest = match["rest"].partition("#")[0]
-    return Link(f"https://{host}{rest}", platform)
+    link = f"https://{host}{match['rest'].partition('#')[0]}"
+    # It may have become longer, by its scheme, and whoever reads it again must read the same.
+    return Link(link, platform) if len(link) <= MAX_URL_LENGTH else None
 
 
 def detect_platform(url: str) -> PlatformType:

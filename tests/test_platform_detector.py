@@ -132,6 +132,7 @@ NOT_OURS = [
     "x",
     ".com",
     "https://youtube.com/" + "a" * MAX_URL_LENGTH,
+    "youtu.be/".ljust(MAX_URL_LENGTH, "a"),  # too long with its scheme
 ]
 
 
