@@ -39,6 +39,8 @@ CONTENT_TYPES = {
     ".gif": "image/gif",
 }
 
+_SUFFIX_RANGE = re.compile(r"bytes=-([0-9]{1,30})")
+
 _ANYTHING = {"*/*": None}
 
 #: How a file is opened. Not through a link, which may have taken its place since it was looked at, nor waiting for
@@ -60,6 +62,8 @@ def create_files_api(services: Services) -> Routes:
         content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
         if "," in request.headers.get("Range", ""):
             del request.environ["HTTP_RANGE"]  # several parts at once: nobody's player asks, and all of it is right too
+        elif _is_longer(request.headers.get("Range", ""), path):
+            request.environ["HTTP_RANGE"] = "bytes=0-"  # its end, more than there is: all of it, which Werkzeug refuses
         response = _sent(
             path,
             mimetype=content_type,
@@ -89,6 +93,12 @@ def media_path(job: Job, index: int, raw_dir: Path) -> Path:
     except (OSError, RuntimeError, ValueError):  # gone; a link to itself; a NUL in its name
         pass
     raise NotFound(_GONE)
+
+
+def _is_longer(asked: str, path: Path) -> bool:
+    """Tell whether *asked*, a Range, wants more of the end of the file than the whole file is."""
+    suffix = _SUFFIX_RANGE.fullmatch(asked)
+    return suffix is not None and int(suffix[1]) > path.stat().st_size
 
 
 def _sent(path: Path, *, mimetype: str, as_attachment: bool) -> Response:
