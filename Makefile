@@ -4,7 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 IN_VENV := $(VENV)/bin/python
 
-.PHONY: run test lint types format update-ytdlp
+# LOCKED=1, which CI sets: exactly the versions and files of requirements.lock. Users get the newest.
+LOCK := requirements.lock
+INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check $(if $(LOCKED),--require-hashes)
+RUN_NEEDS := $(if $(LOCKED),$(LOCK),requirements.txt)
+TEST_NEEDS := $(if $(LOCKED),$(LOCK),requirements-dev.txt)
+
+.PHONY: run test lint types format fuzz lock audit update-ytdlp
 
 ## run: set up what is needed and serve; ARGS="--port 9000" is handed on
 run: $(VENV)/run.stamp
@@ -25,6 +31,24 @@ format: $(VENV)/test.stamp
 	$(IN_VENV) -m ruff check --fix .
 	$(IN_VENV) -m ruff format .
 
+## fuzz: a million made-up inputs for what reads strangers' text; ARGS="host --inputs 10000 --seed 2" is handed on
+fuzz: $(VENV)/test.stamp
+	$(IN_VENV) -m fuzz $(ARGS)
+
+## lock: the newest versions that fit requirements*.txt, for every Python and system, with the hashes of all their files
+lock: .venv-lock/bin/uv
+	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  requirements-dev.txt -o $(LOCK)
+
+## audit: does the lock hold a version with a known vulnerability?
+audit: $(VENV)/test.stamp
+	$(IN_VENV) .ci/audit.py $(LOCK)
+
+.venv-lock/bin/uv:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+
 ## update-ytdlp: platforms change often; this is the cure for most "has changed its pages" errors
 update-ytdlp: $(VENV)/run.stamp
 	$(IN_VENV) -m pip install --upgrade "yt-dlp[default,curl-cffi,deno]"
@@ -33,10 +57,10 @@ $(IN_VENV):
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements.txt | $(IN_VENV)
-	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+$(VENV)/run.stamp: $(RUN_NEEDS) | $(IN_VENV)
+	$(INSTALL) -r $(RUN_NEEDS)
 	touch $@
 
-$(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp | $(IN_VENV)
-	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/test.stamp: $(TEST_NEEDS) $(VENV)/run.stamp | $(IN_VENV)
+	$(INSTALL) -r $(TEST_NEEDS)
 	touch $@
