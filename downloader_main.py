@@ -16,6 +16,7 @@ from downloader import __version__, create_downloader_app, toolchain
 from downloader.errors import StartRefused
 from downloader.settings import PREFIX, Settings, load_settings
 from downloader.wsgi_server import WsgiServer, listen
+from downloader.ytdlp_release import ytdlp_release
 
 if TYPE_CHECKING:
     from downloader.services import Services
@@ -106,6 +107,7 @@ def _serve(server: WsgiServer, services: Services, settings: Settings) -> int:
         log.warning("open to all", extra={"host": settings.host})
         sys.stdout.write(_OPEN_LINE + "\n")
     sys.stdout.flush()
+    _warn_of_age()
     # With a timeout, because Windows delivers no Ctrl-C to a thread that waits without one.
     while not stop.wait(timeout=1.0):
         if not server.alive:
@@ -125,6 +127,13 @@ def _start_line(host: str, port: int) -> str:
         str(toolchain.js_runtime() or "NO JavaScript runtime: YouTube may fail, install deno"),
     ]
     return f"Dashboard: http://{shown}:{port}/dashboard (listening on {host}, port {port}); using {', '.join(tools)}"
+
+
+def _warn_of_age() -> None:
+    release = ytdlp_release()
+    if release.old:
+        facts = {"version": release.version, "age_days": release.age_days, "detail": release.advice}
+        log.warning("yt-dlp is old", extra=facts)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     from downloader.api_figures import create_figures_api
     from downloader.api_files import create_files_api
     from downloader.api_health import create_health_api
+    from downloader.api_tools import create_tools_api
     from downloader.api_v1 import create_v1_api
     from downloader.api_zip import create_zip_api
     from downloader.services import Services
@@ -59,6 +60,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
         create_zip_api(services),
         create_figures_api(services),
         create_cookies_api(services),
+        create_tools_api(),
     )
     for api in apis:
         app.register_blueprint(api.blueprint)

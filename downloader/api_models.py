@@ -5,7 +5,7 @@ A *record* is the JSON of one thing.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -343,6 +343,33 @@ class CookieList(Answer):
     """All platforms' cookies."""
 
     cookies: list[CookieRecord]
+
+
+class ToolRecord(Answer):
+    """A program that downloads need."""
+
+    name: str
+    version: str | None = Field(description="null where only the program itself could say")
+
+
+class YtdlpRecord(Answer):
+    """The yt-dlp at work: what the server began with."""
+
+    version: str | None
+    installed: str | None = Field(description="another one than `version` where it was updated since the start")
+    released: date | None
+    age_days: int | None
+    old: bool = Field(description="platforms change often: whether it is time to update it")
+    restart_needed: bool = Field(description="whether another one is installed than works")
+    advice: str | None = Field(description="a sentence for people: what to do; null: nothing")
+
+
+class ToolsAnswer(Answer):
+    """What downloads are made with; null where there is none."""
+
+    ytdlp: YtdlpRecord
+    ffmpeg: ToolRecord | None
+    javascript: ToolRecord | None = Field(description="YouTube needs one")
 
 
 class EventRecord(Answer):

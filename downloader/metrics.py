@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from downloader.engine import EngineHealth
 from downloader.jobs import JobState
 from downloader.models import PlatformType
+from downloader.ytdlp_release import ytdlp_release
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -98,6 +99,10 @@ class _Standing(Collector):
             caps.add_metric([platform], cap)
         yield cooling
         yield caps
+        age = GaugeMetricFamily("downloader_ytdlp_age_days", "Days since the yt-dlp at work was released.")
+        if (days := ytdlp_release().age_days) is not None:
+            age.add_metric([], days)
+        yield age
         yield GaugeMetricFamily("downloader_workers", "Workers alive.", value=now.engine.workers)
         yield GaugeMetricFamily("downloader_workers_busy", "Workers that run something.", value=now.engine.busy)
         yield GaugeMetricFamily(

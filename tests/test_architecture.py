@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parent.parent
 WORDS = {"jobs", "models", "errors", "settings"}
 
 ARROWS: dict[str, set[str]] = {
-    "downloader_main": {"downloader", "services", "toolchain", "wsgi_server"},
+    "downloader_main": {"downloader", "services", "toolchain", "wsgi_server", "ytdlp_release"},
     "__init__": {
         "access_guard",
         "api",
@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
         "api_figures",
         "api_files",
         "api_health",
+        "api_tools",
         "api_v1",
         "api_zip",
         "portal",
@@ -42,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "cookie_text": set(),
     "api_files": {"api_requests", "api_routes", "jobs", "services"},
     "api_figures": {"api_models", "api_requests", "api_routes", "services"},
+    "api_tools": {"api_models", "api_routes", "toolchain", "ytdlp_release"},
     "api_zip": {"api_files", "api_routes", "job_queue", "jobs", "media_zip", "services"},
     "api_events": {"api_models", "api_requests", "api_routes", "event_feed", "jobs", "openapi", "services"},
     "api_docs": {"api_models", "openapi"},
@@ -90,7 +92,7 @@ ARROWS: dict[str, set[str]] = {
     "retry_policy": set(),
     "event_stream": set(),
     "instance_lock": set(),
-    "metrics": {"engine"},
+    "metrics": {"engine", "ytdlp_release"},
     "validation": set(),
     "service_loop": set(),
     "batch_downloader": {
@@ -148,6 +150,7 @@ ARROWS: dict[str, set[str]] = {
     "media_check": set(),
     "media_names": set(),
     "toolchain": set(),
+    "ytdlp_release": {"toolchain"},
     "wsgi_server": set(),
     "store": {"schema", "store_changes", "store_database", "store_queries", "store_rows"},
     "store_changes": {"schema", "store_queries", "store_rows"},
@@ -175,6 +178,7 @@ RESERVED = {
         "api_files",
         "api_health",
         "api_routes",
+        "api_tools",
         "api_v1",
         "api_zip",
         "login",
