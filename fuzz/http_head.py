@@ -51,7 +51,7 @@ def _check_same(head: bytes, request: Request) -> None:
         host, port = target.hostname, target.port or 80
     except ValueError:
         return  # brackets without an IPv6 address, which the rules of what may be reached are for
-    if (host, port) != (request.host.lower(), request.port):
+    if ((host or "").lower(), port) != (request.host.lower(), request.port):
         raise Finding(f"the target is {event.target!r}, understood as {request.authority}")
 
 
