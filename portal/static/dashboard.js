@@ -44,8 +44,12 @@ const history = new HistoryView(board, live);
 const queue = new QueueView();
 const outbox = new OutboxView(live, (detail) => batches.add(detail));
 
+let begunBefore = false;
+
+/** What is searched is loaded when it is opened; anew only where something was missed since. */
 async function reloadHistory() {
-  if (location.hash === "#history") await history.load();
+  if (begunBefore && location.hash === "#history") await history.load();
+  begunBefore = true;
 }
 
 /** Show what the address asks for. */
