@@ -55,7 +55,8 @@ export function parseLink(text) {
   const [, scheme, host, port, rest] = LINK.exec(trimmed) ?? [];
   if (host === undefined || !isDefaultPort(scheme, port)) return null;
   const platform = platformOf(host);
-  return platform && { url: `https://${host.toLowerCase()}${rest.split("#", 1)[0]}`, platform };
+  const url = `https://${host.toLowerCase()}${rest.split("#", 1)[0]}`;
+  return platform && !isTooLong(url) ? { url, platform } : null; // it may have become longer, by its scheme
 }
 
 /**
