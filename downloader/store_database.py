@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,7 +133,8 @@ def _sqlite_engine(url: URL) -> Engine:
     def set_up(driver: sqlite3.Connection, _record: object) -> None:
         # Transactions are begun by `begin` below; the driver would begin them too late, and none for reads.
         driver.isolation_level = None
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        _turn_wal_on(driver)
+        for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
             driver.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -142,6 +144,20 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _turn_wal_on(driver: sqlite3.Connection) -> None:
+    # Changing the journal is the one statement that does not wait its turn as long as it was told to: SQLite fails at
+    # once where waiting could be a deadlock, which it is for two that open a new file.
+    patience = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            driver.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                raise
+            time.sleep(0.01)
 
 
 def _postgresql_engine(url: URL) -> Engine:

@@ -287,6 +287,7 @@ def test_what_is_typed_while_links_are_sent_stays(page: Any, server: Server, sim
     open_dashboard(page, server)
     first, second = simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "ok", 2)
     page.fill("#links", first)
+    expect(page.locator("#download")).to_be_enabled()
     page.evaluate(
         """second => {
              const box = document.getElementById("links");

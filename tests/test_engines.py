@@ -586,5 +586,6 @@ async def test_many_starts_and_closes_leave_nothing(start_engine: StartEngine) -
         assert time.monotonic() - started < 1
         assert engine.health().workers == 0
         first = first or state()
-    assert state() == first
+    # Less is no fault: threads of earlier tests may end meanwhile.
+    assert all(now <= before for now, before in zip(state(), first or (), strict=True))
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []

@@ -1452,7 +1452,7 @@ def test_a_database_of_the_first_schema_keeps_all_that_is_in_it(new_database_url
 
 
 def test_many_that_open_a_new_database_at_once_all_get_it(new_database_url: str) -> None:
-    barrier = threading.Barrier(4)
+    barrier = threading.Barrier(8)
 
     def open_one(_: int) -> int:
         barrier.wait(10)
@@ -1462,8 +1462,8 @@ def test_many_that_open_a_new_database_at_once_all_get_it(new_database_url: str)
         finally:
             store.close()
 
-    with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(open_one, range(4))) == [0] * 4
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(open_one, range(8))) == [0] * 8
 
 
 def test_a_start_with_a_migrated_database_does_not_import_alembic(database_url: str) -> None:
