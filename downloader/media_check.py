@@ -6,16 +6,15 @@ container's own marks and then have ffmpeg decode the first picture.
 
 from __future__ import annotations
 
-import re
-import subprocess
 from pathlib import Path
 from typing import BinaryIO
 
-_HEAD_BYTES = 16
-_TIMEOUT_SECONDS = 60
+from downloader import media_decoder
+from downloader.media_decoder import NoPicture, NotPlayable
 
-#: For ffmpeg: whatever the file says.
-_ONLY_THIS_FILE = ("-protocol_whitelist", "file")
+__all__ = ["NoPicture", "NotPlayable", "check_media", "check_part", "measured_seconds"]
+
+_HEAD_BYTES = 16
 
 #: How a file may begin, and the one ffmpeg demuxer that is then allowed to read it. A demuxer that is not named could
 #: be a playlist's, which opens other files and hosts.
@@ -27,19 +26,11 @@ _BOX_HEAD, _LARGE_BOX_HEAD = 8, 16
 _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"})
 
 
-class NotPlayable(Exception):
-    """The file is no video that plays; str() says what was found, for the log."""
-
-
-class NoPicture(NotPlayable):
-    """The file plays, but there is only sound: a slide show's music, for one."""
-
-
 def check_media(path: Path, ffmpeg: str | None) -> None:
-    """Return if *path* is a video, and whole as far as its container tells; decode a picture where *ffmpeg* is given.
+    """Return if *path* is a video, and whole as far as its container tells; decode a picture.
 
-    Blocking, about 50 ms. Raises:
-        NoPicture: it is sound alone (noticed only with *ffmpeg*).
+    Blocking, a few milliseconds; 50 to 100 where *ffmpeg* has to be started for it (see `media_decoder`). Raises:
+        NoPicture: it is sound alone (noticed only where something can decode).
         NotPlayable: it is no video, or an mp4 that was cut off.
     """
     size_bytes = path.stat().st_size
@@ -49,8 +40,7 @@ def check_media(path: Path, ffmpeg: str | None) -> None:
             raise NotPlayable(f"{size_bytes} bytes that begin like no video container")
         if demuxer == "mov":
             _check_boxes(file, size_bytes)
-    if ffmpeg is not None:
-        _decode_first_picture(path, demuxer, ffmpeg)
+    media_decoder.decode_first_picture(path, demuxer, ffmpeg)
 
 
 def check_part(path: Path) -> None:
@@ -108,42 +98,11 @@ def _check_boxes(file: BinaryIO, size_bytes: int) -> None:
         raise NotPlayable("an mp4 without its index (moov)")
 
 
-def measured_seconds(path: Path, ffmpeg: str) -> float | None:
+def measured_seconds(path: Path, ffmpeg: str | None) -> float | None:
     """Return how long the video at *path*, which `check_media` let pass, lasts; None where its container does not say.
 
-    Blocking, about 30 ms.
+    Blocking. It is asked anew: what a platform says of a video is only its word.
     """
     with path.open("rb") as file:
         demuxer = _demuxer(file)
-    if demuxer is None:
-        return None
-    # Without an output it tells what the file is, and ends with an error.
-    command = [ffmpeg, "-nostdin", "-hide_banner", *_ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}"]
-    try:
-        run = subprocess.run(
-            command, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    # Two spaces: a tag of the file's own has its name padded to the colon.
-    found = re.search(rb"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", run.stderr, re.MULTILINE)
-    return None if found is None else int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
-
-
-def _decode_first_picture(path: Path, demuxer: str, ffmpeg: str) -> None:
-    command = [
-        ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror",
-        *_ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}",
-        "-map", "0:V:0", "-frames:v", "1", "-f", "null", "-",
-    ]  # fmt: skip
-    try:
-        run = subprocess.run(
-            command, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NotPlayable(f"ffmpeg could not decode a picture within {_TIMEOUT_SECONDS} s") from error
-    if b"matches no streams" in run.stderr:
-        raise NoPicture("sound without a picture")
-    if run.returncode != 0:
-        complaint = run.stderr.decode(errors="replace").strip().splitlines()
-        raise NotPlayable(complaint[-1] if complaint else f"ffmpeg ended with {run.returncode}")
+    return None if demuxer is None else media_decoder.measured_seconds(path, demuxer, ffmpeg)

@@ -101,7 +101,7 @@ def keep(
     for found in downloads:
         _check(found, ffmpeg)
         limits.check_size(found.path.stat().st_size)
-        if limits.duration_seconds is not None and ffmpeg is not None:
+        if limits.duration_seconds is not None:
             limits.check_duration(measured_seconds(found.path, ffmpeg))
     moves = [
         _Move(source=found.path, place=place, size_bytes=found.path.stat().st_size)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from downloader import toolchain
+from downloader import media_decoder, toolchain
 from downloader.egress import way_out
 from downloader.egress_policy import is_private
 from downloader.error_classifier import classify
@@ -26,6 +26,7 @@ from downloader.media_limits import ArrivalCount, MediaLimits
 from downloader.models import Media, Outcome, Platform
 from downloader.progress_meter import ProgressMeter, Report
 from downloader.settings import Settings, default_settings
+from downloader.ytdlp_lean import make_lean
 from downloader.ytdlp_network import tie_request, tie_to_proxy
 from downloader.ytdlp_options import COOKIES_NAME, cookies_have_expired, ytdlp_options
 
@@ -128,10 +129,12 @@ def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext)
 
 
 def warm_up(platforms: Sequence[Platform]) -> None:
-    """Import yt-dlp and compile the extractors' patterns, so that no download has to."""
+    """Import what downloads need and compile the extractors' patterns, so that no download has to."""
+    media_decoder.library()
     for platform in platforms:
         for extractor in _extractors(platform):
             extractor.suitable("https://example.invalid/")
+            extractor()  # until then there is only its name and its patterns
 
 
 def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
@@ -225,6 +228,7 @@ def _attempt(
             _add_extractors(ydl, platform, url)
             ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
             tie_to_proxy(ydl, context.proxy)
+            make_lean(ydl)
             requests = _Requests(ydl.urlopen, context, meter)
             ydl.urlopen = requests
             if context.report is not None or limits != MediaLimits():

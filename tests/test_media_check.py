@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from downloader.media_check import NoPicture, NotPlayable, check_media, check_part
+from downloader import media_decoder
+from downloader.media_check import NoPicture, NotPlayable, check_media, check_part, measured_seconds
+
+
+@pytest.fixture(params=["library", "program"], autouse=True)
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have every test run with PyAV, and as on a machine that has none."""
+    if request.param == "library":
+        assert media_decoder.library() is not None
+    else:
+        monkeypatch.setattr(media_decoder, "library", lambda: None)
+    return str(request.param)
 
 
 def made(ffmpeg: str, path: Path, *options: str) -> Path:
@@ -77,8 +88,12 @@ def test_a_damaged_picture_is_refused(ffmpeg: str, sample_mp4: Path, tmp_path: P
         check_media(path, ffmpeg)
 
 
-def test_without_ffmpeg_the_container_is_still_looked_at(sample_mp4: Path, tmp_path: Path) -> None:
+def test_without_any_decoder_the_container_is_still_looked_at(
+    sample_mp4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media_decoder, "library", lambda: None)
     check_media(sample_mp4, None)
+    assert measured_seconds(sample_mp4, None) is None
     path = tmp_path / "a.mp4"
     path.write_bytes(HTML)
     with pytest.raises(NotPlayable):
@@ -102,8 +117,40 @@ def test_an_mp4_may_begin_with_filler_and_end_in_a_few_stray_bytes(
     # A faststart file keeps its offsets only if what comes first is no longer than before: so the filler goes last too.
     path.write_bytes(sample_mp4.read_bytes() + b"\x00\x00\x00\x08" + box + b"\x00\x00\x00")
     check_media(path, ffmpeg)
-    path.write_bytes(b"\x00\x00\x00\x08" + box + sample_mp4.read_bytes())
-    check_media(path, None)
+    # Its offsets do not count from the beginning of the file.
+    fragmented = made(ffmpeg, tmp_path / "b.mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    path.write_bytes(b"\x00\x00\x00\x08" + box + fragmented.read_bytes())
+    check_media(path, ffmpeg)
+
+
+def test_how_long_a_video_lasts_is_measured(ffmpeg: str, tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.mkv", "a.flv"):
+        assert measured_seconds(made(ffmpeg, tmp_path / name), ffmpeg) == pytest.approx(1.0, abs=0.25)
+    fragmented = made(ffmpeg, tmp_path / "b.mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    assert measured_seconds(fragmented, ffmpeg) == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_damaged_file_is_told_of_in_the_exception_alone(
+    ffmpeg: str, sample_mp4: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = bytearray(sample_mp4.read_bytes())
+    start = whole.index(b"mdat") + 4
+    whole[start : start + 2000] = b"\xff" * 2000
+    path = tmp_path / "a.mp4"
+    path.write_bytes(whole)
+    with pytest.raises(NotPlayable):
+        check_media(path, ffmpeg)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_cannot_lead_to_another_one(ffmpeg: str, sample_mp4: Path, tmp_path: Path) -> None:
+    """What is called an mp4 may name other files, in a playlist's words or in its own."""
+    path = tmp_path / "a.mp4"
+    for words in (b"ffconcat version 1.0\nfile %s\n", b"#EXTM3U\n#EXTINF:1,\n%s\n"):
+        path.write_bytes(words % bytes(sample_mp4))
+        for demuxer in ("mov", "matroska", "flv", "ogg", "mpegts"):
+            with pytest.raises(NotPlayable):
+                media_decoder.decode_first_picture(path, demuxer, ffmpeg)
 
 
 def test_a_cover_is_no_picture(ffmpeg: str, sample_mp4: Path, tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""A lean YoutubeDL does the same as any other, with less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yt_dlp
+
+from downloader.ytdlp_lean import make_lean
+
+INFO = {"id": "1", "ext": "mp4", "title": "a", "url": "https://example.invalid/a.mp4", "formats": [{"format_id": "0"}]}
+
+
+def made(**options: Any) -> Any:
+    ydl = yt_dlp.YoutubeDL({"quiet": True, **options}, auto_init=False)
+    make_lean(ydl)
+    return ydl
+
+
+def contexts(ydl: Any) -> dict[str, Any]:
+    handlers = ydl._request_director.handlers
+    return {name: handler._make_sslcontext() for name, handler in handlers.items() if name != "CurlCFFI"}
+
+
+def test_tables_that_nobody_sees_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with made() as ydl:
+        monkeypatch.setattr(ydl, "render_formats_table", lambda info: pytest.fail("drawn"))
+        assert ydl.run_all_pps("before_dl", dict(INFO)) == INFO
+
+
+@pytest.mark.parametrize("wish", [{"forceprint": {"before_dl": ["%(id)s"]}}, {"forcejson": True}])
+def test_what_an_operator_wants_printed_is_printed(wish: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    with made(**wish) as ydl:
+        ydl.run_all_pps("before_dl", dict(INFO))
+        ydl._YoutubeDL__forced_printings(dict(INFO))
+    assert "1" in capsys.readouterr().out
+
+
+def test_certificates_are_loaded_once_for_all_objects() -> None:
+    with made() as one, made() as other:
+        assert contexts(one) == contexts(other)
+        assert "Requests" in contexts(one)
+
+
+def test_objects_that_trust_otherwise_share_nothing(tmp_path: Path) -> None:
+    with made() as strict, made(nocheckcertificate=True) as lax, made(compat_opts={"no-certifi"}) as system:
+        strict_ones, lax_ones, system_ones = contexts(strict), contexts(lax), contexts(system)
+        for name, context in strict_ones.items():
+            assert context.check_hostname
+            assert not lax_ones[name].check_hostname
+            assert context is not system_ones[name]
+        legacy = strict._request_director.handlers["Requests"]._make_sslcontext(legacy_ssl_support=True)
+        assert legacy is not strict_ones["Requests"]
+
+
+def test_a_ytdlp_that_is_built_otherwise_is_left_alone() -> None:
+    class Other:
+        params: dict[str, Any] = {}  # noqa: RUF012
+
+    make_lean(Other())
