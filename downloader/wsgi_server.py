@@ -13,7 +13,7 @@ from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from downloader.errors import StartRefused
 
@@ -75,7 +75,19 @@ class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.write(body)
 
 
+class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
+    """Answers a request; one that came along with it only if there is room for its answer."""
+
+    def finish(self) -> None:
+        super().finish()
+        # Waitress would hold the thread until the client has taken what is unsent, which it may never do. Who sends
+        # requests before it has its answers must expect to send some again.
+        if len(self.channel.requests) > 1 and self.channel.total_outbufs_len > UNSENT_BYTES:
+            self.close_on_finish = True
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    task_class = _Task
     error_task_class = _JsonErrorTask
 
 

@@ -6,11 +6,14 @@ import contextlib
 import http.client
 import json
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from werkzeug.wsgi import ClosingIterator
 
+from downloader.wsgi_server import WsgiServer, listen
 from tests.server import Server
 
 
@@ -43,6 +46,28 @@ def test_more_than_a_thousand_idle_connections_hold_up_nobody(server: Server) ->
             sock = connected(server)
             idle.callback(sock.close)
         assert server.ask("GET", "/healthz", timeout_seconds=5)[0] == 200
+
+
+def test_who_asks_on_and_takes_nothing_holds_no_thread() -> None:
+    """A second request that came along waits for nobody: it is not answered while the first answer is unsent."""
+    made = threading.Event()
+    giant = b"a" * 32 * 1024**2  # more than systems buffer
+
+    def app(environ: dict[str, Any], start: Any) -> Any:
+        start("200 OK", [("Content-Length", str(len(giant)))])
+        return ClosingIterator([giant], made.set)
+
+    web = WsgiServer(app, listen("127.0.0.1", 0), max_request_bytes=1024)
+    web.start()
+    try:
+        with socket.create_connection(("127.0.0.1", web.port), timeout=20) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+            assert made.wait(20)
+            answers = b"".join(iter(lambda: sock.recv(1024**2), b""))
+    finally:
+        web.close(5)
+    assert answers.startswith(b"HTTP/1.1 200 OK")
+    assert answers.partition(b"\r\n\r\n")[2] == giant
 
 
 @pytest.mark.parametrize(
