@@ -35,16 +35,25 @@ _PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctim
 
 
 class _Formatter(logging.Formatter):
-    """One line an event: time, level, sentence, then the facts as name=value; strangers' text is quoted."""
+    """One line an event: time, level, sentence, then the facts as name=value; strangers' text is quoted.
+
+    What comes of an error are further lines, set in. No other text begins a line, or speaks to a terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         facts = {name: value for name, value in vars(record).items() if name not in _PLAIN_FIELDS}
-        line = super().format(record)
-        if not facts:
-            return line
-        head, newline, trace = line.partition("\n")
-        words = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in facts.items())
-        return f"{head} {words}{newline}{trace}"
+        head, *trace = super().format(record).split("\n")
+        words = "".join(f" {name}={json.dumps(value, default=str)}" for name, value in facts.items())
+        return "\n".join([head + words, *(f"  {_visible(line)}" for line in trace)])
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # Libraries put strangers' text into their sentences: waitress a path that somebody asked for.
+        return _visible(super().formatMessage(record))
+
+
+def _visible(text: str) -> str:
+    """Return *text* with all that is no sign of its own, ends of lines among it, as an escape."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,47 @@
+"""The log: an event is a line, and nobody but the server begins one."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+
+from downloader_main import _Formatter
+
+FORGED = "\n2026-01-01 00:00:00,000 CRITICAL downloader: forged"
+HOSTILE = [FORGED, "\r\n" + FORGED, "\x1b[2J", "\x9b2J", "\x85", "\u2028", "\u202e", "\x00", "\udc80"]
+
+
+def logged(message: str, *arguments: object, error: Exception | None = None, **facts: object) -> str:
+    log = io.StringIO()
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
+    record = logging.makeLogRecord({"name": "a", "levelname": "INFO", "msg": message, "args": arguments, **facts})
+    if error is not None:
+        record.exc_info = (type(error), error, error.__traceback__)
+    handler.handle(record)
+    return log.getvalue()
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_strangers_write_stays_in_its_line(hostile: str) -> None:
+    """Libraries put it into their sentences: waitress the path that was asked for, its escapes undone."""
+    for line in (logged("Client disconnected while serving %s", f"/x{hostile}"), logged("ended", path=f"/x{hostile}")):
+        assert line.endswith("\n")
+        assert line[:-1].isprintable()
+        assert "/x" in line
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_strangers_write_begins_no_line_of_a_trace(hostile: str) -> None:
+    first, *trace = logged("crashed", error=ValueError(f"no {hostile}"), job_id="7").removesuffix("\n").split("\n")
+    assert first == 'INFO a: crashed job_id="7"'
+    assert len(trace) > 0
+    for line in trace:
+        assert line.startswith("  ")
+        assert line.isprintable()
+
+
+def test_plain_words_are_logged_as_they_are() -> None:
+    assert logged("Ada's garden: %s", "Blümchen 花") == "INFO a: Ada's garden: Blümchen 花\n"
