@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import math
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -32,6 +33,10 @@ WRONG_KEYS_ALTOGETHER = parse("100/5minutes")
 MAX_KNOWN_ADDRESSES = 1000
 
 _EVERYBODY = "everybody"
+_EVERYTHING = "everything"
+
+#: Some proxies tell of a client with its port, which is another for each connection.
+_WITH_PORT = re.compile(r"\[([^\[\]]*)\](?::[0-9]*)?|([0-9.]+):[0-9]*", re.ASCII)
 
 
 class RateLimits:
@@ -44,6 +49,8 @@ class RateLimits:
             app=app,
             application_limits=[] if per_address is None else [per_address],
             application_limits_exempt_when=lambda: exempt() or _is_own(),
+            # One name for all: it leaves out what no route answers, and each route that is called `static`.
+            request_identifier=lambda: _EVERYTHING,
             storage_uri="memory://",
         )
         app.register_error_handler(RateLimitExceeded, self._exceeded)
@@ -102,7 +109,7 @@ def _address() -> str:
     address = _client()
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(address), 64), strict=False))
-    return str(address or request.remote_addr or "nowhere")
+    return "nowhere" if address is None else str(address)
 
 
 def _is_own() -> bool:
@@ -113,8 +120,11 @@ def _is_own() -> bool:
 
 
 def _client() -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    said = request.remote_addr or ""
+    if with_port := _WITH_PORT.fullmatch(said):
+        said = with_port[1] or with_port[2] or ""
     try:
-        address = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
+        address = ipaddress.ip_address(said.partition("%")[0])
     except ValueError:  # a Unix socket; a proxy that says `unknown`
         return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -196,6 +196,21 @@ def test_an_ipv6_network_is_one_address(app: Flask) -> None:
     assert [status(odd) for odd in ("", "unknown", "fe80::1%eth0")] == [401] * 3
 
 
+def test_an_address_stays_the_same_with_another_port(make_app: Callable[..., Flask]) -> None:
+    """Some proxies tell of the port too: each connection would have guesses of its own."""
+    app = make_app(api_key=KEY, trusted_proxies=1)
+
+    def status(forwarded: str) -> int:
+        headers = {"Authorization": "Bearer wrong", "X-Forwarded-For": forwarded}
+        return ask(app, "GET", "/api/v1/queue", headers=headers).status_code
+
+    assert [status(f"192.0.2.1:{port}") for port in range(4000, 4010)] == [401] * 10
+    assert status("192.0.2.1") == 429
+    assert [status(f"[2001:db8::{number}]:{number}") for number in range(1, 11)] == [401] * 10
+    assert [status(odd) for odd in ("2001:db8::1", "[2001:db8::1]")] == [429] * 2
+    assert [status(f"unknown-{number}") for number in range(11)] == [401] * 10 + [429]  # what is no address is one
+
+
 def test_the_key_is_never_told(make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     app = make_app(api_key=KEY)
@@ -330,6 +345,15 @@ def test_an_address_may_ask_only_so_often(make_app: Callable[..., Flask]) -> Non
         assert [ask(app, "GET", "/api/v1/queue", environ_base={"REMOTE_ADDR": own}).status_code for _ in range(5)] == [
             200
         ] * 5
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/portal/static/a/b", "/api/docs/static/docs.css", "/login"])
+def test_the_limit_holds_for_every_path(make_app: Callable[..., Flask], path: str) -> None:
+    app = make_app(rate_limit="3/hour", api_key=KEY)
+    away = {"environ_base": {"REMOTE_ADDR": "192.0.2.1"}, "headers": BEARER}
+    assert [ask(app, "GET", path, **away).status_code == 429 for _ in range(5)] == [False] * 3 + [True] * 2
+    assert ask(app, "POST", "/healthz", **away).status_code == 405
+    assert ask(app, "GET", "/healthz", **away).status_code == 200
 
 
 def test_no_limit_is_no_limit(make_app: Callable[..., Flask]) -> None:
