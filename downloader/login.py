@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, redirect, render_template, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, TooManyRequests, Unauthorized
+from werkzeug.exceptions import HTTPException, TooManyRequests, Unauthorized, UnsupportedMediaType
 
 from downloader.api_keys import ApiKeys
 from downloader.sessions import LIFETIME_SECONDS, Sessions
@@ -23,6 +23,10 @@ _POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'n
 #: Visible ASCII from one slash on: not two, nor a backslash, which browsers take for one, and nothing that ends a line.
 _OWN_PATH = re.compile(r"/(?:[!-.0-\[\]-~][!-\[\]-~]*)?", re.ASCII)
 _MAX_PATH_CHARACTERS = 16_000
+
+#: What the page sends. All else that is a form too takes long to read, and anybody may send it.
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FORM_BYTES = 64 * 1024
 
 
 def own_path(text: str | None) -> str | None:
@@ -69,6 +73,9 @@ def create_login(keys: ApiKeys, sessions: Sessions | None, attempt: Attempt) -> 
     @login.post("/login")
     def begin() -> ResponseReturnValue:
         """Begin a session with the right key."""
+        if request.mimetype not in ("", _FORM):
+            raise UnsupportedMediaType("Send the key as a form, as the page at /login does: key=<key>.")
+        request.max_content_length = min(_MAX_FORM_BYTES, request.max_content_length or _MAX_FORM_BYTES)
         if sessions is None:
             return redirect(_destination(), 303)
         given = request.form.get("key", "").strip().encode()

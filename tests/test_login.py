@@ -111,6 +111,19 @@ def test_a_wrong_key_is_answered_in_a_sentence(client: FlaskClient) -> None:
     assert client.post("/login").status_code == 401
 
 
+def test_only_what_the_page_sends_is_read(client: FlaskClient) -> None:
+    """A boundary of 250 KB took two seconds, a form of 4 MB one, and no key was needed."""
+    giant = {"Content-Type": f"multipart/form-data; boundary={'a' * 1000}"}
+    for headers in (giant, {"Content-Type": "application/json"}):
+        answer = client.post("/login", data=b"key=1", headers=headers)
+        assert answer.status_code == 415
+        assert "form" in answer.get_json()["error"]
+    assert log_in(client, "a" * 70_000).status_code == 413
+    # A wrong one was never looked at.
+    assert [log_in(client, "wrong").status_code for _ in range(10)] == [401] * 10
+    assert log_in(client, "wrong").status_code == 429
+
+
 def test_guessing_ends_and_then_the_right_key_waits_too(app: Flask, client: FlaskClient) -> None:
     others = app.test_client()
     log_in(others)

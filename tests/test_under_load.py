@@ -74,6 +74,7 @@ def test_who_asks_on_and_takes_nothing_holds_no_thread() -> None:
     ("head", "status"),
     [
         (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Giant: " + b"a" * 2_000_000, 431),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Giant: " + b"a" * 70_000 + b"\r\n\r\n", 431),
         (b"POST /download HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000000\r\n\r\n", 413),
         (b"POST /download HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST /download HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
