@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_cors import CORS
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
+from werkzeug.http import parse_date
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from downloader.api_keys import ApiKeys
@@ -32,6 +33,9 @@ OPEN_FOLDER = "/portal/static/"
 
 #: Never answered to a visit from elsewhere: a page could send browsers there to take all places.
 STREAMS = frozenset({"/api/v1/events"})
+
+#: Headers that a condition with a date comes in.
+_DATES = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_RANGE")
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -60,6 +64,7 @@ def guard(app: Flask, settings: Settings) -> None:
     limits = RateLimits(app, per_address=settings.rate_limit, exempt=lambda: request.path == "/healthz")
     guarding.limits = limits
     app.before_request(guarding.check_key)
+    app.before_request(_forget_impossible_dates)
     app.after_request(guarding.seal)
     app.extensions["rate_limits"] = limits
     app.register_blueprint(create_login(guarding.keys, guarding.sessions, limits.attempt))
@@ -134,6 +139,15 @@ class _Guard:
     def _is_named(self) -> bool:
         origin = request.headers.get("Origin")
         return origin is not None and normal_origin(origin) in self._named
+
+
+def _forget_impossible_dates() -> None:
+    """Take dates of no calendar out of the request, as the protocol has it; Werkzeug would fail at some."""
+    for name in _DATES:
+        try:
+            parse_date(request.environ.get(name))
+        except OverflowError:
+            del request.environ[name]
 
 
 def _hosts() -> list[str]:

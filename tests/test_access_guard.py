@@ -426,6 +426,19 @@ def test_what_is_sent_is_never_answered_as_markup(open_app: Flask, make_app: Cal
                     assert "<script>" not in str(answer.headers)
 
 
+@pytest.mark.parametrize("name", ["If-Modified-Since", "If-Unmodified-Since", "If-Range", "Date"])
+def test_impossible_dates_are_none(app: Flask, name: str) -> None:
+    plain = ask(app, "GET", "/portal/shell.json")
+    for date in (
+        "Wed, 01 Jan 2020 00:00:00 +99999999999999",
+        "Wed, 01 Jan 0001 00:00:00 +2359",
+        "99999999999",
+        "0" * 99,
+    ):
+        answer = ask(app, "GET", "/portal/shell.json", headers={name: date, "Range": "bytes=0-5"})
+        assert (answer.status_code, answer.data) == (200, plain.data)
+
+
 TRAVERSALS = [
     "../../../../etc/passwd", "..%2f..%2f..%2fetc%2fpasswd", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "....//....//etc/passwd",
     "..%5c..%5cetc%5cpasswd", "%2fetc%2fpasswd", "//etc/passwd", "..%00/", "%00", "..%252f..%252fetc%252fpasswd",
