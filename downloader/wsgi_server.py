@@ -9,6 +9,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 from waitress.channel import HTTPChannel
@@ -32,6 +33,10 @@ OPEN_FILES = 2 * MAX_CONNECTIONS
 #: thousands of them must keep at it.
 IDLE_SECONDS = 30
 LOOK_SECONDS = 5
+
+#: From this part of them on, each that comes closes another which says too little: or who opens them all, and sends a
+#: byte on each before its time, would keep everybody out.
+FULL = 0.75
 
 #: What is made while it is sent waits when this much of it is unsent. Waitress has 16 MB, and puts most of that into a
 #: temporary file; measured with 16 slow clients that save a zip: 205 MB more memory so, 23 MB with this.
@@ -92,6 +97,27 @@ class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     task_class = _Task
     error_task_class = _JsonErrorTask
+
+    def __init__(self, server: Any, *arguments: Any, **more: Any) -> None:
+        self.waiting_since = time.monotonic()  #: when it was opened, or its last request answered
+        super().__init__(server, *arguments, **more)
+        if len(server.active_channels) > server.adj.connection_limit * FULL:
+            self._make_room()
+
+    def service(self) -> None:
+        super().service()
+        self.waiting_since = time.monotonic()
+
+    def _make_room(self) -> None:
+        """Close the one that has waited longest for a request to come, of which bytes now and then are none."""
+        idle = [
+            each
+            for each in self.server.active_channels.values()
+            if each is not self and not each.requests and not each.will_close
+        ]
+        if idle:
+            # What somebody is still taking goes last.
+            min(idle, key=lambda each: (each.total_outbufs_len > 0, each.waiting_since)).will_close = True
 
 
 class WsgiServer:

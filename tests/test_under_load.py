@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from werkzeug.wsgi import ClosingIterator
 
+from downloader import wsgi_server
 from downloader.wsgi_server import WsgiServer, listen
 from tests.server import Server
 
@@ -68,6 +69,37 @@ def test_who_asks_on_and_takes_nothing_holds_no_thread() -> None:
         web.close(5)
     assert answers.startswith(b"HTTP/1.1 200 OK")
     assert answers.partition(b"\r\n\r\n")[2] == giant
+
+
+def test_who_takes_all_connections_gives_some_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that say too little go, the oldest first; not those that are being answered."""
+    monkeypatch.setattr(wsgi_server, "MAX_CONNECTIONS", 40)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            asked.set()
+            go_on.wait(20)
+        start("200 OK", [("Content-Length", "2")])
+        return [b"{}"]
+
+    web = WsgiServer(app, listen("127.0.0.1", 0), max_request_bytes=1024)
+    web.start()
+
+    def opened(sent: bytes) -> socket.socket:
+        sock = opened_ones.enter_context(socket.create_connection(("127.0.0.1", web.port), timeout=10))
+        sock.sendall(sent)
+        return sock
+
+    with contextlib.ExitStack() as opened_ones:
+        opened_ones.callback(web.close, 5)
+        slow = opened(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert asked.wait(10)
+        for _ in range(100):
+            opened(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        assert answer_to(opened(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")) == (200, {})
+        go_on.set()
+        assert answer_to(slow) == (200, {})
 
 
 @pytest.mark.parametrize(
