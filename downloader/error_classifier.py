@@ -82,6 +82,8 @@ _STATEMENTS = _rules(
     # HTML in place of a video: ffmpeg does not get beyond opening it. Its "Conversion failed!" comes later (a full
     # disk, for one), so that is no verdict on the video.
     ("not_a_video", r"postprocessing: (?:.*: )?invalid data found when processing input\W*$"),
+    # A playlist, or something else that may not be opened: see `ytdlp_options`.
+    ("not_a_video", r"postprocessing: (?:file:.*|error opening input files): invalid argument\W*$"),
     ("not_a_video", r"the extracted extension .*is unusual"),
     ("internal", r"(?:post|pre)processing: "),
     ("internal", r"you have requested .{0,60}but ffmpeg is not installed"),

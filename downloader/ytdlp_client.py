@@ -47,6 +47,11 @@ LEFTOVER_SECONDS = 24 * 3600.0
 #: What cookies of somebody who is logged in may help against.
 _HELPED_BY_COOKIES: frozenset[ErrorCode] = frozenset({"login_required", "private", "age_restricted", "bot_check"})
 
+#: What yt-dlp downloads by itself, by requests that we see; it leaves the other protocols to other programs.
+_OWN_PROTOCOLS = frozenset(
+    {"http", "https", "m3u8_native", "http_dash_segments", "http_dash_segments_generator", "f4m", "ism", "mhtml"}
+)
+
 #: Subtitles, which only an operator's own options ask for.
 _TEXT_PARTS = frozenset({"vtt", "srt", "ass", "lrc", "ttml", "srv1", "srv2", "srv3", "json3", "json"})
 
@@ -231,8 +236,7 @@ def _attempt(
             make_lean(ydl)
             requests = _Requests(ydl.urlopen, context, meter)
             ydl.urlopen = requests
-            if context.report is not None or limits != MediaLimits():
-                ydl.add_post_processor(_planner(limits, meter), when="before_dl")
+            ydl.add_post_processor(_planner(limits, meter), when="before_dl")
             try:
                 info = ydl.extract_info(url, download=True)
             except Exception as error:
@@ -355,7 +359,9 @@ def _refuse_no_media(progress: Mapping[str, Any]) -> None:
     if progress.get("status") != "finished" or not isinstance(name, str):
         return
     path = Path(name)
-    if path.suffix.lstrip(".") in _TEXT_PARTS or not path.is_file():
+    # A video can be called that too; but only a video has formats.
+    is_text = path.suffix.lstrip(".") in _TEXT_PARTS and "format_id" not in (progress.get("info_dict") or {})
+    if is_text or not path.is_file():
         return
     try:
         check_part(path)
@@ -365,16 +371,26 @@ def _refuse_no_media(progress: Mapping[str, Any]) -> None:
 
 
 def _planner(limits: MediaLimits, meter: ProgressMeter) -> Any:
-    """Return a post-processor for yt-dlp that refuses what is beyond *limits*, and tells *meter* what is to come."""
+    """Return a post-processor for yt-dlp that looks at what is to be downloaded, before it is.
+
+    It refuses what is beyond *limits*, and what other programs would fetch, and tells *meter* what is to come.
+    """
     from yt_dlp.postprocessor.common import PostProcessor
 
     class Planner(PostProcessor):  # type: ignore[misc]  # yt-dlp comes without types
         def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+            _refuse_other_protocols(info)
             limits.check_plan(info)
             meter.plan(info)
             return [], info
 
     return Planner()
+
+
+def _refuse_other_protocols(info: Mapping[str, Any]) -> None:
+    for part in info.get("requested_formats") or (info,):
+        if (protocol := part.get("protocol")) not in _OWN_PROTOCOLS:
+            raise DownloadFailed("blocked_address", detail=f"a download by {protocol} was refused: it needs a program")
 
 
 def _why_nothing(info: Any) -> ErrorCode:

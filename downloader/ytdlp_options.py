@@ -42,6 +42,19 @@ _COMMON_OPTIONS: Mapping[str, Any] = {
     "progress_delta": 3600,
 }
 
+#: What yt-dlp has ffmpeg do to a file that has just arrived, as it calls these steps.
+_FFMPEG_STEPS = (
+    *("merger", "videoremuxer", "videoconvertor", "extractaudio", "embedsubtitle", "embedthumbnail", "metadata"),
+    *("copystream", "fixupstretched", "fixupm4a", "fixupm3u8", "fixuptimestamp", "fixupduration", "fixupduplicatemoov"),
+)
+
+#: The demuxers that ffmpeg may then choose from, by what a file says: none of them opens another file, as those of
+#: playlists do, which can hide behind what we look at. The second line is what yt-dlp itself adds: subtitles, chapters.
+_ONE_FILE_DEMUXERS = ",".join((
+    *("mov", "matroska", "flv", "ogg", "mpegts", "mp3", "aac", "flac", "wav"),
+    *("srt", "webvtt", "ass", "lrc", "ffmetadata"),
+))  # fmt: skip
+
 #: A post holds at most this many videos; the bound is for links that turn out to be something else.
 _MAX_VIDEOS_PER_POST = 50
 
@@ -58,6 +71,7 @@ def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path, *, pro
     """
     retries = settings.retries + platform.extra_retries
     ffmpeg = toolchain.ffmpeg()
+    limits = MediaLimits.of(settings)
     options: dict[str, Any] = {
         **_COMMON_OPTIONS,
         # The Python API's default is no retry at all.
@@ -80,9 +94,34 @@ def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path, *, pro
         # ffmpeg knows nothing of our checks: it may read what was downloaded, and fetch nothing.
         "external_downloader_args": {"ffmpeg_i": ["-protocol_whitelist", "file"]},
         "enable_file_urls": False,  # yt-dlp's default too: a platform's page could name any file of this machine
-        "match_filter": partial(_wanted, MediaLimits.of(settings)),
+        "postprocessor_args": _ffmpeg_args(limits, settings.ytdlp_options.get("postprocessor_args")),
+        "match_filter": partial(_wanted, limits),
     }
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _ffmpeg_args(limits: MediaLimits, theirs: Any) -> dict[str, list[str]]:
+    """Return what ffmpeg is told beside yt-dlp's own arguments: one file in, *limits* on what is made, *theirs*."""
+    args = {name.lower(): value for name, value in theirs.items()} if isinstance(theirs, Mapping) else {}
+    if isinstance(theirs, list):
+        args["default"] = theirs
+    ours: dict[str, list[str]] = {}
+    for step in _FFMPEG_STEPS:
+        exact = f"{step}+ffmpeg"
+        ours[f"{exact}_i"] = ["-format_whitelist", _ONE_FILE_DEMUXERS, *args.get(f"{exact}_i", ())]
+        if limits.file_bytes is not None:
+            # A film's index can name the same bytes a thousand times.
+            ours[f"{exact}_o1"] = ["-fs", str(limits.file_bytes + 1), *_for_output(args, step)]
+    return args | ours
+
+
+def _for_output(args: Mapping[str, list[str]], step: str) -> list[str]:
+    """Return those of *args* that yt-dlp would take for the output of *step*: the ones by the most exact name."""
+    exact = f"{step}+ffmpeg"
+    for names in ((f"{exact}_o1",), (f"{exact}_o",), (exact,), (step, "ffmpeg"), ("default",)):
+        if found := [args[name] for name in names if name in args]:
+            return [argument for each in found for argument in each]
+    return []
 
 
 def _retry_pause(n: int) -> float:
@@ -149,5 +188,8 @@ class _Log:
         if "File is larger than max-filesize" in message:
             # It says so, goes on without the file, and fails later for another reason.
             raise DownloadFailed("too_large", platform_label=self._platform.label, detail=message.strip())
+        if "extraction will be delegated to ffmpeg" in message:
+            # Which may fetch nothing, and would be told the cookies where everyone on this machine can read them.
+            raise DownloadFailed("platform_changed", platform_label=self._platform.label, detail=message.strip())
 
     info = warning = error = debug

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -75,6 +76,8 @@ class FakeYoutubeDL:
 
     def add_info_extractor(self, extractor: Any) -> None:
         FakeYoutubeDL.extractors += (extractor.ie_key(),)
+
+    def add_post_processor(self, processor: Any, when: str) -> None: ...
 
     def urlopen(self, request: object) -> object:
         raise AssertionError("the fake asks for nothing")
@@ -369,6 +372,46 @@ def test_what_is_larger_than_the_operator_allows_is_called_so(
             assert outcome.error_code == "too_large"
 
 
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize(
+    ("platform", "scenario"), [("youtube", "disguised_playlist"), ("twitter", "playlist_for_subtitles")]
+)
+def test_ffmpeg_is_not_talked_into_reading_other_files_of_this_machine(
+    simulator: Simulator, sample_mp4: Path, tmp_path: Path, platform: PlatformType, scenario: str
+) -> None:
+    other = tmp_path / "elsewhere.mp4"
+    shutil.copy(sample_mp4, other)
+    outcome = WRAPPERS[platform](simulator.url(platform, scenario), str(tmp_path))  # type: ignore[arg-type]
+    assert outcome.error_code == "not_a_video", outcome
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"), [("rtmp_media", "blocked_address"), ("encrypted_stream", "platform_changed")]
+)
+def test_no_other_program_is_asked_to_fetch(
+    simulator: Simulator,
+    make_settings: Callable[..., Settings],
+    ffmpeg: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: str,
+    code: str,
+) -> None:
+    told = tmp_path / "told"
+    for name, then in (("rtmpdump", ""), ("ffmpeg", f'exec {ffmpeg} "$@"')):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "$*" >> {told}\n{then}\n')
+        program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(tmp_path / "ffmpeg")}
+    with fetch_context(FetchContext(settings=make_settings(ytdlp_options=options))):
+        outcome = download_twitter_video(simulator.url("twitter", scenario), str(tmp_path / "raw"))
+    assert outcome.error_code == code, outcome
+    # Whoever else is on this machine can read it: addresses, cookies, the guard's credential.
+    assert "://" not in (told.read_text() if told.exists() else "")
+
+
 @pytest.mark.parametrize(
     ("platform", "scenario", "limit"),
     [
@@ -400,6 +443,35 @@ def test_a_file_beyond_the_limit_is_ended_and_nothing_of_it_stays(
     assert list(work_dir.iterdir()) == []
     assert list((tmp_path / "raw").iterdir()) == []
     assert max(arrived) <= limit
+
+
+def test_what_ffmpeg_makes_of_a_file_is_ended_at_the_limit_too(
+    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    limit = 300_000
+    with fetch_context(FetchContext(settings=make_settings(max_file_bytes=limit))):
+        outcome = download_twitter_video(simulator.url("twitter", "swollen"), str(tmp_path))
+    assert outcome.error_code == "too_large", outcome
+    written = int((outcome.detail or "").split()[0])
+    assert limit < written < 2 * limit
+
+
+@pytest.mark.parametrize(
+    ("theirs", "kept"),
+    [
+        ({"merger": ["-threads", "1"], "ffmpeg": ["-a"], "default": ["-b"]}, ["-threads", "1", "-a"]),
+        ({"Merger+ffmpeg_o": ["-x"], "merger": ["-threads", "1"]}, ["-x"]),
+        (["-b"], ["-b"]),
+        (None, []),
+    ],
+)
+def test_an_operators_arguments_for_ffmpeg_come_after_ours(
+    make_settings: Callable[..., Settings], tmp_path: Path, theirs: Any, kept: list[str]
+) -> None:
+    settings = make_settings(max_file_bytes=9, ytdlp_options={"postprocessor_args": theirs})
+    args = ytdlp_options(PLATFORMS["tiktok"], settings, tmp_path, proxy="")["postprocessor_args"]
+    assert args["merger+ffmpeg_o1"] == ["-fs", "10", *kept]
+    assert args["merger+ffmpeg_i"][0] == "-format_whitelist"
 
 
 def test_what_is_declared_too_large_is_not_begun(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
 import shlex
 import shutil
 import stat
+import struct
 import subprocess
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,6 +54,17 @@ _NAMES = (
     "init-video.mp4",
     "init-audio.mp4",
     *(f"{kind}-{number}.m4s" for kind in ("video", "audio") for number in range(SEGMENT_COUNT)),
+)
+
+
+#: A grey picture of 16 by 16 pixels, as JPEG.
+_PICTURE = (
+    "eNr7f+P/AwYBLzdPNwZGJgYGRiBk+H+bwZmBw87O084zFAxSYlMyMjJSgABIFRQUNDc3A0kQs6amubl/cn97e3P75MmzZ8/etWvTpps3H/wH"
+    "giOMi4DmsTKCAQMUMDIxs7CysXNwcnEzMjAzwgCGpAADEyMzMxMLMysrCwtQphYox8AiyCqkaOjIJhyYyK5UKGLUOHEhh7LTxoOiQRc/qBgn"
+    "FTVxcomJS0hKqaqpa2hqmZiamVtYWjm7uLq5e3h6BYeEhoVHREYlp6SmpWdkZhWXlJaVV1RWNbe0trV3dHZNmjxl6rTpM2bOWrR4ydJly1es"
+    "XLVp85at27bv2Lnr0OEjR48dP3Hy1KXLV65eu37j5q2Hjx4/efrs+YuXrz5++vzl67fvP37+EgQ6mYmFhZmFHeRkRqZykH8EWVgVDdmEHAPZ"
+    "EwuFlYwaOUScJi7ceJBT2Tjog2hS0UUuMRWTh6ofQa4GO5o4NzeR5Wi4m+FO/n+AQZCDQYBBgJlRiYFJkIFZkOH/LQYeZkYgB8i2Z9BY1MXw"
+    "/yYASNbRZQ=="
 )
 
 
@@ -103,6 +117,40 @@ def load_media(size_bytes: int) -> MediaLibrary:
         if cache:
             _write_cache(cache, files)
     return MediaLibrary(files, size_bytes=size_bytes)
+
+
+def swollen_mp4(*, frames: int = 1000, frame_bytes: int = 20_000) -> bytes:
+    """Return a film of *frames* frames that are all the same *frame_bytes* of the file."""
+
+    def box(kind: bytes, *parts: bytes) -> bytes:
+        content = b"".join(parts)
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    def table(kind: bytes, *numbers: int) -> bytes:
+        return box(kind, struct.pack(f">{1 + len(numbers)}I", 0, *numbers))
+
+    def index(at: int) -> bytes:
+        matrix = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+        size = struct.pack(">2H", 16, 16)
+        entry = box(b"jpeg", bytes(7), b"\1", bytes(16), size, bytes(14), b"\1", bytes(32), b"\0\x18\xff\xff")
+        samples = box(
+            b"stbl",
+            box(b"stsd", struct.pack(">2I", 0, 1), entry),
+            table(b"stts", 1, frames, 40),
+            table(b"stsc", 1, 1, 1, 1),
+            table(b"stsz", frame_bytes, frames),
+            table(b"stco", frames, *[at] * frames),
+        )
+        here = box(b"dinf", box(b"dref", struct.pack(">2I", 0, 1), box(b"url ", b"\0\0\0\1")))
+        kind = box(b"hdlr", bytes(8), b"vide", bytes(13))
+        media = box(b"mdia", table(b"mdhd", 0, 0, 1000, frames * 40, 0), kind, box(b"minf", here, samples))
+        track = box(b"tkhd", struct.pack(">6I", 3, 0, 0, 1, 0, frames * 40), bytes(16), matrix, bytes(8))
+        return box(b"moov", table(b"mvhd", 0, 0, 1000, frames * 40, *[0] * 19, 2), box(b"trak", track, media))
+
+    start = box(b"ftyp", b"isom", bytes(4), b"isom")
+    picture = zlib.decompress(base64.b64decode(_PICTURE))
+    at = len(start) + len(index(0)) + _BOX_HEADER_SIZE
+    return start + index(at) + box(b"mdat", picture.ljust(frame_bytes, b"\0"))
 
 
 def find_ffmpeg() -> str:

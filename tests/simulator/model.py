@@ -20,6 +20,12 @@ PLATFORMS: tuple[Platform, ...] = ("tiktok", "instagram", "twitter", "youtube")
 #: Where a fault strikes: the post's page or API answer, or the bytes of its media.
 Stage = Literal["page", "media"]
 
+#: What a fault does: `world._trouble` says how.
+FaultKind = (
+    Literal["status", "cut", "hang", "hang_in_body", "html", "stray_bytes", "playlist", "redirect", "unsized"]
+    | Literal["disguised_playlist", "swollen"]
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -87,7 +93,7 @@ class Fault:
     Strikes the first `times` requests of its stage for each post (None: every one), then the post works.
     """
 
-    kind: Literal["status", "cut", "hang", "hang_in_body", "html", "stray_bytes", "playlist", "redirect", "unsized"]
+    kind: FaultKind
     times: int | None = None
     status: int = 200
     retry_after_seconds: int | None = None

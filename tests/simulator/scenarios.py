@@ -201,8 +201,30 @@ _ALL = (
         number=26,
         about="a stream that yt-dlp leaves to ffmpeg, with key and segments inside this machine",
         platforms=("twitter",),
-        # All that yt-dlp tells is that ffmpeg gave up.
-        expects="network",
+        expects="platform_changed",
+    ),
+    Scenario(
+        name="disguised_playlist",
+        number=27,
+        about="a pair of streams, each a playlist of a file of this machine behind an ID3 tag, as MP3s have it",
+        platforms=("youtube",),
+        media=Fault(kind="disguised_playlist"),
+        expects="not_a_video",
+    ),
+    Scenario(
+        name="playlist_for_subtitles",
+        number=28,
+        about="media by the name of subtitles: a playlist of a file of this machine",
+        platforms=("twitter",),
+        media=Fault(kind="disguised_playlist"),
+        expects="not_a_video",
+    ),
+    Scenario(
+        name="rtmp_media",
+        number=29,
+        about="media inside this machine, by a protocol that yt-dlp leaves to another program",
+        platforms=("twitter",),
+        expects="blocked_address",
     ),
     # 60 to 69: what only YouTube and Instagram do.
     Scenario(
@@ -376,6 +398,13 @@ _ALL = (
         about="media that the page calls tiny, sent without saying how much there is",
         platforms=("tiktok",),
         media=Fault(kind="unsized"),
+    ),
+    Scenario(
+        name="swollen",
+        number=84,
+        about="a small film whose index names the same bytes a thousand times: whatever copies it makes it large",
+        platforms=("twitter",),
+        media=Fault(kind="swollen"),
     ),
 )
 

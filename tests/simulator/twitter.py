@@ -197,9 +197,20 @@ def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> di
             "duration_millis": int(DURATION_SECONDS * 1000),
             "variants": [stream] if post.scenario.name in _STREAM_ALONE else [stream, *files],
         }
-        if post.scenario.name == "private_media":
-            entity["video_info"]["variants"] = [{**files[1], "url": f"{world.canary_url()}/high.mp4"}]
+        if address := _elsewhere(world, post, folder):
+            entity["video_info"]["variants"] = [{**files[1], "url": address}]
     return entity
+
+
+def _elsewhere(world: World, post: Post, folder: str) -> str | None:
+    """Return the one address of the post's video, where its scenario has it at an unusual one."""
+    canary = world.canary_url()
+    return {
+        "private_media": f"{canary}/high.mp4",
+        "rtmp_media": f"{canary.replace('http:', 'rtmp:')}/high.mp4",
+        "playlist_for_subtitles": f"{folder}/vid/avc1/{WIDTH}x{HEIGHT}/high.vtt",
+        "swollen": f"{folder}/vid/avc1/{WIDTH}x{HEIGHT}/high.mov",
+    }.get(post.scenario.name)
 
 
 def _bitrate(world: World, post: Post) -> int:
@@ -224,7 +235,7 @@ def _media(request: Request, world: World, parts: list[str]) -> Response:
             return Response(status=404)
         case ["pl", "avc1" | "mp4a", name]:
             return world.media(request, post, name)
-        case ["vid", "avc1", _, "low.mp4" | "high.mp4"]:
+        case ["vid", "avc1", _, "low.mp4" | "high.mp4" | "high.vtt" | "high.mov"]:
             return world.media(request, post, "muxed.mp4")
         case _:
             return Response(status=404)

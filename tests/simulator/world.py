@@ -9,12 +9,16 @@ from dataclasses import dataclass, field, replace
 
 from . import instagram, tiktok, twitter, youtube
 from .ledger import Ledger
-from .media import SEGMENT_COUNT, SEGMENT_SECONDS, MediaLibrary
+from .media import SEGMENT_COUNT, SEGMENT_SECONDS, MediaLibrary, swollen_mp4
 from .model import Content, Fault, Platform, Post, Request, Response, Stage, World
 from .scenarios import CANARY_PORT, title_of
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:4,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
+#: The same behind an ID3 tag, of a file two folders further up.
+_DISGUISED_PLAYLIST = (
+    b"ID3\x03\0\0\0\0\0\x0a" + bytes(10) + _PLAYLIST.replace(b"file:///etc/hostname", b"../../elsewhere.mp4")
+)
 _LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><h1>Log in</h1></body></html>\n"
 
 
@@ -168,6 +172,10 @@ def _trouble(fault: Fault, normal: Response, canary_port: int) -> Response:
         case "playlist":
             # What ffmpeg would take for a stream, if it were left to guess, and read the file it names.
             return Response(headers={"Content-Type": "video/mp4"}, body=_PLAYLIST)
+        case "disguised_playlist":
+            return Response(headers={"Content-Type": "video/mp4"}, body=_DISGUISED_PLAYLIST)
+        case "swollen":
+            return Response(headers={"Content-Type": "video/quicktime"}, body=swollen_mp4())
         case "redirect":
             location = fault.location.replace(CANARY_PORT, str(canary_port))
             return Response(status=302, headers={"Location": location})
