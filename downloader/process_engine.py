@@ -15,7 +15,7 @@ from downloader.egress import way_out
 from downloader.engine import EngineHealth
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
-from downloader.settings import Settings
+from downloader.settings import PREFIX, Settings
 from downloader.worker import Done, WorkerStart
 from downloader.worker_process import WorkerLost, WorkerProcess
 
@@ -35,6 +35,11 @@ _START_SECONDS = 30.0
 _PROXY_VARIABLES = frozenset(
     {"http_proxy", "https_proxy", "ftp_proxy", "ws_proxy", "wss_proxy", "all_proxy", "no_proxy"}
 )
+
+
+def _is_ours_alone(name: str) -> bool:
+    """Tell whether workers, and the programs that they start, must not get the variable *name*."""
+    return name.lower() in _PROXY_VARIABLES or name.upper().startswith(PREFIX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +164,9 @@ class ProcessEngine:
 
         level = logging.getLogger("downloader").getEffectiveLevel()
         start = WorkerStart(
-            # The operator's proxy, and the password in its URL, are for the egress proxy alone.
-            settings=self._settings.model_copy(update={"proxy": None}),
-            environment={name: value for name, value in os.environ.items() if name.lower() not in _PROXY_VARIABLES},
+            # What has passwords in it is for others: the egress proxy, the store, the API.
+            settings=self._settings.model_copy(update={"proxy": None, "database_url": None, "api_key": None}),
+            environment={name: value for name, value in os.environ.items() if not _is_ours_alone(name)},
             log_level=level,
         )
         return WorkerProcess(start, on_message=on_message, on_end=on_end)

@@ -363,6 +363,28 @@ async def test_workers_know_of_no_proxy_but_the_guard(
         await engine.close()
 
 
+async def test_workers_and_what_they_start_know_no_secret_of_the_services_own(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secrets = {
+        "proxy": "http://ada:hunter2@proxy.example:3128",
+        "database_url": "postgresql://ada:hunter2@localhost/queue",
+        "api_key": ("hunter2-hunter2-hunter2",),
+    }
+    settings = make_settings().model_copy(update=secrets)
+    for name in secrets:
+        monkeypatch.setenv(f"DOWNLOADER_{name.upper()}", "hunter2-hunter2-hunter2")
+    monkeypatch.setenv("EVERYTHING_ELSE", "stays")
+    engine = ProcessEngine(settings, 1)
+    await engine.start()
+    try:
+        start = engine._idle[0]._start
+    finally:
+        await engine.close()
+    assert "hunter2" not in repr((start.environment, start.settings.model_dump()))
+    assert start.environment["EVERYTHING_ELSE"] == "stays"
+
+
 # The guard's own life
 
 
