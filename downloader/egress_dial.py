@@ -125,6 +125,9 @@ class Dialer:
             if why := host_refusal(host):
                 raise Blocked(why)
         host = folded(host)
+        if not rules.allow_private and (address := literal(host)) is not None:
+            # Here already: behind a proxy on this machine it would be as near as behind none.
+            self._check([address])
         upstream = rules.upstreams.before(host, port, secure=secure)
         try:
             if upstream is not None:

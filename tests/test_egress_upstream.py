@@ -235,6 +235,16 @@ async def test_a_tunnel_goes_through_a_socks5_proxy_which_resolves_the_name(sche
     assert upstream.wanted == [(NAME, 443), ("8.8.8.8", 443), ("2606:4700::1", 443)]
 
 
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_a_proxy_on_this_machine_is_no_way_to_its_own_public_address(scheme: str) -> None:
+    async with behind(f"{scheme}://127.0.0.1:{{port}}", Socks5()) as (world, proxy, rules):
+        world.own = {PUBLIC}
+        status, _, admission = await tunnel(proxy, rules, f"{PUBLIC}:443")
+        assert world.connected == []
+    assert status == 403
+    assert admission.refusals == [f"{PUBLIC}:443 (this machine)"]
+
+
 @pytest.mark.parametrize(
     ("url", "status"),
     [
