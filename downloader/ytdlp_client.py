@@ -47,6 +47,11 @@ LEFTOVER_SECONDS = 24 * 3600.0
 #: What cookies of somebody who is logged in may help against.
 _HELPED_BY_COOKIES: frozenset[ErrorCode] = frozenset({"login_required", "private", "age_restricted", "bot_check"})
 
+#: What yt-dlp reads at once may have, unpacked: a page, a playlist, a script. Those of a few megabytes are large.
+MAX_PAGE_BYTES = 32 * 1024**2
+
+_PIECE_BYTES = 64 * 1024
+
 #: What yt-dlp downloads by itself, by requests that we see; it leaves the other protocols to other programs.
 _OWN_PROTOCOLS = frozenset(
     {"http", "https", "m3u8_native", "http_dash_segments", "http_dash_segments_generator", "f4m", "ism", "mhtml"}
@@ -324,12 +329,14 @@ class _Requests:
             self.last_failure = error
             if refusal := getattr(error, "response", None):
                 self._responses.add(refusal)
+                _bound(refusal)
                 self._meter.sign_of_life()
             if (found := classify(error)).code == "blocked_address":
                 # Not for the extractor to swallow.
                 raise DownloadFailed("blocked_address", detail=found.detail) from error
             raise
         self._responses.add(response)
+        _bound(response)
         self._meter.sign_of_life()
         self.last_failure = None
         self._refuse_private(response.url, "a redirect")
@@ -343,6 +350,27 @@ class _Requests:
     def _refuse_private(self, url: str, what: str) -> None:
         if not self._allow_private and is_private(url):
             raise DownloadFailed("blocked_address", detail=f"{what} to a private address was refused")
+
+
+def _bound(response: Any) -> None:
+    """Have *response*, where it is read at once, be read no further than MAX_PAGE_BYTES."""
+    read = type(response).read
+    # Not itself: who is in a circle is closed late.
+    weak = weakref.ref(response)
+
+    def read_bounded(amt: int | None = None) -> bytes:
+        if amt is not None:
+            return read(weak(), amt)  # type: ignore[no-any-return]  # yt-dlp comes without types
+        pieces: list[bytes] = []
+        size = 0
+        while piece := read(weak(), _PIECE_BYTES):
+            size += len(piece)
+            if size > MAX_PAGE_BYTES:
+                raise DownloadFailed("platform_changed", detail=f"a page of more than {MAX_PAGE_BYTES} bytes")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    response.read = read_bounded
 
 
 def _stopper(stop: threading.Event) -> Any:

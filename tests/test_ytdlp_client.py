@@ -26,7 +26,14 @@ from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import canonical_url as youtube_url
 from downloader.youtube_downloader import download_youtube_video
-from downloader.ytdlp_client import LEFTOVER_SECONDS, PARTIAL_DIR, FetchContext, fetch_context, remove_leftovers
+from downloader.ytdlp_client import (
+    LEFTOVER_SECONDS,
+    MAX_PAGE_BYTES,
+    PARTIAL_DIR,
+    FetchContext,
+    fetch_context,
+    remove_leftovers,
+)
 from downloader.ytdlp_options import ytdlp_options
 from tests.simulator.client import Simulator
 
@@ -454,6 +461,14 @@ def test_what_ffmpeg_makes_of_a_file_is_ended_at_the_limit_too(
     assert outcome.error_code == "too_large", outcome
     written = int((outcome.detail or "").split()[0])
     assert limit < written < 2 * limit
+
+
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize("platform", ["instagram", "youtube"])
+def test_a_page_is_not_read_without_end(simulator: Simulator, tmp_path: Path, platform: PlatformType) -> None:
+    outcome = WRAPPERS[platform](simulator.url(platform, "swollen_page"), str(tmp_path))  # type: ignore[arg-type]
+    assert outcome.error_code == "platform_changed"
+    assert outcome.detail == f"a page of more than {MAX_PAGE_BYTES} bytes"
 
 
 @pytest.mark.parametrize(

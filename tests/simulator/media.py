@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from .model import Content, Post
@@ -151,6 +152,14 @@ def swollen_mp4(*, frames: int = 1000, frame_bytes: int = 20_000) -> bytes:
     picture = zlib.decompress(base64.b64decode(_PICTURE))
     at = len(start) + len(index(0)) + _BOX_HEADER_SIZE
     return start + index(at) + box(b"mdat", picture.ljust(frame_bytes, b"\0"))
+
+
+@cache
+def swollen_page() -> bytes:
+    """Return a page of 100 MB, gzipped to a thousandth of that."""
+    packer = zlib.compressobj(wbits=31)
+    blanks = b" " * 1024**2
+    return b"".join([*(packer.compress(blanks) for _ in range(100)), packer.flush()])
 
 
 def find_ffmpeg() -> str:

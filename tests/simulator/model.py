@@ -23,7 +23,7 @@ Stage = Literal["page", "media"]
 #: What a fault does: `world._trouble` says how.
 FaultKind = (
     Literal["status", "cut", "hang", "hang_in_body", "html", "stray_bytes", "playlist", "redirect", "unsized"]
-    | Literal["disguised_playlist", "swollen"]
+    | Literal["disguised_playlist", "swollen", "swollen_page"]
 )
 
 

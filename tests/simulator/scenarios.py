@@ -406,6 +406,14 @@ _ALL = (
         platforms=("twitter",),
         media=Fault(kind="swollen"),
     ),
+    Scenario(
+        name="swollen_page",
+        number=85,
+        about="a page that is small on its way and would fill the memory once it is unpacked",
+        platforms=("instagram", "youtube"),
+        page=Fault(kind="swollen_page"),
+        expects="platform_changed",
+    ),
 )
 
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in _ALL})

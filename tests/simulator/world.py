@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from . import instagram, tiktok, twitter, youtube
 from .ledger import Ledger
-from .media import SEGMENT_COUNT, SEGMENT_SECONDS, MediaLibrary, swollen_mp4
+from .media import SEGMENT_COUNT, SEGMENT_SECONDS, MediaLibrary, swollen_mp4, swollen_page
 from .model import Content, Fault, Platform, Post, Request, Response, Stage, World
 from .scenarios import CANARY_PORT, title_of
 
@@ -176,6 +176,9 @@ def _trouble(fault: Fault, normal: Response, canary_port: int) -> Response:
             return Response(headers={"Content-Type": "video/mp4"}, body=_DISGUISED_PLAYLIST)
         case "swollen":
             return Response(headers={"Content-Type": "video/quicktime"}, body=swollen_mp4())
+        case "swollen_page":
+            headers = {"Content-Type": "text/html; charset=utf-8", "Content-Encoding": "gzip"}
+            return Response(headers=headers, body=swollen_page())
         case "redirect":
             location = fault.location.replace(CANARY_PORT, str(canary_port))
             return Response(status=302, headers={"Location": location})
