@@ -10,7 +10,7 @@ INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check $(if $(
 RUN_NEEDS := $(if $(LOCKED),$(LOCK),requirements.txt)
 TEST_NEEDS := $(if $(LOCKED),$(LOCK),requirements-dev.txt)
 
-.PHONY: run test lint types format fuzz lock audit update-ytdlp
+.PHONY: run test lint types format fuzz bench lock audit update-ytdlp
 
 ## run: set up what is needed and serve; ARGS="--port 9000" is handed on
 run: $(VENV)/run.stamp
@@ -34,6 +34,10 @@ format: $(VENV)/test.stamp
 ## fuzz: a million made-up inputs for what reads strangers' text; ARGS="host --inputs 10000 --seed 2" is handed on
 fuzz: $(VENV)/test.stamp
 	$(IN_VENV) -m fuzz $(ARGS)
+
+## bench: time, processor and memory against other ways to fetch the same; ARGS="--only ours curl --json f" is handed on
+bench: $(VENV)/test.stamp
+	$(IN_VENV) -m benchmarks.throughput $(ARGS)
 
 ## lock: the newest versions that fit requirements*.txt, for every Python and system, with the hashes of all their files
 lock: .venv-lock/bin/uv

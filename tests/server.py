@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ REPOSITORY = Path(__file__).parent.parent
 class Server:
     """A server in a process of its own, started as the README says."""
 
-    def __init__(self, simulator: Simulator, storage: Path, /, port: int = 0, **settings: str) -> None:
+    def __init__(
+        self, simulator: Simulator, storage: Path, /, port: int = 0, *, under: Sequence[str] = (), **settings: str
+    ) -> None:
+        """Start it, as an argument of the command *under* where one is given, which is then `process`."""
         self.environment = environment = {
             **os.environ,
             **simulator.environment(),
@@ -31,7 +35,7 @@ class Server:
             **settings,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", str(port)],
+            [*under, sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", str(port)],
             cwd=REPOSITORY,
             env=environment,
             stdout=subprocess.PIPE,

@@ -1,0 +1,147 @@
+"""Measures how fast, at what cost, a list of videos is fetched: by our server, by other ways to do it.
+
+    python -m benchmarks.throughput [--rounds N] [--only NAME ...] [--json FILE] [--picture FILE] ...
+
+Real yt-dlp against the platform simulator, on loopback. Wall and processor time come from rounds in which the
+contenders take turns; memory from one more round, because looking at it costs time, and how our server answers
+meanwhile from one more of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import commands, process_tree
+from benchmarks.contender import Contender, Failed, Run, measured
+from benchmarks.our_server import OurServer
+from benchmarks.statistic import median, ratio
+from benchmarks.tables import table
+from benchmarks.workload import Workload
+from tests.simulator.client import Simulator
+
+_OURS = "ours"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run it as the command line says."""
+    options = _parse(arguments)
+    process_tree.require_linux()
+    contenders = [each for each in _contenders(options) if not options.only or each.name in options.only]
+    with Simulator(latency_ms=options.latency, media_bytes=options.bytes) as simulator:
+        work = Workload(simulator=simulator, videos=options.videos, media_bytes=options.bytes, at_once=options.at_once)
+        try:
+            found = compare(contenders, work, rounds=options.rounds)
+        except Failed as failed:
+            raise SystemExit(str(failed)) from None
+    sys.stdout.write(report(found) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--videos", type=int, default=40)
+    parser.add_argument("--bytes", type=int, default=1_000_000, help="of each video")
+    parser.add_argument("--latency", type=float, default=50, help="milliseconds before each answer")
+    parser.add_argument("--at-once", type=int, default=8)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these contenders alone")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    return parser.parse_args(arguments)
+
+
+def _contenders(options: argparse.Namespace) -> list[Contender]:
+    return [OurServer(), commands.one_by_one(), commands.a_process_each(), commands.threads(), commands.curl()]
+
+
+def compare(contenders: Sequence[Contender], work: Workload, *, rounds: int) -> dict[str, Any]:
+    """Return the figures of each contender by its name, with the ratios to ours.
+
+    Raises:
+        Failed: one could not do its work.
+    """
+    runs: dict[str, list[Run]] = {each.name: [] for each in contenders}
+    for number in range(rounds):
+        # Another one begins each round, so that none always runs after the same.
+        for contender in [*contenders[number % len(contenders) :], *contenders[: number % len(contenders)]]:
+            runs[contender.name].append(measured(contender, work))
+            _say(f"round {number + 1} of {rounds}: {contender.name} {runs[contender.name][-1].wall_seconds:.2f} s")
+    found = {}
+    for contender in contenders:
+        peak = measured(contender, work, sample=True)
+        more = measured(OurServer(probe=True), work).more if contender.name == _OURS else {}
+        found[contender.name] = figures(runs[contender.name], peak, more, work.videos)
+        _say(f"memory: {contender.name}")
+    if _OURS in found:
+        for own in found.values():
+            own["ratio_to_ours"] = {key: ratio(own[key], found[_OURS][key]) for key in _COMPARED}
+    return {"work": _facts(work, rounds), "contenders": found}
+
+
+_COMPARED = ("wall_s", "cpu_ms_per_video", "peak_pss_mb")
+
+
+def figures(runs: Sequence[Run], peak: Run, more: Mapping[str, float], videos: int) -> dict[str, Any]:
+    """Return the medians of *runs*, with what *peak* and *more*, of rounds of their own, add."""
+    also = {key: median([run.more[key] for run in runs]) for key in runs[0].more}
+    return {
+        "wall_s": median([run.wall_seconds for run in runs]),
+        "cpu_s": median([run.cpu_seconds for run in runs]),
+        "cpu_ms_per_video": median([run.cpu_seconds for run in runs]) * 1000 / videos,
+        "peak_pss_mb": peak.peak_pss_bytes / 1024**2,
+        "peak_concurrency": max(run.peak_concurrency for run in runs),
+        "right_files": min(run.right_files for run in (*runs, peak)),
+        "rounds": [{"wall_s": run.wall_seconds, "cpu_s": run.cpu_seconds} for run in runs],
+        **{key: value for key, value in more.items() if key not in also},
+        **also,
+    }
+
+
+def report(found: Mapping[str, Any]) -> str:
+    """Return *found* as text."""
+    head = ["", "wall s", "CPU s", "CPU ms/video", "peak PSS MB", "at once", "files", "wall", "CPU", "PSS"]
+    rows = []
+    for name, own in found["contenders"].items():
+        ratios = own.get("ratio_to_ours", {})
+        rows.append(
+            [
+                name,
+                *(own[key] for key in ("wall_s", "cpu_s", "cpu_ms_per_video", "peak_pss_mb")),
+                *(own[key] for key in ("peak_concurrency", "right_files")),
+                *(ratios.get(key) for key in _COMPARED),
+            ]
+        )
+    lines = [table(head, rows)]
+    if ours := found["contenders"].get(_OURS):
+        scalars = {key: value for key, value in ours.items() if key in _ONLY_OURS}
+        lines += ["", table(["only ours", "figure"], [[_ONLY_OURS[key], value] for key, value in scalars.items()])]
+    return "\n".join(lines)
+
+
+_ONLY_OURS = {
+    "files_s": "from POST until the last file is there, s",
+    "cold_download_s": "first download after the start, s",
+    "warm_download_s": "second download after the start, s",
+    "healthz_p50_ms": "/healthz meanwhile, p50, ms",
+    "healthz_p99_ms": "/healthz meanwhile, p99, ms",
+    "healthz_max_ms": "/healthz meanwhile, slowest, ms",
+    "healthz_answers": "/healthz meanwhile, answers",
+    "following_cpu_s": "following the batch by events, processor s of CPU s",
+}
+
+
+def _facts(work: Workload, rounds: int) -> dict[str, Any]:
+    return {"videos": work.videos, "media_bytes": work.media_bytes, "at_once": work.at_once, "rounds": rounds}
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
