@@ -184,7 +184,7 @@ def following_cpu_seconds(server: Server, since: int, jobs: int) -> float:
 
 @contextlib.contextmanager
 def probing(server: Server, wanted: bool) -> Iterator[dict[str, float]]:
-    """Ask `/healthz` all the time, where *wanted*, from another process; the figures are there after the `with` block."""
+    """Ask `/healthz` all the time, where *wanted*; the figures are there after the `with` block."""
     figures: dict[str, float] = {}
     if not wanted:
         yield figures
