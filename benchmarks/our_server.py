@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import subprocess
 import sys
@@ -13,20 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks import process_tree, supervisor
+from benchmarks import process_tree, server_tree, supervisor
 from benchmarks.contender import Failed, Run, sampling
+from benchmarks.following import changes_of_jobs, newest_event, read_again, wait_for
 from benchmarks.workload import Workload
 from tests.server import Server
 from tests.simulator.client import Simulator
 
-_FINAL = frozenset({"succeeded", "failed", "cancelled"})
-
 #: What the server does after the last job was told belongs to the jobs; it is quiet by then.
 _SETTLING_SECONDS = 0.3
 _REPLAYS = 20
-_TIMEOUT_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,8 @@ class OurServer:
             cold_seconds = download_one(server, work.spare(0))
             warm_seconds = download_one(server, work.spare(1))
             work.simulator.reset()
-            before = settled_cpu_seconds(pid)
+            server_pid = server_tree.server_pid(pid)
+            before, server_before = settled_cpu_seconds(pid), process_tree.own_cpu_seconds(server_pid)
             with sampling(pid, sample) as peak, probing(server, self.probe) as healthz:
                 started, since = time.time(), newest_event(server)
                 wall_seconds = seconds_of(lambda: download_all(server, work.urls))
@@ -53,6 +50,8 @@ class OurServer:
                 "cold_download_s": cold_seconds,
                 "warm_download_s": warm_seconds,
                 "files_s": last_arrival(folder) - started,
+                "server_cpu_s": process_tree.own_cpu_seconds(server_pid) - server_before,
+                "server_pss_mb": process_tree.pss_bytes(pid)[server_pid] / 1024**2,
                 **healthz,
             }
             if self.probe:
@@ -103,7 +102,7 @@ def download_all(server: Server, urls: Sequence[str], batch_size: int = 1000) ->
     Raises:
         Failed: one did not succeed.
     """
-    with event_stream(server) as stream:
+    with changes_of_jobs(server) as stream:
         batches = set()
         for first in range(0, len(urls), batch_size):
             status, answer = server.ask("POST", "/api/v1/batches", {"urls": urls[first : first + batch_size]})
@@ -113,72 +112,14 @@ def download_all(server: Server, urls: Sequence[str], batch_size: int = 1000) ->
         wait_for(stream, batches, len(urls))
 
 
-def wait_for(stream: Iterator[dict[str, Any]], batches: set[str], jobs: int) -> None:
-    """Return when *jobs* jobs of *batches* have succeeded.
-
-    Raises:
-        Failed: one did not.
-    """
-    for event in stream:
-        state = event["data"].get("state")
-        if event["batch_id"] in batches and state in _FINAL:
-            if state != "succeeded":
-                raise Failed(f"ours: a job ended as {state}: {event['data'].get('error_code')}")
-            jobs -= 1
-            if jobs == 0:
-                return
-    raise Failed("ours: the event stream ended")
-
-
-@contextlib.contextmanager
-def event_stream(server: Server, path: str = "/api/v1/events") -> Iterator[Iterator[dict[str, Any]]]:
-    """Open the event stream; yield the changes of jobs, from when it is open."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_TIMEOUT_SECONDS)
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers={"Accept": "text/event-stream"})
-        answer = connection.getresponse()
-        if "since" not in path:
-            while b"event: hello" not in answer.readline():
-                pass
-        yield _changes(answer)
-
-
-def _changes(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
-    wanted = False
-    while line := answer.readline():
-        if line.startswith(b"event:"):
-            wanted = line == b"event: job_changed\n"
-        elif wanted and line.startswith(b"data:"):
-            yield json.loads(line[5:])
-
-
 # What only our server is asked
-
-
-def newest_event(server: Server) -> int:
-    """Return the number of the newest event."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_TIMEOUT_SECONDS)
-    with contextlib.closing(connection):
-        connection.request("GET", "/api/v1/events", headers={"Accept": "application/json"})
-        answer = json.load(connection.getresponse())
-    number: int = answer["last_id"]
-    return number
 
 
 def following_cpu_seconds(server: Server, since: int, jobs: int) -> float:
     """Return what it costs the server to tell all events after *since*, by which *jobs* jobs ended."""
-
-    def follow() -> None:
-        with event_stream(server, f"/api/v1/events?since={since}") as stream:
-            left = jobs
-            for event in stream:
-                left -= event["data"].get("state") in _FINAL
-                if left == 0:
-                    return
-
     before = settled_cpu_seconds(server.process.pid)
     for _ in range(_REPLAYS):
-        follow()
+        read_again(server, since, jobs)
     return (settled_cpu_seconds(server.process.pid) - before) / _REPLAYS
 
 

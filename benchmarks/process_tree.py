@@ -26,16 +26,22 @@ def require_linux() -> None:
 
 def descendants(root: int) -> list[int]:
     """Return the pids of all living processes that *root* started, or adopted, without *root*."""
+    return list(parents(root))
+
+
+def parents(root: int) -> dict[int, int]:
+    """Return the parent of each of `descendants`, parents before their children."""
     children: defaultdict[int, list[int]] = defaultdict(list)
     for entry in os.listdir("/proc"):  # noqa: PTH208 -- a Path each would double the sampler's cost
         if entry.isdigit():
             with _gone():
                 children[int(_stat(int(entry))[1])].append(int(entry))
-    found: list[int] = []
+    found: dict[int, int] = {}
     waiting = [root]
     while waiting:
-        new = children.pop(waiting.pop(), [])
-        found += new
+        parent = waiting.pop()
+        new = children.pop(parent, [])
+        found |= dict.fromkeys(new, parent)
         waiting += new
     return found
 
@@ -49,9 +55,18 @@ def cpu_seconds(root: int) -> float:
     total = _of_the_dead(root)
     for pid in descendants(root):
         with _gone():
-            # To the nanosecond, where /proc/<pid>/stat rounds down to hundredths.
-            total += time.clock_gettime((~pid << 3) | _PROCESS_CLOCK) + _of_the_dead(pid)
+            total += own_cpu_seconds(pid) + _of_the_dead(pid)
     return total
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """Return the processor seconds of *pid* alone.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    # To the nanosecond, where /proc/<pid>/stat rounds down to hundredths.
+    return time.clock_gettime((~pid << 3) | _PROCESS_CLOCK)
 
 
 def pss_bytes(root: int) -> dict[int, int]:

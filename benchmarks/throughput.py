@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import commands, process_tree
+from benchmarks.bars import Panel, picture
 from benchmarks.contender import Contender, Failed, Run, measured
 from benchmarks.our_server import OurServer
 from benchmarks.statistic import median, ratio
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except Failed as failed:
             raise SystemExit(str(failed)) from None
     sys.stdout.write(report(found) + "\n")
+    if options.picture:
+        options.picture.write_text(drawn(found))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 
@@ -52,6 +55,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these contenders alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw bars there, as SVG")
     return parser.parse_args(arguments)
 
 
@@ -131,8 +135,30 @@ _ONLY_OURS = {
     "healthz_p99_ms": "/healthz meanwhile, p99, ms",
     "healthz_max_ms": "/healthz meanwhile, slowest, ms",
     "healthz_answers": "/healthz meanwhile, answers",
-    "following_cpu_s": "following the batch by events, processor s of CPU s",
+    "server_cpu_s": "processor time of the server process alone, guard included, s",
+    "server_pss_mb": "memory (PSS) of the server process alone, at the end, MB",
+    "following_cpu_s": "of that, telling the batch's events to the one who waits, s",
 }
+
+
+def drawn(found: Mapping[str, Any]) -> str:
+    """Return *found* as a picture."""
+    titles = (
+        "Seconds for {videos} videos of {megabytes:g} MB",
+        "Processor milliseconds a video",
+        "Memory at its peak, MB",
+    )
+    work = found["work"]
+    panels = [
+        Panel(
+            title=title.format(videos=work["videos"], megabytes=work["media_bytes"] / 1e6),
+            bars=[(name, own[key]) for name, own in found["contenders"].items()],
+        )
+        for key, title in zip(_COMPARED, titles, strict=True)
+    ]
+    return picture(
+        panels, own=_OURS, about="Our server compared with other ways to fetch the same videos; less is better"
+    )
 
 
 def _facts(work: Workload, rounds: int) -> dict[str, Any]:
