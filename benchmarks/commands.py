@@ -18,7 +18,6 @@ from pathlib import Path
 from benchmarks import supervisor
 from benchmarks.contender import Failed, Run, sampling
 from benchmarks.workload import Workload
-from tests.server import REPOSITORY
 from tests.simulator.client import Simulator
 
 #: Who has this cookie may fetch what a page shown to its owner names.
@@ -42,7 +41,7 @@ class Command:
                 errors.open("wb") as stderr,
                 subprocess.Popen(
                     supervisor.command(report, list(words)),
-                    cwd=REPOSITORY,
+                    cwd=supervisor.HOME,
                     env={**os.environ, **work.simulator.environment()},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -60,19 +60,23 @@ class OurServer:
 
 
 @contextlib.contextmanager
-def running(simulator: Simulator, folder: Path, *, at_once: int, **settings: str) -> Iterator[Server]:
-    """Run a server that keeps everything in *folder*; its `process` is the supervisor, whose tree is the server's."""
+def running(
+    simulator: Simulator, folder: Path, *, at_once: int, port: int = 0, supervised: bool = True
+) -> Iterator[Server]:
+    """Run a server that keeps everything in *folder*.
+
+    Where it is *supervised* its `process` is the supervisor, whose tree is the server's.
+    """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as notes:
         server = Server(
             simulator,
             folder,
-            0,
-            under=supervisor.command(Path(notes, "report.json"), []),
+            port,
+            under=supervisor.command(Path(notes, "report.json"), []) if supervised else (),
             DOWNLOADER_WORKERS=str(at_once),
             DOWNLOADER_PLATFORM_CONCURRENCY=str(at_once),
             DOWNLOADER_SOCKET_TIMEOUT_SECONDS="20",
             DOWNLOADER_LOG_LEVEL="WARNING",
-            **settings,
         )
         try:
             status, _ = server.ask("GET", "/healthz")

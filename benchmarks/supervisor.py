@@ -26,6 +26,10 @@ _SET_PARENT_DEATH_SIGNAL = 1
 _SET_CHILD_SUBREAPER = 36
 
 
+#: Where it can be started from: this package must be found, by any Python.
+HOME = Path(__file__).parent.parent
+
+
 def command(report: Path, words: list[str]) -> list[str]:
     """Return the command line that runs *words* supervised."""
     return [sys.executable, "-m", "benchmarks.supervisor", str(report), *words]

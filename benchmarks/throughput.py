@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import commands, process_tree
+from benchmarks import commands, machine, peers, process_tree
 from benchmarks.bars import Panel, picture
 from benchmarks.contender import Contender, Failed, Run, measured
 from benchmarks.our_server import OurServer
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run it as the command line says."""
     options = _parse(arguments)
     process_tree.require_linux()
-    contenders = [each for each in _contenders(options) if not options.only or each.name in options.only]
+    contenders = _contenders(options)
     with Simulator(latency_ms=options.latency, media_bytes=options.bytes) as simulator:
         work = Workload(simulator=simulator, videos=options.videos, media_bytes=options.bytes, at_once=options.at_once)
         try:
@@ -54,13 +54,26 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=50, help="milliseconds before each answer")
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these contenders alone")
+    for peer in ("metube", "ytptube"):
+        parser.add_argument(
+            f"--{peer}", type=Path, metavar="CHECKOUT", help=f"also {peer}, with its own .venv in there"
+        )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw bars there, as SVG")
     return parser.parse_args(arguments)
 
 
 def _contenders(options: argparse.Namespace) -> list[Contender]:
-    return [OurServer(), commands.one_by_one(), commands.a_process_each(), commands.threads(), commands.curl()]
+    found: list[Contender] = [OurServer(), commands.one_by_one(), commands.a_process_each(), commands.threads()]
+    if options.metube:
+        found.append(peers.metube(options.metube.absolute()))
+    if options.ytptube:
+        found.append(peers.ytptube(options.ytptube.absolute()))
+    found.append(commands.curl())
+    names = [each.name for each in found]
+    if unknown := set(options.only or ()) - set(names):
+        raise SystemExit(f"No contender here is called {', '.join(sorted(unknown))}: there are {', '.join(names)}.")
+    return found if not options.only else [each for each in found if each.name in options.only]
 
 
 def compare(contenders: Sequence[Contender], work: Workload, *, rounds: int) -> dict[str, Any]:
@@ -84,7 +97,7 @@ def compare(contenders: Sequence[Contender], work: Workload, *, rounds: int) -> 
     if _OURS in found:
         for own in found.values():
             own["ratio_to_ours"] = {key: ratio(own[key], found[_OURS][key]) for key in _COMPARED}
-    return {"work": _facts(work, rounds), "contenders": found}
+    return {"machine": machine.facts(), "work": _facts(work, rounds), "contenders": found}
 
 
 _COMPARED = ("wall_s", "cpu_ms_per_video", "peak_pss_mb")
