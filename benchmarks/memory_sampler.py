@@ -2,7 +2,7 @@
 
     python -m benchmarks.memory_sampler PID
 
-samples until its stdin closes, then prints {"peak_pss_bytes", "samples"}.
+prints a line when it has begun, samples until its stdin closes, then prints {"peak_pss_bytes", "samples"}.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ class Peak:
 
 @contextlib.contextmanager
 def sampled(root: int) -> Iterator[Peak]:
-    """Sample everything below *root* for the length of a `with` block."""
+    """Sample everything below *root* for the length of a `with` block, which begins when the sampler is at work."""
     peak = Peak()
     command = [sys.executable, "-m", "benchmarks.memory_sampler", str(root)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
         try:
             yield peak
         finally:
@@ -45,11 +47,13 @@ def sampled(root: int) -> Iterator[Peak]:
 def main(root: int) -> None:
     """Sample until stdin closes."""
     peak = samples = 0
-    while True:
+    going_on = True
+    sys.stdout.write("begun\n")
+    sys.stdout.flush()
+    while going_on:
+        going_on = not select.select([sys.stdin], [], [], INTERVAL_SECONDS if samples else 0)[0]
         peak = max(peak, sum(process_tree.pss_bytes(root).values()))
         samples += 1
-        if select.select([sys.stdin], [], [], INTERVAL_SECONDS)[0]:
-            break
     sys.stdout.write(json.dumps({"peak_pss_bytes": peak, "samples": samples}))
 
 

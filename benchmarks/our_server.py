@@ -22,7 +22,7 @@ from tests.simulator.client import Simulator
 
 #: What the server does after the last job was told belongs to the jobs; it is quiet by then.
 _SETTLING_SECONDS = 0.3
-_REPLAYS = 20
+_REPLAYS = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
         ValueError: a row has not as many cells as the head.
     """
     lines = [list(head), *([shown(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     if any(len(line) != len(head) for line in lines):
         raise ValueError("a row has not as many cells as the head")
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(_line(line, widths) for line in lines)
 

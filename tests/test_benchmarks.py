@@ -1,0 +1,365 @@
+"""The benchmarks: what could be wrong in them without anybody noticing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import (
+    bars,
+    commands,
+    growth,
+    peers,
+    process_tree,
+    server_tree,
+    statistic,
+    supervisor,
+    tables,
+    throughput,
+)
+from benchmarks.contender import Failed, Run, measured
+from benchmarks.memory_sampler import sampled
+from benchmarks.our_server import OurServer
+from benchmarks.workload import Workload
+from tests.simulator.client import Simulator
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the benchmarks read /proc")
+
+# Figures, tables, pictures
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), ("a", "a"), (7, "7"), (0.1234, "0.123"), (1.2345, "1.23"), (12.345, "12.3"), (99.96, "100")],
+)
+def test_a_cell_shows_what_says_something(value: tables.Cell, text: str) -> None:
+    assert tables.shown(value) == text
+
+
+def test_a_table_is_flush() -> None:
+    assert tables.table(["", "wall s"], [["ours", 1.5], ["x", None]]) == (
+        "      wall s\n----  ------\nours    1.50\nx          -"
+    )
+
+
+def test_a_row_that_is_too_short_is_refused() -> None:
+    with pytest.raises(ValueError, match="as many cells"):
+        tables.table(["a", "b"], [["only one"]])
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    values = [float(number) for number in range(100, 0, -1)]
+    assert [statistic.percentile(values, share) for share in (0, 0.5, 0.99, 1)] == [1, 50, 99, 100]
+
+
+def test_a_ratio_to_nothing_is_none() -> None:
+    assert statistic.ratio(3, 2) == 1.5
+    assert statistic.ratio(3, 0) is None
+
+
+def test_figures_are_medians_of_the_rounds_and_the_worst_count() -> None:
+    runs = [
+        Run(wall_seconds=wall, cpu_seconds=cpu, peak_concurrency=peak, right_files=4, more={"files_s": wall})
+        for wall, cpu, peak in ((1, 0.5, 3), (9, 0.1, 8), (2, 0.2, 7))
+    ]
+    peak = Run(wall_seconds=99, cpu_seconds=99, peak_pss_bytes=3 * 1024**2, right_files=3, more={"files_s": 99})
+    found = throughput.figures(runs, peak, {"files_s": 77, "healthz_p99_ms": 5}, 4)
+    assert found["wall_s"] == 2
+    assert found["cpu_ms_per_video"] == 50
+    assert found["peak_pss_mb"] == 3
+    assert found["peak_concurrency"] == 8
+    assert found["right_files"] == 3
+    assert found["files_s"] == 2
+    assert found["healthz_p99_ms"] == 5
+
+
+def test_growth_is_told_from_one_step_to_the_next() -> None:
+    steps = growth.with_ratios([{"jobs": 10, "cpu": 4.0}, {"jobs": 100, "cpu": 2.0}, {"jobs": 1000, "cpu": 3.0}], "cpu")
+    assert [step.get("cpu_ratio") for step in steps] == [None, 0.5, 1.5]
+    assert growth.report(steps).splitlines()[0].split() == ["jobs", "10", "100", "1,000"]
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_a_picture_escapes_what_it_is_told() -> None:
+    panel = bars.Panel(title="<b> & co", bars=[("ours", 2.0), ('"&<x>', 1.0), ("none", 0.0)])
+    drawn = ElementTree.fromstring(bars.picture([panel], own="ours", about="a < b"))
+    texts = [text.text for text in drawn.iter(f"{SVG}text")]
+    assert texts == ["<b> & co", "ours", "2.00", '"&<x>', "1.00", "none", "0.000"]
+    assert [title.text for title in drawn.iter(f"{SVG}title")] == ["a < b"]
+    widths = [float(bar.attrib["width"]) for bar in drawn.iter(f"{SVG}rect")]
+    assert widths[0] == pytest.approx(2 * widths[1], abs=0.2)
+    assert [bar.attrib["class"] for bar in drawn.iter(f"{SVG}rect")] == ["bar own", "bar", "bar"]
+
+
+def test_a_picture_of_nothing_is_drawn() -> None:
+    ElementTree.fromstring(bars.picture([bars.Panel(title="t", bars=[("a", 0.0)])], own="a", about=""))
+
+
+# Process trees
+
+#: Burns processor time in itself, in a child that it waits for, in a grandchild whose parent ends at once; each writes
+#: what it used by its own account, and how.
+BURNING = """
+import os, resource, sys, time
+
+def burn(name, seconds):
+    while time.process_time() < seconds:
+        sum(range(10_000))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    with open(os.path.join(sys.argv[1], name + ".tmp"), "w") as file:
+        file.write(f"{os.getpid()} {used.ru_utime + used.ru_stime}")
+    os.rename(file.name, os.path.join(sys.argv[1], name))
+
+if (child := os.fork()) == 0:
+    burn("child", 0.2)
+    os._exit(0)
+os.waitpid(child, 0)
+if (parent := os.fork()) == 0:
+    if os.fork() == 0:
+        burn("orphan", 0.3)
+        os._exit(0)
+    os._exit(0)
+os.waitpid(parent, 0)
+burn("self", 0.1)
+sys.stdin.read()
+"""
+
+#: What ends costs a little after its last word, and /proc counts the dead in hundredths of a second.
+TOLERANCE_SECONDS = 0.08
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    until = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < until
+        pause.wait(0.01)
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return what runs Python code, with arguments, supervised; the report goes to `report.json`."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(code: str, *arguments: str) -> subprocess.Popen[str]:
+        words = supervisor.command(tmp_path / "report.json", [sys.executable, "-c", code, *arguments])
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(words, cwd=supervisor.HOME, stdin=pipe, stdout=pipe, text=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@linux
+def test_the_processor_time_of_a_tree_is_what_its_processes_say(
+    supervised: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = supervised(BURNING, str(tmp_path))
+    names = ("child", "orphan", "self")
+    wait_until(lambda: all((tmp_path / name).exists() for name in names))
+    reports = [(tmp_path / name).read_text().split() for name in names]
+    orphan = int(reports[1][0])
+    wait_until(lambda: orphan not in process_tree.descendants(process.pid))
+    said = sum(float(seconds) for _, seconds in reports)
+    assert process_tree.cpu_seconds(process.pid) == pytest.approx(said, abs=TOLERANCE_SECONDS)
+    assert process_tree.descendants(process.pid) == [int(reports[2][0])]
+
+    process.communicate()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["status"] == 0
+    assert report["cpu_seconds"] == pytest.approx(said, abs=TOLERANCE_SECONDS)
+
+
+@linux
+def test_the_peak_of_a_tree_is_seen(supervised: Callable[..., subprocess.Popen[str]]) -> None:
+    process = supervised("import sys; kept = bytearray(b'x') * 60_000_000; print(flush=True); sys.stdin.read()")
+    assert process.stdout
+    with sampled(process.pid) as peak:
+        process.stdout.readline()
+    assert peak.pss_bytes > 60_000_000
+    assert peak.samples
+
+
+@linux
+def test_a_command_that_is_ended_or_fails_says_so(
+    supervised: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = supervised("import sys; print(flush=True); sys.stdin.read()")
+    assert process.stdout
+    process.stdout.readline()
+    process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert supervised("raise SystemExit(3)").wait() == 3
+    assert json.loads((tmp_path / "report.json").read_text())["status"] == 3
+
+
+@linux
+def test_nothing_outlives_its_supervisor(supervised: Callable[..., subprocess.Popen[str]]) -> None:
+    leaving = "import os\nif os.fork() == 0:\n  import time\n  print(os.getpid(), flush=True)\n  time.sleep(60)"
+    process = supervised(leaving)
+    process.wait()
+    assert process.stdout
+    line = process.stdout.readline()
+    assert not line or process_tree.command_line(int(line)) == ""
+
+
+# Whole runs, as small as they can be
+
+
+@pytest.fixture
+def work(simulator: Simulator) -> Workload:
+    return Workload(simulator=simulator, videos=2, media_bytes=200_000, at_once=2)
+
+
+@linux
+def test_our_server_is_measured(work: Workload) -> None:
+    run = measured(OurServer(probe=True), work, sample=True)
+    assert run.right_files == 2
+    assert run.peak_concurrency in (1, 2)
+    assert run.cpu_seconds > run.more["server_cpu_s"] > 0
+    assert run.peak_pss_bytes > 50_000_000
+    assert 0 < run.more["files_s"] < run.wall_seconds + 1
+    assert run.more["healthz_answers"]
+    assert run.more["following_cpu_s"] >= 0
+
+
+@linux
+def test_a_command_is_measured(work: Workload) -> None:
+    run = measured(commands.threads(), work)
+    assert run.right_files == 2
+    assert run.cpu_seconds > 0
+
+
+@linux
+def test_the_command_writes_figures_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures, drawing = tmp_path / "figures.json", tmp_path / "bars.svg"
+    sizes = ["--rounds", "2", "--videos", "2", "--bytes", "100000", "--latency", "0"]
+    throughput.main([*sizes, "--only", "curl", "--json", str(figures), "--picture", str(drawing)])
+    assert capsys.readouterr().out.splitlines()[2].startswith("curl ")
+    found = json.loads(figures.read_text())
+    assert found["contenders"]["curl"]["right_files"] == 2
+    assert len(found["contenders"]["curl"]["rounds"]) == 2
+    ElementTree.parse(drawing)
+
+
+def test_a_wrong_file_is_not_counted(work: Workload, tmp_path: Path) -> None:
+    (tmp_path / f"{work.ids[0]}.mp4").write_bytes(b"<html>Log in</html>")
+    assert work.right_files(tmp_path) == 0
+
+
+@linux
+def test_a_command_that_fails_stops_the_comparison(work: Workload) -> None:
+    with pytest.raises(Failed, match="broken ended with 7: no such luck"):
+        measured(commands.Command("broken", lambda *_: ["sh", "-c", "echo no such luck >&2; exit 7"]), work)
+
+
+@linux
+def test_a_contender_without_files_stops_the_comparison(work: Workload) -> None:
+    with pytest.raises(Failed, match="lazy: only 0 of 2 files are right"):
+        measured(commands.Command("lazy", lambda *_: ["true"]), work)
+
+
+# Other people's servers, played by one that knows their requests
+
+PEER = """
+import json, os, shlex, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from yt_dlp import YoutubeDL, parse_options
+
+def fetch(url, options, folder):
+    with YoutubeDL({**options, "quiet": True, "paths": {"home": folder}, "outtmpl": "%(id)s.%(ext)s"}) as ydl:
+        ydl.download([url])
+
+class Peer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.reply({} if self.path in ("/version", "/api/ping") else None)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/add":
+            options = json.loads(os.environ["YTDL_OPTIONS"])
+            threading.Thread(target=fetch, args=(body["url"], options, os.environ["DOWNLOAD_DIR"])).start()
+            self.reply({"status": "error" if os.environ.get("REFUSE") else "ok", "msg": "no such host"})
+        else:
+            for entry in body:
+                options = parse_options(shlex.split(entry["cli"])).ydl_opts
+                args = (entry["url"], options, os.environ["YTP_DOWNLOAD_PATH"])
+                threading.Thread(target=fetch, args=args).start()
+            self.reply([{"status": "queued"} for _ in body])
+
+    def reply(self, answer):
+        payload = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, *_):
+        pass
+
+port = os.environ.get("YTP_PORT") or os.environ["PORT"]
+ThreadingHTTPServer(("127.0.0.1", int(port)), Peer).serve_forever()
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (python := tmp_path / ".venv" / "bin" / "python").parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o700)
+    (main := tmp_path / "app" / "main.py").parent.mkdir()
+    main.write_text(PEER)
+    return tmp_path
+
+
+@linux
+@pytest.mark.parametrize("peer", [peers.metube, peers.ytptube])
+def test_a_peer_is_measured(peer: Callable[[Path], peers.Peer], checkout: Path, work: Workload) -> None:
+    run = measured(peer(checkout), work)
+    assert run.right_files == 2
+    assert run.cpu_seconds > 0
+
+
+@linux
+def test_a_peer_that_refuses_is_told(checkout: Path, work: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUSE", "yes")
+    with pytest.raises(Failed, match="metube: no such host"):
+        measured(peers.metube(checkout), work)
+
+
+def test_a_peer_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^metube: .* must hold app/main.py"):
+        throughput.main(["--metube", str(tmp_path), "--only", "metube"])
+
+
+def test_an_unknown_name_is_one_sentence() -> None:
+    with pytest.raises(SystemExit, match="No contender here is called nobody"):
+        throughput.main(["--only", "nobody"])
+
+
+def test_kinds_of_processes_are_told_by_their_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = {
+        2: "python downloader_main.py --port 0",
+        3: "python -c from multiprocessing.resource_tracker import main;main(5)",
+        4: "python -c from multiprocessing.forkserver import main; main(7)",
+        5: "python -c from multiprocessing.forkserver import main; main(7)",
+        6: "ffmpeg -i x",
+    }
+    monkeypatch.setattr(process_tree, "parents", lambda root: {2: 1, 3: 2, 4: 2, 5: 4, 6: 5})
+    monkeypatch.setattr(process_tree, "command_line", lambda pid: lines[pid])
+    assert list(server_tree.kinds(1).values()) == ["server", "resource tracker", "fork server", "workers", "others"]
+    assert server_tree.server_pid(1) == 2
