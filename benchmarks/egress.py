@@ -31,6 +31,7 @@ from typing import Any
 
 import trustme
 
+from benchmarks.timing import seconds_of
 from downloader import egress
 from downloader.egress_dial import Rules
 from downloader.egress_http import basic
@@ -310,12 +311,6 @@ def cpu_of_children(run: Callable[[], object]) -> float:
     run()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def seconds_of(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def milliseconds(seconds: list[float]) -> float:

@@ -14,11 +14,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from benchmarks import commands, machine, process_tree
-from benchmarks.contender import Contender, Failed, Run, measured
+from benchmarks import command_line, commands
+from benchmarks.contender import Contender, Run, measured
 from benchmarks.our_server import OurServer
 from benchmarks.statistic import ratio
 from benchmarks.tables import Cell, table
@@ -44,23 +43,16 @@ Step = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run it as the command line says."""
     curves: dict[str, Callable[[argparse.Namespace], list[Step]]] = {"jobs": jobs, "at_once": at_once, "size": size}
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=(__doc__ or "").partition("\n")[0])
+    parser = command_line.parser("growth", __doc__)
     parser.add_argument("names", nargs="*", choices=[[], *curves], metavar="|".join(curves))
     parser.add_argument("--most", type=int, default=_JOBS[-1], metavar="JOBS", help="no more jobs than this")
     parser.add_argument("--largest", type=int, default=_SIZES[-1], metavar="BYTES", help="no larger files than this")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     options = parser.parse_args(arguments)
-    process_tree.require_linux()
-    found: dict[str, Any] = {"machine": machine.facts()}
-    for name in options.names or curves:
-        try:
+    with command_line.measuring(options) as found:
+        for name in options.names or curves:
             found[name] = curves[name](options)
-        except Failed as failed:
-            raise SystemExit(str(failed)) from None
-        sys.stdout.write(report(found[name]) + "\n\n")
-        sys.stdout.flush()
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+            sys.stdout.write(report(found[name]) + "\n\n")
+            sys.stdout.flush()
 
 
 def jobs(options: argparse.Namespace) -> list[Step]:

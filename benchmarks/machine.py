@@ -19,8 +19,3 @@ def facts() -> dict[str, Any]:
         #: Processes that ran or waited for a core, on average over a minute: well below one core is a quiet machine.
         "load_before": round(os.getloadavg()[0], 2),
     }
-
-
-def line() -> str:
-    """Return `facts` as a line of text."""
-    return ", ".join(f"{name} {value}" for name, value in facts().items())

@@ -9,13 +9,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import process_tree, server_tree, supervisor
 from benchmarks.contender import Failed, Run, sampling
 from benchmarks.following import changes_of_jobs, newest_event, read_again, wait_for
+from benchmarks.timing import seconds_of
 from benchmarks.workload import Workload
 from tests.server import Server
 from tests.simulator.client import Simulator
@@ -76,7 +77,7 @@ def running(
             DOWNLOADER_WORKERS=str(at_once),
             DOWNLOADER_PLATFORM_CONCURRENCY=str(at_once),
             DOWNLOADER_SOCKET_TIMEOUT_SECONDS="20",
-            DOWNLOADER_LOG_LEVEL="WARNING",
+            DOWNLOADER_RETRIES="3",
         )
         try:
             status, _ = server.ask("GET", "/healthz")
@@ -154,10 +155,3 @@ def settled_cpu_seconds(pid: int) -> float:
     """Return the processor seconds of the tree, when what was told last has been tidied up."""
     threading.Event().wait(_SETTLING_SECONDS)
     return process_tree.cpu_seconds(pid)
-
-
-def seconds_of(action: Callable[[], object]) -> float:
-    """Return how long *action* takes."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started

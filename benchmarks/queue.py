@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.timing import seconds_of
 from tests.server import Server
 from tests.simulator.client import Simulator
 
@@ -46,12 +47,6 @@ def service(simulator: Simulator, **settings: str) -> Iterator[Server]:
             yield server
         finally:
             server.close()
-
-
-def seconds_of(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def submit(server: Server, urls: list[str]) -> str:

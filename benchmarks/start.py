@@ -8,7 +8,6 @@ the yt-dlp command. Then processor time at rest, with a page looking on or none;
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -20,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import commands, machine, process_tree, server_tree
+from benchmarks import command_line, commands, process_tree, server_tree
 from benchmarks.contender import Failed, measured
 from benchmarks.following import changes_of_jobs
 from benchmarks.our_server import download_all, running
@@ -40,31 +39,19 @@ _START_SECONDS = 60.0
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run it as the command line says."""
-    options = _parse(arguments)
-    process_tree.require_linux()
-    found: dict[str, Any] = {"machine": machine.facts()}
-    with Simulator(latency_ms=50, media_bytes=200_000) as simulator:
-        work = Workload(simulator=simulator, videos=1, media_bytes=200_000, at_once=_WORKERS)
-        try:
-            starts = [start(work) for _ in range(options.rounds)]
-            alone = [measured(commands.one_by_one(), work) for _ in range(options.rounds)]
-            found |= {name: median([each[name] for each in starts]) for name in starts[0]}
-            found["ytdlp_s"] = median([run.wall_seconds for run in alone])
-            found["download_to_ytdlp"] = ratio(found["download_s"], found["ytdlp_s"])
-            found |= rest(work, options.rest)
-        except Failed as failed:
-            raise SystemExit(str(failed)) from None
-    sys.stdout.write(report(found) + "\n")
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.start", description=__doc__.partition("\n")[0])
+    parser = command_line.parser("start", __doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rest", type=float, default=20, metavar="SECONDS", help="how long it is watched at rest")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    with command_line.measuring(options) as found, Simulator(latency_ms=50, media_bytes=200_000) as simulator:
+        work = Workload(simulator=simulator, videos=1, media_bytes=200_000, at_once=_WORKERS)
+        starts = [start(work) for _ in range(options.rounds)]
+        alone = [measured(commands.one_by_one(), work) for _ in range(options.rounds)]
+        found |= {name: median([each[name] for each in starts]) for name in starts[0]}
+        found["ytdlp_s"] = median([run.wall_seconds for run in alone])
+        found["download_to_ytdlp"] = ratio(found["download_s"], found["ytdlp_s"])
+        found |= rest(work, options.rest)
+    sys.stdout.write(report(found) + "\n")
 
 
 class Caller(threading.Thread):

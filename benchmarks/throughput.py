@@ -10,15 +10,14 @@ meanwhile from one more of its own.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import commands, machine, peers, process_tree
+from benchmarks import command_line, commands, peers
 from benchmarks.bars import Panel, picture
-from benchmarks.contender import Contender, Failed, Run, measured
+from benchmarks.contender import Contender, Run, measured
 from benchmarks.our_server import OurServer
 from benchmarks.statistic import median, ratio
 from benchmarks.tables import table
@@ -31,23 +30,20 @@ _OURS = "ours"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run it as the command line says."""
     options = _parse(arguments)
-    process_tree.require_linux()
     contenders = _contenders(options)
-    with Simulator(latency_ms=options.latency, media_bytes=options.bytes) as simulator:
+    with (
+        command_line.measuring(options) as found,
+        Simulator(latency_ms=options.latency, media_bytes=options.bytes) as simulator,
+    ):
         work = Workload(simulator=simulator, videos=options.videos, media_bytes=options.bytes, at_once=options.at_once)
-        try:
-            found = compare(contenders, work, rounds=options.rounds)
-        except Failed as failed:
-            raise SystemExit(str(failed)) from None
+        found |= compare(contenders, work, rounds=options.rounds)
     sys.stdout.write(report(found) + "\n")
     if options.picture:
         options.picture.write_text(drawn(found))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__.partition("\n")[0])
+    parser = command_line.parser("throughput", __doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--videos", type=int, default=40)
     parser.add_argument("--bytes", type=int, default=1_000_000, help="of each video")
@@ -58,7 +54,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.add_argument(
             f"--{peer}", type=Path, metavar="CHECKOUT", help=f"also {peer}, with its own .venv in there"
         )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw bars there, as SVG")
     return parser.parse_args(arguments)
 
@@ -97,7 +92,7 @@ def compare(contenders: Sequence[Contender], work: Workload, *, rounds: int) -> 
     if _OURS in found:
         for own in found.values():
             own["ratio_to_ours"] = {key: ratio(own[key], found[_OURS][key]) for key in _COMPARED}
-    return {"machine": machine.facts(), "work": _facts(work, rounds), "contenders": found}
+    return {"work": _facts(work, rounds), "contenders": found}
 
 
 _COMPARED = ("wall_s", "cpu_ms_per_video", "peak_pss_mb")
