@@ -42,7 +42,7 @@ class OurServer:
             warm_seconds = download_one(server, work.spare(1))
             work.simulator.reset()
             server_pid = server_tree.server_pid(pid)
-            before, server_before = settled_cpu_seconds(pid), process_tree.own_cpu_seconds(server_pid)
+            before, by_kind = settled_cpu_seconds(pid), server_tree.cpu_seconds(pid)
             with sampling(pid, sample) as peak, probing(server, self.probe) as healthz:
                 started, since = time.time(), newest_event(server)
                 wall_seconds = seconds_of(lambda: download_all(server, work.urls))
@@ -51,7 +51,7 @@ class OurServer:
                 "cold_download_s": cold_seconds,
                 "warm_download_s": warm_seconds,
                 "files_s": last_arrival(folder) - started,
-                "server_cpu_s": process_tree.own_cpu_seconds(server_pid) - server_before,
+                **{f"{kind}_cpu_s": used - by_kind[kind] for kind, used in server_tree.cpu_seconds(pid).items()},
                 "server_pss_mb": process_tree.pss_bytes(pid)[server_pid] / 1024**2,
                 **healthz,
             }

@@ -52,10 +52,10 @@ def cpu_seconds(root: int) -> float:
     A process's dead children count where it has waited for them; what it left behind counts where *root* adopts and
     buries it, as `supervisor` does. To be read when nothing is ending: who dies meanwhile may count twice.
     """
-    total = _of_the_dead(root)
+    total = dead_cpu_seconds(root)
     for pid in descendants(root):
         with _gone():
-            total += own_cpu_seconds(pid) + _of_the_dead(pid)
+            total += own_cpu_seconds(pid) + dead_cpu_seconds(pid)
     return total
 
 
@@ -87,8 +87,12 @@ def command_line(pid: int) -> str:
     return ""
 
 
-def _of_the_dead(pid: int) -> float:
-    """Return the processor seconds of the children that *pid* has waited for, and of theirs."""
+def dead_cpu_seconds(pid: int) -> float:
+    """Return the processor seconds of the children that *pid* has waited for, and of theirs; in hundredths.
+
+    Raises:
+        OSError: there is no such process.
+    """
     fields = _stat(pid)
     return (int(fields[13]) + int(fields[14])) / _TICKS_PER_SECOND
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 
 from benchmarks import process_tree
 
 SERVER, FORK_SERVER, WORKERS, TRACKER, OTHERS = "server", "fork server", "workers", "resource tracker", "others"
+
+#: What workers run, ffmpeg above all; seen when it has ended.
+PROGRAMS = "programs"
 
 
 def kinds(root: int) -> dict[int, str]:
@@ -32,6 +36,18 @@ def pss_bytes(root: int) -> dict[str, int]:
     for pid, size in process_tree.pss_bytes(root).items():
         sizes[found.get(pid, OTHERS)] += size
     return dict(sizes)
+
+
+def cpu_seconds(root: int) -> dict[str, float]:
+    """Return the processor seconds by kind of process, of those alive; the programs that workers ran are a kind."""
+    used = {kind: 0.0 for kind in (SERVER, WORKERS, PROGRAMS)}
+    for pid, kind in kinds(root).items():
+        with contextlib.suppress(OSError):  # gone
+            if kind in used:
+                used[kind] += process_tree.own_cpu_seconds(pid)
+            if kind == WORKERS:
+                used[PROGRAMS] += process_tree.dead_cpu_seconds(pid)
+    return used
 
 
 def server_pid(root: int) -> int:

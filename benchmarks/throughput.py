@@ -143,9 +143,11 @@ _ONLY_OURS = {
     "healthz_p99_ms": "/healthz meanwhile, p99, ms",
     "healthz_max_ms": "/healthz meanwhile, slowest, ms",
     "healthz_answers": "/healthz meanwhile, answers",
-    "server_cpu_s": "processor time of the server process alone, guard included, s",
-    "server_pss_mb": "memory (PSS) of the server process alone, at the end, MB",
-    "following_cpu_s": "of that, telling the batch's events to the one who waits, s",
+    "server_cpu_s": "CPU s of the server process, guard included",
+    "workers_cpu_s": "CPU s of the workers",
+    "programs_cpu_s": "CPU s of the programs that workers run (ffmpeg)",
+    "server_pss_mb": "memory (PSS) of the server process, at the end, MB",
+    "following_cpu_s": "CPU s of telling the batch's events once, to who waits",
 }
 
 
