@@ -42,7 +42,11 @@ def main(report: str, words: list[str]) -> int:
     child = os.fork()
     if child == 0:
         _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        os.execvp(words[0], words)
+        try:
+            os.execvp(words[0], words)
+        except OSError as error:
+            sys.stderr.write(f"{words[0]}: {error.strerror}\n")
+            os._exit(127)  # as shells have it
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     status = 0
     while True:

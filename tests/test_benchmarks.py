@@ -270,6 +270,12 @@ def test_a_command_that_fails_stops_the_comparison(work: Workload) -> None:
 
 
 @linux
+def test_a_command_that_is_not_installed_is_told(work: Workload) -> None:
+    with pytest.raises(Failed, match=r"new ended with 127: not-there: No such file"):
+        measured(commands.Command("new", lambda *_: ["not-there"]), work)
+
+
+@linux
 def test_a_contender_without_files_stops_the_comparison(work: Workload) -> None:
     with pytest.raises(Failed, match="lazy: only 0 of 2 files are right"):
         measured(commands.Command("lazy", lambda *_: ["true"]), work)
