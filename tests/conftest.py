@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from tests.server import Server
 from tests.simulator.client import Simulator
 
 __all__ = ["browser", "new_page", "page"]  # fixtures of tests/browser.py, which every test may use
+
+#: The benchmarks read /proc.
+collect_ignore = [] if sys.platform.startswith("linux") else ["test_benchmarks.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -32,8 +32,6 @@ from benchmarks.our_server import OurServer
 from benchmarks.workload import Workload
 from tests.simulator.client import Simulator
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the benchmarks read /proc")
-
 # Figures, tables, pictures
 
 
@@ -164,7 +162,6 @@ def supervised(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
         process.communicate()
 
 
-@linux
 def test_the_processor_time_of_a_tree_is_what_its_processes_say(
     supervised: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -184,7 +181,6 @@ def test_the_processor_time_of_a_tree_is_what_its_processes_say(
     assert report["cpu_seconds"] == pytest.approx(said, abs=TOLERANCE_SECONDS)
 
 
-@linux
 def test_the_peak_of_a_tree_is_seen(supervised: Callable[..., subprocess.Popen[str]]) -> None:
     process = supervised("import sys; kept = bytearray(b'x') * 60_000_000; print(flush=True); sys.stdin.read()")
     assert process.stdout
@@ -194,7 +190,6 @@ def test_the_peak_of_a_tree_is_seen(supervised: Callable[..., subprocess.Popen[s
     assert peak.samples
 
 
-@linux
 def test_a_command_that_is_ended_or_fails_says_so(
     supervised: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -207,7 +202,6 @@ def test_a_command_that_is_ended_or_fails_says_so(
     assert json.loads((tmp_path / "report.json").read_text())["status"] == 3
 
 
-@linux
 def test_nothing_outlives_its_supervisor(supervised: Callable[..., subprocess.Popen[str]]) -> None:
     leaving = "import os\nif os.fork() == 0:\n  import time\n  print(os.getpid(), flush=True)\n  time.sleep(60)"
     process = supervised(leaving)
@@ -225,7 +219,6 @@ def work(simulator: Simulator) -> Workload:
     return Workload(simulator=simulator, videos=2, media_bytes=200_000, at_once=2)
 
 
-@linux
 def test_our_server_is_measured(work: Workload) -> None:
     run = measured(OurServer(probe=True), work, sample=True)
     assert run.right_files == 2
@@ -239,14 +232,12 @@ def test_our_server_is_measured(work: Workload) -> None:
     assert run.more["following_cpu_s"] >= 0
 
 
-@linux
 def test_a_command_is_measured(work: Workload) -> None:
     run = measured(commands.threads(), work)
     assert run.right_files == 2
     assert run.cpu_seconds > 0
 
 
-@linux
 def test_the_command_writes_figures_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures, drawing = tmp_path / "figures.json", tmp_path / "bars.svg"
     sizes = ["--rounds", "2", "--videos", "2", "--bytes", "100000", "--latency", "0"]
@@ -263,19 +254,16 @@ def test_a_wrong_file_is_not_counted(work: Workload, tmp_path: Path) -> None:
     assert work.right_files(tmp_path) == 0
 
 
-@linux
 def test_a_command_that_fails_stops_the_comparison(work: Workload) -> None:
     with pytest.raises(Failed, match="broken ended with 7: no such luck"):
         measured(commands.Command("broken", lambda *_: ["sh", "-c", "echo no such luck >&2; exit 7"]), work)
 
 
-@linux
 def test_a_command_that_is_not_installed_is_told(work: Workload) -> None:
     with pytest.raises(Failed, match=r"new ended with 127: not-there: No such file"):
         measured(commands.Command("new", lambda *_: ["not-there"]), work)
 
 
-@linux
 def test_a_contender_without_files_stops_the_comparison(work: Workload) -> None:
     with pytest.raises(Failed, match="lazy: only 0 of 2 files are right"):
         measured(commands.Command("lazy", lambda *_: ["true"]), work)
@@ -334,7 +322,6 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@linux
 @pytest.mark.parametrize("peer", [peers.metube, peers.ytptube])
 def test_a_peer_is_measured(peer: Callable[[Path], peers.Peer], checkout: Path, work: Workload) -> None:
     run = measured(peer(checkout), work)
@@ -342,7 +329,6 @@ def test_a_peer_is_measured(peer: Callable[[Path], peers.Peer], checkout: Path, 
     assert run.cpu_seconds > 0
 
 
-@linux
 def test_a_peer_that_refuses_is_told(checkout: Path, work: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFUSE", "yes")
     with pytest.raises(Failed, match="metube: no such host"):
