@@ -39,6 +39,7 @@ from downloader.egress_proxy import EgressProxy
 from downloader.jobs import Work
 from downloader.process_engine import ProcessEngine
 from downloader.settings import Settings
+from downloader.worker_crew import CrewLimits
 from tests.simulator.client import Simulator
 
 ROUNDS = 5
@@ -101,13 +102,13 @@ def download(megabytes: int) -> dict[str, Any]:
 
 async def one_download(settings: Settings, link: str) -> tuple[float, float]:
     """Return the processor seconds of the worker and of the guard for the video at *link*."""
-    engine = ProcessEngine(settings, 1)
+    engine = ProcessEngine(settings, CrewLimits(attempts=1))
     await engine.start()
     try:
         with egress.way_out(settings):  # so that there is a guard whose clock can be read
             assert egress._GUARD is not None
             clock = time.pthread_getcpuclockid(egress._GUARD.thread.ident or 0)
-        pid = engine._idle[0].pid
+        pid = engine._crew.ready[0].worker.pid
         before = cpu_of(pid), time.clock_gettime(clock)
         job = Work(
             job_id="1",

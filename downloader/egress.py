@@ -39,9 +39,14 @@ _make_proxy: Callable[[], EgressProxy] = EgressProxy
 class Way:
     """An attempt's way out."""
 
-    def __init__(self, url: str, admission: Admission) -> None:
-        self.url = url  #: of the proxy, credential included: a secret for as long as the attempt lasts
+    def __init__(self, proxy: EgressProxy, admission: Admission) -> None:
+        self.url = proxy.url(admission)  #: of the proxy, credential included: a secret for as long as the attempt lasts
+        self._proxy = proxy
         self._admission = admission
+
+    def cut(self) -> None:
+        """End it, and what is open on it: who waits there for an answer waits no longer."""
+        self._proxy.dismiss(self._admission)
 
     def refused(self, outcome: Outcome) -> str | None:
         """Return what the attempt was refused, where that is why it ended with *outcome*; else None."""
@@ -59,11 +64,11 @@ def way_out(settings: Settings) -> Iterator[Way]:
         ValueError: a proxy of the environment is none.
     """
     proxy = _proxy()
-    admission = proxy.admit(rules_of(settings))
+    way = Way(proxy, proxy.admit(rules_of(settings)))
     try:
-        yield Way(proxy.url(admission), admission)
+        yield way
     finally:
-        proxy.dismiss(admission)
+        way.cut()
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -28,6 +28,7 @@ from downloader.service_loop import ServiceLoop
 from downloader.settings import Settings
 from downloader.store import Store
 from downloader.thread_engine import ThreadEngine
+from downloader.worker_crew import CrewLimits
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +127,9 @@ class Services:
             store.close()
             raise
         # Silent downloads do not count in the total, up to as many again: see Governor.allot.
-        workers = 2 * settings.workers + SPARE_WORKERS
-        self.engine = ProcessEngine(settings, workers) if self._engine_kind == "processes" else ThreadEngine(settings)
+        attempts = 2 * settings.workers + SPARE_WORKERS
+        limits = CrewLimits(attempts=attempts, places=settings.downloads_per_worker)
+        self.engine = ProcessEngine(settings, limits) if self._engine_kind == "processes" else ThreadEngine(settings)
         self._governor = Governor(
             PLATFORMS,
             total=settings.workers,

@@ -1,4 +1,4 @@
-"""A worker process: runs one attempt after another, says on its pipe how they go, and dies with its server."""
+"""A worker process: runs attempts in threads, says on its pipe how they go, and dies with its server."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ class WorkerStart:
     log_level: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The attempt of this job is to end."""
+
+    job_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """An attempt ended."""
@@ -48,7 +55,7 @@ class Logged:
     fields: Mapping[str, Any]
 
 
-#: What a worker says. The server says one thing only: a Work.
+#: What a worker says. The server says a Work, or a Stop.
 Message = Literal["ready"] | Progress | Done | Logged
 
 
@@ -62,20 +69,29 @@ def main(connection: Connection, start: WorkerStart) -> NoReturn:
     logging.basicConfig(level=start.log_level, handlers=[_LogLine(line)], force=True)
     batch_downloader.warm_up_engine()
     line.send("ready")
+    running: dict[str, threading.Event] = {}
     while True:
         try:
-            work = connection.recv()
+            message = connection.recv()
         except (EOFError, OSError):
             _die()
+        if isinstance(message, Stop):
+            if stop := running.get(message.job_id):
+                stop.set()
+            continue
         # Not in this thread, which must notice the end of the pipe while a download hangs.
-        threading.Thread(target=_run, args=(work, start.settings, line), name="download", daemon=True).start()
+        running[message.job_id] = stop = threading.Event()
+        arguments = (message, start.settings, stop, running, line)
+        threading.Thread(target=_run, args=arguments, name="download", daemon=True).start()
 
 
-def _run(work: Work, settings: Settings, line: _Line) -> None:
-    line.job_id = work.job_id
-    # Never set: an attempt is ended by killing this process.
-    outcome = run_attempt(work, settings, threading.Event(), line.send)
-    line.job_id = None
+def _run(
+    work: Work, settings: Settings, stop: threading.Event, running: dict[str, threading.Event], line: _Line
+) -> None:
+    line.jobs[threading.get_ident()] = work.job_id
+    outcome = run_attempt(work, settings, stop, line.send)
+    del line.jobs[threading.get_ident()]
+    del running[work.job_id]
     line.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
 
 
@@ -85,7 +101,12 @@ class _Line:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self.job_id: str | None = None  #: of the attempt under way
+        self.jobs: dict[int, str] = {}  #: of the attempts under way, by thread
+
+    def job_id(self) -> str | None:
+        """Return the job that this thread is at; of a thread that yt-dlp started, the only one, or None."""
+        jobs = tuple(self.jobs.values())
+        return self.jobs.get(threading.get_ident()) or (jobs[0] if len(jobs) == 1 else None)
 
     def send(self, message: Message) -> None:
         """Say *message*, if there is still somebody to hear it; where not, the main thread ends everything."""
@@ -107,8 +128,8 @@ class _LogLine(logging.Handler):
         fields["msg"], fields["args"], fields["exc_info"] = record.getMessage(), None, None
         if record.exc_info and not record.exc_text:
             fields["exc_text"] = self._formatter.formatException(record.exc_info)
-        if self._line.job_id is not None:
-            fields.setdefault("job_id", self._line.job_id)
+        if job_id := self._line.job_id():
+            fields.setdefault("job_id", job_id)
         self._line.send(Logged(fields))
 
 

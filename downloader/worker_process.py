@@ -20,7 +20,7 @@ from typing import Any
 
 from downloader import worker
 from downloader.jobs import Progress, Work
-from downloader.worker import Done, Logged, Message, WorkerStart
+from downloader.worker import Done, Logged, Message, Stop, WorkerStart
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +65,16 @@ class WorkerProcess:
         threading.Thread(target=self._live, name=f"worker-{next(_NUMBERS)}", daemon=True).start()
 
     def send(self, work: Work) -> None:
-        """Give it *work*; it must be ready. Where it is gone, `on_end` will say so."""
+        """Give it *work*, besides what it has; it must be ready. Where it is gone, `on_end` will say so."""
         assert self._connection is not None
         with contextlib.suppress(OSError):
             self._connection.send(work)
+
+    def stop(self, job_id: str) -> None:
+        """Ask it to end the attempt of *job_id*, which it does when that next moves; the rest goes on."""
+        assert self._connection is not None
+        with contextlib.suppress(OSError):
+            self._connection.send(Stop(job_id))
 
     def kill(self) -> None:
         """End it and all its children, at once and without waiting; `on_end` follows."""

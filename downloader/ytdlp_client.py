@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,7 @@ def _attempt(
             ],
             "postprocessor_hooks": [_stopper(context.stop), meter.processing],
         }
+        options["retry_sleep_functions"] = _wakeful(options["retry_sleep_functions"], context.stop)
         with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
             _add_extractors(ydl, platform, url)
             ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
@@ -379,6 +381,17 @@ def _stopper(stop: threading.Event) -> Any:
             raise DownloadFailed("interrupted")
 
     return hook
+
+
+def _wakeful(pauses: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:
+    """Return *pauses*, which say how long to wait before a repetition, as ones that are over when *stop* is set."""
+
+    def wait(pause: Any, n: int) -> float:
+        if stop.wait(pause(n=n) if callable(pause) else float(pause)):
+            raise DownloadFailed("interrupted")
+        return 0.0
+
+    return {name: partial(wait, pause) for name, pause in pauses.items()}
 
 
 def _refuse_no_media(progress: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from downloader.models import Outcome, PlatformType
 from downloader.process_engine import ProcessEngine
 from downloader.settings import Settings
 from downloader.thread_engine import ThreadEngine
+from downloader.worker_crew import CrewLimits
 from downloader.ytdlp_client import FetchContext, fetch_context
 from downloader.ytdlp_network import tie_request, tie_to_proxy
 from tests.simulator import instagram, tiktok, twitter, youtube
@@ -104,7 +105,7 @@ def end_guard() -> None:
 @pytest.fixture(params=["threads", "processes"])
 async def engine(request: pytest.FixtureRequest, make_settings: Callable[..., Settings]) -> AsyncIterator[Any]:
     settings = make_settings(proxy=None)
-    engine = ThreadEngine(settings) if request.param == "threads" else ProcessEngine(settings, 2)
+    engine = ThreadEngine(settings) if request.param == "threads" else ProcessEngine(settings, CrewLimits(attempts=2))
     await engine.start()
     yield engine
     await engine.close()
@@ -351,10 +352,10 @@ async def test_workers_know_of_no_proxy_but_the_guard(
     for name in ("http_proxy", "HTTPS_PROXY", "All_Proxy", "ftp_proxy"):
         monkeypatch.setenv(name, simulator.proxy.replace("//", "//ada:hunter2@"))
     monkeypatch.setenv("NO_PROXY", "nothing.example")
-    engine = ProcessEngine(make_settings(proxy=None), 1)
+    engine = ProcessEngine(make_settings(proxy=None), CrewLimits(attempts=1))
     await engine.start()
     try:
-        start = engine._idle[0]._start
+        start = engine._crew.ready[0].worker._start
         assert not [name for name in start.environment if name.lower().endswith("_proxy")]
         assert "hunter2" not in repr(start)
         # And yet it is used: the names resolve there alone.
@@ -375,10 +376,10 @@ async def test_workers_and_what_they_start_know_no_secret_of_the_services_own(
     for name in secrets:
         monkeypatch.setenv(f"DOWNLOADER_{name.upper()}", "hunter2-hunter2-hunter2")
     monkeypatch.setenv("EVERYTHING_ELSE", "stays")
-    engine = ProcessEngine(settings, 1)
+    engine = ProcessEngine(settings, CrewLimits(attempts=1))
     await engine.start()
     try:
-        start = engine._idle[0]._start
+        start = engine._crew.ready[0].worker._start
     finally:
         await engine.close()
     assert "hunter2" not in repr((start.environment, start.settings.model_dump()))

@@ -26,6 +26,7 @@ from downloader.models import Outcome, PlatformType
 from downloader.process_engine import ProcessEngine
 from downloader.settings import Settings
 from downloader.thread_engine import ThreadEngine
+from downloader.worker_crew import CrewLimits
 from tests.simulator.client import Simulator
 from tests.simulator.scenarios import SCENARIOS
 
@@ -52,7 +53,8 @@ async def start_engine(make_settings: Callable[..., Settings]) -> AsyncIterator[
         kind: Kind = "processes", *, max_workers: int = 2, limits: Mapping[str, int] | None = None, **overrides: Any
     ) -> ThreadEngine | ProcessEngine:
         settings = make_settings(**overrides)
-        engine = ThreadEngine(settings) if kind == "threads" else ProcessEngine(settings, max_workers, **(limits or {}))
+        crew = CrewLimits(attempts=max_workers, **(limits or {}))
+        engine = ThreadEngine(settings) if kind == "threads" else ProcessEngine(settings, crew)
         engines.append(engine)
         await engine.start()
         return engine
@@ -91,6 +93,11 @@ def work(
 
 
 def ignore(progress: Progress) -> None: ...
+
+
+def workers(engine: ProcessEngine, *, busy: bool = False) -> list[int]:
+    """Return the processes that are ready, or only those that are at something."""
+    return [hand.worker.pid or 0 for hand in engine._crew.ready if hand.taken or not busy]
 
 
 def names(folder: Path) -> set[str]:
@@ -337,8 +344,8 @@ async def resumes_after_a_kill(
 
     def kill_half_way(progress: Progress) -> None:
         if progress.downloaded_bytes > sent_for_one // 2:
-            [worker] = engine._busy
-            os.kill(worker.pid, signal.SIGKILL)
+            [pid] = workers(engine, busy=True)
+            os.kill(pid, signal.SIGKILL)
 
     outcome = await engine.run(job, kill_half_way)
     large.configure(media_bytes_per_second=0)
@@ -358,10 +365,10 @@ async def test_a_worker_does_not_die_of_what_is_meant_for_the_server(
     full_speed.configure(media_bytes_per_second=400_000)
 
     def press_ctrl_c(progress: Progress) -> None:
-        [worker] = engine._busy
-        assert os.getpgid(worker.pid) == worker.pid
+        [pid] = workers(engine, busy=True)
+        assert os.getpgid(pid) == pid
         for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(worker.pid, number)
+            os.kill(pid, number)
 
     assert (await engine.run(work(tmp_path, full_speed), press_ctrl_c))[0]
     assert engine.health().restarts == 0
@@ -380,21 +387,25 @@ async def test_workers_log_through_the_server(
     assert record.process != os.getpid()
 
 
-async def test_sixteen_jobs_over_four_workers(start_engine: StartEngine, simulator: Simulator, tmp_path: Path) -> None:
-    engine = await start_engine(max_workers=4)
+@pytest.mark.parametrize(("places", "processes"), [(1, 4), (2, 2), (4, 1)])
+async def test_sixteen_jobs_four_at_once(
+    places: int, processes: int, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(max_workers=4, limits={"places": places})
     pids: set[int] = set()
     busy: list[int] = []
 
     def note(progress: Progress) -> None:
         busy.append(engine.health().busy)
-        pids.update(worker.pid for worker in engine._busy)
+        pids.update(workers(engine, busy=True))
 
     outcomes = await asyncio.gather(*(engine.run(work(tmp_path, simulator, serial=n), note) for n in range(16)))
     assert all(outcome[0] for outcome in outcomes)
     assert len({outcome[1] for outcome in outcomes}) == 16
-    assert len(pids) == max(busy) == 4
+    assert len(pids) == processes
+    assert max(busy) == 4
     health = engine.health()
-    assert (health.workers, health.busy, health.restarts) == (4, 0, 0)
+    assert (health.workers, health.busy, health.restarts) == (processes, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -413,8 +424,8 @@ async def test_a_worker_is_replaced_after_some_jobs_or_when_it_grew(
 
     def note(progress: Progress) -> None:
         if progress.phase == "checking":
-            [worker] = engine._busy
-            pids.append(worker.pid)
+            [pid] = workers(engine, busy=True)
+            pids.append(pid)
 
     for serial in range(4):
         assert (await engine.run(work(tmp_path, simulator, serial=serial), note))[0]
@@ -426,10 +437,10 @@ async def test_a_worker_that_cannot_begin_costs_one_attempt(
     start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = await start_engine(max_workers=1)
-    [worker] = engine._idle
+    [pid] = workers(engine)
     with monkeypatch.context() as patch:
         patch.setattr("downloader.worker_process.METHOD", "nonsense")
-        os.kill(worker.pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
         if outcome.error_code is None or "could not be started" not in (outcome.detail or ""):
             outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
@@ -483,11 +494,123 @@ async def test_ffmpeg_dies_with_its_worker(
     if end == "cancelled":
         task.cancel()
     else:
-        [worker] = engine._busy
-        os.kill(worker.pid, signal.SIGKILL)
+        [pid] = workers(engine, busy=True)
+        os.kill(pid, signal.SIGKILL)
     await asyncio.wait({task}, timeout=2)
     assert task.cancelled() if end == "cancelled" else task.result().error_code == "interrupted"
     assert await asyncio.to_thread(wait_for_exit, ffmpeg, 2)
+
+
+# Several in one process
+
+
+@pytest.fixture
+async def shared(start_engine: StartEngine, full_speed: Simulator, hanging_ffmpeg: HangingFfmpeg) -> ProcessEngine:
+    """Return an engine of one process; downloads take a second and a half, and merging hangs."""
+    full_speed.configure(media_bytes_per_second=SIZE_BYTES / 1.5)
+    options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(hanging_ffmpeg.folder)}
+    engine: ProcessEngine = await start_engine(
+        ytdlp_options=options, socket_timeout_seconds=30, limits={"places": 2}, retries=3
+    )
+    return engine
+
+
+def begun(simulator: Simulator, engine: ProcessEngine, job: Work) -> tuple[asyncio.Task[Outcome], asyncio.Event]:
+    """Run *job*; return its task, and what is set when bytes of it arrive."""
+    arriving = asyncio.Event()
+
+    def note(progress: Progress) -> None:
+        if progress.downloaded_bytes:
+            arriving.set()
+
+    return asyncio.create_task(engine.run(job, note)), arriving
+
+
+@pytest.mark.parametrize("scenario", ["hang", "hang_in_body", "ok"])
+async def test_who_is_cancelled_leaves_the_others_alone(
+    scenario: str, shared: ProcessEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    other, arriving = begun(simulator, shared, work(tmp_path, simulator, serial=7))
+    await arriving.wait()
+    task, begins = begun(simulator, shared, work(tmp_path, simulator, scenario))
+    await (begins.wait() if scenario == "ok" else asyncio.to_thread(simulator.wait_until_hanging, 1))
+    assert len(workers(shared, busy=True)) == 1
+    started = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 2)
+    assert time.monotonic() - started < 0.9  # nobody waited for the grace to pass
+    await asyncio.to_thread(simulator.wait_until_hanging, 0, timeout_seconds=2)
+    assert (await other)[0]
+    assert simulator.stats().platforms["tiktok"].requests == (3 if scenario == "hang" else 4)
+    assert (shared.health().busy, shared.health().restarts) == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "stalled"])
+async def test_who_will_not_end_is_killed_and_the_others_go_on_elsewhere(
+    end: str,
+    start_engine: StartEngine,
+    full_speed: Simulator,
+    tmp_path: Path,
+    hanging_ffmpeg: HangingFfmpeg,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("downloader.attempt_runner.FFMPEG_STALL_SECONDS", 1)
+    options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(hanging_ffmpeg.folder)}
+    stall = {"stall_timeout_seconds": 1} if end == "stalled" else {}
+    engine = await start_engine(ytdlp_options=options, limits={"places": 2}, **stall)
+    task, _ = begun(full_speed, engine, work(tmp_path, full_speed, platform="youtube"))
+    ffmpeg = await asyncio.to_thread(hanging_ffmpeg.pidfd)
+    full_speed.configure(media_bytes_per_second=SIZE_BYTES / 3)
+    other, arriving = begun(full_speed, engine, work(tmp_path, full_speed))
+    await arriving.wait()
+    assert len(workers(engine, busy=True)) == 1
+    if end == "cancelled":
+        task.cancel()
+    await asyncio.wait({task}, timeout=6)
+    assert task.cancelled() if end == "cancelled" else task.result().error_code == "timeout"
+    assert await asyncio.to_thread(wait_for_exit, ffmpeg, 2)
+    full_speed.configure(media_bytes_per_second=0)
+    assert (await other)[0]
+    assert engine.health().restarts == 1
+    assert any(entry.range for entry in full_speed.stats().log)  # it did not begin anew
+
+
+async def test_when_a_process_dies_with_several_each_goes_on_alone(
+    start_engine: StartEngine, full_speed: Simulator, tmp_path: Path
+) -> None:
+    full_speed.configure(media_bytes_per_second=SIZE_BYTES / 2)
+    engine = await start_engine(limits={"places": 2})
+    first, one_arrives = begun(full_speed, engine, work(tmp_path, full_speed, serial=1))
+    second, other_arrives = begun(full_speed, engine, work(tmp_path, full_speed, serial=2))
+    await one_arrives.wait()
+    await other_arrives.wait()
+    [pid] = workers(engine, busy=True)
+    os.kill(pid, signal.SIGKILL)
+    assert (await first)[0]
+    assert (await second)[0]
+    assert engine.health().restarts == 1
+    assert pid not in workers(engine)
+
+
+async def test_who_kills_its_process_costs_the_others_nothing(
+    start_engine: StartEngine, full_speed: Simulator, tmp_path: Path, ffmpeg: str
+) -> None:
+    folder = tmp_path / "ffmpeg"
+    folder.mkdir()
+    script = folder / "ffmpeg"
+    script.write_text(f"#!/bin/sh\ncase \"$*\" in *'-map 0'*) kill -9 $PPID;; esac\nexec '{ffmpeg}' \"$@\"\n")
+    script.chmod(0o755)
+    options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(folder)}
+    engine = await start_engine(ytdlp_options=options, limits={"places": 2})
+    full_speed.configure(media_bytes_per_second=SIZE_BYTES / 3)
+    other, arriving = begun(full_speed, engine, work(tmp_path, full_speed))
+    await arriving.wait()
+    full_speed.configure(media_bytes_per_second=0)
+    outcome = await engine.run(work(tmp_path, full_speed, platform="youtube"), ignore)
+    assert outcome.error_code == "interrupted"
+    assert (await other)[0]
+    assert engine.health().restarts == 2  # both together, then the one to blame
 
 
 SERVER = """
@@ -495,17 +618,18 @@ SERVER = """
     from downloader.jobs import Work
     from downloader.process_engine import ProcessEngine
     from downloader.settings import Settings
+    from downloader.worker_crew import CrewLimits
 
     print("started", flush=True)  # once: a worker must not run this program again
     told = json.loads(sys.stdin.readline())
 
     async def main():
-        engine = ProcessEngine(Settings(**told["settings"]), 3)
+        engine = ProcessEngine(Settings(**told["settings"]), CrewLimits(attempts=3))
         await engine.start()
         run = asyncio.ensure_future(engine.run(Work(**told["work"]), lambda progress: None))
         await asyncio.to_thread(sys.stdin.readline)
         pids = {
-            "workers": [worker.pid for worker in engine._busy | set(engine._idle)],
+            "workers": [hand.worker.pid for hand in engine._crew.ready],
             "forkserver": multiprocessing.forkserver._forkserver._forkserver_pid,
             "tracker": multiprocessing.resource_tracker._resource_tracker._pid,
         }
@@ -580,7 +704,7 @@ async def test_many_starts_and_closes_leave_nothing(start_engine: StartEngine) -
     pids: list[int] = []
     for _ in range(12):
         engine = await start_engine(max_workers=2)
-        pids += [worker.pid for worker in engine._idle]
+        pids += workers(engine)
         started = time.monotonic()
         await engine.close()
         assert time.monotonic() - started < 1

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +18,7 @@ from typing import Any, Self
 import pytest
 
 from downloader.batch_downloader import PLATFORMS
+from downloader.errors import DownloadFailed
 from downloader.insta_downloader import download_instagram_video
 from downloader.media_files import discard_work
 from downloader.models import Outcome, PlatformType
@@ -31,6 +33,7 @@ from downloader.ytdlp_client import (
     MAX_PAGE_BYTES,
     PARTIAL_DIR,
     FetchContext,
+    _wakeful,
     fetch_context,
     remove_leftovers,
 )
@@ -702,3 +705,22 @@ def test_cookies_do_not_stay_in_a_folder_that_is_kept(
         assert not download_tiktok_video(simulator.url("tiktok", "cut_always"), str(tmp_path / "raw"))[0]
     assert list(work_dir.glob("*.part"))
     assert not (work_dir / "cookies.txt").exists()
+
+
+@pytest.mark.parametrize("pause", [lambda n: 30.0, 30])
+def test_a_pause_before_a_repetition_ends_with_the_download(pause: Any) -> None:
+    stop = threading.Event()
+    [wait] = _wakeful({"http": pause}, stop).values()
+    threading.Timer(0.05, stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(DownloadFailed) as failure:
+        wait(n=0)
+    assert failure.value.code == "interrupted"
+    assert time.monotonic() - started < 5
+
+
+def test_a_pause_before_a_repetition_is_as_long_as_it_should_be() -> None:
+    [wait] = _wakeful({"http": lambda n: n / 100}, threading.Event()).values()
+    started = time.monotonic()
+    assert wait(n=5) == 0  # yt-dlp itself need not wait any more
+    assert time.monotonic() - started >= 0.05

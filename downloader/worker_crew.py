@@ -1,0 +1,253 @@
+"""Keeps the worker processes: starts as many as are needed, knows which have room, and sends away which must go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from downloader.jobs import Progress
+from downloader.settings import PREFIX, Settings
+from downloader.worker import Done, WorkerStart
+from downloader.worker_process import WorkerLost, WorkerProcess
+
+log = logging.getLogger(__name__)
+
+#: Attempts share a process: each process costs about 20 MB of its own, which is more than an attempt does.
+PLACES = 4
+
+#: From the second attempt on there are two processes: of the threads in one, only one runs Python at a time.
+_MIN_PROCESSES = 2
+
+#: A worker is replaced after this many attempts, and when it holds this much memory: both grow a little with each.
+MAX_JOBS_PER_WORKER = 200
+MAX_WORKER_BYTES = 512 * 1024**2
+
+#: Workers get to know none of them: libraries ask for these by themselves, and would then go past the egress proxy.
+_PROXY_VARIABLES = frozenset(
+    {"http_proxy", "https_proxy", "ftp_proxy", "ws_proxy", "wss_proxy", "all_proxy", "no_proxy"}
+)
+
+
+def _is_ours_alone(name: str) -> bool:
+    """Tell whether workers, and the programs that they start, must not get the variable *name*."""
+    return name.lower() in _PROXY_VARIABLES or name.upper().startswith(PREFIX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewLimits:
+    """How many workers there may be, and for how long each."""
+
+    attempts: int  #: at once, in all
+    places: int = PLACES  #: attempts at once in one process
+    max_jobs_per_worker: int = MAX_JOBS_PER_WORKER
+    max_worker_bytes: int = MAX_WORKER_BYTES
+
+    @property
+    def processes(self) -> int:
+        """How many processes have room for all attempts."""
+        return -(-self.attempts // self.places)
+
+
+@dataclass(eq=False, slots=True)
+class Hand:
+    """A worker as its crew sees it."""
+
+    worker: WorkerProcess
+    ready: bool = False
+    taken: int = 0  #: places
+    alone_for: asyncio.Future[Hand] | None = None  #: set: it was started for one attempt, and goes with it
+    tired: bool = False  #: gets nothing new, and goes when its last attempt has ended
+    gone: asyncio.Future[None] | None = None  #: set: we killed it; done: there is nothing left of it
+    lost: bool = False  #: it is none of the crew any more
+
+
+class WorkerCrew:
+    """The workers of a process engine. Everything here happens on one loop; the workers' threads only call it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        limits: CrewLimits,
+        *,
+        on_message: Callable[[Hand, Progress | Done], None],
+        on_lost: Callable[[Hand, str], None],
+    ) -> None:
+        """Tell *on_message* what workers say, and *on_lost*, once for each that ends, how it did."""
+        self._settings = settings
+        self._limits = limits
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._hand_of: dict[WorkerProcess, Hand] = {}  #: until there is nothing left of it
+        self._hands: set[Hand] = set()
+        self._leaving: set[Hand] = set()
+        self._waiting: deque[asyncio.Future[Hand]] = deque()
+        self._closed = False
+        self.deaths = 0  #: of workers that nobody killed, or that were killed for what they did
+
+    # Places
+
+    async def hire(self, *, alone: bool = False) -> Hand:
+        """Return a worker that is ready, with one place taken; *alone*: in a process that nobody else will use.
+
+        Raises:
+            WorkerLost: none can be had.
+        """
+        if self._closed:
+            raise WorkerLost("the server is stopping")
+        if not alone and (hand := self._with_room()):
+            hand.taken += 1
+            self.keep_enough()
+            return hand
+        waiter: asyncio.Future[Hand] = asyncio.get_running_loop().create_future()
+        if alone:
+            self._start(alone_for=waiter)
+        else:
+            self._waiting.append(waiter)
+            self.keep_enough()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.give_back(waiter.result())
+            raise
+
+    def give_back(self, hand: Hand) -> None:
+        """Free a place of *hand*, for who waits longest."""
+        hand.taken -= 1
+        if hand.lost:
+            return
+        if hand.taken == 0 and (hand.tired or hand.alone_for is not None):
+            self.send_away(hand)
+            self.keep_enough()
+        self._serve()
+
+    def has_done(self, hand: Hand, memory_bytes: int) -> None:
+        """Note that *hand* did a job, and holds so much memory now."""
+        hand.worker.jobs_done += 1
+        if hand.worker.jobs_done >= self._limits.max_jobs_per_worker or memory_bytes > self._limits.max_worker_bytes:
+            hand.tired = True
+
+    def _with_room(self) -> Hand | None:
+        """Return the worker with the most room, or None."""
+        free = [hand for hand in self._hands if self._room(hand) and hand.ready]
+        return min(free, key=lambda hand: hand.taken, default=None)
+
+    def _room(self, hand: Hand) -> int:
+        return 0 if hand.tired or hand.alone_for is not None else self._limits.places - hand.taken
+
+    def _serve(self) -> None:
+        while self._waiting and (hand := self._with_room()):
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                hand.taken += 1
+                waiter.set_result(hand)
+
+    # Workers come and go
+
+    def keep_enough(self) -> None:
+        """Start workers for those who wait; and a second one as soon as there are two attempts."""
+        waiting = sum(not waiter.done() for waiter in self._waiting)
+        while not self._closed:
+            able = [hand for hand in self._hands if not hand.tired and hand.alone_for is None]
+            busy = sum(hand.taken for hand in able)
+            room = sum(map(self._room, able))
+            wanted = min(_MIN_PROCESSES, busy + waiting)
+            if (room >= waiting and len(able) >= wanted) or len(able) >= self._limits.processes:
+                return
+            self._start()
+
+    def _start(self, alone_for: asyncio.Future[Hand] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+
+        def on_message(worker: WorkerProcess, message: Progress | Done | None) -> None:
+            with suppress(RuntimeError):  # the loop ended without closing us
+                loop.call_soon_threadsafe(lambda: self._heard(self._hand_of[worker], message))
+
+        def on_end(worker: WorkerProcess, how: str) -> None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(lambda: self._ended(self._hand_of.pop(worker), how))
+
+        start = WorkerStart(
+            # What has passwords in it is for others: the egress proxy, the store, the API.
+            settings=self._settings.model_copy(update={"proxy": None, "database_url": None, "api_key": None}),
+            environment={name: value for name, value in os.environ.items() if not _is_ours_alone(name)},
+            log_level=logging.getLogger("downloader").getEffectiveLevel(),
+        )
+        worker = WorkerProcess(start, on_message=on_message, on_end=on_end)
+        self._hand_of[worker] = hand = Hand(worker, alone_for=alone_for)
+        self._hands.add(hand)
+
+    def send_away(self, hand: Hand) -> asyncio.Future[None]:
+        """Kill *hand*; return the future of its end."""
+        if hand.gone is None:
+            hand.gone = asyncio.get_running_loop().create_future()
+            hand.lost = True
+            self._hands.discard(hand)
+            self._leaving.add(hand)
+            hand.worker.kill()
+        return hand.gone
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Kill every worker, and tell who waits for one; wait *timeout_seconds* at most."""
+        self._closed = True
+        for waiter in (*self._waiting, *(hand.alone_for for hand in self._hands if hand.alone_for is not None)):
+            if not waiter.done():
+                waiter.set_exception(WorkerLost("the server is stopping"))
+        for hand in tuple(self._hands):
+            self.send_away(hand)
+            self._on_lost(hand, "the server is stopping")
+        going = {hand.gone for hand in self._leaving if hand.gone is not None}
+        if going:
+            await asyncio.wait(going, timeout=timeout_seconds)
+
+    @property
+    def ready(self) -> list[Hand]:
+        """Those that could run something, or do."""
+        return [hand for hand in self._hands if hand.ready]
+
+    # What workers' threads say
+
+    def _heard(self, hand: Hand, message: Progress | Done | None) -> None:
+        if hand.lost:
+            return
+        if message is not None:
+            self._on_message(hand, message)
+            return
+        hand.ready = True
+        if hand.alone_for is None:
+            self._serve()
+        elif hand.alone_for.done():  # who wanted it is gone
+            self.send_away(hand)
+        else:
+            hand.taken = 1
+            hand.alone_for.set_result(hand)
+
+    def _ended(self, hand: Hand, how: str) -> None:
+        if hand.gone is not None:
+            self._leaving.discard(hand)
+            if not hand.gone.done():
+                hand.gone.set_result(None)
+            return
+        self.deaths += 1
+        hand.lost = True
+        self._hands.discard(hand)
+        self._on_lost(hand, how)
+        if not hand.ready:
+            log.error("a worker died before it was ready", extra={"detail": how})
+            # Somebody has to hear of it, or all would wait for ever.
+            self._tell_one(hand, how)
+        if hand.ready or any(not waiter.done() for waiter in self._waiting):
+            self.keep_enough()
+
+    def _tell_one(self, stillborn: Hand, how: str) -> None:
+        waiters = self._waiting if stillborn.alone_for is None else deque([stillborn.alone_for])
+        while waiters:
+            waiter = waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(WorkerLost(how))
+                return
