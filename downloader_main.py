@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from downloader import __version__, create_downloader_app, toolchain
 from downloader.errors import StartRefused
+from downloader.process_memory import share_one_heap
 from downloader.settings import PREFIX, Settings, load_settings
 from downloader.wsgi_server import WsgiServer, listen
 from downloader.ytdlp_release import ytdlp_release
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Its hash is all that is needed. What yt-dlp starts gets our environment, and has no business with it.
         os.environ.pop(f"{PREFIX}API_KEY", None)
         _set_up_logging(settings.log_level)
+        share_one_heap()
         os.umask(settings.umask_bits)
         # First of all, because loading the rest takes a second: whoever connects until then is answered after it.
         listener = listen(settings.host, settings.port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -18,9 +20,14 @@ from downloader import batch_downloader
 from downloader.attempt_runner import run_attempt
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
+from downloader.process_memory import share_one_heap
 from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
+
+#: In a worker that is never idle, garbage is collected after so many attempts.
+_COLLECT_EVERY = 4
+_ENDED = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,7 @@ Message = Literal["ready"] | Progress | Done | Logged
 def main(connection: Connection, start: WorkerStart) -> NoReturn:
     """Serve until the pipe ends, which it does with the server, however that ended; then kill the whole group."""
     _lead_a_group()
+    share_one_heap()
     os.environ.clear()
     os.environ.update(start.environment)
     os.umask(start.settings.umask_bits)
@@ -92,6 +100,9 @@ def _run(
     outcome = run_attempt(work, settings, stop, line.send)
     del line.jobs[threading.get_ident()]
     del running[work.job_id]
+    if not running or next(_ENDED) % _COLLECT_EVERY == 0:
+        # yt-dlp's objects refer to one another, and hold threads and buffers until they are looked for: a millisecond.
+        gc.collect()
     line.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
 
 

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parent.parent
 WORDS = {"jobs", "models", "errors", "settings"}
 
 ARROWS: dict[str, set[str]] = {
-    "downloader_main": {"downloader", "services", "toolchain", "wsgi_server", "ytdlp_release"},
+    "downloader_main": {"downloader", "process_memory", "services", "toolchain", "wsgi_server", "ytdlp_release"},
     "__init__": {
         "access_guard",
         "api",
@@ -138,7 +138,8 @@ ARROWS: dict[str, set[str]] = {
     "process_engine": {"attempt_runner", "egress", "engine", "worker", "worker_crew", "worker_process"},
     "worker_crew": {"worker", "worker_process"},
     "worker_process": {"worker"},
-    "worker": {"attempt_runner", "batch_downloader"},
+    "worker": {"attempt_runner", "batch_downloader", "process_memory"},
+    "process_memory": set(),
     "worker_preload": {"batch_downloader", "worker"},
     "error_classifier": {"egress_http"},
     "egress": {"egress_dial", "egress_proxy", "egress_upstream"},
