@@ -8,7 +8,13 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
+
+#: A block is read and written at once, and lost if the process dies meanwhile: at most a tenth of a second's worth.
+#: For each there is some bookkeeping, which for the smallest costs more than the reading.
+MIN_BLOCK_BYTES, MAX_BLOCK_BYTES = 16 * 1024, 128 * 1024
+_BLOCK_SECONDS = 0.1
 
 _CONTEXTS: dict[tuple[Any, ...], ssl.SSLContext] = {}
 _LOCK = threading.Lock()
@@ -16,6 +22,8 @@ _LOCK = threading.Lock()
 
 def make_lean(ydl: Any) -> None:
     """Have *ydl* do without what its options do not ask for, and share what is the same for every object."""
+    _adapt_classes()
+    ydl.is_lean = not getattr(ydl, "params", {}).get("progress_template")
     if not _prints(getattr(ydl, "params", {})):
         # It draws tables of formats, thumbnails and subtitles seven times for each video, and throws them away.
         ydl._forceprint = lambda key, info: info
@@ -28,6 +36,35 @@ def make_lean(ydl: Any) -> None:
 def _prints(options: Mapping[str, Any]) -> bool:
     wishes = ("print_to_file", *(name for name in options if name.startswith("force")))
     return any(options.get(name) for name in wishes)
+
+
+def block_size(elapsed_seconds: float, size: int) -> int:
+    """Return how many bytes to read next, where *size* took *elapsed_seconds*."""
+    worth = size / elapsed_seconds * _BLOCK_SECONDS if elapsed_seconds > 0 else MAX_BLOCK_BYTES
+    return int(max(MIN_BLOCK_BYTES, min(worth, 2 * size, MAX_BLOCK_BYTES)))
+
+
+@cache
+def _adapt_classes() -> None:
+    """Adapt what yt-dlp makes objects of by itself; those of a YoutubeDL that is not lean stay as they were."""
+    from yt_dlp.downloader.common import FileDownloader
+    from yt_dlp.postprocessor.common import PostProcessor
+
+    def adapted(kind: Any, name: str, owner: str, ours: Callable[..., Any]) -> None:
+        theirs = getattr(kind, name)
+
+        def method(self: Any, *args: Any) -> Any:
+            if getattr(getattr(self, owner, None), "is_lean", False):
+                return ours(*args)
+            return theirs(*args) if static else theirs(self, *args)
+
+        static = isinstance(vars(kind).get(name), staticmethod)
+        setattr(kind, name, method)
+
+    # Lines of progress, which nobody sees, are made of templates: 10 for each video, a quarter of a millisecond each.
+    adapted(FileDownloader, "report_progress", "ydl", lambda status: None)
+    adapted(PostProcessor, "report_progress", "_downloader", lambda status: None)
+    adapted(FileDownloader, "best_block_size", "ydl", block_size)
 
 
 def _shared(handler: Any, make: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:

@@ -16,6 +16,7 @@ from downloader.errors import DownloadFailed
 from downloader.media_limits import MediaLimits
 from downloader.models import Platform
 from downloader.settings import Settings
+from downloader.ytdlp_lean import MIN_BLOCK_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,9 @@ _COMMON_OPTIONS: Mapping[str, Any] = {
     "color": "never",
     "cachedir": False,  # a cache in the user's home would be shared with whatever else runs there
     "updatetime": False,  # a file's time says when it arrived
-    # Each block is written as it is read, so a killed process loses one at most; by default they grow up to 4 MB. These
-    # are larger than Python's own write buffer, which they therefore pass by.
-    "noresizebuffer": True,
-    "buffersize": 16 * 1024,
+    # The first block's; see ytdlp_lean for the others. None is smaller than Python's own write buffer, which they
+    # therefore pass by: what was read is in the file at once.
+    "buffersize": MIN_BLOCK_BYTES,
     # Else yt-dlp writes its line of progress, which nobody sees, for each of them: that takes longer than the download.
     "progress_delta": 3600,
 }

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import yt_dlp
+from yt_dlp.downloader.http import HttpFD
+from yt_dlp.postprocessor import FFmpegMergerPP
 
-from downloader.ytdlp_lean import make_lean
+from downloader.ytdlp_lean import MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, make_lean
 
 INFO = {"id": "1", "ext": "mp4", "title": "a", "url": "https://example.invalid/a.mp4", "formats": [{"format_id": "0"}]}
 
@@ -53,6 +55,37 @@ def test_objects_that_trust_otherwise_share_nothing(tmp_path: Path) -> None:
             assert context is not system_ones[name]
         legacy = strict._request_director.handlers["Requests"]._make_sslcontext(legacy_ssl_support=True)
         assert legacy is not strict_ones["Requests"]
+
+
+def test_blocks_are_as_large_as_a_tenth_of_a_second_allows() -> None:
+    with made() as ydl:
+        downloader = HttpFD(ydl, ydl.params)
+        assert downloader.best_block_size(0.0, 16_384) == 32_768
+        assert downloader.best_block_size(0.001, 100_000) == MAX_BLOCK_BYTES
+        assert downloader.best_block_size(1.0, 100_000) == MIN_BLOCK_BYTES  # 10 kB would be, but for the overhead
+        assert downloader.best_block_size(0.1, 50_000) == 50_000
+
+
+def test_the_blocks_of_others_are_left_alone() -> None:
+    with made(), yt_dlp.YoutubeDL({"quiet": True}, auto_init=False) as other:
+        assert HttpFD(other, other.params).best_block_size(0.0, 1_000_000) == 2_000_000
+        assert HttpFD.best_block_size(HttpFD(other, other.params), 1.0, 1000) == 1000
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_lines_of_progress_are_made_for_who_wants_them(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with made(**({"progress_template": {"download": "%(info.id)s"}} if wanted else {})) as ydl:
+        drawn: list[Any] = []
+
+        def draw(*args: Any) -> str:
+            drawn.append(args)
+            return ""
+
+        monkeypatch.setattr(ydl, "evaluate_outtmpl", draw)
+        status = {"status": "finished", "info_dict": INFO, "postprocessor": "Merger"}
+        HttpFD(ydl, ydl.params).report_progress(dict(status))
+        FFmpegMergerPP(ydl).report_progress(dict(status))
+        assert bool(drawn) == wanted
 
 
 def test_a_ytdlp_that_is_built_otherwise_is_left_alone() -> None:
