@@ -17,6 +17,7 @@ class EngineHealth:
     workers: int  #: that could run something now
     busy: int
     restarts: int  #: since the start, of workers that died or were killed
+    asleep: bool = False  #: there are no workers because there is nothing to do; they come when there is
 
 
 class Engine(Protocol):

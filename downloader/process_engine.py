@@ -152,7 +152,10 @@ class ProcessEngine:
     def health(self) -> EngineHealth:
         """Return how it is; a worker that is being started does not count yet."""
         return EngineHealth(
-            workers=len(self._crew.ready), busy=len(self._attempts), restarts=self._kills + self._crew.deaths
+            workers=len(self._crew.ready),
+            busy=len(self._attempts),
+            restarts=self._kills + self._crew.deaths,
+            asleep=self._crew.asleep,
         )
 
     async def close(self) -> None:

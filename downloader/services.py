@@ -166,7 +166,8 @@ class Services:
         except Exception as error:
             log.warning("not ready", exc_info=error)
             return {"database": str(error) if isinstance(error, DownloaderError) else "The database does not answer."}
-        workers = self.engine is not None and self.engine.health().workers > 0
+        engine = None if self.engine is None else self.engine.health()
+        workers = engine is not None and (engine.workers > 0 or engine.asleep)
         disk = await asyncio.to_thread(_disk_fault, self.settings)
         return {
             "database": "ok",

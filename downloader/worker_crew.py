@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from downloader.jobs import Progress
 from downloader.settings import PREFIX, Settings
 from downloader.worker import Done, WorkerStart
-from downloader.worker_process import WorkerLost, WorkerProcess
+from downloader.worker_process import WorkerLost, WorkerProcess, end_fork_server
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,10 @@ _MIN_PROCESSES = 2
 #: A worker is replaced after this many attempts, and when it holds this much memory: both grow a little with each.
 MAX_JOBS_PER_WORKER = 200
 MAX_WORKER_BYTES = 512 * 1024**2
+
+#: When nothing ran for so long, all workers go, and the process that they are forked from: that leaves less than half
+#: of the memory. The next attempt waits a second for theirs to come back.
+REST_SECONDS = 300.0
 
 #: Workers get to know none of them: libraries ask for these by themselves, and would then go past the egress proxy.
 _PROXY_VARIABLES = frozenset(
@@ -46,6 +50,7 @@ class CrewLimits:
     places: int = PLACES  #: attempts at once in one process
     max_jobs_per_worker: int = MAX_JOBS_PER_WORKER
     max_worker_bytes: int = MAX_WORKER_BYTES
+    rest_seconds: float = REST_SECONDS
 
     @property
     def processes(self) -> int:
@@ -87,6 +92,9 @@ class WorkerCrew:
         self._leaving: set[Hand] = set()
         self._waiting: deque[asyncio.Future[Hand]] = deque()
         self._closed = False
+        self._rest_timer: asyncio.TimerHandle | None = None
+        self._resting: asyncio.Task[None] | None = None
+        self.asleep = False  #: there are no workers because there was nothing to do
         self.deaths = 0  #: of workers that nobody killed, or that were killed for what they did
 
     # Places
@@ -99,6 +107,7 @@ class WorkerCrew:
         """
         if self._closed:
             raise WorkerLost("the server is stopping")
+        self.asleep = False
         if not alone and (hand := self._with_room()):
             hand.taken += 1
             self.keep_enough()
@@ -125,6 +134,9 @@ class WorkerCrew:
             self.send_away(hand)
             self.keep_enough()
         self._serve()
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+        self._rest_timer = asyncio.get_running_loop().call_later(self._limits.rest_seconds, self._rest)
 
     def has_done(self, hand: Hand, memory_bytes: int) -> None:
         """Note that *hand* did a job, and holds so much memory now."""
@@ -192,9 +204,26 @@ class WorkerCrew:
             hand.worker.kill()
         return hand.gone
 
+    def _rest(self) -> None:
+        """Send everybody away, if there is still nothing to do."""
+        waiting = any(not waiter.done() for waiter in self._waiting)
+        if self._closed or waiting or any(hand.taken or hand.alone_for for hand in self._hands):
+            return  # whoever is at something now will come by here again
+        self.asleep = True
+        for hand in tuple(self._hands):
+            self.send_away(hand)
+        self._resting = asyncio.create_task(self._end_fork_server())
+
+    async def _end_fork_server(self) -> None:
+        if going := {hand.gone for hand in self._leaving if hand.gone is not None}:
+            await asyncio.wait(going)
+        await asyncio.to_thread(end_fork_server)
+
     async def close(self, timeout_seconds: float) -> None:
         """Kill every worker, and tell who waits for one; wait *timeout_seconds* at most."""
         self._closed = True
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
         for waiter in (*self._waiting, *(hand.alone_for for hand in self._hands if hand.alone_for is not None)):
             if not waiter.done():
                 waiter.set_exception(WorkerLost("the server is stopping"))

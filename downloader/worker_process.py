@@ -14,6 +14,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterator
 from itertools import count
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -149,6 +150,17 @@ class WorkerProcess:
                 return "the worker was killed and will not go"
             process.close()
         return _how(code)
+
+
+def end_fork_server() -> None:
+    """End the process that workers are forked from, if there are none; the next worker's start begins it anew.
+
+    Blocking, some milliseconds.
+    """
+    with _PROCESSES:
+        if METHOD == "forkserver" and not _ALIVE:
+            with contextlib.suppress(OSError, AttributeError):
+                forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 _ALIVE: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()

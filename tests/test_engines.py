@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from itertools import groupby
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, Literal
 
@@ -499,6 +500,29 @@ async def test_ffmpeg_dies_with_its_worker(
     await asyncio.wait({task}, timeout=2)
     assert task.cancelled() if end == "cancelled" else task.result().error_code == "interrupted"
     assert await asyncio.to_thread(wait_for_exit, ffmpeg, 2)
+
+
+async def test_who_has_nothing_to_do_sleeps_and_wakes(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(limits={"rest_seconds": 0.3})
+    [pid] = workers(engine)
+    fork_server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    ends = [os.pidfd_open(pid), os.pidfd_open(fork_server)]
+    assert [await asyncio.to_thread(wait_for_exit, end) for end in ends] == [True, True]
+    health = engine.health()
+    assert (health.workers, health.busy, health.restarts, health.asleep) == (0, 0, 0, True)
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+    assert not engine.health().asleep
+
+
+async def test_who_has_something_to_do_does_not_sleep(
+    start_engine: StartEngine, full_speed: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(limits={"rest_seconds": 0.2})
+    full_speed.configure(media_bytes_per_second=SIZE_BYTES)
+    assert (await engine.run(work(tmp_path, full_speed), ignore))[0]
+    assert engine.health().restarts == 0
 
 
 # Several in one process
