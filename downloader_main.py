@@ -101,8 +101,6 @@ def _set_up_logging(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     # Alembic tells of every plugin it loads.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # Its only warning of note, "Task queue depth", is a full house and no fault.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # What it warns of, files that changed, breaks a zip off, and api_zip tells of that.
     logging.getLogger("zipstream").setLevel(logging.ERROR)
 

@@ -17,13 +17,17 @@ from waitress.server import create_server
 from waitress.task import ErrorTask, WSGITask
 
 from downloader.errors import StartRefused
+from downloader.wsgi_threads import Threads
 
 log = logging.getLogger(__name__)
 
 #: An event stream holds a thread as long as somebody listens, a waiting batch until it is done, a zip until it is sent.
 #: There must be some left for everyone else: more than api_events.MAX_STREAMS, api.MAX_WAITING_REQUESTS and
-#: api_zip.MAX_ZIPS together. Measured: 256 more of them cost 4 MB, 200 open streams 5 MB.
+#: api_zip.MAX_ZIPS together. They are started when they are needed. Measured: 256 more of them cost 4 MB, 200 open
+#: streams 5 MB.
 THREADS = 416
+#: Of those with nothing to do, this many stay for the next requests.
+SPARE_THREADS = 8
 
 #: Connections that may be open at once, where the system allows so many files: the rest is for downloads and databases.
 MAX_CONNECTIONS = 4096
@@ -131,7 +135,7 @@ class WsgiServer:
         self._server = create_server(
             app,
             sockets=[listener],
-            threads=THREADS,
+            _dispatcher=Threads(THREADS, SPARE_THREADS),
             connection_limit=_connection_limit(),
             channel_timeout=IDLE_SECONDS,
             cleanup_interval=LOOK_SECONDS,
