@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, bindparam, delete, insert, select, update
 
 from downloader.errors import IllegalTransition
 from downloader.jobs import (
@@ -24,8 +24,32 @@ from downloader.schema import attempts, batches, events, files, jobs, numbers
 from downloader.store_queries import chunks, jobs_of
 from downloader.store_rows import changed_row, event_row, job_view, utc
 
+# What is written and locked for each job is put together once: doing so takes longer than running it.
 _UPDATE_JOB = update(jobs).where(jobs.c.id == bindparam("job"))
 _END_ATTEMPT = update(attempts).where(attempts.c.job_id == bindparam("job"), attempts.c.number == bindparam("try"))
+_BEGIN_ATTEMPT, _ADD_FILE, _ADD_EVENT = insert(attempts), insert(files), insert(events)
+_TAKE_NUMBERS = (
+    update(numbers)
+    .where(numbers.c.name == "last_event_id")
+    .values(value=numbers.c.value + bindparam("count"))
+    .returning(numbers.c.value)
+)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_LOCK_JOBS = select(jobs).where(jobs.c.id.in_(_IDS)).order_by(jobs.c.id).with_for_update()
+
+
+class _BatchLock:
+    """Finds the batches of some jobs that meet *conditions*, and locks them."""
+
+    def __init__(self, *conditions: ColumnElement[bool]) -> None:
+        theirs = select(jobs.c.batch_id).where(jobs.c.id.in_(_IDS))
+        self.find = select(batches.c.id).where(batches.c.id.in_(theirs), *conditions)
+        named = batches.c.id.in_(_IDS)
+        self.lock = select(batches.c.id).where(named, *conditions).order_by(batches.c.id).with_for_update()
+
+
+_ANY_BATCH = _BatchLock()
+_SECOND_ROUND = _BatchLock(batches.c.retry_failed_once, batches.c.second_round_at.is_(None))
 
 #: Says when a failed job, now that all of its batch has ended, is tried once more; None: not at all.
 SecondTry = Callable[[Job, datetime], datetime | None]
@@ -62,9 +86,7 @@ class Change:
 
     def lock_ids(self, ids: Collection[str]) -> list[Job]:
         """Return those of *ids* that there are, oldest first; nobody else changes them until the end."""
-        query = select(jobs).order_by(jobs.c.id).with_for_update()
-        rows = [row for some in chunks(ids) for row in self.connection.execute(query.where(jobs.c.id.in_(some)))]
-        return self.jobs_of(rows)
+        return self.jobs_of([row for some in chunks(ids) for row in self.connection.execute(_LOCK_JOBS, {"ids": some})])
 
     def lock_to_end(self, ids: Collection[str]) -> list[Job]:
         """As `lock_ids`, for what may become final; `begin_second_rounds` goes with it.
@@ -88,18 +110,15 @@ class Change:
 
     def lock_second_rounds(self, ids: Collection[str]) -> list[str]:
         """Lock and return the batches of the jobs *ids* that have a second round to come."""
-        return self.lock_batches(ids, batches.c.retry_failed_once, batches.c.second_round_at.is_(None))
+        return self._lock_batches(ids, _SECOND_ROUND)
 
-    def lock_batches(self, ids: Collection[str], *conditions: ColumnElement[bool]) -> list[str]:
-        """Lock and return the batches of the jobs *ids* that meet *conditions*."""
-        found: set[str] = set()
-        for some in chunks(ids):
-            theirs = select(jobs.c.batch_id).where(jobs.c.id.in_(some))
-            found.update(self.connection.scalars(select(batches.c.id).where(batches.c.id.in_(theirs), *conditions)))
-        query = select(batches.c.id).where(*conditions).order_by(batches.c.id).with_for_update()
-        return [
-            locked for some in chunks(found) for locked in self.connection.scalars(query.where(batches.c.id.in_(some)))
-        ]
+    def lock_batches(self, ids: Collection[str]) -> None:
+        """Lock the batches of the jobs *ids*."""
+        self._lock_batches(ids, _ANY_BATCH)
+
+    def _lock_batches(self, ids: Collection[str], query: _BatchLock) -> list[str]:
+        found = {batch for some in chunks(ids) for batch in self.connection.scalars(query.find, {"ids": some})}
+        return [locked for some in chunks(found) for locked in self.connection.scalars(query.lock, {"ids": some})]
 
     def jobs_of(self, rows: Sequence[Row[Any]]) -> list[Job]:
         """Return the jobs of *rows*, oldest first."""
@@ -221,7 +240,7 @@ class Change:
                 {"job_id": job.id, "number": job.tries, "result": "running", "started_at": self.now}
                 for job in self._begun
             ]
-            self.connection.execute(insert(attempts), rows)
+            self.connection.execute(_BEGIN_ATTEMPT, rows)
         if self._ended:
             self.connection.execute(_END_ATTEMPT, self._ended)
         paths = [
@@ -230,7 +249,7 @@ class Change:
             for position, path in enumerate(job.files)
         ]
         if paths:
-            self.connection.execute(insert(files), paths)
+            self.connection.execute(_ADD_FILE, paths)
         if self.events:
             self._number_events()
 
@@ -244,12 +263,7 @@ class Change:
         # Whoever has taken a number holds its row until the end of the transaction, so that numbers become visible in
         # their order: who has seen number 7 will never find a new 6. A sequence would not promise that.
         self._take_turn()
-        last = self.connection.execute(
-            update(numbers)
-            .where(numbers.c.name == "last_event_id")
-            .values(value=numbers.c.value + len(self.events))
-            .returning(numbers.c.value)
-        ).scalar_one()
+        last = self.connection.execute(_TAKE_NUMBERS, {"count": len(self.events)}).scalar_one()
         first = last - len(self.events) + 1
         self.events = [replace(event, id=first + index) for index, event in enumerate(self.events)]
-        self.connection.execute(insert(events), [event_row(event) for event in self.events])
+        self.connection.execute(_ADD_EVENT, [event_row(event) for event in self.events])

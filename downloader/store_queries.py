@@ -7,7 +7,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, case, func, select, type_coerce, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    func,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from downloader.errors import NotFound
 from downloader.jobs import FINAL_STATES, Attempt, Batch, EndedAttempts, Event, Job, JobState, PlatformRest
@@ -20,6 +32,8 @@ STATES: tuple[JobState, ...] = get_args(JobState)
 
 #: How many ids one statement names; databases bound it.
 CHUNK = 500
+
+# What is asked for each job, or by whoever polls, is put together once: doing so takes longer than running it.
 
 
 def chunks(ids: Collection[str]) -> Iterator[list[str]]:
@@ -55,27 +69,31 @@ def batch_page(connection: Connection, before: str | None, limit: int) -> tuple[
     return [batch_of(row, counts[row.id]) for row in page], following
 
 
+_LINKS_OF_BATCH = (
+    select(links.c.url.label("sent_url"), jobs)
+    .join(jobs, jobs.c.id == links.c.job_id)
+    .where(links.c.batch_id == bindparam("batch"))
+    .order_by(links.c.position)
+)
+
+
 def batch_links(connection: Connection, batch_id: str) -> list[tuple[str, Job]]:
     """(url as sent, job) for each link; none where there is no such batch."""
-    query = (
-        select(links.c.url.label("sent_url"), jobs)
-        .join(jobs, jobs.c.id == links.c.job_id)
-        .where(links.c.batch_id == batch_id)
-        .order_by(links.c.position)
-    )
-    rows = connection.execute(query).all()
+    rows = connection.execute(_LINKS_OF_BATCH, {"batch": batch_id}).all()
     paths = _paths_of(connection, rows)
     return [(row.sent_url, job_of(row, paths[row.id])) for row in rows]
 
 
+_COUNTS_OF_BATCHES = (
+    select(jobs.c.batch_id, jobs.c.state, func.count().label("number"))
+    .where(jobs.c.batch_id.in_(bindparam("ids", expanding=True)))
+    .group_by(jobs.c.batch_id, jobs.c.state)
+)
+
+
 def _batch_counts(connection: Connection, batch_ids: Sequence[str]) -> Mapping[str, dict[JobState, int]]:
-    query = (
-        select(jobs.c.batch_id, jobs.c.state, func.count().label("number"))
-        .where(jobs.c.batch_id.in_(batch_ids))
-        .group_by(jobs.c.batch_id, jobs.c.state)
-    )
     counts: dict[str, dict[JobState, int]] = defaultdict(dict)
-    for row in connection.execute(query):
+    for row in connection.execute(_COUNTS_OF_BATCHES, {"ids": batch_ids}):
         counts[row.batch_id][row.state] = row.number
     return counts
 
@@ -149,11 +167,17 @@ def _contains(connection: Connection, column: ColumnElement[str], text: str) -> 
     return position(column, type_coerce(text, column.type)) > 0
 
 
+_PATHS = (
+    select(files.c.job_id, files.c.path)
+    .where(files.c.job_id.in_(bindparam("ids", expanding=True)))
+    .order_by(files.c.job_id, files.c.position)
+)
+
+
 def _paths_of(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[str, list[str]]:
     paths: dict[str, list[str]] = defaultdict(list)
     for ids in chunks([row.id for row in rows if row.state == "succeeded"]):
-        query = select(files.c.job_id, files.c.path).where(files.c.job_id.in_(ids))
-        for job_id, path in connection.execute(query.order_by(files.c.job_id, files.c.position)):
+        for job_id, path in connection.execute(_PATHS, {"ids": ids}):
             paths[job_id].append(path)
     return paths
 
@@ -192,8 +216,7 @@ def finished_before(connection: Connection, moment: datetime, limit: int) -> lis
 # -- the queue
 
 
-def due(connection: Connection) -> dict[PlatformType, datetime | None]:
-    """For each platform with something to do: None where a job is queued, else when the first that waits is due."""
+def _due_query() -> Select[Any]:
     columns: list[ColumnElement[Any]] = []
     for platform in PLATFORMS:
         of_platform = jobs.c.platform == platform
@@ -201,27 +224,37 @@ def due(connection: Connection) -> dict[PlatformType, datetime | None]:
         # That it waits is what the index goes by; the schema sees to it that none else has a time.
         waiting = select(func.min(jobs.c.next_attempt_at)).where(of_platform, jobs.c.next_attempt_at.is_not(None))
         columns += [queued.label(f"{platform}_queued"), waiting.scalar_subquery().label(f"{platform}_waiting")]
-    row = connection.execute(select(*columns)).one()._mapping
+    return select(*columns)
+
+
+_DUE = _due_query()
+
+
+def due(connection: Connection) -> dict[PlatformType, datetime | None]:
+    """For each platform with something to do: None where a job is queued, else when the first that waits is due."""
+    row = connection.execute(_DUE).one()
     found: dict[PlatformType, datetime | None] = {}
-    for platform in PLATFORMS:
-        if row[f"{platform}_queued"]:
+    for platform, queued, waiting in zip(PLATFORMS, row[::2], row[1::2], strict=True):
+        if queued:
             found[platform] = None
-        elif row[f"{platform}_waiting"] is not None:
-            found[platform] = row[f"{platform}_waiting"]
+        elif waiting is not None:
+            found[platform] = waiting
     return found
+
+
+def _next_jobs(*conditions: ColumnElement[bool]) -> Select[Any]:
+    query = select(jobs).where(jobs.c.platform == bindparam("platform"), *conditions).order_by(jobs.c.seq)
+    return query.limit(bindparam("most")).with_for_update(skip_locked=True)
+
+
+_NEXT_QUEUED = _next_jobs(jobs.c.state == "queued")
+_NEXT_WAITING = _next_jobs(jobs.c.next_attempt_at <= bindparam("now"), jobs.c.next_attempt_at.is_not(None))
 
 
 def claimable(connection: Connection, platform: PlatformType, limit: int, now: datetime) -> Sequence[Row[Any]]:
     """Lock and return the jobs to begin next, oldest first; those that another transaction holds are passed over."""
-    queued = select(jobs).where(jobs.c.platform == platform, jobs.c.state == "queued")
-    waiting = select(jobs).where(
-        jobs.c.platform == platform, jobs.c.next_attempt_at <= now, jobs.c.next_attempt_at.is_not(None)
-    )
-    rows = [
-        row
-        for query in (queued, waiting)
-        for row in connection.execute(query.order_by(jobs.c.seq).limit(limit).with_for_update(skip_locked=True))
-    ]
+    which = {"platform": platform, "most": limit}
+    rows = [*connection.execute(_NEXT_QUEUED, which), *connection.execute(_NEXT_WAITING, which | {"now": now})]
     return sorted(rows, key=lambda row: int(row.seq))[:limit]
 
 
