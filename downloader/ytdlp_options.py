@@ -55,6 +55,8 @@ _ONE_FILE_DEMUXERS = ",".join((
     *("srt", "webvtt", "ass", "lrc", "ffmetadata"),
 ))  # fmt: skip
 
+_NAME_TEMPLATE = "%(playlist_index|1)s-%(id).60B-%(format_id).40B.%(ext)s"
+
 #: A post holds at most this many videos; the bound is for links that turn out to be something else.
 _MAX_VIDEOS_PER_POST = 50
 
@@ -88,7 +90,7 @@ def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path, *, pro
         **settings.ytdlp_options,
         "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
         # With the format, so that one attempt does not go on with what another began of a different one.
-        "outtmpl": f"{_as_template(work_dir)}/%(playlist_index|1)s-%(id).60B-%(format_id).40B.%(ext)s",
+        "outtmpl": f"{_as_template(work_dir)}/{_NAME_TEMPLATE}",
         "logger": _Log(platform),
         "proxy": proxy,
         # ffmpeg knows nothing of our checks: it may read what was downloaded, and fetch nothing.
@@ -122,6 +124,11 @@ def _for_output(args: Mapping[str, list[str]], step: str) -> list[str]:
         if found := [args[name] for name in names if name in args]:
             return [argument for each in found for argument in each]
     return []
+
+
+def rehearsal_options(platform: Platform) -> dict[str, Any]:
+    """Return of those options what takes neither settings nor a place to work in."""
+    return {**_COMMON_OPTIONS, **platform.options, "logger": _Log(platform), "outtmpl": f"./{_NAME_TEMPLATE}"}
 
 
 def _retry_pause(n: int) -> float:

@@ -36,6 +36,7 @@ from downloader.ytdlp_client import (
     _wakeful,
     fetch_context,
     remove_leftovers,
+    warm_up,
 )
 from downloader.ytdlp_options import ytdlp_options
 from tests.simulator.client import Simulator
@@ -724,3 +725,15 @@ def test_a_pause_before_a_repetition_is_as_long_as_it_should_be() -> None:
     started = time.monotonic()
     assert wait(n=5) == 0  # yt-dlp itself need not wait any more
     assert time.monotonic() - started >= 0.05
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_the_rehearsal_asks_nobody_and_leaves_nothing(
+    platform: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a request"))
+    caplog.set_level("DEBUG", logger="downloader.ytdlp_client")
+    warm_up([PLATFORMS[platform]])
+    assert list(tmp_path.iterdir()) == []
+    assert [record.message for record in caplog.records] == []
