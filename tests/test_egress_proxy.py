@@ -471,6 +471,45 @@ async def test_nobody_else_can_speak_as_the_proxy() -> None:
         assert not [name for name in headers if name.startswith(("x-egress", "proxy-"))]
 
 
+@pytest.mark.parametrize("splice", [True, False])
+@pytest.mark.parametrize("bulk_bytes", [1, 60_000, 70_000, 300_000, 1_000_001, 5_000_000])
+async def test_what_comes_after_bulk_is_not_held_back(splice: bool, bulk_bytes: int) -> None:
+    """However little: each side waits for the other before it goes on, a hundred times."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"b" * bulk_bytes)
+        for size in [1, 70_000, 2, 300_000, 3] * 20:
+            await reader.readexactly(1)
+            writer.write(b"s" * size)
+            await writer.drain()
+
+    async with world(serve, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
+        assert (await client.tunnel())[0] == 200
+        async with asyncio.timeout(20):
+            assert await client.reader.readexactly(bulk_bytes) == b"b" * bulk_bytes
+            for size in [1, 70_000, 2, 300_000, 3] * 20:
+                await client.say(b"?")
+                assert await client.reader.readexactly(size) == b"s" * size
+            assert await client.reader.read() == b""
+
+
+async def test_bulk_that_ends_in_drops_comes_as_it_is_sent() -> None:
+    """Once it was bulk, then so little at a time that it never makes a heap."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"b" * 2_000_000)
+        for _ in range(100):
+            writer.write(b"drop")
+            await writer.drain()
+            await asyncio.sleep(0.002)
+        await reader.read()
+
+    async with world(serve) as (_, proxy, admission), Client(proxy, admission) as client:
+        assert (await client.tunnel())[0] == 200
+        async with asyncio.timeout(20):
+            assert await client.reader.readexactly(2_000_400) == b"b" * 2_000_000 + b"drop" * 100
+
+
 @pytest.mark.parametrize(
     "answer",
     [
