@@ -190,9 +190,8 @@ async def _connect(sock: socket.socket, upstream: Upstream, host: str, port: int
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode("latin-1"))
     head = bytearray()
-    # Byte by byte: what follows the head is the tunnel's.
     while not head.endswith(END_OF_HEAD):
-        head += await _exactly(sock, 1 if head else len(b"HTTP/1.1 200\r\n\r\n"))
+        head += await _exactly(sock, _left_of_head(sock, head) if head else len(b"HTTP/1.1 200\r\n\r\n"))
         if len(head) > MAX_HEAD_BYTES:
             raise UpstreamRefused("its answer has no end")
     words = bytes(head).split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
@@ -203,6 +202,17 @@ async def _connect(sock: socket.socket, upstream: Upstream, host: str, port: int
         raise UpstreamRefused("it wants another user or password (407)")
     if not 200 <= status < 300:
         raise UpstreamRefused(f"it answered {status}", timed_out=status == 504)
+
+
+def _left_of_head(sock: socket.socket, head: bytearray) -> int:
+    """Return how many bytes to read next: nothing beyond the head's end, because that is the tunnel's."""
+    try:
+        seen = sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return 1
+    before = bytes(head[1 - len(END_OF_HEAD) :])
+    end = (before + seen).find(END_OF_HEAD)
+    return len(seen) or 1 if end < 0 else end + len(END_OF_HEAD) - len(before)
 
 
 async def _socks4(sock: socket.socket, upstream: Upstream, host: str, port: int) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,33 @@ class HttpProxy:
         writer.write(self.answer)
         if b" 200 " in self.answer:
             await echo(reader, writer)
+
+
+_LONG_HEAD = b"HTTP/1.1 200 Connection established\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200\r\n\r\n", _LONG_HEAD])
+@pytest.mark.parametrize("pieces", [(), (1,), (5,), (-1,), (-2,), (-3,), (-4,), (18, -3), (19, -1), (20,)])
+async def test_an_upstreams_head_may_come_in_pieces_and_the_server_speak_first(
+    head: bytes, pieces: tuple[int, ...]
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        cuts = [0, *sorted(at % len(head) for at in pieces), len(head)]
+        for begin, end in pairwise(cuts):
+            writer.write(head[begin:end])
+            if pieces:  # else all at once
+                await asyncio.sleep(0.01)
+        writer.write(b"\r\n\r\nfirst word")
+        await reader.read()
+
+    async with (
+        behind("http://127.0.0.1:{port}", serve) as (_, proxy, rules),
+        Client(proxy, proxy.admit(rules)) as client,
+        asyncio.timeout(5),
+    ):
+        assert (await client.tunnel(f"{NAME}:443"))[0] == 200
+        assert await client.reader.readexactly(14) == b"\r\n\r\nfirst word"
 
 
 async def test_a_tunnel_goes_through_an_http_proxy_which_resolves_the_name() -> None:
