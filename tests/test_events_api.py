@@ -219,6 +219,18 @@ def test_silence_is_broken_by_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> No
     assert said == ["retry: 2000\n\n", *["event: heartbeat\ndata: {}\n\n"] * 2]
 
 
+def test_what_comes_after_a_pause_goes_out_at_once_and_the_rest_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("downloader.api_events.time.sleep", slept.append)
+    bundle: list[Beginning | Event | Progress] = [Beginning(last_id=1, progress=())]
+    said = api_events.sse(iter([[], bundle, bundle]), lambda: False)
+    assert next(said).startswith("retry:")
+    assert next(said).startswith("id: 1")
+    assert sum(slept) == 0
+    assert next(said).startswith("id: 1")
+    assert 0.1 < sum(slept) <= api_events.PACE_SECONDS
+
+
 def test_a_stream_ends_when_its_client_is_gone() -> None:
     bundle: list[Beginning | Event | Progress] = [Beginning(last_id=1, progress=())]
     feed = iter([bundle] * 5)
