@@ -18,6 +18,13 @@ _ONLY_THIS_FILE = ("-protocol_whitelist", "file")
 
 _MICROSECONDS = 1_000_000
 
+#: Of one picture, twice what 8K has. A decoder takes memory for as many as a file says that it has.
+MAX_PIXELS = 2**26
+
+#: Streams that the limit is told to; in containers that name theirs only as one reads on there is nobody to tell.
+_STREAMS = 16
+_NAME_THEIR_STREAMS = frozenset({"mov", "matroska"})
+
 
 class NotPlayable(Exception):
     """The file is no video that plays; str() says what was found, for the log."""
@@ -69,10 +76,13 @@ def _decode_here(path: Path, demuxer: str) -> None:
     av = library()
     try:
         # It gets an open file and no name: there is nothing else that it could open.
-        with path.open("rb") as file, av.open(file, format=demuxer) as container:
-            stream = next((each for each in container.streams.video if not _is_cover(av, each)), None)
+        limits = {"max_pixels": str(MAX_PIXELS)}
+        each = [limits] * _STREAMS if demuxer in _NAME_THEIR_STREAMS else None
+        with path.open("rb") as file, av.open(file, format=demuxer, stream_options=each) as container:
+            stream = next((video for video in container.streams.video if not _is_cover(av, video)), None)
             if stream is None:
                 raise NoPicture("sound without a picture")
+            stream.codec_context.options = limits
             stream.codec_context.thread_count = 1  # one picture; threads would only take memory
             picture = next(container.decode(stream), None)
     except (av.FFmpegError, ValueError, EOFError) as error:
@@ -93,7 +103,7 @@ def _is_cover(av: Any, stream: Any) -> bool:
 def _decode_by_program(path: Path, demuxer: str, ffmpeg: str) -> None:
     command = [
         ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror",
-        *_ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}",
+        "-max_pixels", str(MAX_PIXELS), *_ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}",
         "-map", "0:V:0", "-frames:v", "1", "-f", "null", "-",
     ]  # fmt: skip
     try:

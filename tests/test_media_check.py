@@ -143,6 +143,14 @@ def test_a_damaged_file_is_told_of_in_the_exception_alone(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_picture_beyond_all_measure_is_not_decoded(
+    ffmpeg: str, sample_mp4: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media_decoder, "MAX_PIXELS", 64 * 48)
+    with pytest.raises(NotPlayable):
+        check_media(sample_mp4, ffmpeg)
+
+
 def test_a_file_cannot_lead_to_another_one(ffmpeg: str, sample_mp4: Path, tmp_path: Path) -> None:
     """What is called an mp4 may name other files, in a playlist's words or in its own."""
     path = tmp_path / "a.mp4"
