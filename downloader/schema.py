@@ -22,6 +22,7 @@ from sqlalchemy import (
     false,
     text,
 )
+from sqlalchemy.schema import conv
 
 #: The newest revision in migrations/versions. Written down here so that a start with a database that has it
 #: needs neither Alembic nor its import.
@@ -128,7 +129,8 @@ jobs = Table(
     Column("elapsed_seconds", Float, nullable=False),
     # url, title and error in folded case: neither database folds more than ASCII alike.
     Column("search", CleanText, nullable=False),
-    CheckConstraint("(state = 'waiting') = (next_attempt_at IS NOT NULL)", name="waits_until"),
+    # The first migration named it twice over, and so it is called everywhere.
+    CheckConstraint("(state = 'waiting') = (next_attempt_at IS NOT NULL)", name=conv("ck_jobs_ck_jobs_waits_until")),
     sqlite_autoincrement=True,
 )
 Index("ix_jobs_state", jobs.c.state, jobs.c.seq)

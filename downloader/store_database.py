@@ -11,11 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from downloader.errors import StartRefused
-from downloader.schema import HEAD
+from downloader.schema import HEAD, metadata, numbers
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +230,10 @@ def _migrate(engine: Engine, name: str) -> None:
         before = _revision(connection)
         if before == HEAD:
             return  # another process was quicker
-        _upgrade(connection, before, name)
+        if before is None:
+            _make_schema(connection)
+        else:
+            _upgrade(connection, before, name)
     log.info("database migrated", extra={"from_revision": before, "to_revision": HEAD})
 
 
@@ -225,15 +242,28 @@ def _revision(connection: Connection) -> str | None:
     there = (
         "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
         if connection.dialect.name == "sqlite"
-        else "SELECT to_regclass('alembic_version')"
+        # Not to_regclass: what it once did not find it goes on not finding, until the transaction is over.
+        else "SELECT tablename FROM pg_tables"
+        " WHERE tablename = 'alembic_version' AND schemaname = ANY (current_schemas(false))"
     )
     if connection.execute(text(there)).scalar() is None:
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+def _make_schema(connection: Connection) -> None:
+    """Make what all migrations together make, without Alembic: 9 MB that a server would keep for as long as it runs."""
+    # Where there is a table of one of these names, it is somebody else's: that is an error.
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(numbers), [{"name": "last_event_id", "value": 0}, {"name": "paused", "value": 0}])
+    revision = Column("version_num", String(32), nullable=False)
+    version = Table("alembic_version", MetaData(), revision, PrimaryKeyConstraint(revision, name="alembic_version_pkc"))
+    version.create(connection)
+    connection.execute(insert(version), {"version_num": HEAD})
+
+
 def _upgrade(connection: Connection, before: str | None, name: str) -> None:
-    # Costs a quarter of a second, which only a start that migrates has to pay.
+    # Costs a quarter of a second, which only the first start after an update has to pay.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
