@@ -34,6 +34,9 @@ _OPEN_LINE = (
 
 _PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+#: Made once: `json.dumps` with an option of its own makes an encoder for each value.
+_to_json = json.JSONEncoder(default=str).encode
+
 
 class _Formatter(logging.Formatter):
     """One line an event: time, level, sentence, then the facts as name=value; strangers' text is quoted.
@@ -44,7 +47,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = {name: value for name, value in vars(record).items() if name not in _PLAIN_FIELDS}
         head, *trace = super().format(record).split("\n")
-        words = "".join(f" {name}={json.dumps(value, default=str)}" for name, value in facts.items())
+        words = "".join(f" {name}={_to_json(value)}" for name, value in facts.items())
         return "\n".join([head + words, *(f"  {_visible(line)}" for line in trace)])
 
     def formatMessage(self, record: logging.LogRecord) -> str:

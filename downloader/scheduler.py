@@ -442,16 +442,7 @@ class Scheduler:
                 cooling_until=self.governor.cooling_until(job.platform, now),
             )
             state = "failed" if retry_at is None else "waiting"
-        ended = await self.db(
-            self.store.finish,
-            job.id,
-            state=state,
-            result="succeeded" if success else "failed",
-            outcome=outcome,
-            now=now,
-            next_attempt_at=retry_at,
-            attempt=job.tries,
-        )
+        ended = await self.db(self._finish, job, state, outcome, now, retry_at)
         log.info(
             "attempt ended",
             extra={
@@ -465,12 +456,28 @@ class Scheduler:
         )
         if ended is None or ended.state in FINAL_STATES:
             self._stepped_back.discard(job.id)
-            await asyncio.to_thread(discard_work, self._work_dir(job.id))
         if outcome.media is not None:
             self._storage.arrived(outcome.media.size_bytes)
             if ended is None:
                 # Cancelled while its files were being moved: nobody asks for them any more.
                 await self.db(self.removal.remove, outcome.media.files, of=())
+        return ended
+
+    def _finish(
+        self, job: Job, state: JobState, outcome: Outcome, now: datetime, next_attempt_at: datetime | None
+    ) -> Job | None:
+        """Store the end, then remove what of its files nobody needs any more; both block, so both in one go."""
+        ended = self.store.finish(
+            job.id,
+            state=state,
+            result="succeeded" if outcome[0] else "failed",
+            outcome=outcome,
+            now=now,
+            next_attempt_at=next_attempt_at,
+            attempt=job.tries,
+        )
+        if ended is None or ended.state in FINAL_STATES:
+            discard_work(self._work_dir(job.id))
         return ended
 
     def _second_try(self, job: Job, now: datetime) -> datetime | None:
@@ -544,7 +551,7 @@ class Scheduler:
     async def _no_room(self, now: datetime) -> bool:
         """Tell whether nothing new may be begun for want of space; let it be known where that changed."""
         disk_changed = self._disk.look(now)
-        storage_changed = await asyncio.to_thread(self._storage.look, now)
+        storage_changed = self._storage.limited and await asyncio.to_thread(self._storage.look, now)
         low, full = self._disk.low, self._storage.full
         if disk_changed:
             log.warning("the disk is nearly full: nothing new is begun" if low else "the disk has room again")

@@ -78,7 +78,10 @@ class Services:
 
     async def use(self, function: Callable[[JobQueue], Coroutine[Any, Any, T]]) -> T:
         """Run what *function* makes of the queue on the service's loop; return its result."""
-        queue = await asyncio.to_thread(self.open)
+        # Only to open it blocks, and a view's loop is new each time: to ask it for a thread is to start one.
+        queue = self._queue
+        if queue is None:
+            queue = await asyncio.to_thread(self.open)
         return await self.loop.run(function(queue))
 
     def open(self) -> JobQueue:

@@ -21,6 +21,11 @@ class StorageWatch:
         self._used_bytes = 0
         self.full = False  #: as of the last look
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit at all; without one it is never full."""
+        return self._max_bytes is not None
+
     def arrived(self, size_bytes: int) -> None:
         """Note a file that is there now and was not when the folders were measured."""
         self._used_bytes += size_bytes

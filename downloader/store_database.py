@@ -140,7 +140,11 @@ def _sqlite_engine(url: URL) -> Engine:
     except OSError as error:
         raise StartRefused(f"The database {path} cannot be opened ({error.strerror}): check DATABASE_URL.") from error
     engine = create_engine(
-        url, pool_size=POOL_SIZE, max_overflow=-1, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=-1,
+        pool_use_lifo=True,  # each has pages and statements in memory, the last one used the newest
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")
