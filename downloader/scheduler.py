@@ -107,6 +107,7 @@ class Scheduler:
         self._closing = False
         self._paused = False
         self._claiming = False
+        self._second_tries = 0  #: jobs that the store asked about when their batch ended
         self._cancelled_in_claim: set[tuple[str, int]] = set()  #: id, and number of the attempt
         self._pruned_at: datetime | None = None
         self._loop_task: asyncio.Task[None] | None = None
@@ -376,8 +377,11 @@ class Scheduler:
         if code == "rate_limited":
             self._interrupt_platform(job.platform)
         self._count(entry, outcome, now)
+        self.wake()  # the next one can begin while the end of this one is stored
+        second_tries = self._second_tries
         ended = await self._stubbornly(job.id, partial(self._store_end, entry, outcome, now, rest))
-        self.wake()
+        if not succeeded or self._second_tries != second_tries:
+            self.wake()  # it may have put something back, which has a time of its own
         if ended is not None:
             for listener in self._on_end:
                 listener(ended)
@@ -482,6 +486,7 @@ class Scheduler:
 
     def _second_try(self, job: Job, now: datetime) -> datetime | None:
         """Say when *job*, which failed and whose batch has ended, is tried once more. In any thread."""
+        self._second_tries += 1
         until = self.governor.cooling_until(job.platform, now)
         return second_try_at(job.error_code, job.attempts, now=now, random=self.random, cooling_until=until)
 
