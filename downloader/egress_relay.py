@@ -14,15 +14,6 @@ from downloader.egress_buffer import Buffer, send
 #: How long a client may stay silent when its server has gone.
 HALF_CLOSED_SECONDS = 5.0
 
-#: A server that sends so much at once is let go on until this much lies there, so that a file takes fewer moves; but it
-#: is looked at this often, and wakes us as ever when it sent less than this meanwhile.
-_HEAP_BYTES = 256 * 1024
-_BULK_BYTES = 64 * 1024
-_LOOK_SECONDS = 0.01
-
-#: Elsewhere the system either has no such thing or might not heed it while it waits for many.
-_CAN_HEAP = sys.platform == "linux"
-
 #: Linger: on, for 0 seconds.
 _RESET = struct.pack("ii", 1, 0) if sys.platform != "win32" else struct.pack("hh", 1, 0)
 
@@ -54,7 +45,7 @@ class Relay:
         self._server_ended = False
         self._ways = (
             _Way(self, client, server, buffer, on_end=self.stop, limit=client_bytes),
-            _Way(self, server, client, buffer, on_end=self.server_ended, heaps=_CAN_HEAP),
+            _Way(self, server, client, buffer, on_end=self.server_ended),
         )
         self._timer = self._loop.call_later(idle_seconds, self._look_for_life)
 
@@ -107,9 +98,7 @@ class _Way:
         *,
         on_end: Callable[[], None],
         limit: int | None = None,
-        heaps: bool = False,
     ) -> None:
-        """Move from *source* to *target*; *heaps*: where much comes, wait until there is a heap of it."""
         self._relay = relay
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -119,10 +108,6 @@ class _Way:
         self._buffer = buffer
         self._left = limit
         self._kept = memoryview(b"")
-        self._heaps = heaps
-        # As long as the source is to wake us only for a heap, this is pending: nothing lies there for longer.
-        self._look_again: asyncio.TimerHandle | None = None
-        self._since_look = 0
 
     def begin(self) -> None:
         self._loop.add_reader(self._source_number, self._read)
@@ -130,8 +115,6 @@ class _Way:
     def end(self) -> None:
         self._loop.remove_reader(self._source_number)
         self._loop.remove_writer(self._target_number)
-        if self._look_again is not None:
-            self._look_again.cancel()
 
     def _read(self) -> None:
         try:
@@ -144,12 +127,8 @@ class _Way:
         self._relay.last_byte = self._loop.time()
         if size == 0:
             self._loop.remove_reader(self._source_number)
-            self._heaps = False
             self._on_end()
             return
-        self._since_look += size
-        if size >= _BULK_BYTES and self._heaps and self._look_again is None:
-            self._wait_for_heaps()
         if self._left is not None:
             # What a client says after its one request is for nobody; it is read only to see the client's end.
             self._left = max(0, self._left - size)
@@ -169,26 +148,6 @@ class _Way:
         if not self._kept:
             self._loop.remove_writer(self._target_number)
             self._loop.add_reader(self._source_number, self._read)
-
-    def _wait_for_heaps(self) -> None:
-        self._source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _HEAP_BYTES)
-        self._since_look = 0
-        self._look_again = self._loop.call_later(_LOOK_SECONDS, self._look)
-
-    def _look(self) -> None:
-        """Move what lies there, however little; wait for heaps no more where they take too long to grow."""
-        self._look_again = None
-        if not self._kept:
-            self._read()
-        if not self._heaps or self._look_again is not None:  # at the end, or it came in bulk just now
-            return
-        if self._since_look >= _BULK_BYTES or self._kept:
-            self._wait_for_heaps()
-            return
-        self._source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        # Of what came before that and was too little, nobody would tell us: to add it anew is to look.
-        self._loop.remove_reader(self._source_number)
-        self._loop.add_reader(self._source_number, self._read)
 
 
 def _have_it_reset(sock: socket.socket) -> None:
