@@ -155,13 +155,13 @@ def _rehearse(platform: Platform) -> None:
 
     video = {"format_id": "0", "ext": "mp4", "vcodec": "h264", "acodec": "aac", "url": "https://example.invalid/0.mp4"}
     post = {"id": "0", "title": "", "extractor": platform.name, "formats": [video, {**video, "format_id": "1"}]}
-    with yt_dlp.YoutubeDL(rehearsal_options(platform), auto_init=False) as ydl:
-        make_lean(ydl)
-        tie_to_proxy(ydl, "http://127.0.0.1:9")
-        try:
+    try:
+        with yt_dlp.YoutubeDL(rehearsal_options(platform), auto_init=False) as ydl:
+            make_lean(ydl)
+            tie_to_proxy(ydl, "http://127.0.0.1:9")
             ydl.prepare_filename(ydl.process_ie_result(post, download=False))
-        except Exception as error:  # another version may want more of a post: then the first download takes longer
-            log.debug("no rehearsal", exc_info=error)
+    except Exception as error:  # another version may want more of a post: then the first download takes longer
+        log.debug("no rehearsal", exc_info=error)
 
 
 def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:

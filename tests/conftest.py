@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def start_server(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[...,
 
         def start(port: int = 0, **settings: str) -> Server:
             server = Server(simulator, tmp_path / "storage", port=port, **settings)
+            servers.callback(lambda: sys.stdout.writelines(server.log))  # pytest shows it where the test fails
             servers.callback(server.close)
             return server
 

@@ -39,6 +39,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise ValueError("that is all we wanted to know")
 
     monkeypatch.setattr("yt_dlp.YoutubeDL", Recorder)
+    monkeypatch.setattr(
+        "downloader.batch_downloader.warm_up_engine", lambda: None
+    )  # it would tell yt-dlp something too
     return said
 
 
