@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
