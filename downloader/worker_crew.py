@@ -27,6 +27,9 @@ _MIN_PROCESSES = 2
 MAX_JOBS_PER_WORKER = 200
 MAX_WORKER_BYTES = 512 * 1024**2
 
+#: A worker that is not ready by then never will be: somebody has to notice, or all would wait for it.
+READY_SECONDS = 60.0
+
 #: When nothing ran for so long, all workers go, and the process that they are forked from: that leaves less than half
 #: of the memory. The next attempt waits a second for theirs to come back.
 REST_SECONDS = 300.0
@@ -143,6 +146,7 @@ class WorkerCrew:
         hand.worker.jobs_done += 1
         if hand.worker.jobs_done >= self._limits.max_jobs_per_worker or memory_bytes > self._limits.max_worker_bytes:
             hand.tired = True
+            self.keep_enough()
 
     def _with_room(self) -> Hand | None:
         """Return the worker with the most room, or None."""
@@ -193,6 +197,12 @@ class WorkerCrew:
         worker = WorkerProcess(start, on_message=on_message, on_end=on_end)
         self._hand_of[worker] = hand = Hand(worker, alone_for=alone_for)
         self._hands.add(hand)
+        loop.call_later(READY_SECONDS, self._give_up, hand)
+
+    def _give_up(self, hand: Hand) -> None:
+        if not hand.ready and not hand.lost:
+            log.error("a worker does not become ready: killing it")
+            hand.worker.kill()
 
     def send_away(self, hand: Hand) -> asyncio.Future[None]:
         """Kill *hand*; return the future of its end."""

@@ -450,6 +450,34 @@ async def test_a_worker_that_cannot_begin_costs_one_attempt(
     assert (await engine.run(work(tmp_path, simulator), ignore))[0]
 
 
+async def test_a_worker_that_never_becomes_ready_costs_one_attempt(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("downloader.worker_crew.READY_SECONDS", 0)
+        engine = await start_engine()
+        assert engine.health().workers == 0
+        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
+        assert outcome.error_code == "interrupted"
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+
+
+async def test_who_waits_gets_a_new_worker_where_the_old_one_is_tired(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(max_workers=2, limits={"places": 2, "max_jobs_per_worker": 1})
+    hanging, _ = begun(simulator, engine, work(tmp_path, simulator, "hang"))
+    await asyncio.to_thread(simulator.wait_until_hanging, 1)
+    [pid] = workers(engine, busy=True)
+    # The second one tires the process that the first one still holds; the third waits meanwhile.
+    rest = [engine.run(work(tmp_path, simulator, serial=serial), ignore) for serial in (1, 2)]
+    assert all(outcome[0] for outcome in await asyncio.wait_for(asyncio.gather(*rest), 20))
+    assert pid in workers(engine, busy=True)
+    hanging.cancel()
+    await asyncio.wait({hanging})
+    assert pid not in workers(engine)
+
+
 class HangingFfmpeg:
     """An ffmpeg that hangs as soon as it is to merge; before, it says its process id."""
 
