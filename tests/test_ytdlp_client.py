@@ -33,12 +33,14 @@ from downloader.ytdlp_client import (
     MAX_PAGE_BYTES,
     PARTIAL_DIR,
     FetchContext,
+    _extractors,
     _wakeful,
     fetch_context,
     remove_leftovers,
     warm_up,
 )
 from downloader.ytdlp_options import ytdlp_options
+from tests.server import REPOSITORY
 from tests.simulator.client import Simulator
 
 WRAPPERS: Mapping[PlatformType, Callable[[str, str], Outcome]] = {
@@ -737,3 +739,31 @@ def test_the_rehearsal_asks_nobody_and_leaves_nothing(
     warm_up([PLATFORMS[platform]])
     assert list(tmp_path.iterdir()) == []
     assert [record.message for record in caplog.records] == []
+
+
+def test_the_list_of_all_extractors_is_not_made() -> None:
+    program = (
+        "import sys; from downloader import batch_downloader as b; b.warm_up_engine();"
+        " sys.exit('yt_dlp.extractor.lazy_extractors' in sys.modules or 'yt_dlp.extractor.tiktok' not in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=50, check=False)
+    assert done.returncode == 0
+
+
+def test_an_extractor_of_a_plugin_takes_the_place_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
+    from yt_dlp.extractor.tiktok import TikTokIE
+    from yt_dlp.globals import extractors
+
+    class Other(TikTokIE):  # type: ignore[misc]
+        pass
+
+    assert [each.__name__ for each in _extractors(PLATFORMS["tiktok"])] == ["TikTokIE", "TikTokVMIE"]
+    monkeypatch.setattr(extractors, "value", {"TikTokIE": Other})
+    assert [each.__name__ for each in _extractors(PLATFORMS["tiktok"])] == ["Other", "TikTokVMIE"]
+
+
+def test_a_ytdlp_that_keeps_its_extractors_elsewhere_is_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.ytdlp_client.import_module", lambda name: object())
+    monkeypatch.setattr("yt_dlp.globals.extractors.value", {})
+    monkeypatch.setattr("yt_dlp.extractor.get_info_extractor", lambda name: f"{name} by name")
+    assert _extractors(PLATFORMS["instagram"]) == ["Instagram by name"]
