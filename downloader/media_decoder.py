@@ -5,11 +5,14 @@ Both are the same code. To start a program takes 50 to 100 ms of processor time,
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 60
 
@@ -21,9 +24,8 @@ _MICROSECONDS = 1_000_000
 #: Of one picture, twice what 8K has. A decoder takes memory for as many as a file says that it has.
 MAX_PIXELS = 2**26
 
-#: Streams that the limit is told to; in containers that name theirs only as one reads on there is nobody to tell.
-_STREAMS = 16
-_NAME_THEIR_STREAMS = frozenset({"mov", "matroska"})
+#: What PyAV raises where its newest version is built otherwise than the ones we know.
+_BUILT_OTHERWISE = (AttributeError, TypeError)
 
 
 class NotPlayable(Exception):
@@ -53,8 +55,11 @@ def decode_first_picture(path: Path, demuxer: str, ffmpeg: str | None) -> None:
         NotPlayable: it is broken.
     """
     if library() is not None:
-        _decode_here(path, demuxer)
-    elif ffmpeg is not None:
+        try:
+            return _decode_here(path, demuxer)
+        except _BUILT_OTHERWISE as error:
+            _complain(error)
+    if ffmpeg is not None:
         _decode_by_program(path, demuxer, ffmpeg)
 
 
@@ -66,7 +71,13 @@ def measured_seconds(path: Path, demuxer: str, ffmpeg: str | None) -> float | No
                 return None if container.duration is None else float(container.duration) / _MICROSECONDS
         except (av.FFmpegError, ValueError):
             return None
+        except _BUILT_OTHERWISE as error:
+            _complain(error)
     return None if ffmpeg is None else _seconds_by_program(path, demuxer, ffmpeg)
+
+
+def _complain(error: Exception) -> None:
+    log.warning("PyAV cannot be used, starting ffmpeg instead: update this program", extra={"detail": str(error)})
 
 
 # In this process
@@ -77,8 +88,7 @@ def _decode_here(path: Path, demuxer: str) -> None:
     try:
         # It gets an open file and no name: there is nothing else that it could open.
         limits = {"max_pixels": str(MAX_PIXELS)}
-        each = [limits] * _STREAMS if demuxer in _NAME_THEIR_STREAMS else None
-        with path.open("rb") as file, av.open(file, format=demuxer, stream_options=each) as container:
+        with path.open("rb") as file, av.open(file, format=demuxer, options=limits) as container:
             stream = next((video for video in container.streams.video if not _is_cover(av, video)), None)
             if stream is None:
                 raise NoPicture("sound without a picture")

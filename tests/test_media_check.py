@@ -151,6 +151,24 @@ def test_a_picture_beyond_all_measure_is_not_decoded(
         check_media(sample_mp4, ffmpeg)
 
 
+def test_a_library_that_is_built_otherwise_is_done_without(
+    ffmpeg: str, sample_mp4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Other:
+        FFmpegError = OSError
+
+        def open(self, file: object) -> None: ...
+
+    monkeypatch.setattr(media_decoder, "library", Other)
+    check_media(sample_mp4, ffmpeg)
+    assert measured_seconds(sample_mp4, ffmpeg) == pytest.approx(1.0, abs=0.25)
+    assert "starting ffmpeg instead" in caplog.text
+    path = tmp_path / "a.m4a"
+    subprocess.run([ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", str(path)], check=True)
+    with pytest.raises(NoPicture):
+        check_media(path, ffmpeg)
+
+
 def test_a_file_cannot_lead_to_another_one(ffmpeg: str, sample_mp4: Path, tmp_path: Path) -> None:
     """What is called an mp4 may name other files, in a playlist's words or in its own."""
     path = tmp_path / "a.mp4"
