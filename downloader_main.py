@@ -16,6 +16,7 @@ from downloader import __version__, create_downloader_app, toolchain
 from downloader.errors import StartRefused
 from downloader.process_memory import share_one_heap
 from downloader.settings import PREFIX, Settings, load_settings
+from downloader.worker_process import begin_fork_server
 from downloader.wsgi_server import WsgiServer, listen
 from downloader.ytdlp_release import ytdlp_release
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.umask(settings.umask_bits)
         # First of all, because loading the rest takes a second: whoever connects until then is answered after it.
         listener = listen(settings.host, settings.port)
+        begin_fork_server()
         app = create_downloader_app(settings, engine="processes")
         server = WsgiServer(
             app, listener, max_request_bytes=settings.max_request_bytes, behind_proxy=settings.trusted_proxies > 0

@@ -104,8 +104,7 @@ class WorkerProcess:
     def _launch(self) -> tuple[Connection, BaseProcess]:
         context: Any = multiprocessing.get_context(METHOD)  # typeshed's base class has no Process
         with _PROCESSES:
-            if METHOD == "forkserver":
-                context.set_forkserver_preload(["downloader.worker_preload"])
+            _name_preload()
             ours, theirs = context.Pipe()
             try:
                 process = context.Process(target=worker.main, args=(theirs, self._start), daemon=True)
@@ -150,6 +149,19 @@ class WorkerProcess:
                 return "the worker was killed and will not go"
             process.close()
         return _how(code)
+
+
+def begin_fork_server() -> None:
+    """Start the process that workers are forked from, which then loads what they need beside us; return at once."""
+    with _PROCESSES, _no_main_module(), contextlib.suppress(OSError):  # whoever needs it will try again, and say why
+        _name_preload()
+        if METHOD == "forkserver":
+            forkserver.ensure_running()
+
+
+def _name_preload() -> None:
+    if METHOD == "forkserver":
+        multiprocessing.set_forkserver_preload(["downloader.worker_preload"])
 
 
 def end_fork_server() -> None:

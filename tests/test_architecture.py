@@ -13,7 +13,15 @@ REPOSITORY = Path(__file__).parent.parent
 WORDS = {"jobs", "models", "errors", "settings"}
 
 ARROWS: dict[str, set[str]] = {
-    "downloader_main": {"downloader", "process_memory", "services", "toolchain", "wsgi_server", "ytdlp_release"},
+    "downloader_main": {
+        "downloader",
+        "process_memory",
+        "services",
+        "toolchain",
+        "worker_process",
+        "wsgi_server",
+        "ytdlp_release",
+    },
     "__init__": {
         "access_guard",
         "api",
