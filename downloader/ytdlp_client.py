@@ -252,7 +252,7 @@ def _attempt(
             ],
             "postprocessor_hooks": [_stopper(context.stop), meter.processing],
         }
-        options["retry_sleep_functions"] = _wakeful(options["retry_sleep_functions"], context.stop)
+        options["retry_sleep_functions"] = _wakeful(options.get("retry_sleep_functions") or {}, context.stop)
         with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
             _add_extractors(ydl, platform, url)
             ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable

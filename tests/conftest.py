@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
-from downloader import toolchain
+from downloader import create_downloader_app, toolchain
 from downloader.batch_downloader import Orchestra
 from downloader.settings import PREFIX, Settings
 from tests.browser import browser, new_page, page
@@ -106,6 +107,26 @@ def start_server(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[...,
 @pytest.fixture
 def server(start_server: Callable[..., Server]) -> Server:
     return start_server()
+
+
+@pytest.fixture
+def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+    """Return what makes the app, with settings; each time in the same folder, as a server that is started again."""
+    apps: list[Flask] = []
+
+    def make(**settings: Any) -> Flask:
+        apps.append(create_downloader_app(Settings(storage_dir=tmp_path / "storage", **settings)))
+        return apps[-1]
+
+    yield make
+    for app in apps:
+        app.extensions["downloader"].close(grace_seconds=0)
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """Return the app as it is without settings."""
+    return make_app()
 
 
 @pytest.hookimpl(wrapper=True)

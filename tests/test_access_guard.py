@@ -10,7 +10,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -22,9 +22,9 @@ from limits import parse
 from werkzeug.http import parse_options_header
 from werkzeug.test import TestResponse
 
-from downloader import create_downloader_app, rate_limits
+from downloader import rate_limits
 from downloader.errors import StartRefused
-from downloader.settings import Settings, load_settings
+from downloader.settings import load_settings
 from tests.routes import NOBODY, changing_routes, every_route
 from tests.server import REPOSITORY, Server
 
@@ -36,19 +36,6 @@ NAMED = "https://named.example"
 
 #: All that is answered without a key.
 OPEN = ("/healthz", "/login", "/portal/static/", "/manifest.webmanifest", "/service-worker.js", "/portal/shell.json")
-
-
-@pytest.fixture
-def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
-    apps: list[Flask] = []
-
-    def make(**settings: Any) -> Flask:
-        apps.append(create_downloader_app(Settings(storage_dir=tmp_path / "storage", **settings)))
-        return apps[-1]
-
-    yield make
-    for app in apps:
-        app.extensions["downloader"].close(grace_seconds=0)
 
 
 @pytest.fixture

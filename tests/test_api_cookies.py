@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from downloader import create_downloader_app
 from downloader.api_cookies import MAX_COOKIE_BYTES
-from downloader.settings import Settings
 
 SECRET = "hunter2"
 COOKIES = "/api/v1/cookies"
 GOOD = f".tiktok.com\tTRUE\t/\tTRUE\t4102444800\tsessionid\t{SECRET}\n"
 EXPIRED = f".tiktok.com\tTRUE\t/\tTRUE\t1000000000\tsessionid\t{SECRET}\n"
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_downloader_app(Settings(storage_dir=tmp_path / "storage"))
-    yield app
-    app.extensions["downloader"].close(grace_seconds=0)
 
 
 @pytest.fixture

@@ -29,13 +29,6 @@ POLL = {"Accept": "application/json"}
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_downloader_app(Settings(storage_dir=tmp_path / "storage"))
-    yield app
-    app.extensions["downloader"].close(grace_seconds=0)
-
-
-@pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from downloader import create_downloader_app
 from downloader.login import own_path
-from downloader.settings import Settings
 
 KEY = "a-key-that-nobody-guesses"
 OTHER = "another-key-nobody-guesses"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-
-
-@pytest.fixture
-def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
-    """Return what starts the server again in the same folder."""
-    apps: list[Flask] = []
-
-    def make(**settings: Any) -> Flask:
-        apps.append(create_downloader_app(Settings(storage_dir=tmp_path / "storage", **settings)))
-        return apps[-1]
-
-    yield make
-    for app in apps:
-        app.extensions["downloader"].close(grace_seconds=0)
 
 
 @pytest.fixture

@@ -767,3 +767,11 @@ def test_a_ytdlp_that_keeps_its_extractors_elsewhere_is_asked_for_them(monkeypat
     monkeypatch.setattr("yt_dlp.globals.extractors.value", {})
     monkeypatch.setattr("yt_dlp.extractor.get_info_extractor", lambda name: f"{name} by name")
     assert _extractors(PLATFORMS["instagram"]) == ["Instagram by name"]
+
+
+def test_an_operator_may_want_no_pauses(
+    make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path
+) -> None:
+    settings = make_settings(ytdlp_options={"compat_opts": ["no-certifi"], "retry_sleep_functions": None})
+    with fetch_context(FetchContext(settings=settings)):
+        assert download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path / "raw"))[0]

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 import downloader_main
-from downloader import create_downloader_app, toolchain
-from downloader.settings import Settings
+from downloader import toolchain
 from downloader.toolchain import Tool
 from downloader.ytdlp_release import OLD_AFTER_DAYS, release_day, ytdlp_release
 
 TODAY = date(2026, 11, 22)
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_downloader_app(Settings(storage_dir=tmp_path / "storage"))
-    yield app
-    app.extensions["downloader"].close(grace_seconds=0)
 
 
 @pytest.fixture
