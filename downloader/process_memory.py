@@ -9,7 +9,8 @@ import sys
 #: Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
-_LARGE_BYTES = 128 * 1024
+#: Above the largest block that a download reads: what is given back after each has to be cleared before the next.
+_LARGE_BYTES = 1024 * 1024
 
 
 def share_one_heap() -> None:

@@ -12,8 +12,9 @@ from functools import cache
 from typing import Any
 
 #: A block is read and written at once, and lost if the process dies meanwhile: at most a tenth of a second's worth.
-#: For each there is some bookkeeping, which for the smallest costs more than the reading.
-MIN_BLOCK_BYTES, MAX_BLOCK_BYTES = 16 * 1024, 64 * 1024
+#: For each there is some bookkeeping, which for the smallest costs more than the reading; larger ones than these gain
+#: nothing, and are pieces of memory that the process asks the system for each time.
+MIN_BLOCK_BYTES, MAX_BLOCK_BYTES = 16 * 1024, 256 * 1024
 _BLOCK_SECONDS = 0.1
 
 _CONTEXTS: dict[tuple[Any, ...], ssl.SSLContext] = {}

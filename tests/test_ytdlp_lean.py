@@ -61,7 +61,7 @@ def test_blocks_are_as_large_as_a_tenth_of_a_second_allows() -> None:
     with made() as ydl:
         downloader = HttpFD(ydl, ydl.params)
         assert downloader.best_block_size(0.0, 16_384) == 32_768
-        assert downloader.best_block_size(0.001, 100_000) == MAX_BLOCK_BYTES
+        assert downloader.best_block_size(0.001, 200_000) == MAX_BLOCK_BYTES
         assert downloader.best_block_size(1.0, 100_000) == MIN_BLOCK_BYTES  # 10 kB would be, but for the overhead
         assert downloader.best_block_size(0.1, 50_000) == 50_000
 
