@@ -31,8 +31,9 @@ RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0
 
 #: A stream sends at most every so often: what comes in between goes together, what comes after a pause goes at once.
-#: Keeps 200 of them cheap.
-PACE_SECONDS = 0.2
+#: The more streams there are the less often each does, so that all together never send more often than this a second.
+MIN_PACE_SECONDS, MAX_PACE_SECONDS = 0.02, 0.2
+_SENT_A_SECOND = 1000
 
 
 def create_events_api(services: Services) -> Routes:
@@ -76,7 +77,7 @@ def create_events_api(services: Services) -> Routes:
                 retry_after=5,
             )
         feed = EventFeed(services, batch_id=query.batch, since=since)
-        response = stream(sse(feed.read(), client_gone()), EVENT_STREAM)
+        response = stream(sse(feed.read(), client_gone(), lambda: pace_seconds(queue.onlookers)), EVENT_STREAM)
         # Not in the generator: one that was never begun never gets to its end either.
         response.call_on_close(places.release)
         return response
@@ -84,8 +85,17 @@ def create_events_api(services: Services) -> Routes:
     return routes
 
 
-def sse(feed: Iterator[list[Beginning | Event | Progress]], gone: Callable[[], bool]) -> Iterator[str]:
-    """Yield *feed* in the words of Server-Sent Events, until it ends or the client is *gone*."""
+def pace_seconds(streams: int) -> float:
+    """Return how long each of so many streams waits from one time that it sends to the next."""
+    return min(MAX_PACE_SECONDS, max(MIN_PACE_SECONDS, streams / _SENT_A_SECOND))
+
+
+def sse(
+    feed: Iterator[list[Beginning | Event | Progress]],
+    gone: Callable[[], bool],
+    pace: Callable[[], float] = lambda: MAX_PACE_SECONDS,
+) -> Iterator[str]:
+    """Yield *feed* in the words of Server-Sent Events, until it ends or the client is *gone*, at a *pace*."""
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     said_at = time.monotonic()
     next_at = said_at
@@ -95,7 +105,7 @@ def sse(feed: Iterator[list[Beginning | Event | Progress]], gone: Callable[[], b
         if bundle:
             yield "".join(map(_frame, bundle))
             said_at = time.monotonic()
-            next_at = said_at + PACE_SECONDS
+            next_at = said_at + pace()
         elif time.monotonic() - said_at >= HEARTBEAT_SECONDS:
             yield "event: heartbeat\ndata: {}\n\n"
             said_at = time.monotonic()

@@ -316,6 +316,11 @@ class JobQueue:
         """Return the number of the newest event; 0 where there is none yet."""
         return await self._db(self._store.last_event_id)
 
+    @property
+    def onlookers(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._hub)
+
     def subscribe(self, *, batch_id: str | None = None) -> Subscription:
         """Return a subscription to all changes and progress from now on, or to those of one batch."""
         return self._hub.subscribe(batch_id)

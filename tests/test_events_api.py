@@ -221,7 +221,22 @@ def test_what_comes_after_a_pause_goes_out_at_once_and_the_rest_together(monkeyp
     assert next(said).startswith("id: 1")
     assert sum(slept) == 0
     assert next(said).startswith("id: 1")
-    assert 0.1 < sum(slept) <= api_events.PACE_SECONDS
+    assert 0.1 < sum(slept) <= api_events.MAX_PACE_SECONDS
+
+
+def test_few_streams_are_quick_and_many_are_cheap() -> None:
+    """A batch's end is told at once to the one who waits; two hundred pages hear of it within a fifth of a second."""
+    assert api_events.pace_seconds(1) == api_events.pace_seconds(20) == 0.02
+    assert [api_events.pace_seconds(streams) for streams in (50, 200, 256)] == [0.05, 0.2, 0.2]
+
+
+def test_a_stream_asks_for_its_pace_each_time_that_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("downloader.api_events.time.sleep", slept.append)
+    bundle: list[Beginning | Event | Progress] = [Beginning(last_id=1, progress=())]
+    paces = iter([0.02, 0.2])
+    assert len(list(api_events.sse(iter([bundle, bundle]), lambda: False, lambda: next(paces)))) == 3
+    assert slept[0] <= 0.02 < slept[1] <= 0.2
 
 
 def test_a_stream_ends_when_its_client_is_gone() -> None:
