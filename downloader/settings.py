@@ -78,10 +78,11 @@ class Settings(BaseSettings):
     storage_dir: AbsolutePath = Field(Path("./storage"), description="where files go; media lands in `raw/` below it")
     workers: int = Field(8, ge=1, le=256, description="downloads that run at once")
     downloads_per_worker: int = Field(
-        4,
+        8,
         ge=1,
         le=64,
-        description="downloads that share a process; 1 keeps them apart, and takes about 20 MB more for each",
+        description="downloads that share a process at most, where there are few processors; 1 keeps them apart, and"
+        " takes about 25 MB more for each",
     )
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
     platform_interval_seconds: float = Field(

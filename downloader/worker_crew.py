@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from downloader.jobs import Progress
 from downloader.settings import PREFIX, Settings
@@ -17,11 +17,13 @@ from downloader.worker_process import WorkerLost, WorkerProcess, end_fork_server
 
 log = logging.getLogger(__name__)
 
-#: Attempts share a process: each process costs about 20 MB of its own, which is more than an attempt does.
-PLACES = 4
+#: Attempts share a process: each process costs about 25 MB of its own, an attempt 1 or 2.
+PLACES = 8
 
-#: From the second attempt on there are two processes: of the threads in one, only one runs Python at a time.
-_MIN_PROCESSES = 2
+#: Of the threads in one process only one runs Python at a time. So where there are processors, the second attempt gets
+#: a process of its own, and another one is begun when each has this many. The server, whose guard moves every byte,
+#: keeps one processor: where there are two, a second process makes nothing faster, measured.
+_CROWD = 4
 
 #: A worker is replaced after this many attempts, and when it holds this much memory: both grow a little with each.
 MAX_JOBS_PER_WORKER = 200
@@ -40,6 +42,13 @@ _PROXY_VARIABLES = frozenset(
 )
 
 
+def usable_processors() -> int:
+    """Return how many processors this process may use, one at least."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _is_ours_alone(name: str) -> bool:
     """Tell whether workers, and the programs that they start, must not get the variable *name*."""
     return name.lower() in _PROXY_VARIABLES or name.upper().startswith(PREFIX)
@@ -51,14 +60,16 @@ class CrewLimits:
 
     attempts: int  #: at once, in all
     places: int = PLACES  #: attempts at once in one process
+    processors: int = field(default_factory=usable_processors)
     max_jobs_per_worker: int = MAX_JOBS_PER_WORKER
     max_worker_bytes: int = MAX_WORKER_BYTES
     rest_seconds: float = REST_SECONDS
 
-    @property
-    def processes(self) -> int:
-        """How many processes have room for all attempts."""
-        return -(-self.attempts // self.places)
+    def processes(self, wanted: int) -> int:
+        """Return how many processes there are to be for so many attempts that run, or wait for their turn."""
+        attempts = min(wanted, self.attempts)
+        comfortable = max(min(2, attempts), -(-attempts // _CROWD))
+        return max(-(-attempts // self.places), min(comfortable, self.processors - 1))
 
 
 @dataclass(eq=False, slots=True)
@@ -149,12 +160,14 @@ class WorkerCrew:
             self.keep_enough()
 
     def _with_room(self) -> Hand | None:
-        """Return the worker with the most room, or None."""
+        """Return the worker with the most room; None where there is none, or no more may run at once."""
+        if sum(hand.taken for hand in self._hands) >= self._limits.attempts:
+            return None
         free = [hand for hand in self._hands if self._room(hand) and hand.ready]
         return min(free, key=lambda hand: hand.taken, default=None)
 
     def _room(self, hand: Hand) -> int:
-        return 0 if hand.tired or hand.alone_for is not None else self._limits.places - hand.taken
+        return self._limits.places - hand.taken if _takes_more(hand) else 0
 
     def _serve(self) -> None:
         while self._waiting and (hand := self._with_room()):
@@ -166,14 +179,11 @@ class WorkerCrew:
     # Workers come and go
 
     def keep_enough(self) -> None:
-        """Start workers for those who wait; and a second one as soon as there are two attempts."""
+        """Start workers for those who wait, and others beside those that are crowded."""
         waiting = sum(not waiter.done() for waiter in self._waiting)
         while not self._closed:
-            able = [hand for hand in self._hands if not hand.tired and hand.alone_for is None]
-            busy = sum(hand.taken for hand in able)
-            room = sum(map(self._room, able))
-            wanted = min(_MIN_PROCESSES, busy + waiting)
-            if (room >= waiting and len(able) >= wanted) or len(able) >= self._limits.processes:
+            able = [hand for hand in self._hands if _takes_more(hand)]
+            if len(able) >= self._limits.processes(sum(hand.taken for hand in able) + waiting):
                 return
             self._start()
 
@@ -290,3 +300,8 @@ class WorkerCrew:
             if not waiter.done():
                 waiter.set_exception(WorkerLost(how))
                 return
+
+
+def _takes_more(hand: Hand) -> bool:
+    """Tell whether *hand* is for any attempt, where there is room."""
+    return not hand.tired and hand.alone_for is None

@@ -108,7 +108,7 @@ class WorkerProcess:
             ours, theirs = context.Pipe()
             try:
                 process = context.Process(target=worker.main, args=(theirs, self._start), daemon=True)
-                with _no_main_module():
+                with _no_main_module(), _no_tracker():
                     process.start()
             except BaseException:
                 ours.close()
@@ -153,7 +153,8 @@ class WorkerProcess:
 
 def begin_fork_server() -> None:
     """Start the process that workers are forked from, which then loads what they need beside us; return at once."""
-    with _PROCESSES, _no_main_module(), contextlib.suppress(OSError):  # whoever needs it will try again, and say why
+    # OSError: whoever needs it will try again, and say why.
+    with _PROCESSES, _no_main_module(), _no_tracker(), contextlib.suppress(OSError):
         _name_preload()
         if METHOD == "forkserver":
             forkserver.ensure_running()
@@ -204,6 +205,24 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = ours
+
+
+@contextlib.contextmanager
+def _no_tracker() -> Iterator[None]:
+    """Have no tracker of resources started, for a moment: a Python of its own, 7 MB, for what nothing of ours uses.
+
+    It would remove semaphores and shared memory that died processes left behind.
+    """
+    tracker = getattr(forkserver, "resource_tracker", None)
+    if tracker is None:  # a Python that is built otherwise
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 -- its name is no path on every system
+        forkserver.resource_tracker = types.SimpleNamespace(ensure_running=lambda: None, getfd=nowhere.fileno)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            forkserver.resource_tracker = tracker  # type: ignore[attr-defined]
 
 
 def _kill_group(process: BaseProcess) -> None:

@@ -54,7 +54,7 @@ async def start_engine(make_settings: Callable[..., Settings]) -> AsyncIterator[
         kind: Kind = "processes", *, max_workers: int = 2, limits: Mapping[str, int] | None = None, **overrides: Any
     ) -> ThreadEngine | ProcessEngine:
         settings = make_settings(**overrides)
-        crew = CrewLimits(attempts=max_workers, **(limits or {}))
+        crew = CrewLimits(**{"attempts": max_workers, "places": 4, "processors": 8, **(limits or {})})
         engine = ThreadEngine(settings) if kind == "threads" else ProcessEngine(settings, crew)
         engines.append(engine)
         await engine.start()
@@ -388,11 +388,14 @@ async def test_workers_log_through_the_server(
     assert record.process != os.getpid()
 
 
-@pytest.mark.parametrize(("places", "processes"), [(1, 4), (2, 2), (4, 1)])
+@pytest.mark.parametrize(
+    ("places", "processors", "processes"),
+    [(1, 1, 4), (2, 8, 2), (4, 8, 2), (4, 2, 1), (4, 1, 1)],
+)
 async def test_sixteen_jobs_four_at_once(
-    places: int, processes: int, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+    places: int, processors: int, processes: int, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
 ) -> None:
-    engine = await start_engine(max_workers=4, limits={"places": places})
+    engine = await start_engine(max_workers=4, limits={"places": places, "processors": processors})
     pids: set[int] = set()
     busy: list[int] = []
 
@@ -432,6 +435,21 @@ async def test_a_worker_is_replaced_after_some_jobs_or_when_it_grew(
         assert (await engine.run(work(tmp_path, simulator, serial=serial), note))[0]
     assert [len(list(same)) for _, same in groupby(pids)] == jobs_of_each
     assert engine.health().restarts == 0
+
+
+@pytest.mark.parametrize(
+    ("processors", "processes"),
+    [
+        (1, [0, 1, 1, 1, 1, 2, 3, 3]),
+        (2, [0, 1, 1, 1, 1, 2, 3, 3]),
+        (3, [0, 1, 2, 2, 2, 2, 3, 3]),
+        (4, [0, 1, 2, 2, 2, 3, 3, 3]),
+        (16, [0, 1, 2, 2, 2, 3, 5, 5]),
+    ],
+)
+def test_there_are_as_many_processes_as_attempts_and_processors_ask_for(processors: int, processes: list[int]) -> None:
+    limits = CrewLimits(attempts=18, processors=processors)
+    assert [limits.processes(attempts) for attempts in (0, 1, 2, 4, 8, 9, 18, 1000)] == processes
 
 
 async def test_a_worker_that_cannot_begin_costs_one_attempt(
@@ -666,7 +684,8 @@ async def test_who_kills_its_process_costs_the_others_nothing(
 
 
 SERVER = """
-    import asyncio, json, multiprocessing.forkserver, multiprocessing.resource_tracker, sys
+    import asyncio, json, multiprocessing.forkserver, sys
+    from pathlib import Path
     from downloader.jobs import Work
     from downloader.process_engine import ProcessEngine
     from downloader.settings import Settings
@@ -683,7 +702,7 @@ SERVER = """
         pids = {
             "workers": [hand.worker.pid for hand in engine._crew.ready],
             "forkserver": multiprocessing.forkserver._forkserver._forkserver_pid,
-            "tracker": multiprocessing.resource_tracker._resource_tracker._pid,
+            "children": " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split(),
         }
         print(json.dumps(pids), flush=True)
         if told["end"] == "kill":
@@ -732,7 +751,9 @@ async def test_nothing_outlives_the_server(
         server.stdin.flush()
         pids = json.loads(server.stdout.readline())
         assert len(pids["workers"]) >= 1
-        others = [os.pidfd_open(pid) for pid in (*pids["workers"], pids["forkserver"], pids["tracker"])]
+        others = [os.pidfd_open(pid) for pid in (*pids["workers"], pids["forkserver"])]
+        # No process that keeps books for all the others: nothing of ours would be in them.
+        assert pids["children"] == [str(pids["forkserver"])]
         for pid in (*pids["workers"], pids["forkserver"]):  # settings may hold secrets, and anyone may read this
             assert "no-certifi" not in Path(f"/proc/{pid}/cmdline").read_text()
         if end == "kill":
