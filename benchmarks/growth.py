@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -35,8 +36,8 @@ _SMALL_BYTES = 20_000
 #: Each size is fetched so often that there is something to measure, small ones not for ever.
 _BYTES_A_SIZE, _VIDEOS_A_SIZE = 100_000_000, 40
 
-#: Our server downloads two videos before the measured one, and keeps all of them.
-_WARM_UPS = 4
+#: Memory that is made ready for files, as a multiple of their size.
+_SPARE = 2
 
 #: Below this a download is over before the clock of the guard's thread says much.
 _GUARD_FROM_BYTES = 10_000_000
@@ -83,13 +84,14 @@ def at_once(_: argparse.Namespace) -> list[Step]:
 def size(options: argparse.Namespace) -> list[Step]:
     """Return what a byte costs, one file after another, by the files' size: with our server, yt-dlp, curl."""
     steps: list[Step] = []
-    contenders: tuple[Contender, ...] = (OurServer(), commands.one_by_one(), commands.curl())
     for number in (each for each in _SIZES if each <= options.largest):
         videos = max(1, min(_VIDEOS_A_SIZE, _BYTES_A_SIZE // number))
         step: Step = {"bytes": number, "videos": videos}
         gigabytes = number * videos / 1e9
+        find_memory = partial(fill_cache, _SPARE * number * videos)
+        contenders: list[Contender] = [OurServer(before=find_memory), commands.one_by_one(), commands.curl()]
         for contender in contenders:
-            fill_cache(_WARM_UPS * number)
+            find_memory()
             run = fetched(contender, videos, number, at_once=1, latency_ms=0)
             step[f"{contender.name}_mb_s"] = gigabytes * 1000 / run.wall_seconds
             step[f"{contender.name}_cpu_s_a_gb"] = run.cpu_seconds / gigabytes
@@ -103,8 +105,8 @@ def size(options: argparse.Namespace) -> list[Step]:
 def fill_cache(size_bytes: int) -> None:
     """Write a file of that size, and remove it: who is the first to use a page of memory on a virtual machine pays.
 
-    Measured: 1.8 s of processor time for the first GB that is written, 0.3 s for the next. It does not help for long:
-    what is free goes back to the host.
+    Measured: 1.8 s of processor time for the first GB that is written, 0.3 s for the next. Right before each contender,
+    because it does not help for long: what is free goes back to the host within seconds.
     """
     block = bytes(1_000_000)
     with tempfile.TemporaryFile() as file:

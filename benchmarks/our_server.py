@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class OurServer:
     name: str = "ours"
     #: Also measures, at the cost of the run's other figures: `/healthz` while it works, what following it costs.
     probe: bool = False
+    #: Called when the server is warm, right before it is measured.
+    before: Callable[[], object] = lambda: None
 
     def run(self, work: Workload, folder: Path, *, sample: bool) -> Run:
         """See `Contender.run`."""
@@ -41,6 +43,7 @@ class OurServer:
             cold_seconds = download_one(server, work.spare(0))
             warm_seconds = download_one(server, work.spare(1))
             work.simulator.reset()
+            self.before()
             server_pid = server_tree.server_pid(pid)
             before, by_kind = settled_cpu_seconds(pid), server_tree.cpu_seconds(pid)
             with sampling(pid, sample) as peak, probing(server, self.probe) as healthz:
