@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,30 @@ def made(ffmpeg: str, path: Path, *options: str) -> Path:
 )
 def test_a_real_video_passes(ffmpeg: str, tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
     check_media(made(ffmpeg, tmp_path / name, *options), ffmpeg)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mp4", "libx264"), ("mkv", "libx264"), ("webm", "libvpx")])
+def test_of_most_videos_a_glance_suffices(
+    decoder: str, ffmpeg: str, tmp_path: Path, suffix: str, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(ffmpeg, tmp_path / f"a.{suffix}", "-c:v", codec)
+    looks: list[Mapping[str, str]] = []
+    decode = media_decoder._decode_as_told
+    monkeypatch.setattr(
+        media_decoder,
+        "_decode_as_told",
+        lambda *told: (looks.append(told[2]), decode(*told)),  # type: ignore[func-returns-value]
+    )
+    check_media(path, ffmpeg)
+    assert looks == ([media_decoder._AT_A_GLANCE] if decoder == "library" else [])
+
+
+@pytest.mark.parametrize("glance", [{"probesize": "rubbish"}, {"max_streams": "0"}])
+def test_what_fails_at_a_glance_is_looked_at_properly(
+    ffmpeg: str, sample_mp4: Path, glance: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media_decoder, "_AT_A_GLANCE", glance)
+    check_media(sample_mp4, ffmpeg)
 
 
 HTML = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>" + b"x" * 5000
