@@ -1,4 +1,4 @@
-"""The only module that runs yt-dlp: where it works, what it made, and its errors turned into ours."""
+"""The only module that runs yt-dlp: a link goes in, files that play or an error of ours come out."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ import shutil
 import threading
 import time
 import uuid
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from downloader import media_decoder, toolchain
 from downloader.egress import way_out
-from downloader.egress_policy import is_private
 from downloader.error_classifier import classify
 from downloader.errors import DownloadFailed, ErrorCode, is_retryable, sentence
 from downloader.media_check import NotPlayable, check_part
@@ -28,9 +25,11 @@ from downloader.media_limits import ArrivalCount, MediaLimits
 from downloader.models import Media, Outcome, Platform
 from downloader.progress_meter import ProgressMeter, Report
 from downloader.settings import Settings, default_settings
+from downloader.ytdlp_extractors import add_extractors, extractors_of
 from downloader.ytdlp_lean import make_lean
-from downloader.ytdlp_network import tie_request, tie_to_proxy
+from downloader.ytdlp_network import tie_to_proxy
 from downloader.ytdlp_options import COOKIES_NAME, cookies_have_expired, rehearsal_options, ytdlp_options
+from downloader.ytdlp_requests import Requests
 
 # yt_dlp itself is imported where it is used: it takes a third of a second, and the server listens before that.
 
@@ -48,11 +47,6 @@ LEFTOVER_SECONDS = 24 * 3600.0
 
 #: What cookies of somebody who is logged in may help against.
 _HELPED_BY_COOKIES: frozenset[ErrorCode] = frozenset({"login_required", "private", "age_restricted", "bot_check"})
-
-#: What yt-dlp reads at once may have, unpacked: a page, a playlist, a script. Those of a few megabytes are large.
-MAX_PAGE_BYTES = 32 * 1024**2
-
-_PIECE_BYTES = 64 * 1024
 
 #: What yt-dlp downloads by itself, by requests that we see; it leaves the other protocols to other programs.
 _OWN_PROTOCOLS = frozenset(
@@ -144,7 +138,7 @@ def warm_up(platforms: Sequence[Platform]) -> None:
     """Import what downloads need, compile the patterns, and rehearse a download, so that none has to do it first."""
     media_decoder.library()
     for platform in platforms:
-        for extractor in _extractors(platform):
+        for extractor in extractors_of(platform):
             extractor.suitable("https://example.invalid/")
             extractor()  # until then there is only its name and its patterns
         _rehearse(platform)
@@ -254,11 +248,13 @@ def _attempt(
         }
         options["retry_sleep_functions"] = _wakeful(options.get("retry_sleep_functions") or {}, context.stop)
         with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
-            _add_extractors(ydl, platform, url)
+            add_extractors(ydl, platform, url)
             ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
             tie_to_proxy(ydl, context.proxy)
             make_lean(ydl)
-            requests = _Requests(ydl.urlopen, context, meter)
+            requests = Requests(
+                ydl.urlopen, allow_private=context.settings.allow_private_addresses, stop=context.stop, meter=meter
+            )
             ydl.urlopen = requests
             ydl.add_post_processor(_planner(limits, meter), when="before_dl")
             try:
@@ -300,110 +296,6 @@ def _failure(error: Exception, platform: Platform, last_request: Exception | Non
         detail=found.detail,
         retry_after_seconds=found.retry_after_seconds,
     )
-
-
-def _extractors(platform: Platform) -> list[Any]:
-    # First the package, as everywhere: two threads that begin at its different ends lock each other out.
-    import yt_dlp  # noqa: F401
-
-    return [_extractor(platform, f"{name}IE") for name in platform.extractors]
-
-
-def _extractor(platform: Platform, name: str) -> Any:
-    """Return yt-dlp's class *name*, or what a plugin has put in its place.
-
-    Not by yt-dlp's own `get_info_extractor`, if it can be: that makes the list of all 1,800 first, 7 MB.
-    """
-    try:
-        from yt_dlp.globals import extractors as of_plugins
-
-        return of_plugins.value.get(name) or getattr(import_module(f"yt_dlp.extractor.{platform.name}"), name)
-    except (ImportError, AttributeError):
-        from yt_dlp.extractor import get_info_extractor
-
-        return get_info_extractor(name.removesuffix("IE"))
-
-
-def _add_extractors(ydl: Any, platform: Platform, url: str) -> None:
-    """Give *ydl* the platform's extractors and no others, least of all the generic one."""
-    extractors = _extractors(platform)
-    if not any(extractor.suitable(url) for extractor in extractors):
-        # A profile, a playlist, a search: yt-dlp would call it "no suitable extractor", as it does for a post whose
-        # video is elsewhere.
-        raise DownloadFailed("invalid_url", platform_label=platform.label, detail="no video at such a link")
-    for extractor in extractors:
-        ydl.add_info_extractor(extractor)
-
-
-class _Requests:
-    """Stands between yt-dlp and its network: refuses private addresses, notes answers and what went wrong last.
-
-    It sees URLs only, which is why the proxy looks again; but it can say what is wrong. Some extractors swallow a
-    refused request and then say that they cannot read the page.
-    """
-
-    def __init__(self, send: Callable[[Any], Any], context: FetchContext, meter: ProgressMeter) -> None:
-        self._send = send
-        self._allow_private = context.settings.allow_private_addresses
-        self._stop = context.stop
-        self._meter = meter
-        self.last_failure: Exception | None = None  #: None where the last request was answered
-        # yt-dlp leaves answers it does not like to the garbage collector, and their sockets with them.
-        self._responses: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __call__(self, request: Any) -> Any:
-        if self._stop.is_set():
-            raise DownloadFailed("interrupted")
-        self._refuse_private(request if isinstance(request, str) else request.url, "a request")
-        tie_request(request)
-        try:
-            response = self._send(request)
-        except Exception as error:
-            self.last_failure = error
-            if refusal := getattr(error, "response", None):
-                self._responses.add(refusal)
-                _bound(refusal)
-                self._meter.sign_of_life()
-            if (found := classify(error)).code == "blocked_address":
-                # Not for the extractor to swallow.
-                raise DownloadFailed("blocked_address", detail=found.detail) from error
-            raise
-        self._responses.add(response)
-        _bound(response)
-        self._meter.sign_of_life()
-        self.last_failure = None
-        self._refuse_private(response.url, "a redirect")
-        return response
-
-    def close(self) -> None:
-        """Close every answer that is still open."""
-        for response in tuple(self._responses):
-            response.close()
-
-    def _refuse_private(self, url: str, what: str) -> None:
-        if not self._allow_private and is_private(url):
-            raise DownloadFailed("blocked_address", detail=f"{what} to a private address was refused")
-
-
-def _bound(response: Any) -> None:
-    """Have *response*, where it is read at once, be read no further than MAX_PAGE_BYTES."""
-    read = type(response).read
-    # Not itself: who is in a circle is closed late.
-    weak = weakref.ref(response)
-
-    def read_bounded(amt: int | None = None) -> bytes:
-        if amt is not None:
-            return read(weak(), amt)  # type: ignore[no-any-return]  # yt-dlp comes without types
-        pieces: list[bytes] = []
-        size = 0
-        while piece := read(weak(), _PIECE_BYTES):
-            size += len(piece)
-            if size > MAX_PAGE_BYTES:
-                raise DownloadFailed("platform_changed", detail=f"a page of more than {MAX_PAGE_BYTES} bytes")
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    response.read = read_bounded
 
 
 def _stopper(stop: threading.Event) -> Any:

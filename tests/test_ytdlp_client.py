@@ -7,8 +7,6 @@ import pickle
 import re
 import shutil
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,17 +28,14 @@ from downloader.youtube_downloader import canonical_url as youtube_url
 from downloader.youtube_downloader import download_youtube_video
 from downloader.ytdlp_client import (
     LEFTOVER_SECONDS,
-    MAX_PAGE_BYTES,
     PARTIAL_DIR,
     FetchContext,
-    _extractors,
     _wakeful,
     fetch_context,
     remove_leftovers,
     warm_up,
 )
 from downloader.ytdlp_options import ytdlp_options
-from tests.server import REPOSITORY
 from tests.simulator.client import Simulator
 
 WRAPPERS: Mapping[PlatformType, Callable[[str, str], Outcome]] = {
@@ -469,14 +464,6 @@ def test_what_ffmpeg_makes_of_a_file_is_ended_at_the_limit_too(
     assert limit < written < 2 * limit
 
 
-@pytest.mark.usefixtures("context")
-@pytest.mark.parametrize("platform", ["instagram", "youtube"])
-def test_a_page_is_not_read_without_end(simulator: Simulator, tmp_path: Path, platform: PlatformType) -> None:
-    outcome = WRAPPERS[platform](simulator.url(platform, "swollen_page"), str(tmp_path))  # type: ignore[arg-type]
-    assert outcome.error_code == "platform_changed"
-    assert outcome.detail == f"a page of more than {MAX_PAGE_BYTES} bytes"
-
-
 @pytest.mark.parametrize(
     ("theirs", "kept"),
     [
@@ -521,26 +508,6 @@ def test_a_video_that_lasts_too_long_is_refused_before_its_first_byte(
     assert outcome.error_code == "too_large"
     assert outcome.detail == "it lasts 2 seconds; DOWNLOADER_MAX_DURATION_SECONDS allows 0.5"
     assert simulator.stats().media_bytes_sent.get(platform, 0) == 0
-
-
-def test_the_engine_can_be_loaded_from_two_ends_at_once() -> None:
-    script = (
-        "import threading\n"
-        "from downloader.batch_downloader import warm_up_engine\n"
-        "failed = []\n"
-        "def run(function):\n"
-        "    try: function()\n"
-        "    except BaseException as error: failed.append(error)\n"
-        "def first():\n"
-        "    import yt_dlp\n"
-        "    yt_dlp.YoutubeDL\n"
-        "threads = [threading.Thread(target=run, args=(function,)) for function in (first, warm_up_engine)]\n"
-        "[thread.start() for thread in threads]\n"
-        "[thread.join() for thread in threads]\n"
-        "raise SystemExit(repr(failed) if failed else 0)\n"
-    )
-    for _ in range(3):
-        subprocess.run([sys.executable, "-c", script], check=True, timeout=30, cwd=Path(__file__).parent.parent)
 
 
 def test_leftovers_of_a_killed_process_go_after_a_day(tmp_path: Path) -> None:
@@ -739,34 +706,6 @@ def test_the_rehearsal_asks_nobody_and_leaves_nothing(
     warm_up([PLATFORMS[platform]])
     assert list(tmp_path.iterdir()) == []
     assert [record.message for record in caplog.records] == []
-
-
-def test_the_list_of_all_extractors_is_not_made() -> None:
-    program = (
-        "import sys; from downloader import batch_downloader as b; b.warm_up_engine();"
-        " sys.exit('yt_dlp.extractor.lazy_extractors' in sys.modules or 'yt_dlp.extractor.tiktok' not in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=50, check=False)
-    assert done.returncode == 0
-
-
-def test_an_extractor_of_a_plugin_takes_the_place_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
-    from yt_dlp.extractor.tiktok import TikTokIE
-    from yt_dlp.globals import extractors
-
-    class Other(TikTokIE):  # type: ignore[misc]
-        pass
-
-    assert [each.__name__ for each in _extractors(PLATFORMS["tiktok"])] == ["TikTokIE", "TikTokVMIE"]
-    monkeypatch.setattr(extractors, "value", {"TikTokIE": Other})
-    assert [each.__name__ for each in _extractors(PLATFORMS["tiktok"])] == ["Other", "TikTokVMIE"]
-
-
-def test_a_ytdlp_that_keeps_its_extractors_elsewhere_is_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("downloader.ytdlp_client.import_module", lambda name: object())
-    monkeypatch.setattr("yt_dlp.globals.extractors.value", {})
-    monkeypatch.setattr("yt_dlp.extractor.get_info_extractor", lambda name: f"{name} by name")
-    assert _extractors(PLATFORMS["instagram"]) == ["Instagram by name"]
 
 
 def test_an_operator_may_want_no_pauses(
