@@ -21,6 +21,9 @@ _HEAD_BYTES = 16
 _MATROSKA, _FLV, _OGG = b"\x1aE\xdf\xa3", b"FLV\x01", b"OggS"
 _TS_PACKET, _TS_SYNC = 188, 0x47
 
+# An ID3 tag has a head of ten bytes. Some programs write several, and some leave a gap behind the last.
+_TAG_HEAD, _MAX_TAGS, _PADDING_BYTES = 10, 8, 4096
+
 # An ISO file consists of boxes: four bytes of size, four of type. 1 means that 8 bytes of size follow, 0 "to the end".
 _BOX_HEAD, _LARGE_BOX_HEAD = 8, 16
 _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"})
@@ -52,10 +55,8 @@ def check_part(path: Path) -> None:
     with path.open("rb") as file:
         if _demuxer(file) is not None:
             return
-        file.seek(0)
-        head = file.read(3)
-    # Audio alone: an ID3 tag, or the sync word of MPEG audio and ADTS.
-    if head != b"ID3" and not (head[:1] == b"\xff" and head[1:2] and head[1] & 0xE0 == 0xE0):
+        is_sound = _begins_like_sound(file)
+    if not is_sound:
         raise NotPlayable("a part that begins like neither audio nor video")
 
 
@@ -74,6 +75,25 @@ def _demuxer(file: BinaryIO) -> str | None:
         file.seek(_TS_PACKET)
         return "mpegts" if file.read(1) == bytes([_TS_SYNC]) else None
     return None
+
+
+def _begins_like_sound(file: BinaryIO) -> bool:
+    """Tell whether *file* begins with the sync word of MPEG audio and ADTS, behind ID3 tags or not.
+
+    ffmpeg passes over such tags before it guesses: behind them may be anything.
+    """
+    position = 0
+    for _ in range(_MAX_TAGS):
+        file.seek(position)
+        head = file.read(_TAG_HEAD)
+        if len(head) < _TAG_HEAD or not head.startswith(b"ID3"):
+            break
+        # Four bytes of seven bits each; a footer, where there is one, is as long as the head.
+        size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        position += _TAG_HEAD + size + (_TAG_HEAD if head[5] & 0x10 else 0)
+    file.seek(position)
+    sync = file.read(_PADDING_BYTES).lstrip(b"\0")[:2]
+    return len(sync) == 2 and sync[0] == 0xFF and sync[1] & 0xE0 == 0xE0
 
 
 def _check_boxes(file: BinaryIO, size_bytes: int) -> None:

@@ -25,8 +25,8 @@ from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Objects that may come without going before garbage is looked for by itself. An attempt makes some thousands, and their
-#: garbage is looked for when it has ended: by Python's own 700, one look follows the other, half a millisecond a video.
+#: Objects that may come without going before garbage is looked for by itself. An attempt makes some thousands, and
+#: their garbage is looked for when it has ended: by Python's own 700 that takes half a millisecond more a video.
 _NEW_OBJECTS = 10_000
 
 #: In a worker that is never idle, garbage is collected after so many attempts.

@@ -214,12 +214,40 @@ def test_a_cover_is_no_picture(ffmpeg: str, sample_mp4: Path, tmp_path: Path) ->
         check_media(path, ffmpeg)
 
 
-@pytest.mark.parametrize("content", [HTML, PLAYLIST, b"", b"ffconcat version 1.0\nfile /etc/passwd\n", b"x" * 40])
+def tagged(content: bytes, *, tag_bytes: int = 300, flags: int = 0) -> bytes:
+    """Return *content* behind an ID3 tag, as MP3s have it."""
+    size = bytes((tag_bytes >> shift) & 0x7F for shift in (21, 14, 7, 0))
+    footer = b"3DI" + bytes(7) if flags & 0x10 else b""
+    return b"ID3\x04\0" + bytes([flags]) + size + bytes(tag_bytes) + footer + content
+
+
+SOUND = b"\xff\xfb\x90\x64" + bytes(400)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(HTML, PLAYLIST, b"", b"ffconcat version 1.0\nfile /etc/passwd\n", b"x" * 40, b"\xff", b"ID3", b"ID3\x04"),
+        # ffmpeg passes over tags, and then takes for a playlist what is one.
+        *(tagged(PLAYLIST), tagged(tagged(PLAYLIST)), tagged(b"\0\0" + PLAYLIST), tagged(b""), tagged(b"\xff")),
+        *(tagged(PLAYLIST, flags=0x10), tagged(SOUND)[:100], b"ID3\x04\0\0\x7f\x7f\x7f\x7f" + SOUND),
+    ],
+)
 def test_a_part_that_is_no_media_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.f1.mp4"
     path.write_bytes(content)
     with pytest.raises(NotPlayable):
         check_part(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [SOUND, tagged(SOUND), tagged(tagged(SOUND)), tagged(bytes(500) + SOUND), tagged(SOUND, flags=0x10)],
+)
+def test_sound_may_have_tags_before_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.f1.mp3"
+    path.write_bytes(content)
+    check_part(path)
 
 
 def test_a_part_of_sound_alone_is_taken(ffmpeg: str, tmp_path: Path) -> None:

@@ -394,6 +394,27 @@ def test_ffmpeg_is_not_talked_into_reading_other_files_of_this_machine(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
 
 
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize(
+    ("platform", "scenario"), [("youtube", "disguised_playlist"), ("twitter", "playlist_for_subtitles")]
+)
+def test_ffmpeg_itself_reads_no_other_file_whatever_gets_past_our_check(
+    simulator: Simulator,
+    sample_mp4: Path,
+    tmp_path: Path,
+    platform: PlatformType,
+    scenario: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("downloader.ytdlp_client.check_part", lambda path: None)
+    other = tmp_path / "elsewhere.mp4"
+    shutil.copy(sample_mp4, other)
+    outcome = WRAPPERS[platform](simulator.url(platform, scenario), str(tmp_path))  # type: ignore[arg-type]
+    # What ffmpeg says of it differs from one version to the next.
+    assert outcome.error_code in {"not_a_video", "internal"}, outcome
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
+
+
 @pytest.mark.parametrize(
     ("scenario", "code"), [("rtmp_media", "blocked_address"), ("encrypted_stream", "platform_changed")]
 )
