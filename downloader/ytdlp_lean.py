@@ -18,6 +18,10 @@ from typing import Any
 MIN_BLOCK_BYTES, MAX_BLOCK_BYTES = 16 * 1024, 256 * 1024
 _BLOCK_SECONDS = 0.1
 
+#: What has piled up in sockets comes quickly, and says nothing of what follows: blocks grow slowly beyond this size, so
+#: that they are not large yet when it has all been read.
+_BURST_BLOCK_BYTES, _GROWTH = 64 * 1024, 1.2
+
 #: A template that consists of text and fields of their own, without arithmetic, dates or conditions.
 _FIELD = r"%\((\w+)(?:\|\w*)?\)(?:\.\d+)?[sB]"
 _PLAIN_FIELD = re.compile(_FIELD)
@@ -78,7 +82,8 @@ def _prints(options: Mapping[str, Any]) -> bool:
 def block_size(elapsed_seconds: float, size: int) -> int:
     """Return how many bytes to read next, where *size* took *elapsed_seconds*."""
     worth = size / elapsed_seconds * _BLOCK_SECONDS if elapsed_seconds > 0 else MAX_BLOCK_BYTES
-    return int(max(MIN_BLOCK_BYTES, min(worth, 2 * size, MAX_BLOCK_BYTES)))
+    grown = 2 * size if 2 * size <= _BURST_BLOCK_BYTES else max(_BURST_BLOCK_BYTES, size * _GROWTH)
+    return int(max(MIN_BLOCK_BYTES, min(worth, grown, MAX_BLOCK_BYTES)))
 
 
 @cache

@@ -23,6 +23,10 @@ from tests.simulator.model import PLATFORMS, Platform
 JOBS = 200
 KILLS = 20
 MEDIA_BYTES = 200_000
+PACE = 300_000
+
+#: What a download has read is on disk after a tenth of a second; the simulator sends as much as a twentieth at once.
+BLOCK_SECONDS, IN_FLIGHT_SECONDS = 0.1, 0.05
 
 #: Fails for its own reason, every time.
 LASTING = ("removed", "private")
@@ -80,7 +84,7 @@ def test_a_server_killed_twenty_times_finishes_its_batch(
         platform = PLATFORMS[number % 4]
         scenario = LASTING[number // 10 % 2] if number % 10 == 9 else "ok"
         urls.append(simulator.url(platform, scenario, number))
-    simulator.configure(latency_ms=20, media_bytes_per_second=300_000)
+    simulator.configure(latency_ms=20, media_bytes_per_second=PACE)
     try:
         server = start_server(**many)
         batch_id = submit(server, urls)
@@ -116,7 +120,9 @@ def test_a_server_killed_twenty_times_finishes_its_batch(
     stats = simulator.stats()
     needed = sum(MEDIA_BYTES * (2 if job["platform"] == "youtube" else 1) for job in good)
     sent = sum(stats.media_bytes_sent.values())
-    assert sent < needed * 1.10, f"{sent / needed:.3f} times the bytes"
+    # How many downloads a kill meets differs with the machine's speed; what it costs each of them does not.
+    lost = (sent - needed) / interrupted
+    assert lost < PACE * (BLOCK_SECONDS + IN_FLIGHT_SECONDS), f"{lost:.0f} bytes for each interrupted download"
     assert stats.errors == ()
     storage = tmp_path / "storage"
     assert list((storage / "work").iterdir()) == []

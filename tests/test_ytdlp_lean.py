@@ -10,7 +10,7 @@ import yt_dlp
 from yt_dlp.downloader.http import HttpFD
 from yt_dlp.postprocessor import FFmpegMergerPP
 
-from downloader.ytdlp_lean import MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, make_lean
+from downloader.ytdlp_lean import MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, block_size, make_lean
 from downloader.ytdlp_options import _NAME_TEMPLATE
 
 INFO = {"id": "1", "ext": "mp4", "title": "a", "url": "https://example.invalid/a.mp4", "formats": [{"format_id": "0"}]}
@@ -62,9 +62,24 @@ def test_blocks_are_as_large_as_a_tenth_of_a_second_allows() -> None:
     with made() as ydl:
         downloader = HttpFD(ydl, ydl.params)
         assert downloader.best_block_size(0.0, 16_384) == 32_768
-        assert downloader.best_block_size(0.001, 200_000) == MAX_BLOCK_BYTES
+        assert downloader.best_block_size(0.0, 40_000) == 65_536
+        assert downloader.best_block_size(0.0, 65_536) == 78_643
+        assert downloader.best_block_size(0.001, 250_000) == MAX_BLOCK_BYTES
         assert downloader.best_block_size(1.0, 100_000) == MIN_BLOCK_BYTES  # 10 kB would be, but for the overhead
         assert downloader.best_block_size(0.1, 50_000) == 50_000
+
+
+def test_what_has_piled_up_in_sockets_makes_no_large_blocks() -> None:
+    """Else the first block that then comes slowly is a large one, and lost with the process that waits for it."""
+    size, read = MIN_BLOCK_BYTES, 0
+    while read < 400_000:
+        read += size
+        size = block_size(0.00001, size)
+    assert size < 150_000
+    while size < MAX_BLOCK_BYTES:
+        read += size
+        size = block_size(0.00001, size)
+    assert read < 2_000_000  # and yet it does not take long
 
 
 def test_the_blocks_of_others_are_left_alone() -> None:
