@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from downloader import __version__, create_downloader_app, toolchain
+from downloader.download_settings import PREFIX
 from downloader.errors import StartRefused
 from downloader.process_memory import share_one_heap
-from downloader.settings import PREFIX, Settings, load_settings
+from downloader.settings import Settings, load_settings
 from downloader.worker_process import begin_fork_server
 from downloader.wsgi_server import WsgiServer, listen
 from downloader.ytdlp_release import ytdlp_release

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from downloader import batch_downloader
+from downloader.download_settings import DownloadSettings
 from downloader.errors import ErrorCode, sentence
 from downloader.jobs import Phase, Progress, Work
 from downloader.models import Outcome, PlatformType
-from downloader.settings import Settings
 from downloader.ytdlp_client import FetchContext, fetch_context
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Stalled(Exception):
 
 
 def run_attempt(
-    work: Work, settings: Settings, stop: threading.Event, on_progress: Callable[[Progress], None]
+    work: Work, settings: DownloadSettings, stop: threading.Event, on_progress: Callable[[Progress], None]
 ) -> Outcome:
     """Run one attempt, blocking; call *on_progress* in this thread. Never raises what a wrapper raised."""
 
@@ -66,7 +66,7 @@ def failed(platform: PlatformType, code: ErrorCode, detail: str) -> Outcome:
 class StallWatch:
     """Waits for an attempt's end, but no longer than it gives signs of life."""
 
-    def __init__(self, work: Work, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, work: Work, settings: DownloadSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._work_dir = Path(work.work_dir)
         self._timeout_seconds = settings.stall_timeout_seconds
         self._clock = clock

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downloader.daemon_thread import in_thread
 from downloader.errors import ErrorCode, is_retryable, sentence
@@ -19,7 +19,6 @@ from downloader.insta_downloader import PLATFORM as INSTAGRAM
 from downloader.insta_downloader import download_instagram_video
 from downloader.models import Outcome, Platform, PlatformType, Record
 from downloader.platform_detector import parse_link
-from downloader.settings import Settings, default_settings
 from downloader.tiktok_downloader import PLATFORM as TIKTOK
 from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import PLATFORM as TWITTER
@@ -27,6 +26,9 @@ from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import PLATFORM as YOUTUBE
 from downloader.youtube_downloader import download_youtube_video
 from downloader.ytdlp_client import FetchContext, fetch_context, remove_leftovers, warm_up
+
+if TYPE_CHECKING:
+    from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,9 @@ class Orchestra:
 @cache
 def _shared_orchestra() -> Orchestra:
     """Return the one that library calls share, so that its caps hold for the whole process."""
+    # Here, because a worker, which has no orchestra, must not load what reads the environment.
+    from downloader.settings import default_settings
+
     return Orchestra.from_settings(default_settings())
 
 

@@ -13,12 +13,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
+from downloader.download_settings import DownloadSettings, environment_proxies
 from downloader.egress_dial import Rules
 from downloader.egress_proxy import Admission, EgressProxy
 from downloader.egress_upstream import Upstreams
 from downloader.errors import ErrorCode
 from downloader.models import Outcome
-from downloader.settings import Settings, environment_proxies
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Way:
 
 
 @contextlib.contextmanager
-def way_out(settings: Settings) -> Iterator[Way]:
+def way_out(settings: DownloadSettings) -> Iterator[Way]:
     """Give one attempt a way out, as *settings* say; it ends with the block, and so does what is open on it.
 
     Raises:
@@ -71,7 +71,7 @@ def way_out(settings: Settings) -> Iterator[Way]:
         way.cut()
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: DownloadSettings) -> Rules:
     """Return what an attempt may reach by *settings*, and by the proxies of the environment.
 
     Raises:

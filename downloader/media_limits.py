@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.errors import DownloadFailed
-from downloader.settings import PREFIX, Settings
 
 #: An estimate is refused only where it is this many times the limit: yt-dlp's are often half as much again as the file.
 #: What is refused for nothing is lost, what is begun for nothing is stopped at the limit.
@@ -26,7 +26,7 @@ class MediaLimits:
     duration_seconds: float | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> MediaLimits:
+    def of(cls, settings: DownloadSettings) -> MediaLimits:
         """Return the limits that *settings* name."""
         return cls(settings.max_file_bytes, settings.max_duration_seconds)
 

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from downloader.attempt_runner import Stalled, StallWatch, failed
+from downloader.download_settings import DownloadSettings
 from downloader.egress import Way, way_out
 from downloader.engine import EngineHealth
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
-from downloader.settings import Settings
 from downloader.worker import Done
 from downloader.worker_crew import CrewLimits, Hand, WorkerCrew
 from downloader.worker_process import WorkerLost
@@ -57,7 +57,7 @@ class _Attempt:
 class ProcessEngine:
     """An `Engine`. Everything here happens on the loop that `start` ran on."""
 
-    def __init__(self, settings: Settings, limits: CrewLimits) -> None:
+    def __init__(self, settings: DownloadSettings, limits: CrewLimits) -> None:
         """Run attempts as *settings* say, as many at once as *limits* allow; those beyond wait their turn."""
         self._settings = settings
         self._crew = WorkerCrew(settings, limits, on_message=self._heard, on_lost=self._lost)

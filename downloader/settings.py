@@ -10,16 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from downloader.api_keys import parse_keys
+from downloader.download_settings import PREFIX
 from downloader.errors import StartRefused
 from downloader.request_origin import parse_allowed_hosts, parse_origins
-
-PREFIX = "DOWNLOADER_"
 
 #: What the service itself sets, and what would lead out of the storage folder.
 OUR_YTDLP_OPTIONS = frozenset({
@@ -299,14 +297,6 @@ def load_settings(**overrides: Any) -> Settings:
     except ValueError as error:  # pydantic-settings: a field that should hold JSON does not
         name = PREFIX + "YTDLP_OPTIONS"
         raise StartRefused(f"{name} is set wrongly: it must be a JSON object. Correct it and start again.") from error
-
-
-def environment_proxies() -> Mapping[str, str]:
-    """Return the proxies that this machine's environment names, by scheme, with `all` and `no`.
-
-    Those of HTTP_PROXY and the like; where there are none, what Windows or macOS is set to.
-    """
-    return getproxies()
 
 
 @cache

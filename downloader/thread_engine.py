@@ -12,16 +12,16 @@ from collections.abc import Callable
 from downloader import batch_downloader
 from downloader.attempt_runner import Stalled, StallWatch, failed, run_attempt
 from downloader.daemon_thread import in_thread
+from downloader.download_settings import DownloadSettings
 from downloader.engine import EngineHealth
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
-from downloader.settings import Settings
 
 
 class ThreadEngine:
     """An `Engine`: each attempt in a daemon thread of its own, as many as it is asked for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DownloadSettings) -> None:
         """Run attempts as *settings* say."""
         self._settings = settings
         self._ends: dict[asyncio.Future[Outcome], Work] = {}  #: of the attempts that somebody waits for

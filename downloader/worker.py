@@ -18,12 +18,15 @@ from typing import Any, Literal, NoReturn
 
 from downloader import batch_downloader
 from downloader.attempt_runner import run_attempt
+from downloader.download_settings import CarriedSettings, DownloadSettings
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 from downloader.process_memory import share_one_heap
-from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
+
+#: Well above the largest block that a download reads, for each of which it would else ask the system anew.
+_LARGE_BYTES = 1024 * 1024
 
 #: Objects that may come without going before garbage is looked for by itself. An attempt makes some thousands, and
 #: their garbage is looked for when it has ended: by Python's own 700 that takes half a millisecond more a video.
@@ -38,7 +41,7 @@ _ENDED = count(1)
 class WorkerStart:
     """What a worker needs to know; it reaches the worker by a pipe, never on a command line."""
 
-    settings: Settings
+    settings: CarriedSettings
     environment: Mapping[str, str]  #: the server's, which may differ from that of the process that forks
     log_level: int
 
@@ -73,7 +76,7 @@ Message = Literal["ready"] | Progress | Done | Logged
 def main(connection: Connection, start: WorkerStart) -> NoReturn:
     """Serve until the pipe ends, which it does with the server, however that ended; then kill the whole group."""
     _lead_a_group()
-    share_one_heap()
+    share_one_heap(_LARGE_BYTES)
     os.environ.clear()
     os.environ.update(start.environment)
     os.umask(start.settings.umask_bits)
@@ -99,7 +102,7 @@ def main(connection: Connection, start: WorkerStart) -> NoReturn:
 
 
 def _run(
-    work: Work, settings: Settings, stop: threading.Event, running: dict[str, threading.Event], line: _Line
+    work: Work, settings: DownloadSettings, stop: threading.Event, running: dict[str, threading.Event], line: _Line
 ) -> None:
     line.jobs[threading.get_ident()] = work.job_id
     outcome = run_attempt(work, settings, stop, line.send)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from downloader.download_settings import PREFIX, CarriedSettings, DownloadSettings
 from downloader.jobs import Progress
-from downloader.settings import PREFIX, Settings
 from downloader.worker import Done, WorkerStart
 from downloader.worker_process import WorkerLost, WorkerProcess, end_fork_server
 
@@ -90,7 +90,7 @@ class WorkerCrew:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: DownloadSettings,
         limits: CrewLimits,
         *,
         on_message: Callable[[Hand, Progress | Done], None],
@@ -199,8 +199,7 @@ class WorkerCrew:
                 loop.call_soon_threadsafe(lambda: self._ended(self._hand_of.pop(worker), how))
 
         start = WorkerStart(
-            # What has passwords in it is for others: the egress proxy, the store, the API.
-            settings=self._settings.model_copy(update={"proxy": None, "database_url": None, "api_key": None}),
+            settings=CarriedSettings.of(self._settings),
             environment={name: value for name, value in os.environ.items() if not _is_ours_alone(name)},
             log_level=logging.getLogger("downloader").getEffectiveLevel(),
         )

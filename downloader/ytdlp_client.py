@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from downloader import media_decoder, toolchain
+from downloader.download_settings import DownloadSettings
 from downloader.egress import way_out
 from downloader.error_classifier import classify
 from downloader.errors import DownloadFailed, ErrorCode, is_retryable, sentence
@@ -24,7 +25,6 @@ from downloader.media_files import Downloaded, empty_work, enter_work, keep, kep
 from downloader.media_limits import ArrivalCount, MediaLimits
 from downloader.models import Media, Outcome, Platform
 from downloader.progress_meter import ProgressMeter, Report
-from downloader.settings import Settings, default_settings
 from downloader.ytdlp_extractors import add_extractors, extractors_of
 from downloader.ytdlp_lean import make_lean
 from downloader.ytdlp_network import tie_to_proxy
@@ -61,7 +61,7 @@ _TEXT_PARTS = frozenset({"vtt", "srt", "ass", "lrc", "ttml", "srv1", "srv2", "sr
 class FetchContext:
     """What a download needs to know beyond its link: the operator's settings, and when to give up."""
 
-    settings: Settings
+    settings: DownloadSettings
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
     #: Where unfinished files are kept from one attempt to the next, on the file system of the output folder. A success
     #: leaves only its outcome there (see `media_files`); the caller removes it. None: a folder for this attempt alone.
@@ -91,7 +91,7 @@ def fetch(platform: Platform, url: str, output_dir: str) -> Outcome:
         (success, file_path, error); a success is a file that was checked to play. Never raises for what a platform,
         a link or a disk can do wrong.
     """
-    context = _CONTEXT.get() or FetchContext(settings=default_settings())
+    context = _CONTEXT.get() or _default_context()
     if context.proxy is not None:
         return _fetch(platform, url, output_dir, context)
     with ExitStack() as stack:
@@ -102,6 +102,13 @@ def fetch(platform: Platform, url: str, output_dir: str) -> Outcome:
         outcome = _fetch(platform, url, output_dir, replace(context, proxy=way.url))
         refusal = way.refused(outcome)
     return outcome if refusal is None else _failed("blocked_address", platform, refusal)
+
+
+def _default_context() -> FetchContext:
+    # Here, because a worker, which has a context, must not load what reads the environment.
+    from downloader.settings import default_settings
+
+    return FetchContext(settings=default_settings())
 
 
 def _failed(code: ErrorCode, platform: Platform, detail: str) -> Outcome:

@@ -12,10 +12,10 @@ from typing import Any
 
 from downloader import toolchain
 from downloader.cookie_text import Cookie, good_cookies, written
+from downloader.download_settings import DownloadSettings
 from downloader.errors import DownloadFailed
 from downloader.media_limits import MediaLimits
 from downloader.models import Platform
-from downloader.settings import Settings
 from downloader.ytdlp_lean import MIN_BLOCK_BYTES
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ _MAX_RETRY_PAUSE_SECONDS = 8.0
 COOKIES_NAME = "cookies.txt"
 
 
-def ytdlp_options(platform: Platform, settings: Settings, work_dir: Path, *, proxy: str) -> dict[str, Any]:
+def ytdlp_options(platform: Platform, settings: DownloadSettings, work_dir: Path, *, proxy: str) -> dict[str, Any]:
     """Return the options for downloading from *platform* into *work_dir*, by *proxy*; all but the hooks.
 
     Cookies are copied into *work_dir*, as COOKIES_NAME.
@@ -140,7 +140,7 @@ def _as_template(path: Path) -> str:
     return path.as_posix().replace("%", "%%")
 
 
-def _cookies(settings: Settings, platform: Platform, work_dir: Path) -> str | None:
+def _cookies(settings: DownloadSettings, platform: Platform, work_dir: Path) -> str | None:
     """Return a private copy of the platform's cookies: yt-dlp writes back to the file it is given."""
     cookies = _read_cookies(settings, platform)
     if cookies is None:
@@ -153,14 +153,14 @@ def _cookies(settings: Settings, platform: Platform, work_dir: Path) -> str | No
     return str(copy)
 
 
-def cookies_have_expired(settings: Settings, platform: Platform) -> bool:
+def cookies_have_expired(settings: DownloadSettings, platform: Platform) -> bool:
     """Tell whether there are cookies for *platform*, and what keeps one logged in has expired."""
     now = datetime.now(UTC)
     cookies = _read_cookies(settings, platform) or ()
     return any(cookie.has_expired(now) for cookie in cookies if cookie.name in platform.session_cookies)
 
 
-def _read_cookies(settings: Settings, platform: Platform) -> list[Cookie] | None:
+def _read_cookies(settings: DownloadSettings, platform: Platform) -> list[Cookie] | None:
     """Return the cookies that the operator has for *platform*, and none of other sites; None where there is no file."""
     original = settings.cookies_folder / f"{platform.name}.txt"
     if not original.is_file():

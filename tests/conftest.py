@@ -15,7 +15,8 @@ from flask import Flask
 
 from downloader import create_downloader_app, toolchain
 from downloader.batch_downloader import Orchestra
-from downloader.settings import PREFIX, Settings
+from downloader.download_settings import PREFIX
+from downloader.settings import Settings
 from tests.browser import browser, new_page, page
 from tests.server import Server
 from tests.simulator.client import Simulator

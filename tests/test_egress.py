@@ -10,6 +10,7 @@ import textwrap
 import threading
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -382,7 +383,7 @@ async def test_workers_and_what_they_start_know_no_secret_of_the_services_own(
         start = engine._crew.ready[0].worker._start
     finally:
         await engine.close()
-    assert "hunter2" not in repr((start.environment, start.settings.model_dump()))
+    assert "hunter2" not in repr((start.environment, asdict(start.settings)))
     assert start.environment["EVERYTHING_ELSE"] == "stays"
 
 

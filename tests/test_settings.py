@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from downloader.download_settings import PREFIX
 from downloader.errors import StartRefused
-from downloader.settings import PREFIX, Settings, load_settings
+from downloader.settings import Settings, load_settings
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -1,0 +1,38 @@
+"""What a worker is told of the settings: all that a download asks for, and nothing that it has no use for."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+from downloader.download_settings import CarriedSettings, DownloadSettings
+from downloader.settings import Settings
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def test_what_is_carried_is_what_was_set(tmp_path: Path) -> None:
+    settings = Settings(
+        storage_dir=tmp_path,
+        retries=7,
+        socket_timeout_seconds=1.5,
+        max_file_bytes=10,
+        ytdlp_options={"format": "b"},
+        umask="027",
+        proxy="http://ada:hunter2@localhost:1",
+    )
+    carried = pickle.loads(pickle.dumps(CarriedSettings.of(settings)))
+    asked: list[str] = [name for name, each in vars(DownloadSettings).items() if isinstance(each, property)]
+    assert {name: getattr(carried, name) for name in asked if name != "proxy"} == {
+        name: getattr(settings, name) for name in asked if name != "proxy"
+    }
+    assert "hunter2" not in repr(carried)
+    assert carried.proxy is None
+
+
+def test_a_worker_loads_nothing_that_reads_the_environment() -> None:
+    code = "import sys, downloader.worker_preload; print([name for name in sys.modules if 'pydantic' in name])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
