@@ -142,11 +142,12 @@ class WorkerCrew:
     def give_back(self, hand: Hand) -> None:
         """Free a place of *hand*, for who waits longest."""
         hand.taken -= 1
-        if hand.lost:
+        if self._closed:
             return
-        if hand.taken == 0 and (hand.tired or hand.alone_for is not None):
+        if not hand.lost and hand.taken == 0 and (hand.tired or hand.alone_for is not None):
             self.send_away(hand)
             self.keep_enough()
+        # Also where its process is gone: that no more may run at once is what others may have waited for.
         self._serve()
         if self._rest_timer is not None:
             self._rest_timer.cancel()

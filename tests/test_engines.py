@@ -496,6 +496,24 @@ async def test_who_waits_gets_a_new_worker_where_the_old_one_is_tired(
     assert pid not in workers(engine)
 
 
+async def test_who_waits_gets_the_place_of_one_that_goes_with_its_process(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    limits = {"places": 2, "processors": 2, "max_jobs_per_worker": 1}
+    engine = await start_engine(max_workers=2, limits=limits, socket_timeout_seconds=30)
+    first, _ = begun(simulator, engine, work(tmp_path, simulator, "hang", 1))
+    await asyncio.to_thread(simulator.wait_until_hanging, 1)
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]  # after which its process takes no more
+    second, _ = begun(simulator, engine, work(tmp_path, simulator, "hang", 2))
+    await asyncio.to_thread(simulator.wait_until_hanging, 2)
+    third, _ = begun(simulator, engine, work(tmp_path, simulator, serial=3))
+    first.cancel()
+    assert (await asyncio.wait_for(third, 10))[0]
+    assert engine.health().busy == 1
+    second.cancel()
+    await asyncio.wait({first, second})
+
+
 class HangingFfmpeg:
     """An ffmpeg that hangs as soon as it is to merge; before, it says its process id."""
 
