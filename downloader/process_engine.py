@@ -91,7 +91,9 @@ class ProcessEngine:
         except WorkerLost as lost:
             return failed(work.platform, "interrupted", str(lost))
         try:
-            if hand.lost:
+            if hand.lost:  # between its being given and this
+                if hand.gone is not None:  # for another's sake, or at the end, of which the crew will tell
+                    raise _Displaced
                 return failed(work.platform, "interrupted", "the worker was lost before it could begin")
             with ExitStack() as stack:
                 try:

@@ -27,7 +27,7 @@ from downloader.models import Outcome, PlatformType
 from downloader.process_engine import ProcessEngine
 from downloader.settings import Settings
 from downloader.thread_engine import ThreadEngine
-from downloader.worker_crew import CrewLimits
+from downloader.worker_crew import CrewLimits, Hand
 from tests.simulator.client import Simulator
 from tests.simulator.scenarios import SCENARIOS
 
@@ -634,6 +634,26 @@ async def test_who_is_cancelled_leaves_the_others_alone(
     assert (shared.health().busy, shared.health().restarts) == (0, 0)
 
 
+async def test_who_was_given_a_worker_that_is_killed_right_then_goes_on_elsewhere(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await start_engine(limits={"places": 2})
+    hire = engine._crew.hire
+    hired: list[Hand] = []
+
+    async def hire_and_lose(*, alone: bool = False) -> Hand:
+        hand: Hand = await hire(alone=alone)
+        hired.append(hand)
+        if len(hired) == 1:  # another attempt in it was to end, and would not
+            engine._crew.send_away(hand)
+        return hand
+
+    monkeypatch.setattr(engine._crew, "hire", hire_and_lose)
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+    assert len(hired) == 2
+    assert not hired[0].taken
+
+
 @pytest.mark.parametrize("end", ["cancelled", "stalled"])
 async def test_who_will_not_end_is_killed_and_the_others_go_on_elsewhere(
     end: str,
@@ -707,7 +727,7 @@ SERVER = """
     from downloader.jobs import Work
     from downloader.process_engine import ProcessEngine
     from downloader.settings import Settings
-    from downloader.worker_crew import CrewLimits
+    from downloader.worker_crew import CrewLimits, Hand
 
     print("started", flush=True)  # once: a worker must not run this program again
     told = json.loads(sys.stdin.readline())
