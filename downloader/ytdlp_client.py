@@ -28,7 +28,7 @@ from downloader.progress_meter import ProgressMeter, Report
 from downloader.ytdlp_extractors import add_extractors, extractors_of
 from downloader.ytdlp_lean import make_lean
 from downloader.ytdlp_network import tie_to_proxy
-from downloader.ytdlp_options import COOKIES_NAME, cookies_have_expired, rehearsal_options, ytdlp_options
+from downloader.ytdlp_options import cookies_have_expired, rehearsal_options, ytdlp_options
 from downloader.ytdlp_requests import Requests
 
 # yt_dlp itself is imported where it is used: it takes a third of a second, and the server listens before that.
@@ -241,38 +241,35 @@ def _attempt(
 
     assert context.proxy is not None
     limits = MediaLimits.of(context.settings)
-    try:
-        options = {
-            **ytdlp_options(platform, context.settings, work_dir, proxy=context.proxy),
-            "keep_fragments": context.work_dir is not None,  # see _resume
-            "progress_hooks": [
-                _stopper(context.stop),
-                ArrivalCount(limits),
-                _refuse_no_media,
-                meter.downloading,
-            ],
-            "postprocessor_hooks": [_stopper(context.stop), meter.processing],
-        }
-        options["retry_sleep_functions"] = _wakeful(options.get("retry_sleep_functions") or {}, context.stop)
-        with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
-            add_extractors(ydl, platform, url)
-            ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
-            tie_to_proxy(ydl, context.proxy)
-            make_lean(ydl)
-            requests = Requests(
-                ydl.urlopen, allow_private=context.settings.allow_private_addresses, stop=context.stop, meter=meter
-            )
-            ydl.urlopen = requests
-            ydl.add_post_processor(_planner(limits, meter), when="before_dl")
-            try:
-                info = ydl.extract_info(url, download=True)
-            except Exception as error:
-                raise _failure(error, platform, requests.last_failure) from error
-            finally:
-                requests.close()
-            downloads = _downloads(ydl, info)
-    finally:
-        (work_dir / COOKIES_NAME).unlink(missing_ok=True)
+    options = {
+        **ytdlp_options(platform, context.settings, work_dir, proxy=context.proxy),
+        "keep_fragments": context.work_dir is not None,  # see _resume
+        "progress_hooks": [
+            _stopper(context.stop),
+            ArrivalCount(limits),
+            _refuse_no_media,
+            meter.downloading,
+        ],
+        "postprocessor_hooks": [_stopper(context.stop), meter.processing],
+    }
+    options["retry_sleep_functions"] = _wakeful(options.get("retry_sleep_functions") or {}, context.stop)
+    with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
+        add_extractors(ydl, platform, url)
+        ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
+        tie_to_proxy(ydl, context.proxy)
+        make_lean(ydl)
+        requests = Requests(
+            ydl.urlopen, allow_private=context.settings.allow_private_addresses, stop=context.stop, meter=meter
+        )
+        ydl.urlopen = requests
+        ydl.add_post_processor(_planner(limits, meter), when="before_dl")
+        try:
+            info = ydl.extract_info(url, download=True)
+        except Exception as error:
+            raise _failure(error, platform, requests.last_failure) from error
+        finally:
+            requests.close()
+        downloads = _downloads(ydl, info)
     if not downloads:
         raise DownloadFailed(_why_nothing(info), platform_label=platform.label)
     meter.enter("checking")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import logging
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -62,15 +62,9 @@ _MAX_VIDEOS_PER_POST = 50
 
 _MAX_RETRY_PAUSE_SECONDS = 8.0
 
-#: In the work folder, while an attempt runs.
-COOKIES_NAME = "cookies.txt"
-
 
 def ytdlp_options(platform: Platform, settings: DownloadSettings, work_dir: Path, *, proxy: str) -> dict[str, Any]:
-    """Return the options for downloading from *platform* into *work_dir*, by *proxy*; all but the hooks.
-
-    Cookies are copied into *work_dir*, as COOKIES_NAME.
-    """
+    """Return the options for downloading from *platform* into *work_dir*, by *proxy*; all but the hooks."""
     retries = settings.retries + platform.extra_retries
     ffmpeg = toolchain.ffmpeg()
     limits = MediaLimits.of(settings)
@@ -85,7 +79,7 @@ def ytdlp_options(platform: Platform, settings: DownloadSettings, work_dir: Path
         "retry_sleep_functions": dict.fromkeys(("http", "fragment", "extractor", "file_access"), _retry_pause),
         "socket_timeout": settings.socket_timeout_seconds * platform.patience,
         "ffmpeg_location": None if ffmpeg is None else ffmpeg.path,
-        "cookiefile": _cookies(settings, platform, work_dir),
+        "cookiefile": _cookies(settings, platform),
         **platform.options,
         **settings.ytdlp_options,
         "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
@@ -140,17 +134,13 @@ def _as_template(path: Path) -> str:
     return path.as_posix().replace("%", "%%")
 
 
-def _cookies(settings: DownloadSettings, platform: Platform, work_dir: Path) -> str | None:
-    """Return a private copy of the platform's cookies: yt-dlp writes back to the file it is given."""
+def _cookies(settings: DownloadSettings, platform: Platform) -> io.StringIO | None:
+    """Return a copy of the platform's cookies: yt-dlp writes back to what it is given.
+
+    In memory: of a file's name it would take $HOME for a variable.
+    """
     cookies = _read_cookies(settings, platform)
-    if cookies is None:
-        return None
-    copy = work_dir / COOKIES_NAME
-    copy.unlink(missing_ok=True)
-    # A new file, for us alone: whatever lay there, a link for one, is not written to.
-    with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(written(cookies))
-    return str(copy)
+    return None if cookies is None else io.StringIO(written(cookies))
 
 
 def cookies_have_expired(settings: DownloadSettings, platform: Platform) -> bool:

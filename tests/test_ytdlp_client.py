@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import shutil
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -66,16 +65,14 @@ class FakeYoutubeDL:
     told: Mapping[str, Any]
     extractors: tuple[str, ...]
     cookies: str | None = None
-    cookies_mode = 0
 
     def __init__(self, params: Mapping[str, Any], auto_init: bool = True) -> None:
         assert auto_init is False  # else all 1,800 extractors are loaded, the generic one among them
         FakeYoutubeDL.told = params
         FakeYoutubeDL.extractors = ()
-        if name := params.get("cookiefile"):
-            FakeYoutubeDL.cookies = Path(name).read_text()
-            FakeYoutubeDL.cookies_mode = stat.S_IMODE(Path(name).stat().st_mode)
-            Path(name).write_text("yt-dlp writes back")
+        if cookies := params.get("cookiefile"):
+            FakeYoutubeDL.cookies = cookies.read()
+            cookies.write("yt-dlp writes back")
 
     def __enter__(self) -> Self:
         return self
@@ -178,7 +175,6 @@ def test_each_platform_gets_a_private_copy_of_its_own_cookies(
     with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies))):
         download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
         assert fake_youtube_dl.cookies == f"# Netscape HTTP Cookie File\n\n{own}"
-        assert fake_youtube_dl.cookies_mode == 0o600
         download_youtube_video(LINKS["youtube"], str(tmp_path / "out"))
         assert "cookiefile" not in fake_youtube_dl.told
     assert (cookies / "tiktok.txt").read_text() == f"# Netscape HTTP Cookie File\n{foreign}{own}"
@@ -232,6 +228,9 @@ def test_a_folders_name_is_no_template(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path(name)
+    cookies = context.settings.cookies_folder
+    cookies.mkdir(parents=True)
+    (cookies / "tiktok.txt").write_text(".tiktok.com\tTRUE\t/\tTRUE\t0\tsid\tabc\n")
     success, path, error = download_tiktok_video(simulator.url("tiktok", "ok"), str(folder))
     assert (success, error) == (True, None)
     assert path is not None
