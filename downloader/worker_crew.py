@@ -20,9 +20,10 @@ log = logging.getLogger(__name__)
 #: Attempts share a process: each process costs about 25 MB of its own, an attempt 1 or 2.
 PLACES = 8
 
-#: Of the threads in one process only one runs Python at a time. So where there are processors, the second attempt gets
-#: a process of its own, and another one is begun when each has this many. The server, whose guard moves every byte,
-#: keeps one processor: where there are two, a second process makes nothing faster, measured.
+#: Of the threads in one process only one runs Python at a time, which is enough for some 60 videos a second. So where
+#: there are processors, the second attempt gets a process of its own, and another one is begun when each has this many.
+#: The server, whose guard moves every byte, keeps one processor. Where there are two, a second process makes faster only
+#: what a platform answers in no time: see docs/adr/0004.
 _CROWD = 4
 
 #: A worker is replaced after this many attempts, and when it holds this much memory: both grow a little with each.
