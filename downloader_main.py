@@ -67,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         settings = load_settings(**{name: value for name, value in vars(options).items() if value is not None})
-        # Its hash is all that is needed. What yt-dlp starts gets our environment, and has no business with it.
-        os.environ.pop(f"{PREFIX}API_KEY", None)
+        # They have been read. What we start gets our environment, and has no business with the passwords among them.
+        for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
+            del os.environ[name]
         _set_up_logging(settings.log_level)
         share_one_heap()
         os.umask(settings.umask_bits)

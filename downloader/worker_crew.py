@@ -22,7 +22,7 @@ PLACES = 8
 
 #: Of the threads in one process only one runs Python at a time, which is enough for some 60 videos a second. So where
 #: there are processors, the second attempt gets a process of its own, and another one is begun when each has this many.
-#: The server, whose guard moves every byte, keeps one processor. Where there are two, a second process makes faster only
+#: The server, whose guard moves every byte, keeps one processor. Where there are two, a second process speeds up only
 #: what a platform answers in no time: see docs/adr/0004.
 _CROWD = 4
 

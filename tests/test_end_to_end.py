@@ -13,12 +13,14 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.process_tree import descendants
 from tests.server import REPOSITORY, Server
 from tests.simulator.client import Simulator
 from tests.simulator.model import PLATFORMS
@@ -277,3 +279,24 @@ def test_the_library_needs_no_server(simulator: Simulator, tmp_path: Path, monke
     assert [record["error_code"] for record in records] == [None, "unsupported_platform", "removed"]
     assert Path(records[0]["file_path"]).parent == tmp_path / "out"
     assert Path(records[0]["file_path"]).is_file()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc here")
+def test_no_process_that_it_starts_was_given_its_settings(
+    start_server: Callable[..., Server], simulator: Simulator, tmp_path: Path
+) -> None:
+    """There are passwords among them, and what a process was started with stays readable for as long as it lives."""
+    server = start_server(
+        DOWNLOADER_DATABASE_URL=f"sqlite:///{tmp_path}/hunter2.db",
+        downloader_retries="2",  # names are read in any case
+        ANYTHING_ELSE="stays",
+    )
+    status, record = server.ask("POST", "/download", {"url": simulator.url("tiktok", "ok")})
+    assert (status, record["success"]) == (200, True)
+    started = descendants(server.process.pid)
+    assert len(started) >= 1
+    for pid in started:
+        words = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"ANYTHING_ELSE=stays" in words
+        assert b"hunter2" not in words
+        assert not [word for word in words.split(b"\0") if word.lower().startswith(b"downloader_")]
