@@ -39,6 +39,10 @@ class NotPlayable(Exception):
     """The file is no video that plays; str() says what was found, for the log."""
 
 
+class _UnknownCodec(NotPlayable):
+    """Nobody in this process can decode it; the program may be another version, and know it."""
+
+
 class NoPicture(NotPlayable):
     """The file plays, but there is only sound: a slide show's music, for one."""
 
@@ -64,6 +68,9 @@ def decode_first_picture(path: Path, demuxer: str, ffmpeg: str | None) -> None:
     if library() is not None:
         try:
             return _decode_here(path, demuxer)
+        except _UnknownCodec:
+            if ffmpeg is None:
+                raise
         except _BUILT_OTHERWISE as error:
             _complain(error)
     if ffmpeg is not None:
@@ -106,6 +113,8 @@ def _decode_as_told(path: Path, demuxer: str, options: Mapping[str, str]) -> Non
             stream = next((video for video in container.streams.video if not _is_cover(av, video)), None)
             if stream is None:
                 raise NoPicture("sound without a picture")
+            if stream.codec_context is None:
+                raise _UnknownCodec("a codec that nobody here knows")
             stream.codec_context.options = limits
             stream.codec_context.thread_count = 1  # one picture; threads would only take memory
             picture = next(container.decode(stream), None)

@@ -204,6 +204,18 @@ def test_a_file_cannot_lead_to_another_one(ffmpeg: str, sample_mp4: Path, tmp_pa
                 media_decoder.decode_first_picture(path, demuxer, ffmpeg)
 
 
+@pytest.mark.parametrize("program", [True, False])
+def test_what_nobody_can_decode_is_refused(
+    decoder: str, program: bool, ffmpeg: str, sample_mp4: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(sample_mp4.read_bytes().replace(b"avc1", b"zzzz"))
+    if program or decoder == "library":
+        with pytest.raises(NotPlayable, match=r"[Cc]odec|[Dd]ecoder"):
+            check_media(path, ffmpeg if program else None)
+    assert caplog.text == ""  # no word of updating anything
+
+
 def test_a_cover_is_no_picture(ffmpeg: str, sample_mp4: Path, tmp_path: Path) -> None:
     cover, path = tmp_path / "cover.png", tmp_path / "a.m4a"
     made(ffmpeg, cover, "-frames:v", "1")
