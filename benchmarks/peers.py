@@ -136,7 +136,7 @@ def _ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, byte
 
 
 def metube(checkout: Path) -> Peer:
-    """Return MeTube, its page built (`ui/dist`); it looks up the host of each link, so the machine needs a DNS."""
+    """Return MeTube, its page built (`ui/dist`); newer versions look up each link's host, and need a DNS."""
 
     def environment(work: Workload, files: Path, notes: Path, port: int) -> dict[str, str]:
         (notes / "state").mkdir()
