@@ -18,6 +18,7 @@ An error's sentence and whether a retry can help follow from its code alone (`SE
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -99,9 +100,12 @@ SENTENCES: Mapping[ErrorCode, str] = {
 }
 
 
-def sentence(code: ErrorCode, platform_label: str = "the platform") -> str:
-    """Return the sentence for people that goes with *code*."""
-    text = SENTENCES[code].replace("{platform}", platform_label)
+def sentence(code: ErrorCode, platform_label: str | None = None) -> str:
+    """Return the sentence for people that goes with *code*; without a label it speaks of "the platform"."""
+    text = SENTENCES[code]
+    if platform_label is None:  # "this {platform} link" is "this link" then
+        text, platform_label = re.sub(r"\b([Tt]his|single) \{platform\}", r"\1", text), "the platform"
+    text = text.replace("{platform}", platform_label)
     return text[0].upper() + text[1:]
 
 
@@ -194,7 +198,7 @@ class DownloadFailed(DownloaderError):
         self,
         code: ErrorCode,
         *,
-        platform_label: str = "the platform",
+        platform_label: str | None = None,
         detail: str | None = None,
         retry_after_seconds: float | None = None,
     ) -> None:
