@@ -31,7 +31,7 @@ RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0
 
 #: A stream sends at most every so often: what comes in between goes together, what comes after a pause goes at once.
-#: The more streams there are the less often each does, so that all together never send more often than this a second.
+#: The more streams there are the less often each does, so that all together send about this often a second at most.
 MIN_PACE_SECONDS, MAX_PACE_SECONDS = 0.02, 0.2
 _SENT_A_SECOND = 1000
 

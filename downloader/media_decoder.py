@@ -26,8 +26,8 @@ _MICROSECONDS = 1_000_000
 #: Of one picture, twice what 8K has. A decoder takes memory for as many as a file says that it has.
 MAX_PIXELS = 2**26
 
-#: Containers that say at their beginning what is in them. Of these a glance suffices, where otherwise half a second of
-#: the film would be decoded to find out: 0.4 to 15 ms. What fails at a glance is looked at properly.
+#: Containers that say at their beginning what is in them. Of these a glance suffices, where otherwise some of the film
+#: would be decoded to find out: 0.4 to 15 ms. What fails at a glance is looked at properly.
 _SAY_WHAT_THEY_HOLD = frozenset({"mov", "matroska"})
 _AT_A_GLANCE = {"probesize": "32", "analyzeduration": "0"}
 

@@ -79,8 +79,8 @@ class Settings(BaseSettings):
         8,
         ge=1,
         le=64,
-        description="downloads that share a process at most, where there are few processors; 1 keeps them apart, and"
-        " takes about 25 MB more for each",
+        description="most downloads that share a process; with more than two processors fewer do; 1 keeps them apart,"
+        " and takes about 25 MB more for each",
     )
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
     platform_interval_seconds: float = Field(

@@ -34,7 +34,7 @@ MAX_WORKER_BYTES = 512 * 1024**2
 READY_SECONDS = 60.0
 
 #: When nothing ran for so long, all workers go, and the process that they are forked from: that leaves less than half
-#: of the memory. The next attempt waits for theirs to come back: 0.4 seconds, on a slow machine two.
+#: of the memory. The next attempt waits for theirs to come back: half a second, on a slow machine two.
 REST_SECONDS = 60.0
 
 #: Workers get to know none of them: libraries ask for these by themselves, and would then go past the egress proxy.
