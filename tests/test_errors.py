@@ -6,7 +6,6 @@ import pytest
 
 from downloader.errors import ERROR_CODES, DownloadFailed, ErrorCode, sentence
 
-
 #: Other people's code compares these, to the letter.
 CONTRACT = {"Unsupported platform", "Download completed but file not found"}
 
