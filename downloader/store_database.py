@@ -45,6 +45,13 @@ _MIGRATION_LOCK = 0x76696465  # "vide"
 #: Likewise for the one server that may work on a database.
 _SERVER_LOCK = 0x76696466
 
+#: How long a server waits for the one before it to be gone: PostgreSQL needs a moment to see that one's connection end,
+#: longer while it is still at work for it, and who restarts a killed server starts the next one at once.
+HANDOVER_SECONDS = 5.0
+
+#: What PostgreSQL calls the end of that wait (its manual's appendix of error codes).
+_LOCK_NOT_AVAILABLE = "55P03"
+
 
 def open_database(database_url: str) -> Engine:
     """Return the engine of *database_url*, its schema at `HEAD`.
@@ -197,21 +204,27 @@ class DatabaseLock:
     """
 
     def __init__(self, engine: Engine) -> None:
-        """Take the lock.
+        """Take the lock, waiting `HANDOVER_SECONDS` at most.
 
         Raises:
-            StartRefused: another server has it.
+            StartRefused: another server keeps it.
         """
         self._connection: Connection | None = None
         if engine.dialect.name == "sqlite":
             return
         connection = engine.connect()
-        if not connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _SERVER_LOCK}).scalar():
+        try:
+            patience = {"name": "lock_timeout", "value": f"{HANDOVER_SECONDS * 1000:.0f}ms"}
+            connection.execute(text("SELECT set_config(:name, :value, true)"), patience)  # for this transaction only
+            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _SERVER_LOCK})
+        except DBAPIError as error:
             connection.close()
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
             raise StartRefused(
                 "Another server is at work on this database: stop that one, or give this one a database of its own with"
                 " DOWNLOADER_DATABASE_URL."
-            )
+            ) from None
         connection.commit()  # the lock is the session's: it stays, and no transaction stays open for it
         self._connection = connection
 

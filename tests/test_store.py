@@ -28,6 +28,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import IntegrityError
 
+from downloader import store_database
 from downloader.errors import (
     BadCursor,
     ErrorCode,
@@ -1609,16 +1610,42 @@ def test_a_thousand_links_are_taken_by_a_few_statements(store: Store) -> None:
     assert len(statements) < 15
 
 
-def test_one_server_has_a_postgresql_database_to_itself() -> None:
+def test_one_server_has_a_postgresql_database_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite has a lock file beside it instead, see tests/test_chaos.py."""
     with postgres.empty_database() as url:
         first, second = Store.open(url), Store.open(url)
         try:
             first.lock_out_others()
-            with pytest.raises(StartRefused, match="Another server is at work"):
-                second.lock_out_others()
+            with monkeypatch.context() as impatient:
+                impatient.setattr(store_database, "HANDOVER_SECONDS", 0.1)
+                with pytest.raises(StartRefused, match="Another server is at work"):
+                    second.lock_out_others()
             first.close()
             second.lock_out_others()
         finally:
             first.close()
             second.close()
+
+
+def test_a_server_waits_until_postgresql_has_seen_the_end_of_the_one_before_it() -> None:
+    """Who restarts a killed server starts the next one at once."""
+    with postgres.empty_database() as url:
+        first, second, watcher = Store.open(url), Store.open(url), open_database(url)
+        try:
+            first.lock_out_others()
+            with ThreadPoolExecutor() as threads:
+                start = threads.submit(second.lock_out_others)
+                with watcher.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    waiting = text(
+                        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                    )
+                    while connection.execute(waiting).scalar() == 0 and not start.done():
+                        pass
+                assert not start.done()
+                first.close()
+                start.result(timeout=10)
+        finally:
+            first.close()
+            second.close()
+            watcher.dispose()
