@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from downloader.download_settings import PREFIX, CarriedSettings, DownloadSettings
 from downloader.jobs import Progress
+from downloader.processors import usable_processors
 from downloader.worker import Done, WorkerStart
 from downloader.worker_process import WorkerLost, WorkerProcess, end_fork_server
 
@@ -41,13 +42,6 @@ REST_SECONDS = 60.0
 _PROXY_VARIABLES = frozenset(
     {"http_proxy", "https_proxy", "ftp_proxy", "ws_proxy", "wss_proxy", "all_proxy", "no_proxy"}
 )
-
-
-def usable_processors() -> int:
-    """Return how many processors this process may use, one at least."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _is_ours_alone(name: str) -> bool:
