@@ -7,8 +7,9 @@ much, and is there a key, where one is needed. What fails early costs little, an
 from __future__ import annotations
 
 import re
+from functools import partial
 
-from flask import Flask, Response, redirect, request
+from flask import Flask, Response, g, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
 from werkzeug.datastructures import WWWAuthenticate
@@ -122,6 +123,8 @@ class _Guard:
         session = session_token()
         # Other origins may use a key that they know, not the session of who happens to look at them.
         if session and not is_named and self.sessions and self.sessions.is_open(session, self.keys.digests):
+            # For answers that last: who has logged out meanwhile is to get no more of them.
+            g.may_stay = partial(self.sessions.is_open, session, self.keys.digests)
             return None
         if wants_page() and not is_named:
             return redirect(login_address(), 303)

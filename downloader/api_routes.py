@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 from werkzeug.exceptions import BadRequest
 
@@ -143,12 +143,13 @@ def stream(chunks: Iterator[str] | Iterator[bytes], content_type: str) -> Respon
 
 
 def client_gone() -> Callable[[], bool]:
-    """Return what tells, at any later time, whether the client of this request has gone away.
+    """Return what tells, at any later time, whether the client of this request has gone away, or has logged out.
 
-    Only our own server knows; elsewhere a write that fails is the first sign.
+    Only our own server knows of the first; elsewhere a write that fails is the first sign.
     """
     gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
-    return gone
+    may_stay: Callable[[], bool] = g.get("may_stay", lambda: True)  # of access_guard
+    return lambda: gone() or not may_stay()
 
 
 def _json_body() -> object:

@@ -369,6 +369,23 @@ def test_the_login_page_needs_no_script(chromium: Any, start_victim: Callable[..
     context.close()
 
 
+def test_logging_out_closes_the_dashboard_in_other_tabs(
+    chromium: Any, start_victim: Callable[..., Victim], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_events, "MAX_STREAMS", 8)
+    victim = start_victim(api_key=KEY)
+    address = f"http://127.0.0.1:{victim.port}"
+    context = chromium.new_context()
+    dashboard, other = context.new_page(), context.new_page()
+    with dashboard.expect_response("**/api/v1/events*"):
+        log_in(dashboard, address)
+    other.goto(f"{address}/login")
+    other.click("text=Log out")
+    dashboard.wait_for_url("**/login?next=*", timeout=PATIENCE_SECONDS * 1000)
+    assert context.cookies() == []
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_login_page_is_for_everybody(page: Any, start_victim: Callable[..., Victim], scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe

@@ -83,6 +83,26 @@ def test_logging_out_ends_the_session_and_its_copies(client: FlaskClient, make_a
         assert each.get("/api/v1/queue").status_code == 401
 
 
+def test_logging_out_ends_the_streams_that_are_open(app: Flask) -> None:
+    """Another tab would go on telling what is downloaded, to whoever sits there then."""
+    here, elsewhere, script = app.test_client(), app.test_client(), app.test_client()
+    log_in(here)
+    log_in(elsewhere)
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    mine, others, scripts = (
+        iter(client.get("/api/v1/events", headers={"Accept": "text/event-stream", **headers}).response)
+        for client, headers in ((here, {}), (elsewhere, {}), (script, bearer))
+    )
+    for stream in (mine, others, scripts):
+        assert b"retry" in next(stream)
+        assert b"hello" in next(stream)
+    here.post("/logout", headers=BROWSER)
+    elsewhere.post("/api/v1/queue/pause")
+    assert list(mine) == []
+    for stream in (others, scripts):
+        assert b"queue_changed" in next(stream)
+
+
 def test_a_wrong_key_is_answered_in_a_sentence(client: FlaskClient) -> None:
     answer = log_in(client, "wrong<b>")
     assert answer.status_code == 401
