@@ -559,6 +559,25 @@ def test_figures_are_drawn(page: Any, server: Server, simulator: Simulator) -> N
     expect(tiktok.locator("dd").first).to_have_text("67%")
 
 
+def test_figures_that_are_looked_at_follow_what_happens(page: Any, server: Server, simulator: Simulator) -> None:
+    page.clock.install()  # it runs as ever, and can be turned on
+    open_dashboard(page, server, "#figures")
+    tiktok = page.locator(".figures", has_text="TikTok")
+    expect(tiktok).to_contain_text("Nothing was downloaded from TikTok")
+    server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "ok")]})
+    expect(tiktok.locator("dd").first).to_have_text("100%")
+    # Nobody looks: nothing is asked for until somebody does.
+    page.goto(f"{page.url.partition('#')[0]}#downloads")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/figures?" in request.url else None)
+    server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "removed")]})
+    expect(page.locator("#view-downloads")).to_contain_text("Done: 0 of 1, 1 failed")
+    page.clock.run_for(60_000)
+    assert asked == []
+    page.goto(f"{page.url.partition('#')[0]}#figures")
+    expect(tiktok.locator("dd").first).to_have_text("50%")
+
+
 # For everyone
 
 

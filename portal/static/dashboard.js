@@ -2,7 +2,7 @@
 
 import { BatchesView } from "./batches_view.js";
 import { Board } from "./board.js";
-import { loadFigures, startFigures } from "./figures_view.js";
+import { hearOfFigures, loadFigures, startFigures } from "./figures_view.js";
 import { HistoryView } from "./history_view.js";
 import { startJobActions } from "./job_actions.js";
 import { startLinksForm } from "./links_form.js";
@@ -28,10 +28,11 @@ const board = new Board({
   },
 });
 const live = new Live({
-  onBegin: () => Promise.all([batches.load(), queue.load(), reloadHistory()]),
+  onBegin: () => Promise.all([batches.load(), queue.load(), reloadOpened()]),
   onEvent: (event) => {
     board.takeEvent(event);
     if (event.kind === "batch_created" || event.kind === "job_changed") batches.hearOf(event.batch_id);
+    if (event.kind === "job_changed") hearOfFigures();
     if (event.kind === "platform_changed" || event.kind === "queue_changed") queue.load().catch(() => {});
   },
   onProgress: (progress) => board.takeProgress(progress),
@@ -46,10 +47,13 @@ const outbox = new OutboxView(live, (detail) => batches.add(detail));
 
 let begunBefore = false;
 
-/** What is searched is loaded when it is opened; anew only where something was missed since. */
-async function reloadHistory() {
-  if (begunBefore && location.hash === "#history") await history.load();
+/** What is searched, and the figures, are loaded when they are opened; anew only where something was missed since. */
+async function reloadOpened() {
+  const missed = begunBefore;
   begunBefore = true;
+  if (!missed) return;
+  hearOfFigures();
+  if (location.hash === "#history") await history.load();
 }
 
 /** Show what the address asks for. */

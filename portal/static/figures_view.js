@@ -5,6 +5,7 @@ import { drawing, element, icon, setText } from "./dom.js";
 import { sayError } from "./notices.js";
 import { bytes, measured, moment, percent, text } from "./text.js";
 
+const view = document.getElementById("view-figures");
 const hours = document.getElementById("figures-hours");
 const place = document.getElementById("figures-platforms");
 const status = document.getElementById("figures-status");
@@ -13,11 +14,24 @@ const WIDTH = 480;
 const HEIGHT = 110;
 const FOOT = 4;
 
+/** While many downloads end, what is looked at is loaded anew only so often. */
+const AGAIN_MS = 2000;
+
 let turn = 0;
+let again = 0;
 
 /** Let another span of time be chosen. */
 export function startFigures() {
   hours.addEventListener("change", loadFigures);
+}
+
+/** Something changed that they tell of: load them soon, if they are looked at then. */
+export function hearOfFigures() {
+  if (again !== 0) return;
+  again = setTimeout(() => {
+    again = 0;
+    if (!view.hidden) loadFigures();
+  }, AGAIN_MS);
 }
 
 /** Load the figures and draw them. */
