@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import pytest
 
+from downloader import process_engine
 from downloader.attempt_runner import Stalled, StallWatch
 from downloader.jobs import Phase, Progress, Work
 from downloader.media_files import OUTCOME_NAME
@@ -616,18 +617,17 @@ def begun(simulator: Simulator, engine: ProcessEngine, job: Work) -> tuple[async
 
 @pytest.mark.parametrize("scenario", ["hang", "hang_in_body", "ok"])
 async def test_who_is_cancelled_leaves_the_others_alone(
-    scenario: str, shared: ProcessEngine, simulator: Simulator, tmp_path: Path
+    scenario: str, shared: ProcessEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(process_engine, "GRACE_SECONDS", 30)  # which nobody waits for
     other, arriving = begun(simulator, shared, work(tmp_path, simulator, serial=7))
     await arriving.wait()
     task, begins = begun(simulator, shared, work(tmp_path, simulator, scenario))
     await (begins.wait() if scenario == "ok" else asyncio.to_thread(simulator.wait_until_hanging, 1))
     assert len(workers(shared, busy=True)) == 1
-    started = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 2)
-    assert time.monotonic() - started < 0.9  # nobody waited for the grace to pass
+        await asyncio.wait_for(task, 10)
     await asyncio.to_thread(simulator.wait_until_hanging, 0, timeout_seconds=2)
     assert (await other)[0]
     assert simulator.stats().platforms["tiktok"].requests == (3 if scenario == "hang" else 4)
@@ -818,7 +818,7 @@ async def test_many_starts_and_closes_leave_nothing(start_engine: StartEngine) -
         pids += workers(engine)
         started = time.monotonic()
         await engine.close()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 4  # a process that does not go is waited for longer
         assert engine.health().workers == 0
         first = first or state()
     # Less is no fault: threads of earlier tests may end meanwhile.
