@@ -12,7 +12,7 @@ _MEMBERSHIP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def usable_processors(membership: Path = _MEMBERSHIP, groups: Path = _GROUPS) -> int:
-    """Return how many processors this process may use, one at least; of a part of one, one.
+    """Return how many processors this process may use, one at least; a part of one counts as one.
 
     That is those it is bound to, and no more than its control groups grant it time of (`docker run --cpus`, systemd's
     `CPUQuota`), as the files *membership* and those below *groups* say: see cgroups(7), and the kernel's
