@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.request import getproxies
 
 #: Of every variable in the environment that is a setting.
 PREFIX = "DOWNLOADER_"
@@ -54,14 +53,6 @@ class DownloadSettings(Protocol):
     @property
     def proxy(self) -> str | None:
         """URL of the upstream proxy, with its password."""
-
-
-def environment_proxies() -> Mapping[str, str]:
-    """Return the proxies that this machine's environment names, by scheme, with `all` and `no`.
-
-    Those of HTTP_PROXY and the like; where there are none, what Windows or macOS is set to.
-    """
-    return getproxies()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from urllib.request import getproxies
 
-from downloader.download_settings import DownloadSettings, environment_proxies
+from downloader.download_settings import DownloadSettings
 from downloader.egress_dial import Rules
 from downloader.egress_proxy import Admission, EgressProxy
 from downloader.egress_upstream import Upstreams
@@ -78,7 +79,7 @@ def rules_of(settings: DownloadSettings) -> Rules:
         ValueError: a proxy of the environment is none.
     """
     return Rules(
-        upstreams=Upstreams.of(settings.proxy, environment_proxies()),
+        upstreams=Upstreams.of(settings.proxy, getproxies()),
         allow_private=settings.allow_private_addresses,
         idle_seconds=max(_MIN_IDLE_SECONDS, 2 * settings.stall_timeout_seconds),
     )

@@ -213,6 +213,8 @@ def test_what_nobody_can_decode_is_refused(
     if program or decoder == "library":
         with pytest.raises(NotPlayable, match=r"[Cc]odec|[Dd]ecoder"):
             check_media(path, ffmpeg if program else None)
+    else:
+        check_media(path, None)  # it is whole, and there is nothing here to say more
     assert caplog.text == ""  # no word of updating anything
 
 
