@@ -51,7 +51,7 @@ def create_cookies_api(services: Services) -> Routes:
         """Keep cookies for a platform, in place of those that were there.
 
         A file in Netscape format (cookies.txt), sent as it is (`curl -T`) or as the string `cookies` of a JSON object.
-        Lines of other sites are dropped and counted.
+        Lines of other sites are dropped and counted; bad ones of the platform's own are left out and named by number.
         """
         return CookieRecord.of(await asyncio.to_thread(services.cookies.put, known(platform), body))
 
@@ -74,5 +74,6 @@ def _cookie_text(body: bytes) -> str:
         sent = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    # A list, or an object without them, is what some extensions export: there is a sentence for it.
-    return parse_object(CookieUpload, sent).cookies if isinstance(sent, dict) and "cookies" in sent else text
+    # A list, or an object with a list of them, is what some extensions export: there is a sentence for it.
+    ours = isinstance(sent, dict) and "cookies" in sent and not isinstance(sent["cookies"], list)
+    return parse_object(CookieUpload, sent).cookies if ours else text

@@ -327,11 +327,13 @@ class CookieRecord(Answer):
     sentence: str = Field(description="for people: how they are, and what to do")
     cookies: int = Field(description="how many there are; 0: none")
     expired: int = Field(description="how many of these have expired")
-    logged_in: bool = Field(description="whether what keeps one logged in is among them")
+    logged_in: bool = Field(description="whether yt-dlp is logged in with them: they have not expired")
     first_expires_at: datetime | None = Field(description="of what keeps one logged in, the first to expire")
     last_expires_at: datetime | None = Field(description="of what keeps one logged in, the last to expire")
     updated_at: datetime | None = Field(description="when they came")
-    dropped: int = Field(description="of those just sent, how many belong to other sites and were not kept")
+    dropped: int = Field(description="lines of the file that belong to other sites; they are never kept")
+    bad_lines: list[int] = Field(description="numbers of the platform's own lines that are no cookies")
+    report: str | None = Field(description="for people: what of the file was taken, what was left out")
 
     @classmethod
     def of(cls, state: CookieState) -> Self:

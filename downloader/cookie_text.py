@@ -1,13 +1,13 @@
-"""Cookie files in Netscape format: read and checked, line by line, and never repeated.
+"""Cookie files in Netscape format: the lines of one platform are read and repaired, those of other sites are counted.
 
-What is refused is told by the numbers of its lines: names and values of cookies are as good as a password.
+What is wrong is told by line numbers: names and values of cookies are as good as a password.
 """
 
 from __future__ import annotations
 
 import codecs
-import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,8 +18,19 @@ HEADER = "# Netscape HTTP Cookie File"
 
 _FIELDS = 7
 _HTTP_ONLY = "#HttpOnly_"
+_BLANKS = " \t\xa0"
 _SHOWN_LINES = 5
-_LAST_SECOND = 253_402_300_799  # of the year 9999
+_MAX_DOMAIN_CHARACTERS = 253
+
+#: Where a line belongs, also where its first field is not quite a domain.
+_HOST = re.compile(r"(?:#HttpOnly_)*(?:https?://)?\.*([^\s:/]*)", re.IGNORECASE)
+_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?", re.IGNORECASE)
+
+_LAST_SECOND = 253_402_300_799  # of the year 9999, as some sites have it
+_SECONDS_1601_TO_1970 = 11_644_473_600
+
+_NETSCAPE = "a file in Netscape format (cookies.txt), as browser extensions make it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # without repr: it holds a secret
@@ -27,67 +38,82 @@ class Cookie:
     """One cookie."""
 
     line: str  #: as it is written to a file
-    domain: str  #: lower case, no dot in front
+    domain: str  #: lower case, with a dot in front where subdomains get it too
+    path: str
     name: str
     expires_at: datetime | None  #: None: with the session, so never by itself
 
-    def is_of(self, platform: Platform) -> bool:
-        """Tell whether it is one that *platform* set."""
-        return any(self.domain == owned or self.domain.endswith(f".{owned}") for owned in platform.cookie_domains)
+    def reaches(self, host: str) -> bool:
+        """Tell whether yt-dlp has it sent to *host*; Python's jar does not mind the dot in front, and nor does this."""
+        return f".{host}".endswith(f".{self.domain.removeprefix('.')}")
 
     def has_expired(self, now: datetime) -> bool:
         """Tell whether it is no good any more."""
         return self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def lasts_until(self) -> datetime:
+        """When it expires; the end of time where that is not known."""
+        return self.expires_at or datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CookieFile:
+    """What a file has for one platform."""
+
+    cookies: tuple[Cookie, ...]  #: one or more, expired ones too
+    foreign: int  #: lines that belong to other sites
+    bad: Mapping[str, Sequence[int]]  #: numbers of the platform's own lines that are no cookies, by what is wrong
+
+    @property
+    def bad_lines(self) -> tuple[int, ...]:
+        """The numbers of the platform's own lines that are no cookies."""
+        return tuple(sorted(number for numbers in self.bad.values() for number in numbers))
 
 
 class _BadLine(Exception):
     """A line that is no cookie; str() says why, in words that go behind "line 7"."""
 
 
-def decoded(body: bytes, *, errors: str = "strict") -> str:
-    """Return a file's text, whatever Windows made of it.
+def decoded(body: bytes) -> str:
+    """Return a file's text, whatever Windows made of it; bytes that are no text become surrogates."""
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return body.decode("utf-16", "replace")
+    if body[1:2] == b"\0":
+        return body.decode("utf-16-le", "replace")
+    if body[:1] == b"\0":
+        return body.decode("utf-16-be", "replace")
+    return body.decode("utf-8-sig", "surrogateescape")
+
+
+def read_cookies(text: str, platform: Platform) -> CookieFile:
+    """Return what *text*, a file in Netscape format, has for *platform*. Lines of other sites are not judged.
+
+    Of two lines for one cookie the one that lasts longer counts.
 
     Raises:
-        CookiesRefused: it is no text.
+        CookiesRefused: there is no cookie for it; the sentence says what there is instead, or what is wrong.
     """
-    utf_16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return body.decode("utf-16" if utf_16 else "utf-8-sig", errors)
-    except UnicodeDecodeError:
-        raise CookiesRefused("This is no text in UTF-8: save the cookies as a text file in UTF-8.") from None
-
-
-def read_cookies(text: str) -> list[Cookie]:
-    """Return the cookies of *text*, a file in Netscape format, expired ones too.
-
-    Raises:
-        CookiesRefused: a line is no cookie, there is none at all, or it is another format.
-    """
-    text = text.removeprefix("\ufeff")
-    _refuse_other_formats(text)
-    cookies: list[Cookie] = []
+    cookies: dict[tuple[str, str, str], Cookie] = {}
+    foreign = 0
     bad: dict[str, list[int]] = {}
     for number, line in _lines(text):
+        if not _is_of(platform, line):
+            foreign += 1
+            continue
         try:
-            cookies.append(_cookie(line))
+            cookie = _cookie(line)
         except _BadLine as reason:
             bad.setdefault(str(reason), []).append(number)
+            continue
+        key = (cookie.domain, cookie.path, cookie.name)  # Python's jar would take the last
+        if key not in cookies or cookies[key].lasts_until <= cookie.lasts_until:
+            cookies[key] = cookie
+    if cookies:
+        return CookieFile(cookies=tuple(cookies.values()), foreign=foreign, bad=bad)
     if bad:
-        raise CookiesRefused(_complaint(bad))
-    if not cookies:
-        raise CookiesRefused("There is no cookie in this: send a file in Netscape format, as browser extensions make.")
-    return cookies
-
-
-def good_cookies(content: bytes) -> tuple[list[Cookie], int]:
-    """Return the cookies of a file, and how many of its lines are none; never raises."""
-    cookies, bad = [], 0
-    for _, line in _lines(decoded(content, errors="replace")):
-        try:
-            cookies.append(_cookie(line))
-        except _BadLine:
-            bad += 1
-    return cookies, bad
+        raise CookiesRefused(f"{complaint(bad)}: send {_NETSCAPE}.")
+    raise CookiesRefused(_other_format(text) or _none_for(platform, text, foreign))
 
 
 def written(cookies: Sequence[Cookie]) -> str:
@@ -95,11 +121,35 @@ def written(cookies: Sequence[Cookie]) -> str:
     return "\n".join((HEADER, "", *(cookie.line for cookie in cookies), ""))
 
 
+def complaint(bad: Mapping[str, Sequence[int]]) -> str:
+    """Return what is wrong with which lines, without a stop at its end."""
+    told = "; ".join(f"{_numbered(numbers)} {reason}" for reason, numbers in bad.items())
+    return told[:1].upper() + told[1:]
+
+
+def _numbered(numbers: Sequence[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[:_SHOWN_LINES])
+    more = f" and {len(numbers) - _SHOWN_LINES} more" if len(numbers) > _SHOWN_LINES else ""
+    return f"line {shown}" if len(numbers) == 1 else f"each of the lines {shown}{more}"
+
+
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     # Not splitlines: a value may hold what Unicode calls the end of a line.
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
-        if line.strip() and (not line.startswith("#") or line.startswith(_HTTP_ONLY)):
+        # A byte order mark is wherever a file begins, also one that was appended to another.
+        line = line.lstrip(f"\ufeff{_BLANKS}")
+        if line.strip() and (not line.startswith("#") or _is_http_only(line)):
             yield number, line
+
+
+def _is_http_only(line: str) -> bool:
+    return line[: len(_HTTP_ONLY)].lower() == _HTTP_ONLY.lower()
+
+
+def _is_of(platform: Platform, line: str) -> bool:
+    host = _HOST.match(line)
+    domain = "" if host is None else host[1].lower().rstrip(".")
+    return any(f".{domain}".endswith(f".{owned}") for owned in platform.cookie_domains)
 
 
 def _cookie(line: str) -> Cookie:
@@ -108,74 +158,98 @@ def _cookie(line: str) -> Cookie:
     Raises:
         _BadLine: it is none.
     """
-    http_only = line.startswith(_HTTP_ONLY)
-    fields = line.removeprefix(_HTTP_ONLY).split("\t")
-    if len(fields) != _FIELDS:
-        raise _BadLine(f"must have {_FIELDS} fields, with a tab between each two")
-    domain, for_subdomains, path, secure, expires, name, value = fields
-    plain = domain.removeprefix(".").lower()
-    if not plain or not set(plain) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-_"):
+    http_only = _is_http_only(line)
+    domain, for_subdomains, path, secure, expires, name, value = _fields(line[len(_HTTP_ONLY) :] if http_only else line)
+    plain = domain.lstrip(".").rstrip(".").lower()
+    if not _DOMAIN.fullmatch(plain) or len(plain) > _MAX_DOMAIN_CHARACTERS:
         raise _BadLine("must begin with a domain")
     if for_subdomains.upper() not in ("TRUE", "FALSE") or secure.upper() not in ("TRUE", "FALSE"):
         raise _BadLine("must have TRUE or FALSE in its second and fourth field")
     if not path.startswith("/"):
         raise _BadLine("must have a path, as /, in its third field")
     seconds = _seconds(expires)
-    if not _is_latin_1(line) or any(ord(sign) < 32 or ord(sign) == 127 for sign in path + name + value):
+    if not name and not value:
+        raise _BadLine("must have a name in its sixth field")
+    if any(ord(sign) < 32 or ord(sign) == 127 or ord(sign) > 255 for sign in path + name + value):
         raise _BadLine("has a character that no cookie can have")
     # Python's cookie jar insists that a domain for subdomains has a dot in front, and no other has.
     wide = domain.startswith(".") or for_subdomains.upper() == "TRUE"
-    fields = [f".{plain}" if wide else plain, str(wide).upper(), path, secure.upper(), str(seconds), name, value]
+    domain = f".{plain}" if wide else plain
+    fields = [domain, str(wide).upper(), path, secure.upper(), str(seconds), name, value]
     return Cookie(
         line=(_HTTP_ONLY if http_only else "") + "\t".join(fields),
-        domain=plain,
+        domain=domain,
+        path=path,
         name=name,
         expires_at=datetime.fromtimestamp(seconds, UTC) if seconds else None,
     )
 
 
+def _fields(line: str) -> list[str]:
+    """Return the seven fields of *line*, whose last may be missing.
+
+    Raises:
+        _BadLine: it has not so many.
+    """
+    fields = line.split("\t")
+    while len(fields) > _FIELDS and not fields[-1].strip(_BLANKS):
+        fields.pop()
+    if len(fields) < _FIELDS - 1 or (len(fields) == _FIELDS - 1 and " " in fields[-1].strip()):
+        # Blanks in place of tabs: none of the fields before the value can have one.
+        fields = re.split(f"[{_BLANKS}]+", line.strip(_BLANKS), maxsplit=_FIELDS - 1)
+    if len(fields) == _FIELDS - 1:
+        fields.append("")  # editors take blanks from the ends of lines
+    if len(fields) != _FIELDS:
+        raise _BadLine(f"must have {_FIELDS} fields, with a tab between each two")
+    return [*(field.strip(_BLANKS) for field in fields[:-1]), fields[-1]]
+
+
 def _seconds(expires: str) -> int:
-    """Return when a cookie expires, as Unix time; 0: with the session. Some exports write fractions, or -1."""
-    if expires in ("", "-1"):
+    """Return when a cookie expires, as Unix time; 0: with the session, or at a time too far off to mean anything.
+
+    Raises:
+        _BadLine: it is no number.
+    """
+    if not expires:
         return 0
-    whole, _, fraction = expires.partition(".")
-    if not whole.isascii() or not whole.isdecimal() or len(whole) > 18 or (fraction and not fraction.isdecimal()):
+    if not _NUMBER.fullmatch(expires):
         raise _BadLine("must have a time, as a number of seconds, in its fifth field")
-    return min(int(whole), _LAST_SECOND)
+    time = float(expires)
+    if time in (0, -1):  # some exports write either for the session
+        return 0
+    # Firefox has milliseconds, Chrome microseconds; beyond the year 9999 in all of them it is anyone's "never".
+    time = next((time / unit for unit in (1, 1e3, 1e6) if time / unit <= _LAST_SECOND), 0.0)
+    if not time:
+        return 0
+    if 1.2e10 < time < 2e10:  # not the years about 2400: Chrome and Safari count from 1601
+        time -= _SECONDS_1601_TO_1970
+    return max(1, int(time))
 
 
-def _is_latin_1(text: str) -> bool:
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _refuse_other_formats(text: str) -> None:
-    start = text.lstrip()
+def _other_format(text: str) -> str | None:
+    """Return a sentence about what *text* is instead of a cookie file; None where that cannot be told."""
+    start = text.lstrip(f"\ufeff{_BLANKS}\r\n")
+    lines = len(start.splitlines())
     if start.startswith(("[", "{")):
-        try:
-            json.loads(start)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            raise CookiesRefused(
-                "These are cookies as JSON: choose the Netscape format (cookies.txt) in your browser's extension"
-                " and send that."
-            )
-    if start.startswith("<"):
-        raise CookiesRefused("This is a web page: send a file with cookies in Netscape format (cookies.txt).")
-    if "\t" not in text and "=" in text and len(start.splitlines()) == 1:
-        raise CookiesRefused(
-            "This is the value of a Cookie header, which does not say where the cookies belong: send a file in Netscape"
-            " format (cookies.txt), as browser extensions make."
+        return (
+            "These are cookies as JSON: choose the Netscape format (cookies.txt) in your browser's extension and send"
+            " that."
         )
+    if start.startswith("<"):
+        return "This is a web page: send a file with cookies in Netscape format (cookies.txt)."
+    if lines == 1 and "\t" not in text and "=" in text:
+        return f"This is the value of a Cookie header, which does not say where the cookies belong: send {_NETSCAPE}."
+    if lines == 1 and start.startswith("#") and start.count("\t") >= _FIELDS - 2:
+        return "The ends of the lines are missing in this: send the file as it is, with curl -T cookies.txt."
+    if any("\udc80" <= sign <= "\udcff" for sign in text):
+        return "This is no text in UTF-8: save the cookies as a text file in UTF-8."
+    return None
 
 
-def _complaint(bad: dict[str, list[int]]) -> str:
-    reason, numbers = max(bad.items(), key=lambda each: len(each[1]))
-    shown = ", ".join(str(number) for number in numbers[:_SHOWN_LINES])
-    more = f" and {len(numbers) - _SHOWN_LINES} more" if len(numbers) > _SHOWN_LINES else ""
-    lines = f"Line {shown}" if len(numbers) == 1 else f"Each of the lines {shown}{more}"
-    return f"{lines} {reason}: send the file as your browser's extension made it, in Netscape format (cookies.txt)."
+def _none_for(platform: Platform, text: str, foreign: int) -> str:
+    if any(line.count("\t") >= _FIELDS - 2 for _, line in _lines(text)):
+        return (
+            f"There is no cookie for {platform.label} in this; lines of other sites: {foreign}. Open"
+            f" {platform.cookie_domains[0]} in your browser, log in, and export again."
+        )
+    return f"There is no cookie in this: send {_NETSCAPE}."

@@ -21,7 +21,8 @@ PLATFORM = Platform(
     extractors=("Instagram",),
     canonical_url=canonical_url,
     cookie_domains=("instagram.com",),
-    session_cookies=frozenset({"sessionid"}),
+    login_host="www.instagram.com",
+    session_cookies=(frozenset({"sessionid"}),),
     # Instagram is slow to answer those it does not know, and quick to break off: more time, more tries.
     patience=1.5,
     extra_retries=2,

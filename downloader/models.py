@@ -29,8 +29,9 @@ class Platform:
     options: Mapping[str, Any] = field(default_factory=dict)  #: yt-dlp options on top of the common ones
     patience: float = 1.0  #: factor on the operator's timeouts
     extra_retries: int = 0  #: on top of the operator's
-    cookie_domains: tuple[str, ...] = ()  #: where its cookies come from, those of other sites are none of its business
-    session_cookies: frozenset[str] = frozenset()  #: names of those without which nobody is logged in
+    cookie_domains: tuple[str, ...] = ()  #: of its cookies, where one logs in first; lines of others are left out
+    login_host: str = ""  #: yt-dlp counts as logged in who has the session cookies of this host
+    session_cookies: tuple[frozenset[str], ...] = ()  #: names; of each set one is needed to be logged in
     canonical_url: Callable[[str], str] = _same_url  #: rewrites links that yt-dlp would misread
 
 

@@ -27,7 +27,8 @@ PLATFORM = Platform(
     extractors=("TikTok", "TikTokVM"),
     canonical_url=canonical_url,
     cookie_domains=("tiktok.com",),
-    session_cookies=frozenset({"sessionid"}),
+    login_host="www.tiktok.com",
+    session_cookies=(frozenset({"sessionid"}),),
     # h265 is what TikTok offers first and what many players and browsers cannot show.
     options={"format": "bv*[vcodec^=h264]+ba/b[vcodec^=h264]/bv*+ba/b"},
 )

@@ -11,7 +11,8 @@ PLATFORM = Platform(
     # The last three are what a post may lead to: an old card, a recorded broadcast, a t.co link.
     extractors=("Twitter", "TwitterCard", "TwitterBroadcast", "TwitterShortener"),
     cookie_domains=("x.com", "twitter.com"),
-    session_cookies=frozenset({"auth_token"}),
+    login_host="api.x.com",
+    session_cookies=(frozenset({"auth_token"}),),
 )
 
 

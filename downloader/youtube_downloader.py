@@ -27,7 +27,11 @@ PLATFORM = Platform(
     canonical_url=canonical_url,
     # Not google.com: those would be good for the whole Google account, and are not needed.
     cookie_domains=("youtube.com",),
-    session_cookies=frozenset({"LOGIN_INFO", "SAPISID", "__Secure-3PAPISID"}),
+    login_host="www.youtube.com",
+    session_cookies=(
+        frozenset({"LOGIN_INFO"}),
+        frozenset({"SAPISID", "__Secure-1PAPISID", "__Secure-3PAPISID"}),
+    ),
 )
 
 

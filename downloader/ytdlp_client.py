@@ -28,7 +28,7 @@ from downloader.progress_meter import ProgressMeter, Report
 from downloader.ytdlp_extractors import add_extractors, extractors_of
 from downloader.ytdlp_lean import make_lean
 from downloader.ytdlp_network import tie_to_proxy
-from downloader.ytdlp_options import cookies_have_expired, rehearsal_options, ytdlp_options
+from downloader.ytdlp_options import cookie_fault, rehearsal_options, ytdlp_options
 from downloader.ytdlp_requests import Requests
 
 # yt_dlp itself is imported where it is used: it takes a third of a second, and the server listens before that.
@@ -127,8 +127,8 @@ def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext)
             exc_info=error if failure.code == "internal" else None,
         )
         told = str(failure)
-        if failure.code in _HELPED_BY_COOKIES and cookies_have_expired(context.settings, platform):
-            told += f" The cookies for {platform.label} that are there have expired."
+        if failure.code in _HELPED_BY_COOKIES and (fault := cookie_fault(context.settings, platform)):
+            told += f" {fault}"
         return Outcome(
             False,
             None,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from downloader import toolchain
-from downloader.cookie_text import Cookie, good_cookies, written
+from downloader.cookie_shelf import CookieShelf
+from downloader.cookie_text import written
 from downloader.download_settings import DownloadSettings
-from downloader.errors import DownloadFailed
+from downloader.errors import CookiesRefused, DownloadFailed
 from downloader.media_limits import MediaLimits
 from downloader.models import Platform
 from downloader.ytdlp_lean import MIN_BLOCK_BYTES
@@ -135,31 +135,33 @@ def _as_template(path: Path) -> str:
 
 
 def _cookies(settings: DownloadSettings, platform: Platform) -> io.StringIO | None:
-    """Return a copy of the platform's cookies: yt-dlp writes back to what it is given.
+    """Return a copy of the platform's cookies, and none of other sites: yt-dlp writes back to what it is given.
 
     In memory: of a file's name it would take $HOME for a variable.
     """
-    cookies = _read_cookies(settings, platform)
-    return None if cookies is None else io.StringIO(written(cookies))
-
-
-def cookies_have_expired(settings: DownloadSettings, platform: Platform) -> bool:
-    """Tell whether there are cookies for *platform*, and what keeps one logged in has expired."""
-    now = datetime.now(UTC)
-    cookies = _read_cookies(settings, platform) or ()
-    return any(cookie.has_expired(now) for cookie in cookies if cookie.name in platform.session_cookies)
-
-
-def _read_cookies(settings: DownloadSettings, platform: Platform) -> list[Cookie] | None:
-    """Return the cookies that the operator has for *platform*, and none of other sites; None where there is no file."""
-    original = settings.cookies_folder / f"{platform.name}.txt"
-    if not original.is_file():
+    try:
+        file = _shelf(settings, platform).read(platform.name)
+    except (CookiesRefused, OSError) as fault:  # what needs no login can be had all the same
+        log.warning("cookies not used", extra={"platform": platform.name, "detail": str(fault)})
         return None
-    cookies, bad = good_cookies(original.read_bytes())
-    if bad:
+    if file is None:
+        return None
+    if file.bad:
         # yt-dlp would write them, values and all, to stderr.
-        log.warning("cookie lines left out", extra={"path": str(original), "lines": bad})
-    return [cookie for cookie in cookies if cookie.is_of(platform)]
+        log.warning("cookie lines left out", extra={"platform": platform.name, "lines": file.bad_lines})
+    return io.StringIO(written(file.cookies))
+
+
+def cookie_fault(settings: DownloadSettings, platform: Platform) -> str | None:
+    """Return a sentence on why the cookies that are there for *platform* log nobody in; None where they do."""
+    state = _shelf(settings, platform).state(platform.name)
+    if state.condition == "expired":
+        return f"The cookies for {platform.label} that are there have expired."
+    return None if state.condition == "none" or state.logged_in else state.sentence
+
+
+def _shelf(settings: DownloadSettings, platform: Platform) -> CookieShelf:
+    return CookieShelf(settings.cookies_folder, {platform.name: platform})
 
 
 def _wanted(limits: MediaLimits, info: Mapping[str, Any], *, incomplete: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""Cookie files: yt-dlp loads what it is given of them, without raising and without repeating any of it."""
+"""Cookie files: yt-dlp loads what it is given of them, repeats none of it, and lines of other sites change nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from yt_dlp.cookies import YoutubeDLCookieJar
 
 from downloader.batch_downloader import PLATFORMS
+from downloader.cookie_shelf import CookieShelf
 from downloader.settings import Settings
 from downloader.ytdlp_options import ytdlp_options
 from fuzz.runner import Check, Finding, Target
@@ -35,21 +37,41 @@ def opened() -> Iterator[Check]:
             each.mkdir()
         settings = Settings(storage_dir=folder / "storage", cookies_dir=folder / "cookies")
         path = folder / "cookies" / f"{_PLATFORM.name}.txt"
+        shelf = CookieShelf(settings.cookies_folder, PLATFORMS)
 
         def check(text: str) -> bool:
             """Tell whether anything of a file with this *text* is a cookie; see that yt-dlp takes it."""
             path.write_bytes(text.encode("utf-8", "surrogatepass"))
-            given = ytdlp_options(_PLATFORM, settings, work, proxy="")["cookiefile"]
+            state = shelf.state(_PLATFORM.name)
+            path.write_bytes(path.read_bytes() + b"\n" + _FOREIGN)
+            joined = shelf.state(_PLATFORM.name)
+            if state.cookies and joined != replace(
+                state,
+                updated_at=joined.updated_at,
+                dropped=joined.dropped,
+                report=joined.report,
+            ):
+                raise Finding("lines of other sites change what is said of ours")
+            given = ytdlp_options(_PLATFORM, settings, work, proxy="").get("cookiefile")
+            if (given is None) is not (joined.condition == "unreadable"):
+                raise Finding(f"yt-dlp is given {given!r} of cookies that are {joined.condition}")
+            if given is None:
+                return False
+            if joined.dropped < _FOREIGN.count(b"\n"):
+                raise Finding("lines of other sites are not counted")
             jar = YoutubeDLCookieJar(given)
             with contextlib.redirect_stderr(io.StringIO()) as said:
                 jar.load()
             if said.getvalue():
                 raise Finding(f"yt-dlp says {said.getvalue()!r}")
+            # A cookie without a name has its value for one, which may be another's name.
+            if not 0 < len(jar) <= joined.cookies:
+                raise Finding(f"{len(jar)} cookies where there should be {joined.cookies}")
             header = jar.get_cookie_header("https://www.tiktok.com/") or ""
             header.encode("latin-1")  # else no request could carry it
             if "\n" in header or "\r" in header:
                 raise Finding(f"more than one header: {header!r}")
-            return any(True for _ in jar)
+            return True
 
         log.setLevel(logging.ERROR)
         try:
@@ -57,6 +79,9 @@ def opened() -> Iterator[Check]:
         finally:
             log.setLevel(level)
 
+
+#: Of other sites, and of none.
+_FOREIGN = b"localhost:5173\tFALSE\t\tMAYBE\t-86400\tname\n.b\xfc.example x\t\xff\n\tTRUE\t/\tTRUE\n"
 
 _GOOD = ".tiktok.com\tTRUE\t/\tTRUE\t1999999999\tsessionid\tabc"
 
@@ -72,6 +97,8 @@ COOKIES = Target(
         _GOOD,
         f"{_GOOD}\n",
         f"\n#HttpOnly_{_GOOD}",
+        _GOOD.replace("\t", " "),
+        *("1999999999000", "13399999999000000", "-86400", "1.7e9", "\xa0"),
     ),
     corpus=(
         f"# Netscape HTTP Cookie File\n\n{_GOOD}\n",

@@ -53,11 +53,15 @@ def test_cookies_go_in_as_a_file_or_as_json_and_never_come_out(
     ("body", "status", "said"),
     [
         (EXPIRED, 400, "These cookies for TikTok have expired"),
-        (GOOD.replace("tiktok", "youtube"), 400, "None of these 1 cookies is for TikTok"),
-        (GOOD + "nonsense hunter2", 400, "Line 2 must have 7 fields"),
+        (GOOD.replace("tiktok", "youtube"), 400, "There is no cookie for TikTok in this"),
+        (GOOD.replace("/", ""), 400, "Line 1 must have a path"),
+        (GOOD.replace(".tiktok", "ads.tiktok"), 400, "are for ads.tiktok.com: log in at tiktok.com and export again"),
         ('[{"name": "sessionid", "value": "hunter2"}]', 400, "These are cookies as JSON"),
         ('{"sessionid": "hunter2"}', 400, "These are cookies as JSON"),
-        ('{"cookies": ["hunter2"]}', 400, "cookies"),
+        ('{"url": "https://www.tiktok.com", "cookies": [{"value": "hunter2"}]}', 400, "These are cookies as JSON"),
+        ('{"cookies": ["hunter2"]}', 400, "These are cookies as JSON"),
+        ('{"cookies": 5}', 400, "cookies"),
+        ('{"cookies": ""}', 400, "cookies"),
         ('{"cookies": "x", "path": "/etc/hunter2"}', 400, "path"),
         ("", 400, "There is no cookie"),
         ("x" * (MAX_COOKIE_BYTES + 1), 413, "more than 1 MB"),
@@ -71,6 +75,21 @@ def test_what_is_no_good_is_refused_in_a_sentence_without_its_values(
     assert said in answer.get_json()["error"]
     assert SECRET not in answer.text
     assert not (tmp_path / "storage" / "cookies" / "tiktok.txt").exists()
+
+
+def test_an_upload_is_answered_with_what_was_taken_and_how_much_was_not(
+    client: FlaskClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    foreign = "localhost:5173\tFALSE\t\tFALSE\t-86400\tname\tŁódź\n.bücher.example\thunter2\n".encode() + b"\xff\n"
+    bad = b".tiktok.com\tTRUE\t/\tTRUE\tnever\tsid\thunter2\n"
+    answer = client.put(f"{COOKIES}/tiktok", data=foreign + bad + GOOD.encode())
+    told = answer.get_json()
+    assert (answer.status_code, told["condition"], told["logged_in"]) == (200, "good", True)
+    assert (told["cookies"], told["dropped"], told["bad_lines"]) == (1, 3, [4])
+    assert told["report"].startswith("1 cookie taken; left out: 3 lines of other sites, 1 bad line. Line 4 must have")
+    assert (tmp_path / "storage" / "cookies" / "tiktok.txt").read_text() == f"# Netscape HTTP Cookie File\n\n{GOOD}"
+    assert SECRET not in answer.text + caplog.text
 
 
 @pytest.mark.parametrize("name", ["vimeo", "..%2Ftiktok", "tiktok.txt", "TikTok", "unknown"])

@@ -139,7 +139,7 @@ ARROWS: dict[str, set[str]] = {
     "ytdlp_extractors": set(),
     "ytdlp_lean": set(),
     "ytdlp_network": {"egress_http"},
-    "ytdlp_options": {"cookie_text", "media_limits", "toolchain", "ytdlp_lean"},
+    "ytdlp_options": {"cookie_shelf", "cookie_text", "media_limits", "toolchain", "ytdlp_lean"},
     "ytdlp_requests": {"egress_policy", "error_classifier", "progress_meter", "ytdlp_network"},
     "progress_meter": set(),
     "daemon_thread": set(),

@@ -192,7 +192,7 @@ def test_a_broken_line_among_the_cookies_is_left_out_and_not_shown(
     broken = "".join(
         f"{line}\n"
         for line in (
-            "session=hunter2; x=y",
+            "session=hunter2; x=y",  # of no site
             ".tiktok.com\tTRUE\t/\tTRUE\tnever\tsid\thunter2",  # yt-dlp shows the line
             ".tiktok.com\tMAYBE\t/\tTRUE\t0\tsid\thunter2",
             ".tiktok.com\tTRUE\t/\tTRUE\t0\tsid\thunter2\u2028",  # no header can carry it
@@ -220,6 +220,32 @@ def test_a_failure_says_that_the_cookies_have_expired(
         outcome = download_youtube_video(simulator.url("youtube", "bot_check"), str(tmp_path / "out"))
     assert outcome.error_code == "bot_check"
     assert (outcome[2] or "").endswith("The cookies for YouTube that are there have expired.") is told
+
+
+def test_a_failure_says_that_the_cookies_are_for_another_domain(
+    make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path
+) -> None:
+    (tmp_path / "twitter.txt").write_text(".twitter.com\tTRUE\t/\tTRUE\t4102444800\tauth_token\tabc\n")
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
+        outcome = download_twitter_video(simulator.url("twitter", "login_wall"), str(tmp_path / "out"))
+    assert outcome.error_code == "login_required"
+    assert (outcome[2] or "").endswith("are for twitter.com: log in at x.com and export again.")
+
+
+@pytest.mark.parametrize("content", [b"", b'[{"name": "sid"}]', b"\xff\xd8\xff", None])
+def test_a_file_of_cookies_that_is_of_no_use_fails_no_download(
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    fake_youtube_dl: type[FakeYoutubeDL],
+    caplog: pytest.LogCaptureFixture,
+    content: bytes | None,
+) -> None:
+    path = tmp_path / "tiktok.txt"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
+        download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
+    assert "cookiefile" not in fake_youtube_dl.told
+    assert "cookies not used" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["100%(id)s", "$HOME", "${HOME}", "~", "~root"])

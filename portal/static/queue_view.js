@@ -29,7 +29,7 @@ export class QueueView {
     this._paint(queue);
     // Before a batch needs them.
     for (const { platform, condition, sentence } of cookies) {
-      banner(`cookies-${platform}`, condition === "expiring" || condition === "expired" ? sentence : null);
+      banner(`cookies-${platform}`, condition === "none" || condition === "good" ? null : sentence);
     }
     const resting = new Map(platforms.filter((each) => each.cooling_until).map((each) => [each.platform, each]));
     for (const name of this._resting.keys()) if (!resting.has(name)) banner(name, null);
