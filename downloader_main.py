@@ -65,12 +65,13 @@ def _visible(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit status."""
     options = _parse(arguments)
+    _set_up_logging()
     try:
-        settings = load_settings(**{name: value for name, value in vars(options).items() if value is not None})
+        settings = load_settings(**{name: value for name, value in vars(options).items() if value})
+        logging.getLogger().setLevel(settings.log_level)
         # They have been read. What we start gets our environment, and has no business with the passwords among them.
         for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
             del os.environ[name]
-        _set_up_logging(settings.log_level)
         share_one_heap()
         os.umask(settings.umask_bits)
         # First of all, because loading the rest takes a second: whoever connects until then is answered after it.
@@ -102,10 +103,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _set_up_logging(level: str) -> None:
+def _set_up_logging() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Alembic tells of every plugin it loads.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # What it warns of, files that changed, breaks a zip off, and api_zip tells of that.

@@ -217,7 +217,7 @@ def _seconds(expires: str) -> int:
     time = float(expires)
     if time in (0, -1):  # some exports write either for the session
         return 0
-    # Firefox has milliseconds, Chrome microseconds; beyond the year 9999 in all of them it is anyone's "never".
+    # Firefox has milliseconds, Chrome microseconds; beyond the year 9999 in all of them they stand for "never".
     time = next((time / unit for unit in (1, 1e3, 1e6) if time / unit <= _LAST_SECOND), 0.0)
     if not time:
         return 0

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Iterator
 from urllib.request import getproxies
 
-from downloader.download_settings import DownloadSettings
+from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.egress_dial import Rules
 from downloader.egress_proxy import Admission, EgressProxy
-from downloader.egress_upstream import Upstreams
-from downloader.errors import ErrorCode
+from downloader.egress_upstream import NoProxyUrl, Upstreams
+from downloader.errors import ErrorCode, StartRefused
 from downloader.models import Outcome
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def way_out(settings: DownloadSettings) -> Iterator[Way]:
 
     Raises:
         OSError: the proxy cannot be started.
-        ValueError: a proxy of the environment is none.
+        StartRefused: the operator's proxy is the URL of none.
     """
     proxy = _proxy()
     way = Way(proxy, proxy.admit(rules_of(settings)))
@@ -76,13 +76,46 @@ def rules_of(settings: DownloadSettings) -> Rules:
     """Return what an attempt may reach by *settings*, and by the proxies of the environment.
 
     Raises:
-        ValueError: a proxy of the environment is none.
+        StartRefused: a proxy is the URL of none; the sentence names its variable.
     """
+    try:
+        upstreams = Upstreams.of(settings.proxy, getproxies())
+    except NoProxyUrl as error:
+        variable = f"{PREFIX}PROXY" if error.scheme is None else _variable(error.scheme)
+        raise _set_wrongly(variable, f"{error}, such as http://user:password@host:3128") from None
+    if upstreams.no_proxy.startswith(("'", '"')):
+        raise _set_wrongly(_variable("no"), "not a list of hosts")
     return Rules(
-        upstreams=Upstreams.of(settings.proxy, getproxies()),
+        upstreams=upstreams,
         allow_private=settings.allow_private_addresses,
         idle_seconds=max(_MIN_IDLE_SECONDS, 2 * settings.stall_timeout_seconds),
     )
+
+
+def check_proxies(settings: DownloadSettings) -> None:
+    """See at the start what else each download would fail at; tell which proxies are taken for http.
+
+    Raises:
+        StartRefused: a proxy is the URL of none; the sentence names its variable.
+    """
+    rules_of(settings)
+    if settings.proxy is not None:
+        return
+    for scheme, url in getproxies().items():
+        if scheme in ("http", "https", "all") and url and "://" not in url:
+            log.warning("a proxy without a scheme is taken for http", extra={"variable": _variable(scheme)})
+
+
+def _variable(scheme: str) -> str:
+    """Return the variable of the environment that names the proxy for *scheme*; in lower case it counts first."""
+    name = f"{scheme}_proxy"
+    return max((each for each in os.environ if each.lower() == name), default=name.upper())
+
+
+def _set_wrongly(variable: str, what: str) -> StartRefused:
+    value = os.environ.get(variable, "")
+    quoted = "; write it without quotation marks" if value.startswith(("'", '"')) else ""
+    return StartRefused(f"{variable} is set wrongly: it is {what}{quoted}. Correct it and start again.")
 
 
 class _Guard:

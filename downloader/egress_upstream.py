@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import re
 import socket
 import ssl
 import urllib.request
@@ -39,6 +40,18 @@ _SOCKS5_REPLIES: Mapping[int, str] = {
 }
 
 
+#: What a host, or an address, may be written with; quotation marks and blanks are none of it.
+_HOST = re.compile(r"[\w.:%-]+")
+
+
+class NoProxyUrl(ValueError):
+    """What is set as a proxy is the URL of none; without the URL, which may hold a password."""
+
+    def __init__(self, scheme: str | None = None) -> None:
+        super().__init__("not the URL of a proxy")
+        self.scheme = scheme  #: whose variable of the environment holds it; None: none does
+
+
 class UpstreamRefused(Exception):
     """The operator's proxy would not connect us; str() says why, and holds no secret."""
 
@@ -59,21 +72,22 @@ class Upstream:
 
     @classmethod
     def from_url(cls, url: str) -> Upstream:
-        """Return the proxy at *url*.
+        """Return the proxy at *url*; without a scheme it is the host and port of an http one.
 
         Raises:
-            ValueError: it is none; without the URL, which may hold a password.
+            NoProxyUrl: it is none.
         """
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in _KINDS or not parts.hostname:
-            raise ValueError("not the URL of a proxy")
-        kind, port = _KINDS[parts.scheme]
+        has_scheme = "://" in url
         try:
-            port = parts.port or port
-        except ValueError:
-            raise ValueError("not the URL of a proxy") from None
+            parts = urlsplit(url.strip() if has_scheme else f"http://{url.strip()}")
+            kind, port = _KINDS[parts.scheme]
+            given_port, host = parts.port, parts.hostname or ""
+        except (KeyError, ValueError):
+            raise NoProxyUrl from None
+        if not _HOST.fullmatch(host) or not (has_scheme or given_port):
+            raise NoProxyUrl
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        return cls(kind=kind, host=parts.hostname, port=port, user=user, password=password)
+        return cls(kind=kind, host=host, port=given_port or port, user=user, password=password)
 
     @property
     def takes_http(self) -> bool:
@@ -99,18 +113,17 @@ class Upstreams:
         """Return *proxy*, for everything; where it is None, those of *environment*, by scheme (and `all`, `no`).
 
         Raises:
-            ValueError: one of them is no proxy's URL.
+            NoProxyUrl: one of them is none.
         """
         if proxy is not None:
             upstream = Upstream.from_url(proxy)
             return cls(http=upstream, https=upstream)
-        anything = environment.get("all") or ""
         # As yt-dlp reads them: HTTP_PROXY alone is meant for https too.
-        plain = environment.get("http") or anything
-        secure = environment.get("https") or plain
+        plain = "http" if environment.get("http") else "all"
+        secure = "https" if environment.get("https") else plain
         return cls(
-            http=Upstream.from_url(plain) if plain else None,
-            https=Upstream.from_url(secure) if secure else None,
+            http=_upstream_for(plain, environment),
+            https=_upstream_for(secure, environment),
             no_proxy=environment.get("no") or "",
         )
 
@@ -121,6 +134,16 @@ class Upstreams:
             return upstream
         bypass = urllib.request.proxy_bypass_environment(authority(host, port), {"no": self.no_proxy})  # type: ignore[attr-defined]
         return None if bypass else upstream
+
+
+def _upstream_for(scheme: str, environment: Mapping[str, str]) -> Upstream | None:
+    url = environment.get(scheme)
+    if not url:
+        return None
+    try:
+        return Upstream.from_url(url)
+    except NoProxyUrl:
+        raise NoProxyUrl(scheme) from None
 
 
 async def tunnel(sock: socket.socket, upstream: Upstream, host: str, port: int) -> None:

@@ -12,6 +12,7 @@ from downloader.attempt_runner import Stalled, StallWatch, failed
 from downloader.download_settings import DownloadSettings
 from downloader.egress import Way, way_out
 from downloader.engine import EngineHealth
+from downloader.errors import StartRefused
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 from downloader.worker import Done
@@ -98,7 +99,7 @@ class ProcessEngine:
             with ExitStack() as stack:
                 try:
                     way = stack.enter_context(way_out(self._settings))
-                except (OSError, ValueError) as error:
+                except (OSError, StartRefused) as error:
                     return failed(work.platform, "internal", f"no way out can be had: {error}")
                 outcome = await self._attempt(hand, replace(work, proxy=way.url), on_progress, way)
                 refusal = way.refused(outcome)

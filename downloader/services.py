@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 from downloader import batch_downloader
 from downloader.batch_downloader import PLATFORMS
 from downloader.cookie_shelf import CookieShelf
+from downloader.egress import check_proxies
 from downloader.engine import Engine
 from downloader.errors import DownloaderError, StartRefused
 from downloader.event_stream import EventHub
@@ -55,7 +56,7 @@ class Services:
         """Wire the services as *settings* say; nothing runs yet.
 
         Raises:
-            StartRefused: the storage folder cannot be written.
+            StartRefused: the storage folder cannot be written, or a proxy is the URL of none.
         """
         self.settings = settings
         self.platforms = tuple(PLATFORMS)
@@ -72,6 +73,7 @@ class Services:
         self._metrics = Metrics(self._snapshot)
         self.engine: Engine | None = None
         self.store: Store | None = None
+        check_proxies(settings)
         _check_writable(settings)
 
     # The queue

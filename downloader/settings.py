@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
+import os
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from downloader.api_keys import parse_keys
 from downloader.download_settings import PREFIX
+from downloader.environment import read_environment
 from downloader.errors import StartRefused
 from downloader.request_origin import parse_allowed_hosts, parse_origins
+
+log = logging.getLogger(__name__)
 
 #: What the service itself sets, and what would lead out of the storage folder.
 OUR_YTDLP_OPTIONS = frozenset({
@@ -60,16 +67,58 @@ def _parsed_by(parse: Callable[[str], tuple[str, ...]]) -> BeforeValidator:
     return BeforeValidator(lambda value: (parse(value) or None) if isinstance(value, str) and value else value or None)
 
 
-#: Lists with commas in the environment, where pydantic-settings would have JSON.
-Keys = Annotated[tuple[str, ...] | None, NoDecode, _parsed_by(parse_keys)]
-Hosts = Annotated[tuple[str, ...] | None, NoDecode, _parsed_by(parse_allowed_hosts)]
-Origins = Annotated[tuple[str, ...] | None, NoDecode, _parsed_by(parse_origins)]
+#: Lists with commas in the environment.
+Keys = Annotated[tuple[str, ...] | None, _parsed_by(parse_keys)]
+Hosts = Annotated[tuple[str, ...] | None, _parsed_by(parse_allowed_hosts)]
+Origins = Annotated[tuple[str, ...] | None, _parsed_by(parse_origins)]
+
+_SIZE = re.compile(r"([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(?:b|bytes?)?", re.IGNORECASE)
+
+
+def _parse_size(value: object) -> object:
+    """Return the bytes that *value* is, where it is text: `5G` and `5 GB` are 5 * 1000**3, `5 GiB` is 5 * 1024**3.
+
+    As the page and the makers of disks count. What cannot be read is returned as it is.
+    """
+    size = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if size is None:
+        return value
+    number, unit, binary = size.groups()
+    if binary and not unit:
+        return value
+    count = Decimal(number) * (1024 if binary else 1000) ** " kmgt".index(unit.lower() or " ")
+    return int(count) if unit or count == int(count) else value
+
+
+#: Text with a unit, or a number of bytes.
+Bytes = Annotated[int, BeforeValidator(_parse_size)]
+
+
+def _parse_json_object(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, dict):
+        raise ValueError('must be a JSON object, such as {"format": "worst"}')
+    return value
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """The environment, as `read_environment` reads it."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self()[field_name], field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(read_environment(os.environ, self.settings_cls.model_fields).values)
 
 
 class Settings(BaseSettings):
     """One frozen object; `load_settings` makes it and names the variable that is wrong."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = Field("0.0.0.0", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
@@ -94,29 +143,30 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="`sqlite:///…` or `postgresql://…`; unset: `downloader.db` in the storage folder"
     )
-    min_free_bytes: int = Field(
-        200 * 1024**2, ge=0, description="free disk space, in bytes, below which nothing new is begun"
-    )
-    max_file_bytes: int | None = Field(
-        None,
-        ge=1,
-        description="size of one media file with all its parts, in bytes; a download that passes it is ended",
+    min_free_bytes: Bytes = Field(200 * 1024**2, ge=0, description="free disk space below which nothing new is begun")
+    max_file_bytes: Bytes | None = Field(
+        None, ge=1, description="size of one media file with all its parts; a download that passes it is ended"
     )
     max_duration_seconds: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="length of one video, in seconds; longer ones are refused"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        examples=[3600],
+        description="length of one video, in seconds; longer ones are refused",
     )
-    max_storage_bytes: int | None = Field(
-        None, ge=1, description="bytes in `raw/` and `work/` together from which on nothing new is begun"
+    max_storage_bytes: Bytes | None = Field(
+        None, ge=1, description="size of `raw/` and `work/` together from which on nothing new is begun"
     )
     retention_days: float | None = Field(
         None,
         gt=0,
         le=36_500,
         allow_inf_nan=False,
+        examples=[30],
         description="days after which finished jobs are deleted with their files, fractions allowed",
     )
     max_batch_urls: int = Field(1000, ge=1, le=100_000, description="links that one batch may hold")
-    max_request_bytes: int = Field(4 * 1024**2, ge=1024, description="size of a request's body, in bytes")
+    max_request_bytes: Bytes = Field(4 * 1024**2, ge=1024, description="size of a request's body")
     socket_timeout_seconds: float = Field(
         20,
         gt=0,
@@ -138,12 +188,11 @@ class Settings(BaseSettings):
         description="folder with `tiktok.txt`, `instagram.txt`, `twitter.txt`, `youtube.txt` in Netscape format;"
         " unset: `cookies` in the storage folder",
     )
-    ytdlp_options: dict[str, Any] = Field(
+    ytdlp_options: Annotated[dict[str, Any], BeforeValidator(_parse_json_object)] = Field(
         default_factory=dict, description="yt-dlp API options as a JSON object, merged last: they win"
     )
     umask: str = Field(
         "077",
-        pattern="^0?0[0-7][0-7]$",
         description="octal; the rights that nobody else gets to the files and folders that the server makes",
     )
     allow_private_addresses: bool = Field(
@@ -155,23 +204,20 @@ class Settings(BaseSettings):
     allowed_hosts: Hosts = Field(None, description="names that this server is called by, beside this machine's own")
     cors_origins: Origins = Field(None, description="origins whose pages may use the API")
     trusted_proxies: int = Field(0, ge=0, le=10, description="reverse proxies in front, whose `X-Forwarded-…` count")
-    rate_limit: str | None = Field("1200/minute", description="requests that one address may send")
+    rate_limit: str | None = Field("1200/minute", description="requests that one address may send; `off`: no limit")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
-    @field_validator(
-        "proxy",
-        "cookies_dir",
-        "database_url",
-        "rate_limit",
-        "max_file_bytes",
-        "max_duration_seconds",
-        "max_storage_bytes",
-        "retention_days",
-        mode="before",
-    )
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is handed in before what the environment says."""
+        return init_settings, _Environment(settings_cls)
 
     @field_validator("database_url")
     @classmethod
@@ -179,11 +225,6 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
         return value
-
-    @field_validator("storage_dir", mode="before")
-    @classmethod
-    def _storage_dir_is_somewhere(cls, value: object) -> object:
-        return "./storage" if value == "" else value
 
     @field_validator("cookies_dir")
     @classmethod
@@ -225,11 +266,20 @@ class Settings(BaseSettings):
             raise ValueError("'allow-unsafe-ext' would let a platform choose any file extension")
         return value
 
+    @field_validator("umask")
+    @classmethod
+    def _umask_is_octal(cls, value: str) -> str:
+        if not re.fullmatch("0?0[0-7][0-7]", value):
+            raise ValueError("must be three octal digits of which the first is 0, such as 077 or 027")
+        return value
+
     @field_validator("rate_limit")
     @classmethod
     def _rate_limit_is_one(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch("[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
-            raise ValueError("must be a number per second, minute, hour or day, such as 1200/minute")
+        if value is None or value.lower() in ("", "off", "none"):
+            return None
+        if not re.fullmatch("[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
+            raise ValueError("must be a number per second, minute, hour or day, such as 1200/minute, or off")
         return value
 
     @field_validator("log_level")
@@ -282,21 +332,46 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the settings of the environment, *overrides* (by field name) on top.
+    """Return the settings of the environment, *overrides* (by field name) on top; log what in there is odd.
 
     Raises:
         StartRefused: a value is bad; the sentence names the variable, and never repeats a value that may be secret.
     """
+    for variable, sentence in read_environment(os.environ, Settings.model_fields).notes.items():
+        log.warning("setting needs attention", extra={"variable": variable, "detail": sentence})
     try:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name = PREFIX + "_".join(str(part) for part in first["loc"][:1]).upper()
-        reason = first["msg"].removeprefix("Value error, ")
-        raise StartRefused(f"{name} is set wrongly: {reason}. Correct it and start again.") from error
-    except ValueError as error:  # pydantic-settings: a field that should hold JSON does not
-        name = PREFIX + "YTDLP_OPTIONS"
-        raise StartRefused(f"{name} is set wrongly: it must be a JSON object. Correct it and start again.") from error
+        name, reason = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+        if first["type"] != "value_error":
+            reason = _rule(name) or reason
+        raise StartRefused(f"{PREFIX}{name.upper()} is set wrongly: {reason}. Correct it and start again.") from error
+
+
+def _rule(name: str) -> str | None:
+    """Return what a setting must be, in words for people; None for what is no number."""
+    field = Settings.model_fields[name]
+    types = {field.annotation, *get_args(field.annotation)}
+    if name.endswith("_bytes"):
+        return f"must be a size in bytes, {_range(field)}, such as 500000000, 500M or 5G"
+    if bool in types:
+        return "must be true or false"
+    if not types & {int, float}:
+        return None
+    kind = "a number" if float in types else "a whole number"
+    unit = next((f" of {word}" for word in ("seconds", "days") if name.endswith(f"_{word}")), "")
+    return f"must be {kind}{unit} {_range(field)}, such as {(field.examples or [field.default])[0]}"
+
+
+def _range(field: FieldInfo) -> str:
+    bounds = {
+        name: getattr(each, name) for each in field.metadata for name in ("ge", "gt", "le") if hasattr(each, name)
+    }
+    low = f"above {bounds['gt']}" if "gt" in bounds else f"{bounds['ge']} or more"
+    if "le" not in bounds:
+        return low
+    return f"{low}, at most {bounds['le']}" if "gt" in bounds else f"from {bounds['ge']} to {bounds['le']}"
 
 
 @cache

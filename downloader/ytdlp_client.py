@@ -19,7 +19,7 @@ from downloader import media_decoder, toolchain
 from downloader.download_settings import DownloadSettings
 from downloader.egress import way_out
 from downloader.error_classifier import classify
-from downloader.errors import DownloadFailed, ErrorCode, is_retryable, sentence
+from downloader.errors import DownloadFailed, ErrorCode, StartRefused, is_retryable, sentence
 from downloader.media_check import NotPlayable, check_part
 from downloader.media_files import Downloaded, empty_work, enter_work, keep, kept
 from downloader.media_limits import ArrivalCount, MediaLimits
@@ -97,7 +97,9 @@ def fetch(platform: Platform, url: str, output_dir: str) -> Outcome:
     with ExitStack() as stack:
         try:
             way = stack.enter_context(way_out(context.settings))
-        except (OSError, ValueError) as error:
+        except StartRefused as error:  # of a program that uses us as a library: a server says so at its start
+            return Outcome(False, None, str(error), error_code="internal", detail=str(error))
+        except OSError as error:
             return _failed("internal", platform, f"no way out can be had: {error}")
         outcome = _fetch(platform, url, output_dir, replace(context, proxy=way.url))
         refusal = way.refused(outcome)

@@ -153,7 +153,7 @@ def _cookies(settings: DownloadSettings, platform: Platform) -> io.StringIO | No
 
 
 def cookie_fault(settings: DownloadSettings, platform: Platform) -> str | None:
-    """Return a sentence on why the cookies that are there for *platform* log nobody in; None where they do."""
+    """Return a sentence on why the cookies that are there for *platform* do not log in; None where they do."""
     state = _shelf(settings, platform).state(platform.name)
     if state.condition == "expired":
         return f"The cookies for {platform.label} that are there have expired."

@@ -64,6 +64,7 @@ ARROWS: dict[str, set[str]] = {
     "services": {
         "batch_downloader",
         "cookie_shelf",
+        "egress",  # what each download would fail at is found at the start
         "engine",
         "event_stream",
         "governor",
@@ -183,7 +184,8 @@ ARROWS: dict[str, set[str]] = {
     "models": set(),
     "errors": set(),
     # Pure rules: what makes a key, a host or an origin is said once.
-    "settings": {"api_keys", "request_origin"},
+    "settings": {"api_keys", "environment", "request_origin"},
+    "environment": set(),
 }
 
 #: Libraries that belong to some rooms alone.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import traceback
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,11 +18,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from downloader import egress
+from downloader import create_downloader_app, egress
 from downloader.batch_downloader import wrapper_of
+from downloader.egress import check_proxies
 from downloader.egress_dial import Dialer, connect
 from downloader.egress_policy import Address, address_refusal, literal
 from downloader.egress_proxy import EgressProxy
+from downloader.errors import StartRefused
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome, PlatformType
 from downloader.process_engine import ProcessEngine
@@ -487,4 +490,49 @@ def test_a_broken_proxy_in_the_environment_is_a_failure_that_says_so(
     outcome = fetch("tiktok", "https://www.tiktok.com/@ada/video/7", make_settings(proxy=None))
     assert outcome.error_code == "internal"
     assert "not the URL of a proxy" in (outcome.detail or "")
-    assert "hunter2" not in (outcome.detail or "")
+    assert (outcome[2] or "").startswith("HTTPS_PROXY is set wrongly")
+    assert "hunter2" not in (outcome.detail or "") + (outcome[2] or "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("HTTPS_PROXY", '"http://ada:hunter2@proxy:3128"', "not the URL of a proxy, such as .*; write it without quot"),
+        ("https_proxy", "'http://ada:hunter2@proxy:3128'", "not the URL of a proxy, such as .*; write it without quot"),
+        (
+            "HTTP_PROXY",
+            "nonsense://ada:hunter2@proxy",
+            "not the URL of a proxy, such as http://user:password@host:3128",
+        ),
+        ("http_proxy", "none", "not the URL of a proxy"),
+        ("ALL_PROXY", "proxy", "not the URL of a proxy"),
+        ("all_proxy", "socks5://", "not the URL of a proxy"),
+        ("NO_PROXY", '"localhost,.example"', "not a list of hosts; write it without quotation marks"),
+    ],
+)
+def test_a_bad_proxy_of_the_environment_stops_the_start_by_its_name(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StartRefused, match=f"^{variable} is set wrongly: it is {said}") as refusal:
+        create_downloader_app(make_settings(proxy=None))
+    assert "hunter2" not in "".join(traceback.format_exception(refusal.value))
+    check_proxies(make_settings())  # with DOWNLOADER_PROXY those of the environment do not count
+
+
+def test_a_bad_proxy_of_ours_stops_the_start_by_its_name(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(proxy="http://ada:hunter2@pro xy:3128")
+    with pytest.raises(StartRefused, match="DOWNLOADER_PROXY is set wrongly") as refusal:
+        create_downloader_app(settings)
+    assert "hunter2" not in "".join(traceback.format_exception(refusal.value))
+
+
+def test_a_proxy_without_a_scheme_is_taken_for_http_and_told(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("https_proxy", "ada:hunter2@proxy:3128")
+    check_proxies(make_settings(proxy=None))
+    [record] = caplog.records
+    assert record.getMessage() == "a proxy without a scheme is taken for http"
+    assert vars(record)["variable"] == "https_proxy"
+    assert "hunter2" not in repr(vars(record))

@@ -358,12 +358,37 @@ def test_which_proxy_stands_before_what(
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a:1", "http://", "http://a:b", "http://a:99999", "socks6://a", "http://u:hunter2@:1"]
+    "url",
+    [
+        *("ftp://a:1", "http://", "http://a:b", "http://a:99999", "socks6://a", "http://u:hunter2@:1"),
+        *('"http://u:hunter2@a:1"', "'a:1'", 'http://u:hunter2@"a":1', "http://a:1'", "http://u:hunter2@a b:1"),
+        *("a", "none", "3128", ":3128", "u:hunter2@a", "http:/a:1", "http:a:1", "//a:1", "http://[::1", "http://[x]:1"),
+        *("http://u:hunter2@\u2100:1", "http://a:1, http://b:1", "http://a\\:1"),
+    ],
 )
 def test_what_is_no_proxy_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ValueError, match="not the URL of a proxy") as error:
         Upstream.from_url(url)
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("a:1", "a", 1),
+        ("u:hunter2@a.example:3128", "a.example", 3128),
+        ("[::1]:3128", "::1", 3128),
+        ("http://a", "a", 80),
+        ("http://a:1/", "a", 1),
+        (" http://a:1\r", "a", 1),
+        ("HTTP://A_b:1", "a_b", 1),
+        ("socks5://127.0.0.1", "127.0.0.1", 1080),
+        ("http://[fe80::1%25eth0]:1", "fe80::1%25eth0", 1),
+    ],
+)
+def test_a_proxy_is_read_as_people_write_it(url: str, host: str, port: int) -> None:
+    upstream = Upstream.from_url(url)
+    assert (upstream.host, upstream.port) == (host, port)
 
 
 def test_a_proxys_password_is_in_no_repr() -> None:

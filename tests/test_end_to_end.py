@@ -152,6 +152,8 @@ def test_a_taken_port_is_refused_in_a_sentence(start_server: Any) -> None:
         (["--host", "no.such.host.invalid"], {}, "DOWNLOADER_HOST"),
         (["--host", "a..b"], {}, "DOWNLOADER_HOST"),
         ([], {"DOWNLOADER_WORKERS": "none"}, "DOWNLOADER_WORKERS"),
+        ([], {"HTTPS_PROXY": '"http://proxy:3128"'}, "HTTPS_PROXY is set wrongly"),
+        (["--host", "127.0.0.1", "--port", ""], {"DOWNLOADER_PORT": "70000"}, "DOWNLOADER_PORT"),
         ([], {"DOWNLOADER_STORAGE_DIR": "/dev/null/storage"}, "DOWNLOADER_STORAGE_DIR"),
     ],
 )
@@ -165,6 +167,21 @@ def test_a_bad_setting_stops_the_start_with_its_name(
     assert run.returncode == 2
     assert words in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_what_is_odd_in_the_environment_is_in_the_log(start_server: Callable[..., Server]) -> None:
+    server = start_server(
+        DOWNLOADER_PORT="tcp://10.43.0.7:8000", DOWNLOADER_SERVICE_HOST="10.43.0.7", DOWNLOADER_PROXYS="http://x",
+        DOWNLOADER_HOST="", DOWNLOADER_WORKERS="''", DOWNLOADER_LOG_LEVEL='"INFO"', DOWNLOADER_MAX_FILE_BYTES="5G",
+    )  # fmt: skip
+    server.stop()
+    told = [line.split("attention ")[1].rstrip() for line in server.log if "setting needs attention" in line]
+    assert told == [
+        'variable="DOWNLOADER_LOG_LEVEL" detail="The quotation marks around the value are left out."',
+        'variable="DOWNLOADER_PORT" detail="Kubernetes or Docker set this address of a service: it is left aside."',
+        'variable="DOWNLOADER_PROXYS" detail="There is no such setting: did you mean DOWNLOADER_PROXY?"',
+        'variable="DOWNLOADER_WORKERS" detail="The quotation marks around the value are left out."',
+    ]
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

@@ -51,6 +51,17 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("SOCKET_TIMEOUT_SECONDS", "0"),
         ("SOCKET_TIMEOUT_SECONDS", "nan"),
         ("RETRIES", "-1"),
+        ("WORKERS", " 8 9"),
+        ("WORKERS", '"8'),
+        ("WORKERS", "'8\""),
+        ("WORKERS", '"'),
+        ("API_KEY", '"hunter2-hunter2-hunter2","other-hunter2-hunter2"'),
+        ("API_KEY", " "),
+        ("API_KEY", '""'),
+        ("PORT", "8000/tcp"),
+        ("PORT", "0.0.0.0:8000"),
+        ("HOST", '"0.0.0.0'),
+        ("PROXY", "tcp://ada:hunter2@10.0.0.1:3128"),
         ("PROXY", "127.0.0.1:3128"),
         ("PROXY", "http://"),
         ("PROXY", "http://user:hunter2@host:99999"),
@@ -84,7 +95,6 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("UMASK", "private"),
         ("UMASK", "778"),
         ("UMASK", "777"),  # not even for ourselves
-        ("UMASK", ""),
         ("MAX_FILE_BYTES", "0"),
         ("MAX_STORAGE_BYTES", "-1"),
         ("MAX_DURATION_SECONDS", "inf"),
@@ -98,6 +108,116 @@ def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: s
         load_settings()
     assert PREFIX + name in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("value", ["", " ", "\r", '""', "''", '" "'])
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name != "api_key"])
+def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    unset = load_settings()
+    monkeypatch.setenv(PREFIX + name.upper(), value)
+    assert load_settings() == unset
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PROXY", '"http://ada:hunter2@proxy:3128"', "http://ada:hunter2@proxy:3128"),
+        ("PROXY", "'http://proxy:3128'", "http://proxy:3128"),
+        ("PROXY", " http://proxy:3128\r", "http://proxy:3128"),
+        ("WORKERS", '"8"', 8),
+        ("LOG_LEVEL", "\u201cDEBUG\u201d", "DEBUG"),
+        ("HOST", "\u2018127.0.0.1\u2019", "127.0.0.1"),
+        ("MAX_FILE_BYTES", '"5G"', 5 * 10**9),
+        ("YTDLP_OPTIONS", '"{"format": "worst"}"', {"format": "worst"}),
+        ("YTDLP_OPTIONS", '\'{"format": "it\'s"}\'', {"format": "it's"}),
+        ("ALLOW_PRIVATE_ADDRESSES", "'true'", True),
+        ("UMASK", '"027"', "027"),
+    ],
+)
+def test_quotation_marks_around_a_value_are_left_out_and_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str, expected: object
+) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    assert getattr(load_settings(), name.lower()) == expected
+    told = [(vars(record)["variable"], vars(record)["detail"]) for record in caplog.records]
+    quoted = not value.startswith(" ")
+    assert told == ([(PREFIX + name, "The quotation marks around the value are left out.")] if quoted else [])
+    assert "hunter2" not in repr([vars(record) for record in caplog.records])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5368709120", 5_368_709_120),
+        ("5_000", 5000),
+        ("5G", 5 * 10**9),
+        ("5g", 5 * 10**9),
+        ("5GB", 5 * 10**9),
+        ("5 GB", 5 * 10**9),
+        ("5 gb", 5 * 10**9),
+        ("500M", 500 * 10**6),
+        ("0.5G", 500 * 10**6),
+        ("20k", 20_000),
+        ("2T", 2 * 10**12),
+        ("1.5 GiB", 1_610_612_736),
+        ("5Gi", 5 * 1024**3),
+        ("5gib", 5 * 1024**3),
+        ("64KiB", 64 * 1024),
+        ("5000 bytes", 5000),
+        ("5000B", 5000),
+        ("5000.0", 5000),
+    ],
+)
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith("_bytes")])
+def test_sizes_take_units(monkeypatch: pytest.MonkeyPatch, name: str, text: str, expected: int) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), text)
+    assert getattr(load_settings(), name) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["G", "5X", "5,5G", "-5G", "-1", "1.5", "5iB", "5 G B", "much", "1e9", "\u0665G", "5GG"]
+)
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith("_bytes")])
+def test_what_is_no_size_is_refused_in_peoples_words(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), text)
+    with pytest.raises(StartRefused) as refusal:
+        load_settings()
+    low = {"min_free_bytes": 0, "max_request_bytes": 1024}.get(name, 1)
+    assert str(refusal.value) == (
+        f"{PREFIX}{name.upper()} is set wrongly: must be a size in bytes, {low} or more, such as 500000000, 500M or 5G."
+        " Correct it and start again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PORT", "http", "must be a whole number from 0 to 65535, such as 8000"),
+        ("PORT", "65536", "must be a whole number from 0 to 65535, such as 8000"),
+        ("WORKERS", "1.5", "must be a whole number from 1 to 256, such as 8"),
+        ("SOCKET_TIMEOUT_SECONDS", "20s", "must be a number of seconds above 0, at most 3600, such as 20"),
+        ("PLATFORM_INTERVAL_SECONDS", "-1", "must be a number of seconds from 0 to 3600, such as 0"),
+        ("MAX_DURATION_SECONDS", "inf", "must be a number of seconds above 0, such as 3600"),
+        ("RETENTION_DAYS", "a week", "must be a number of days above 0, at most 36500, such as 30"),
+        ("ALLOW_PRIVATE_ADDRESSES", "perhaps", "must be true or false"),
+        ("YTDLP_OPTIONS", "[" * 100_000, 'must be a JSON object, such as {"format": "worst"}'),
+        ("YTDLP_OPTIONS", "null", 'must be a JSON object, such as {"format": "worst"}'),
+        ("UMASK", "private", "must be three octal digits of which the first is 0, such as 077 or 027"),
+        ("RATE_LIMIT", "many", "must be a number per second, minute, hour or day, such as 1200/minute, or off"),
+    ],
+)
+def test_a_refusal_is_in_peoples_words(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(StartRefused) as refusal:
+        load_settings()
+    assert str(refusal.value) == f"{PREFIX}{name} is set wrongly: {words}. Correct it and start again."
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", "none"])
+def test_a_rate_limit_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DOWNLOADER_RATE_LIMIT", value)
+    assert load_settings().rate_limit is None
 
 
 def test_a_proxy_among_the_options_is_shown_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
