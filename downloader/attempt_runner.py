@@ -72,6 +72,8 @@ class StallWatch:
         self._clock = clock
         self._phase: Phase = "extracting"
         self._last_sign = clock()
+        self._newest_write: float | None = None  #: by the clock of the file system
+        self._written_at = 0.0  #: when that was, as far as it was noticed
 
     def note(self, progress: Progress) -> None:
         """Take a report of progress: whoever reports is alive."""
@@ -111,4 +113,10 @@ class StallWatch:
                 newest = max(newest, path.stat().st_mtime)
         except OSError:  # gone, perhaps this very moment
             pass
-        return min(newest + self._allowed_seconds() - time.time(), self._allowed_seconds())
+        # Only the first time by what the clock says: it may be set, and a file server has one of its own.
+        if self._newest_write is None:
+            self._written_at = self._clock() - max(time.time() - newest, 0.0)
+        elif newest != self._newest_write:
+            self._written_at = self._clock()
+        self._newest_write = newest
+        return self._written_at + self._allowed_seconds() - self._clock()

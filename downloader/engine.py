@@ -31,7 +31,8 @@ class Engine(Protocol):
 
         Never raises for what a platform, a link, a disk or a worker does wrong: a worker that dies, or in which no
         byte moved for the stall timeout, is an Outcome too (`interrupted`, `timeout`). Cancelling the coroutine ends
-        the attempt at once, with all its child processes; what was downloaded stays in `work.work_dir`.
+        the attempt at once, with all its child processes; what was downloaded stays in `work.work_dir`. One that
+        succeeds in that moment may still return: its files are there.
         """
 
     def health(self) -> EngineHealth:

@@ -42,6 +42,7 @@ class Classification:
     code: ErrorCode
     detail: str  #: yt-dlp's own words: no colours, no secrets, no boilerplate, at most `MAX_DETAIL_CHARS`
     retry_after_seconds: float | None  #: the wait that the platform asked for, where it named one
+    walled: bool = False  #: `rate_limited` by a login page, which may as well be this post's own
 
 
 def classify(error: BaseException, *, now: datetime | None = None) -> Classification:
@@ -57,7 +58,8 @@ def classify(error: BaseException, *, now: datetime | None = None) -> Classifica
     wait = _retry_after(chain, now or datetime.now(UTC)) if code in ("rate_limited", "server_error") else None
     # What yt-dlp said is worth more than the words of whoever passed it on.
     spoken = next((link for link in chain if link.is_a("yt_dlp.YoutubeDLError")), chain[0])
-    return Classification(code, _detail(spoken.text) or type(spoken.error).__name__, wait)
+    walled = code == "rate_limited" and any(_LOGIN_OR_LIMIT.match(link.words) for link in chain)
+    return Classification(code, _detail(spoken.text) or type(spoken.error).__name__, wait, walled)
 
 
 # --- The rules -------------------------------------------------------------------------------------------------------
@@ -327,6 +329,11 @@ _MEDIA_STATUSES: Mapping[int, ErrorCode] = {
 _TUNNEL_ANSWER = re.compile(r"(?:tunnel connection failed: |connect tunnel failed, response )([0-9]{3})", re.IGNORECASE)
 _PROXY_STATUSES: Mapping[str, ErrorCode] = {"403": "blocked_address", "504": "timeout"}
 
+# What yt-dlp says of Instagram's login page, which is all that it has seen.
+_LOGIN_OR_LIMIT = re.compile(
+    r"the webpage request was redirected to the login page\b"
+    r"|requested content is not available, rate-limit reached or login required"
+)
 _LOGIN_PAGE = re.compile(r"[^?#]*://[^/?#]+/(?:accounts/login|login|i/flow/login)\b")
 _GUEST_TOKEN = re.compile(r"[^?#]*/guest/activate\.json")
 _STATUS_IN_WORDS = re.compile(r"\bhttp ?error ([1-5][0-9][0-9])\b")

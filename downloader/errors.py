@@ -192,6 +192,7 @@ class DownloadFailed(DownloaderError):
         code: why, as one of `ERROR_CODES`.
         detail: the cause in its own words, for the log and for those who dig.
         retry_after_seconds: what the platform asked us to wait, where it said so.
+        walled: it is `rate_limited` by a login page, which may as well be this post's own.
     """
 
     def __init__(
@@ -201,8 +202,10 @@ class DownloadFailed(DownloaderError):
         platform_label: str | None = None,
         detail: str | None = None,
         retry_after_seconds: float | None = None,
+        walled: bool = False,
     ) -> None:
         super().__init__(sentence(code, platform_label))
         self.code = code
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
+        self.walled = walled

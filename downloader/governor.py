@@ -7,17 +7,24 @@ as `PlatformRest` and goes back in with `restore`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
+from typing import Literal
 
-from downloader.errors import ErrorCode
 from downloader.jobs import LONGEST_ASKED_SECONDS, PlatformRest
 from downloader.models import PlatformType
 
 #: The first rest, where the platform does not say how long; each further rate limit in a row doubles it.
 FIRST_REST_SECONDS = 60.0
 LONGEST_REST_SECONDS = 3600.0
+
+#: A platform shows its login page to addresses that ask too often, and for posts that are for members only. Met by so
+#: many different posts, with none let through in between, it is a limit.
+WALLS_THAT_ARE_A_LIMIT = 3
+
+#: Of so many posts that met a login page it is remembered.
+_MOST_WALLED = 1000
 
 #: Starts are spaced by the interval times 1 ± this, so that they don't look like a machine's.
 SPACING_JITTER = 0.3
@@ -30,6 +37,13 @@ class _Platform:
     cooling_until: datetime | None = None
     strikes: int = 0
     next_start_at: datetime | None = None
+    limited: set[str] = field(default_factory=set)  #: posts that met a limit since the last success
+    #: posts that met a login page; True: others of the platform were let through since
+    walled: dict[str, bool] = field(default_factory=dict)
+
+
+#: What a login page means: the platform limits this address, it keeps this post to its members, or that is open.
+Wall = Literal["limit", "post", "open"]
 
 
 class Governor:
@@ -114,36 +128,60 @@ class Governor:
             jitter = 1 + self._random.uniform(-SPACING_JITTER, SPACING_JITTER)
             state.next_start_at = now + timedelta(seconds=self._interval_seconds * jitter)
 
+    def let_through(self, platform: PlatformType) -> None:
+        """Take note that a post was shown: what met a login page before did not meet it for asking too often."""
+        walled = self._platforms[platform].walled
+        walled.update(dict.fromkeys(walled, True))
+
+    def judge_wall(self, platform: PlatformType, post: str) -> Wall:
+        """Return what it means that *post* met a login page, which might be a rate limit."""
+        walled = self._platforms[platform].walled
+        others = sum(not let_through for other, let_through in walled.items() if other != post)
+        if walled.get(post) and not others:
+            return "post"
+        walled[post] = False
+        if len(walled) > _MOST_WALLED:
+            del walled[next(iter(walled))]
+        return "limit" if others + 1 >= WALLS_THAT_ARE_A_LIMIT else "open"
+
     def ended(
         self,
         platform: PlatformType,
         now: datetime,
         *,
+        post: str = "",
         succeeded: bool = False,
-        error_code: ErrorCode | None = None,
+        limited: bool = False,
         retry_after_seconds: float | None = None,
     ) -> PlatformRest | None:
-        """Take note that a download ended; return what is to be remembered where that changed, else None."""
+        """Take note that the download of *post* ended; return what is to be remembered where that changed, else None.
+
+        *limited*: it met a rate limit, for which the platform asked to wait *retry_after_seconds*, or did not say.
+        """
         state = self._platforms[platform]
         state.running -= 1
         before = self.rest(platform)
-        if error_code == "rate_limited":
-            self._rest_after_limit(state, now, retry_after_seconds)
+        if limited:
+            self._rest_after_limit(state, post, now, retry_after_seconds)
         elif succeeded:
             state.strikes = 0
+            state.limited.clear()
             # As many successes as the cap is high raise it by one.
             state.cap = min(float(self._per_platform), state.cap + 1 / int(state.cap))
         after = self.rest(platform)
         return after if after != before else None
 
-    def _rest_after_limit(self, state: _Platform, now: datetime, retry_after_seconds: float | None) -> None:
+    def _rest_after_limit(self, state: _Platform, post: str, now: datetime, retry_after_seconds: float | None) -> None:
         resting = state.cooling_until is not None and now < state.cooling_until
-        if not resting:
-            # Several downloads meet the same limit at once: it counts once.
-            state.strikes += 1
+        # Several downloads meet the same limit at once, or one post meets it at each of its tries: that counts once.
+        first = not resting and post not in state.limited
+        if first:
             state.cap = max(1.0, float(int(state.cap) // 2))
+        state.limited.add(post)
         if retry_after_seconds is None:
-            doublings = min(state.strikes - 1, 20)
+            # A wait that the platform names is no strike: it says itself how long is enough.
+            state.strikes += first
+            doublings = min(max(state.strikes - 1, 0), 20)
             retry_after_seconds = min(FIRST_REST_SECONDS * 2**doublings, LONGEST_REST_SECONDS)
         until = now + timedelta(seconds=min(retry_after_seconds, LONGEST_ASKED_SECONDS))
         state.cooling_until = until if state.cooling_until is None else max(until, state.cooling_until)
@@ -152,6 +190,17 @@ class Governor:
         """Let *platform* start again at once; return what is to be remembered."""
         self._platforms[platform].cooling_until = None
         return self.rest(platform)
+
+    def shift(self, step: timedelta) -> list[PlatformRest]:
+        """Move all times by *step*, by which the clock was set; return what is to be remembered where that changed."""
+        moved = []
+        for name, state in self._platforms.items():
+            if state.next_start_at is not None:
+                state.next_start_at += step
+            if state.cooling_until is not None:
+                state.cooling_until += step
+                moved.append(self.rest(name))
+        return moved
 
     # What outlives the process
 

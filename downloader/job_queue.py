@@ -120,7 +120,10 @@ class JobQueue:
         try:
             self._tell_waiters(await self._db(self._store.job, job_id))
             while not (await asyncio.wait({future}, timeout=REST_LOOK_SECONDS))[0]:
-                job = await self._db(self._store.job, job_id)
+                try:
+                    job = await self._db(self._store.job, job_id)
+                except StoreUnavailable:  # the job goes on all the same, and so does whoever waits for it
+                    continue
                 self._tell_waiters(job)
                 if self._rests_for_long(job):
                     self._settle(job_id, job)

@@ -150,6 +150,15 @@ def promised_names(work_dir: Path) -> frozenset[str]:
     return frozenset(move.place.name for move in moves)
 
 
+def moved_names(work_dir: Path) -> frozenset[str]:
+    """Return the names of those files that the outcome in *work_dir* speaks of and that have left it."""
+    try:
+        moves, _ = _read_outcome(work_dir, work_dir)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return frozenset()
+    return frozenset(move.place.name for move in moves if not move.source.exists())
+
+
 def enter_work(work_dir: Path) -> None:
     """Make *work_dir*, for us alone, unless it is there; a link in its place or in it goes: it would lead elsewhere."""
     work_dir.parent.mkdir(parents=True, exist_ok=True)

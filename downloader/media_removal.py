@@ -1,4 +1,4 @@
-"""Deletes finished files: only in their own folder, and only those that no job has or is about to have."""
+"""Deletes files: finished ones only in their own folder, and only those that no job has or is about to have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from downloader.media_files import promised_names
+from downloader.media_files import discard_work, moved_names, promised_names
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,16 @@ class MediaRemoval:
         Whatever a stored path says, nothing outside the folder is touched, and nothing but plain files in it.
         """
         return sum(self._remove(path, of) for path in dict.fromkeys(paths))
+
+    def abandon(self, job_id: str, paths: Iterable[str] = ()) -> None:
+        """Remove all that attempts of a job left that came to nothing: what was moved already, and its work folder.
+
+        *paths* are files that its last attempt is known to have made.
+        """
+        work_dir = self._work_dir / job_id
+        moved = [str(self._raw_dir / name) for name in moved_names(work_dir)]
+        self.remove([*moved, *paths], of=[job_id])
+        discard_work(work_dir)
 
     def _remove(self, stored: str, of: Collection[str]) -> bool:
         path = Path(stored)

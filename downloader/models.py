@@ -56,6 +56,7 @@ class Outcome(tuple[bool, "str | None", "str | None"]):
     error_code: ErrorCode | None
     detail: str | None
     retry_after_seconds: float | None
+    walled: bool  #: `rate_limited` by a login page, which may as well be this post's own
 
     def __new__(
         cls,
@@ -67,17 +68,26 @@ class Outcome(tuple[bool, "str | None", "str | None"]):
         error_code: ErrorCode | None = None,
         detail: str | None = None,
         retry_after_seconds: float | None = None,
+        walled: bool = False,
     ) -> Outcome:
         self = super().__new__(cls, (success, file_path, error))
         self.media = media
         self.error_code = error_code
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
+        self.walled = walled
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A tuple subclass would lose its attributes on the way to or from a worker process.
-        return _restore_outcome, (*self, self.media, self.error_code, self.detail, self.retry_after_seconds)
+        return _restore_outcome, (
+            *self,
+            self.media,
+            self.error_code,
+            self.detail,
+            self.retry_after_seconds,
+            self.walled,
+        )
 
     @classmethod
     def of(cls, result: tuple[bool, str | None, str | None]) -> Outcome:
@@ -100,6 +110,7 @@ def _restore_outcome(
     error_code: ErrorCode | None,
     detail: str | None,
     retry_after_seconds: float | None,
+    walled: bool,
 ) -> Outcome:
     return Outcome(
         success,
@@ -109,6 +120,7 @@ def _restore_outcome(
         error_code=error_code,
         detail=detail,
         retry_after_seconds=retry_after_seconds,
+        walled=walled,
     )
 
 

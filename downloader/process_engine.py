@@ -128,6 +128,9 @@ class ProcessEngine:
             return failed(work.platform, "timeout", str(stalled))
         except asyncio.CancelledError:
             await self._end(attempt, way)
+            # A success of this very moment has left its files: who asked for the end decides what becomes of them.
+            if end.done() and end.exception() is None and (outcome := end.result())[0]:
+                return outcome
             raise
         finally:
             if self._attempts.get(work.job_id) is attempt:

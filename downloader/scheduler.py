@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -17,12 +18,14 @@ from pathlib import Path
 from random import Random
 from typing import Literal, ParamSpec, TypeVar
 
+from downloader.attempt_runner import failed
+from downloader.clock_watch import MIN_STEP_SECONDS, ClockWatch
 from downloader.disk_watch import LOOK_SECONDS, DiskWatch
 from downloader.engine import Engine
 from downloader.errors import NotFound, sentence
 from downloader.event_stream import EventHub
-from downloader.governor import Governor
-from downloader.jobs import FINAL_STATES, Event, Job, JobState, PlatformRest, Progress, Work
+from downloader.governor import FIRST_REST_SECONDS, Governor
+from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, PlatformRest, Progress, Work
 from downloader.media_files import discard_work
 from downloader.media_removal import MediaRemoval
 from downloader.models import Outcome, PlatformType
@@ -45,6 +48,9 @@ PRUNE_SECONDS = 3600.0
 #: A silent download that stepped back for others comes back after this.
 STEP_BACK_SECONDS = 8.0
 
+#: How often jobs are looked for that the store calls running and nothing runs.
+ORPHAN_CHECK_SECONDS = 20.0
+
 #: How long to wait before what could not be stored is stored again.
 STORE_RETRY_SECONDS = 2.0
 
@@ -58,9 +64,13 @@ class _Running:
     job: Job
     started_at: datetime
     signs: Signs
-    task: asyncio.Task[None] | None = None
+    run: asyncio.Task[Outcome] | None = None  #: all that may be cancelled: whatever stores its end may not
     progress: Progress | None = None
     why: Why | None = None  #: set: it was ended by us, and this is the reason
+
+
+class _NotStored(Exception):
+    """The service stopped before the end of an attempt could be stored: the next start puts its job back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +98,16 @@ class Scheduler:
     settings: Settings
     hub: EventHub
     clock: Callable[[], datetime] = utc_now
+    clock_watch: ClockWatch | None = None  #: None: one of *clock*
     random: Random = field(default_factory=Random)
     #: told of every attempt that ended: platform, what it came to, seconds, bytes of media
     on_attempt: Callable[[PlatformType, str, float, int], None] = lambda *_: None
 
     def __post_init__(self) -> None:
+        self._clock_watch = self.clock_watch or ClockWatch(self.clock)
+        self._clock_step = timedelta()  #: by which the clock was set and stored times are not moved yet
+        self._shifted: list[PlatformRest] = []
+        self._shifting = asyncio.Lock()
         self._running: dict[str, _Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
         self._stepped_back: set[str] = set()
@@ -110,6 +125,7 @@ class Scheduler:
         self._second_tries = 0  #: jobs that the store asked about when their batch ended
         self._cancelled_in_claim: set[tuple[str, int]] = set()  #: id, and number of the attempt
         self._pruned_at: datetime | None = None
+        self._orphans_checked_at = time.monotonic()
         self._loop_task: asyncio.Task[None] | None = None
         self._on_end: list[Callable[[Job], None]] = []
         # Several: a claim need not wait for a long list that somebody reads.
@@ -123,6 +139,9 @@ class Scheduler:
         self._paused = await self.db(self.store.paused)
         for rest in (await self.db(self.store.platform_rests)).values():
             self.governor.restore(rest)
+        for event in await self.db(self.store.events_since, await self.db(self.store.last_event_id) - 1):
+            if (step := self.clock() - event.at) < timedelta(seconds=-MIN_STEP_SECONDS):
+                self._clock_was_set(step)  # while no server was running
         recovered = await self.db(self.store.recover, now=self.clock())
         if recovered:
             log.info("resuming what was interrupted", extra={"jobs": recovered})
@@ -133,11 +152,14 @@ class Scheduler:
         """Remove unfinished files of jobs that are done with, or were deleted, when their process died."""
         for folder in self.settings.work_dir.glob("*"):
             try:
-                done = self.store.job(folder.name).state in FINAL_STATES
+                state = self.store.job(folder.name).state
             except NotFound:
-                done = True
-            if done:
                 discard_work(folder)
+                continue
+            if state == "succeeded":
+                discard_work(folder)
+            elif state in FINAL_STATES:
+                self.removal.abandon(folder.name)
 
     async def close(self, grace_seconds: float) -> None:
         """Begin nothing more; give running jobs *grace_seconds*, then put them back to queued."""
@@ -155,7 +177,38 @@ class Scheduler:
 
     async def db(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the store, which blocks, off the loop."""
+        self._notice_clock()
+        if self._clock_step:
+            await self._shift_stored()
+        return await self._in_thread(function, *args, **kwargs)
+
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
+
+    # A clock that is set
+
+    def _notice_clock(self) -> None:
+        if (step := self._clock_watch.step()) is not None:
+            log.warning("the clock was set", extra={"by_seconds": round(step.total_seconds(), 3)})
+            self._clock_was_set(step)
+
+    def _clock_was_set(self, step: timedelta) -> None:
+        """Move what lies ahead, and the starts of what runs, by *step*: all waits and durations stay as they are."""
+        self._clock_step += step
+        self._shifted = self.governor.shift(step)
+        for entry in self._running.values():
+            entry.started_at += step
+            entry.signs.last_at += step
+
+    async def _shift_stored(self) -> None:
+        async with self._shifting:
+            step = self._clock_step
+            if step:
+                await self._in_thread(self.store.shift_times, step, now=self.clock())
+                self._clock_step -= step
+            while self._shifted:
+                await self._in_thread(self.store.save_platform_rest, self._shifted[-1], now=self.clock())
+                self._shifted.pop()
 
     # What others ask
 
@@ -190,7 +243,7 @@ class Scheduler:
 
     async def cancelled(self, jobs: Iterable[Job]) -> None:
         """End the attempts of *jobs*, which the store has as cancelled by now; return when their workers are free."""
-        ending, idle = [], []
+        ending, idle = [], list[str]()
         for job in jobs:
             if entry := self._running.get(job.id):
                 self._end_early(entry, "cancelled")
@@ -198,11 +251,11 @@ class Scheduler:
                 ending.append(task)
             else:
                 self._stepped_back.discard(job.id)
-                idle.append(self._work_dir(job.id))
+                idle.append(job.id)
                 if self._claiming:  # perhaps it is being claimed this very moment
                     # That attempt and no other: it may be retried, and claimed again, before the claim is through.
                     self._cancelled_in_claim.add((job.id, job.tries))
-        await asyncio.to_thread(_discard_all, idle)
+        await asyncio.to_thread(self._abandon_all, idle)
         await asyncio.gather(*ending, return_exceptions=True)
 
     async def end_rest(self, platform: PlatformType) -> None:
@@ -215,11 +268,15 @@ class Scheduler:
 
     async def _run(self) -> None:
         # Here, not in `start`: the service answers while its first worker is still loading yt-dlp.
-        await self.engine.start()
+        try:
+            await self.engine.start()
+        except Exception:  # it may yet do; without this loop nothing would ever be tried
+            log.exception("the engine could not make ready")
         while not self._closing:
             self._wake.clear()
             await self._prune_events()
             try:
+                await self._put_back_orphans()
                 pause_seconds = await self._start_what_may()
                 pause_seconds = await self._remove_old(pause_seconds)
             except Exception:
@@ -227,10 +284,23 @@ class Scheduler:
                 log.exception("the queue could not go on")
                 pause_seconds = 5.0
             try:
-                async with asyncio.timeout(pause_seconds):
+                most = ORPHAN_CHECK_SECONDS
+                async with asyncio.timeout(most if pause_seconds is None else min(pause_seconds, most)):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    async def _put_back_orphans(self) -> None:
+        """Put back what is running in the store and nowhere else: a fault of ours, or the database's, lost its end.
+
+        Nothing is claimed meanwhile, and what has ended is in `_tasks` until that is stored.
+        """
+        if time.monotonic() < self._orphans_checked_at + ORPHAN_CHECK_SECONDS:
+            return
+        orphans = await self.db(self.store.recover, now=self.clock(), but=frozenset(self._tasks))
+        self._orphans_checked_at = time.monotonic()
+        if orphans:
+            log.error("jobs that nothing was running were put back into the queue", extra={"jobs": orphans})
 
     async def _prune_events(self) -> None:
         now = self.clock()
@@ -254,6 +324,7 @@ class Scheduler:
 
     async def _start_what_may(self) -> float | None:
         """Start all that may start now; return the seconds until time alone allows more, None: until woken."""
+        self._notice_clock()
         now = self.clock()
         if self._paused:
             return None
@@ -323,9 +394,11 @@ class Scheduler:
         entry = _Running(job=job, started_at=now, signs=Signs(now))
         self._running[job.id] = entry
         # A job that was cancelled and retried: its first attempt may still be on its way out of the work folder.
-        entry.task = asyncio.create_task(self._attempt(entry, self._tasks.get(job.id)), name=f"job {job.id}")
-        self._tasks[job.id] = entry.task
-        entry.task.add_done_callback(partial(self._forget, job.id))
+        before = self._tasks.get(job.id)
+        entry.run = asyncio.create_task(self._run_attempt(entry, before), name=f"attempt {job.id}")
+        task = asyncio.create_task(self._attempt(entry, entry.run, before), name=f"job {job.id}")
+        self._tasks[job.id] = task
+        task.add_done_callback(partial(self._forget, job.id))
 
     def _forget(self, job_id: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(job_id) is task:
@@ -348,8 +421,9 @@ class Scheduler:
         for entry in tuple(self._running.values()):
             at = self._quiet_at(entry)
             if at is not None and at <= now and self._would_help(entry.job.platform):
-                self._stepped_back.add(entry.job.id)
                 self._end_early(entry, "stepped_back")
+                if entry.why == "stepped_back":
+                    self._stepped_back.add(entry.job.id)
 
     def _would_help(self, platform: PlatformType) -> bool:
         """Whether a place of *platform* would be of use to a job that is held up."""
@@ -357,61 +431,102 @@ class Scheduler:
 
     # Running
 
-    async def _attempt(self, entry: _Running, before: asyncio.Task[None] | None) -> None:
-        outcome = await self._outcome(entry, before)
+    async def _run_attempt(self, entry: _Running, before: asyncio.Task[None] | None) -> Outcome:
+        if before is not None:
+            await asyncio.wait({before})
+        return await self.engine.run(self._work(entry.job), partial(self._told, entry))
+
+    async def _attempt(self, entry: _Running, run: asyncio.Task[Outcome], before: asyncio.Task[None] | None) -> None:
+        """Store the end of *run*, whichever it is, once. Never cancelled: who ends an attempt early cancels *run*."""
+        outcome = self._judged(entry.job, await self._outcome(entry, run))
+        if before is not None:  # still at work in the same folder, if *run* was ended before its turn came
+            await asyncio.wait({before})
+        self._notice_clock()
         job, now = entry.job, self.clock()
-        code = None if outcome is None else outcome.error_code
-        succeeded = outcome is not None and outcome[0]
         # The place is free from here on, whatever the database says to the rest.
         if self._running.get(job.id) is entry:
             del self._running[job.id]
-        rest = self.governor.ended(
-            job.platform,
-            now,
-            succeeded=succeeded,
-            error_code=code,
-            retry_after_seconds=None if outcome is None else outcome.retry_after_seconds,
-        )
-        if succeeded:
-            self._silence.learn(job.platform, entry.signs)
-        if code == "rate_limited":
-            self._interrupt_platform(job.platform)
-        self._count(entry, outcome, now)
+        rest = self._account(entry, outcome, now)
         self.wake()  # the next one can begin while the end of this one is stored
         second_tries = self._second_tries
-        ended = await self._stubbornly(job.id, partial(self._store_end, entry, outcome, now, rest))
-        if not succeeded or self._second_tries != second_tries:
+        try:
+            ended = await self._stubbornly(job.id, partial(self._store_end, entry, outcome, now, rest))
+        except _NotStored:
+            return
+        if outcome is None or not outcome[0] or self._second_tries != second_tries:
             self.wake()  # it may have put something back, which has a time of its own
+        if ended is None or ended.state in FINAL_STATES:
+            self._stepped_back.discard(job.id)
         if ended is not None:
             for listener in self._on_end:
                 listener(ended)
 
-    async def _outcome(self, entry: _Running, before: asyncio.Task[None] | None) -> Outcome | None:
-        """Run the attempt; return what it came to, None where it was ended by us."""
-        try:
-            if before is not None:
-                await asyncio.wait({before})
-            return await self.engine.run(self._work(entry.job), partial(self._told, entry))
-        except asyncio.CancelledError:
+    async def _outcome(self, entry: _Running, run: asyncio.Task[Outcome]) -> Outcome | None:
+        """Wait for the attempt; return what it came to, None where it was ended by us."""
+        await asyncio.wait({run})
+        if run.cancelled():
             entry.why = entry.why or "interrupted"
             return None
-        except Exception as error:
-            log.exception("attempt crashed", extra={"job_id": entry.job.id})
+        if (error := run.exception()) is not None:
+            log.error("attempt crashed", extra={"job_id": entry.job.id}, exc_info=error)
             detail = f"{type(error).__name__}: {error}"
             return Outcome(False, None, sentence("internal"), error_code="internal", detail=detail)
+        return run.result()
+
+    def _judged(self, job: Job, outcome: Outcome | None) -> Outcome | None:
+        """Return *outcome*; where it met a login page, as what that means for the post or for its platform."""
+        if outcome is None or not outcome.walled:
+            return outcome
+        wall = self.governor.judge_wall(job.platform, job.url if job.link is None else job.link)
+        if wall == "post":
+            return failed(job.platform, "login_required", outcome.detail or "")
+        # Where it is open the post waits, as it would for a limit, and its platform does not.
+        return Outcome(
+            *outcome,
+            error_code=outcome.error_code,
+            detail=outcome.detail,
+            retry_after_seconds=FIRST_REST_SECONDS if wall == "open" else outcome.retry_after_seconds,
+            walled=wall == "open",
+        )
+
+    def _account(self, entry: _Running, outcome: Outcome | None, now: datetime) -> PlatformRest | None:
+        """Have all who count and govern take note of an end; return what is to be remembered of its platform."""
+        job = entry.job
+        limited = outcome is not None and outcome.error_code == "rate_limited" and not outcome.walled
+        succeeded = outcome is not None and outcome[0]
+        try:
+            rest = self.governor.ended(
+                job.platform,
+                now,
+                post=job.url if job.link is None else job.link,
+                succeeded=succeeded,
+                limited=limited,
+                retry_after_seconds=None if outcome is None else outcome.retry_after_seconds,
+            )
+            if succeeded:
+                self._silence.learn(job.platform, entry.signs)
+                self.governor.let_through(job.platform)
+            if limited:
+                self._interrupt_platform(job.platform)
+            self._count(entry, outcome, now)
+        except Exception:  # the end itself must be stored all the same
+            log.exception("the end of an attempt was not counted", extra={"job_id": job.id})
+            return None
+        return rest
 
     async def _stubbornly(self, job_id: str, store: Callable[[], Awaitable[Job | None]]) -> Job | None:
         """Store the end of an attempt; where the database cannot take it now, again, until the service stops.
 
-        Then the job is still running in the store, and the next start puts it back to queued.
+        Raises:
+            _NotStored: the service stops.
         """
         while True:
             try:
                 return await store()
-            except Exception:
+            except Exception as error:
                 log.exception("the end of an attempt could not be stored", extra={"job_id": job_id})
                 if self._closing:
-                    return None
+                    raise _NotStored from error
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
     def _count(self, entry: _Running, outcome: Outcome | None, now: datetime) -> None:
@@ -446,7 +561,7 @@ class Scheduler:
                 cooling_until=self.governor.cooling_until(job.platform, now),
             )
             state = "failed" if retry_at is None else "waiting"
-        ended = await self.db(self._finish, job, state, outcome, now, retry_at)
+        ended = await self.db(self._finish, job, state, "succeeded" if success else "failed", outcome, now, retry_at)
         log.info(
             "attempt ended",
             extra={
@@ -458,31 +573,64 @@ class Scheduler:
                 "seconds": round((now - entry.started_at).total_seconds(), 3),
             },
         )
-        if ended is None or ended.state in FINAL_STATES:
-            self._stepped_back.discard(job.id)
-        if outcome.media is not None:
+        if ended is not None and outcome.media is not None:
             self._storage.arrived(outcome.media.size_bytes)
-            if ended is None:
-                # Cancelled while its files were being moved: nobody asks for them any more.
-                await self.db(self.removal.remove, outcome.media.files, of=())
         return ended
 
+    async def _store_early_end(self, entry: _Running, now: datetime) -> Job | None:
+        job = entry.job
+        log.info("attempt ended early", extra={"job_id": job.id, "platform": job.platform, "why": entry.why})
+        if entry.why == "cancelled":  # which is stored
+            await asyncio.to_thread(self._abandon_all, [job.id])
+            return None
+        back_at = now + timedelta(seconds=STEP_BACK_SECONDS) if entry.why == "stepped_back" else None
+        state: JobState = "queued" if back_at is None else "waiting"
+        return await self.db(self._finish, job, state, "interrupted", None, now, back_at)
+
     def _finish(
-        self, job: Job, state: JobState, outcome: Outcome, now: datetime, next_attempt_at: datetime | None
+        self,
+        job: Job,
+        state: JobState,
+        result: AttemptResult,
+        outcome: Outcome | None,
+        now: datetime,
+        next_attempt_at: datetime | None,
     ) -> Job | None:
-        """Store the end, then remove what of its files nobody needs any more; both block, so both in one go."""
+        """Store the end, then remove what of its files nobody needs any more; both block, so both in one go.
+
+        Return the job as it is then; None where it was cancelled or deleted meanwhile.
+        """
         ended = self.store.finish(
             job.id,
             state=state,
-            result="succeeded" if outcome[0] else "failed",
+            result=result,
             outcome=outcome,
             now=now,
             next_attempt_at=next_attempt_at,
             attempt=job.tries,
         )
-        if ended is None or ended.state in FINAL_STATES:
-            discard_work(self._work_dir(job.id))
+        ended = ended or self._stored_before(job)
+        try:
+            if ended is not None and ended.state == "succeeded":
+                discard_work(self._work_dir(job.id))
+            elif ended is None or ended.state in FINAL_STATES:
+                media = None if outcome is None else outcome.media
+                self.removal.abandon(job.id, () if media is None else media.files)
+        except Exception:  # it is stored: to do that again would be to find it cancelled
+            log.exception("what an attempt left could not be removed", extra={"job_id": job.id})
         return ended
+
+    def _stored_before(self, job: Job) -> Job | None:
+        """Return *job* as it is where the end of this attempt is stored, though the database broke off saying so."""
+        try:
+            found = self.store.job(job.id)
+        except NotFound:
+            return None
+        return found if found.tries == job.tries and found.state in {"succeeded", "failed", "waiting"} else None
+
+    def _abandon_all(self, job_ids: Iterable[str]) -> None:
+        for job_id in job_ids:
+            self.removal.abandon(job_id)
 
     def _second_try(self, job: Job, now: datetime) -> datetime | None:
         """Say when *job*, which failed and whose batch has ended, is tried once more. In any thread."""
@@ -490,36 +638,19 @@ class Scheduler:
         until = self.governor.cooling_until(job.platform, now)
         return second_try_at(job.error_code, job.attempts, now=now, random=self.random, cooling_until=until)
 
-    async def _store_early_end(self, entry: _Running, now: datetime) -> Job | None:
-        job = entry.job
-        log.info("attempt ended early", extra={"job_id": job.id, "platform": job.platform, "why": entry.why})
-        if entry.why == "cancelled":
-            self._stepped_back.discard(job.id)
-            await asyncio.to_thread(discard_work, self._work_dir(job.id))
-            return None
-        back_at = now + timedelta(seconds=STEP_BACK_SECONDS) if entry.why == "stepped_back" else None
-        return await self.db(
-            self.store.finish,
-            job.id,
-            state="queued" if back_at is None else "waiting",
-            result="interrupted",
-            outcome=None,
-            now=now,
-            next_attempt_at=back_at,
-            attempt=job.tries,
-        )
-
     def _told(self, entry: _Running, progress: Progress) -> None:
         progress = replace(progress, attempt=entry.job.tries, batch_id=entry.job.batch_id)
         entry.progress = progress
-        entry.signs.note(self.clock(), begun=progress.phase != "extracting")
+        shown = progress.phase != "extracting"
+        if shown and not entry.signs.begun:
+            self.governor.let_through(entry.job.platform)
+        entry.signs.note(self.clock(), begun=shown)
         self.hub.publish_progress(entry.job.batch_id, progress)
 
     def _end_early(self, entry: _Running, why: Why) -> None:
-        if entry.why is None and entry.task is not None:
-            # Not at once: a task that is cancelled before its first step never runs, not even its clearing up.
-            asyncio.get_running_loop().call_soon(entry.task.cancel)
-        if entry.why is None or why == "cancelled":
+        """Cancel the attempt of *entry*; one that has ended is left as it is, and one that is ending to its end."""
+        assert entry.run is not None  # from `_start` on
+        if (entry.why is None and entry.run.cancel()) or (entry.why is not None and why == "cancelled"):
             entry.why = why
 
     def _interrupt_platform(self, platform: PlatformType) -> None:
@@ -566,8 +697,3 @@ class Scheduler:
             change = Event(id=0, at=now, kind="queue_changed", data={"disk_low": low, "storage_full": full})
             await self.db(self.store.add_event, change)
         return low or full
-
-
-def _discard_all(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        discard_work(folder)

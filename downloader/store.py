@@ -9,10 +9,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import BigInteger, Engine, delete, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from downloader import store_queries
@@ -32,7 +32,7 @@ from downloader.jobs import (
     Submission,
 )
 from downloader.models import Outcome, PlatformType
-from downloader.schema import batches, events, jobs, links, numbers, platform_rests
+from downloader.schema import attempts, batches, events, jobs, links, numbers, platform_rests
 from downloader.store_changes import Change, SecondTry
 from downloader.store_database import DatabaseLock, open_database, reading, writing
 from downloader.store_rows import first_job, new_id, new_row, told_by, utc
@@ -268,13 +268,24 @@ class Store:
             )
             return change.begin_second_rounds(self._second_try).get(job.id, ended)
 
-    def recover(self, *, now: datetime) -> int:
-        """After a crash: put every running job back to queued (attempt: interrupted, not counted); return how many."""
+    def recover(self, *, now: datetime, but: Collection[str] = ()) -> int:
+        """Put every running job but those of the ids *but* back to queued (attempt: interrupted, not counted), as
+        after a crash; return how many."""
         with self._change(now) as change:
-            running = change.lock(jobs.c.state == "running")
+            running = change.lock(jobs.c.state == "running", jobs.c.id.not_in(but))
             for job in running:
                 change.end(job, "queued", "interrupted", attempts=max(0, job.attempts - 1))
             return len(running)
+
+    def shift_times(self, step: timedelta, *, now: datetime) -> None:
+        """Move by *step*, by which the clock was set, until when jobs wait and since when they run."""
+        moved = step // timedelta(microseconds=1)
+        with self._change(now) as change:
+            for job in change.lock(jobs.c.next_attempt_at.is_not(None)):
+                change.postpone(job, step)
+            for table, running in ((jobs, jobs.c.state == "running"), (attempts, attempts.c.result == "running")):
+                started_at = type_coerce(table.c.started_at, BigInteger) + moved
+                change.connection.execute(update(table).where(running).values(started_at=started_at))
 
     def on_batch_end(self, second_try: SecondTry) -> None:
         """Have *second_try* say of each failed job of a batch that ended when it is put back; else none ever is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Row, bindparam, delete, insert, select, update
@@ -143,6 +143,13 @@ class Change:
         self._moved.append(moved)
         self.tell("job_changed", batch_id=job.batch_id, job_id=job.id, data=job_view(moved))
         return moved
+
+    def postpone(self, job: Job, step: timedelta) -> None:
+        """Have *job*, which waits, wait until *step* later."""
+        assert job.next_attempt_at is not None
+        moved = replace(job, updated_at=self.now, next_attempt_at=job.next_attempt_at + step)
+        self._moved.append(moved)
+        self.tell("job_changed", batch_id=job.batch_id, job_id=job.id, data=job_view(moved))
 
     def begin(self, job: Job) -> Job:
         """Return *job* running its next attempt."""

@@ -242,20 +242,29 @@ def due(connection: Connection) -> dict[PlatformType, datetime | None]:
     return found
 
 
-def _next_jobs(*conditions: ColumnElement[bool]) -> Select[Any]:
-    query = select(jobs).where(jobs.c.platform == bindparam("platform"), *conditions).order_by(jobs.c.seq)
+# What met a rate limit comes last: should it meet it again, its platform would cool down, and the others would wait.
+_MET_A_LIMIT = case((jobs.c.error_code == "rate_limited", 1), else_=0)
+
+
+def _next_jobs(*conditions: ColumnElement[bool], order: Sequence[ColumnElement[Any]] = (jobs.c.seq,)) -> Select[Any]:
+    query = select(jobs).where(jobs.c.platform == bindparam("platform"), *conditions).order_by(*order)
     return query.limit(bindparam("most")).with_for_update(skip_locked=True)
 
 
 _NEXT_QUEUED = _next_jobs(jobs.c.state == "queued")
-_NEXT_WAITING = _next_jobs(jobs.c.next_attempt_at <= bindparam("now"), jobs.c.next_attempt_at.is_not(None))
+_NEXT_WAITING = _next_jobs(
+    jobs.c.next_attempt_at <= bindparam("now"), jobs.c.next_attempt_at.is_not(None), order=(_MET_A_LIMIT, jobs.c.seq)
+)
 
 
 def claimable(connection: Connection, platform: PlatformType, limit: int, now: datetime) -> Sequence[Row[Any]]:
-    """Lock and return the jobs to begin next, oldest first; those that another transaction holds are passed over."""
+    """Lock and return the jobs to begin next: the oldest first, those that met a rate limit last.
+
+    Those that another transaction holds are passed over.
+    """
     which = {"platform": platform, "most": limit}
     rows = [*connection.execute(_NEXT_QUEUED, which), *connection.execute(_NEXT_WAITING, which | {"now": now})]
-    return sorted(rows, key=lambda row: int(row.seq))[:limit]
+    return sorted(rows, key=lambda row: (row.error_code == "rate_limited", int(row.seq)))[:limit]
 
 
 def counts(connection: Connection) -> dict[PlatformType, dict[JobState, int]]:

@@ -17,6 +17,9 @@ from downloader.engine import EngineHealth
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 
+#: How long a cancelled attempt may take to notice it.
+GRACE_SECONDS = 1.0
+
 
 class ThreadEngine:
     """An `Engine`: each attempt in a daemon thread of its own, as many as it is asked for."""
@@ -54,6 +57,13 @@ class ThreadEngine:
             return await watch.wait_for(end)
         except Stalled as stalled:
             return failed(work.platform, "timeout", str(stalled))
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait({end}, timeout=GRACE_SECONDS)
+            # A success of this very moment has left its files: who asked for the end decides what becomes of them.
+            if end.done() and end.exception() is None and (outcome := end.result())[0]:
+                return outcome
+            raise
         finally:
             stop.set()
             del self._ends[end]

@@ -138,6 +138,7 @@ def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext)
             error_code=failure.code,
             detail=failure.detail,
             retry_after_seconds=failure.retry_after_seconds,
+            walled=failure.walled,
         )
     log.info("download finished", extra={"platform": platform.name, "url": url, "size_bytes": media.size_bytes})
     return Outcome(True, media.files[0], None, media=media)
@@ -275,6 +276,8 @@ def _attempt(
     if not downloads:
         raise DownloadFailed(_why_nothing(info), platform_label=platform.label)
     meter.enter("checking")
+    if context.stop.is_set():
+        raise DownloadFailed("interrupted")  # before it has a file in its place
     ffmpeg = toolchain.ffmpeg()
     return keep(
         platform.name,
@@ -301,6 +304,7 @@ def _failure(error: Exception, platform: Platform, last_request: Exception | Non
         platform_label=platform.label,
         detail=found.detail,
         retry_after_seconds=found.retry_after_seconds,
+        walled=found.walled,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from downloader.clock_watch import ClockWatch
 from downloader.engine import EngineHealth
 from downloader.errors import ErrorCode, is_retryable, sentence
 from downloader.jobs import Progress, Work
@@ -13,16 +14,25 @@ from downloader.models import Media, Outcome
 
 
 class FakeClock:
-    """Time that moves only when it is told to."""
+    """Time that moves only when it is told to, and a clock that can be set."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.elapsed_seconds = 0.0
 
     def __call__(self) -> datetime:
         return self.now
 
     def forward(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+        self.elapsed_seconds += seconds
+
+    def set(self, seconds: float) -> None:
+        """Set the clock forward, or back; no time passes."""
+        self.now += timedelta(seconds=seconds)
+
+    def watch(self) -> ClockWatch:
+        return ClockWatch(self, lambda: self.elapsed_seconds)
 
 
 class HandEngine:

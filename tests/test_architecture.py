@@ -81,6 +81,8 @@ ARROWS: dict[str, set[str]] = {
     "api_health": {"metrics", "services"},
     "job_queue": {"event_stream", "figures", "platform_detector", "scheduler"},
     "scheduler": {
+        "attempt_runner",
+        "clock_watch",
         "disk_watch",
         "engine",
         "event_stream",
@@ -93,6 +95,7 @@ ARROWS: dict[str, set[str]] = {
         "storage_watch",
         "store",
     },
+    "clock_watch": set(),
     "figures": set(),
     "disk_watch": set(),
     "storage_watch": set(),

@@ -4,96 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
 from downloader.errors import ErrorCode, NotFound, StoreUnavailable
-from downloader.event_stream import EventHub
-from downloader.governor import Governor
-from downloader.job_queue import JobQueue
 from downloader.jobs import FINAL_STATES, Event, Job, Progress
-from downloader.models import Media, Outcome, PlatformType
-from downloader.scheduler import PRUNE_SECONDS, STEP_BACK_SECONDS, Scheduler
-from downloader.settings import Settings
+from downloader.models import Media, Outcome
+from downloader.scheduler import PRUNE_SECONDS, STEP_BACK_SECONDS
 from downloader.silence import QUIET_SECONDS, SILENT_SECONDS
 from downloader.storage_watch import MEASURE_SECONDS
 from downloader.store import Store
-from tests.fakes import FakeClock, HandEngine
+from tests.queue_world import World, open_world, tiktok, world, youtube
 
-PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")
-
-
-def tiktok(number: int) -> str:
-    return f"https://www.tiktok.com/@ada/video/{number}"
-
-
-def youtube(number: int) -> str:
-    return f"https://youtu.be/{number}"
-
-
-class World:
-    """A queue with everything of it in reach."""
-
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.settings = Settings(storage_dir=folder, **{"min_free_bytes": 0, **settings})
-        self.settings.raw_dir.mkdir(parents=True, exist_ok=True)
-        self.clock = FakeClock()
-        self.engine = HandEngine()
-        self.store = Store.open(self.settings.store_url)
-        governor = Governor(
-            PLATFORMS, total=self.settings.workers, per_platform=self.settings.platform_concurrency, random=Random(1)
-        )
-        self.scheduler = Scheduler(
-            store=self.store,
-            engine=self.engine,
-            governor=governor,
-            settings=self.settings,
-            hub=EventHub(),
-            clock=self.clock,
-            random=Random(1),
-        )
-        self.queue = JobQueue(self.scheduler, PLATFORMS, str)
-
-    async def submit(self, *urls: str) -> list[Job]:
-        return list((await self.queue.submit(urls)).jobs)
-
-    async def forward(self, seconds: float) -> None:
-        """Let time pass, and the scheduler notice."""
-        self.clock.forward(seconds)
-        self.scheduler.wake()
-
-    async def until(self, job: Job, condition: Callable[[Job], bool]) -> Job:
-        """Wait for a stored change that makes *condition* true of *job*."""
-        with self.queue.subscribe() as changes:
-            while not condition(now := await self.queue.job(job.id)):
-                assert await asyncio.to_thread(changes.get, 10), now
-        return now
-
-
-@pytest.fixture
-async def open_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    worlds: list[World] = []
-
-    async def make(**settings: Any) -> World:
-        world = World(tmp_path, **settings)
-        worlds.append(world)
-        await world.queue.start()
-        return world
-
-    yield make
-    for world in worlds:
-        if not world.engine.closed:
-            await world.queue.close(0)
-
-
-@pytest.fixture
-async def world(open_world: Callable[..., Any]) -> World:
-    world: World = await open_world()
-    return world
+__all__ = ["open_world", "world"]  # fixtures
 
 
 async def test_jobs_start_in_order_within_the_caps(open_world: Callable[..., Any]) -> None:
@@ -531,7 +458,7 @@ async def test_an_attempt_interrupted_before_its_first_step_is_put_back(world: W
         world.scheduler._start = start  # type: ignore[method-assign]
 
     world.scheduler._start = start_and_interrupt  # type: ignore[method-assign]
-    await world.engine.until(lambda engine: len(engine.started) == 2)
+    await world.engine.until(lambda engine: bool(engine.running))
     assert [attempt.result for attempt in await world.queue.attempts(job.id)] == ["interrupted", "running"]
 
 
@@ -605,7 +532,8 @@ async def test_a_clock_set_back_stops_nothing(open_world: Callable[..., Any]) ->
     while not world.scheduler._disk.low:
         await asyncio.sleep(0)
     world.scheduler._disk._min_free_bytes = 0
-    await world.forward(-3600)
+    world.clock.set(-3600)
+    world.scheduler.wake()
     await world.engine.until(lambda engine: bool(engine.running))
 
 
@@ -830,3 +758,148 @@ async def test_deleting_never_leaves_the_storage_folder(world: World, tmp_path: 
     job = await done_with_files(world, tiktok(1), str(outside), "../../precious", str(link), way_out)
     assert len(await world.queue.delete([job.id], with_files=True)) == 1
     assert outside.exists()
+
+
+# A clock that is set
+
+
+@pytest.mark.parametrize("hours", [-2, 2, -24 * 365])
+async def test_a_clock_that_is_set_changes_no_cooldown_and_no_wait(world: World, hours: int) -> None:
+    [limited, failed] = await world.submit(tiktok(1), youtube(1))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
+    world.engine.fail(youtube(1), "network")
+    for job in (limited, failed):
+        before = await world.until(job, lambda job: job.state == "waiting")
+    world.clock.set(hours * 3600)
+    [view] = [view for view in await world.queue.platforms() if view.platform == "tiktok"]
+    assert view.cooling_until == world.clock() + timedelta(seconds=30)
+    assert before.next_attempt_at is not None
+    after = await world.queue.job(failed.id)
+    assert after.next_attempt_at == before.next_attempt_at + timedelta(hours=hours)
+    await world.forward(29)
+    await world.engine.until(lambda engine: engine.links() == {youtube(1)})
+    await world.forward(4)  # the cooldown, and the pause of the job itself
+    await world.engine.until(lambda engine: tiktok(1) in engine.running)
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_download_takes_as_long_as_it_takes_whatever_the_clock_says(world: World, hours: int) -> None:
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.clock.forward(3)
+    world.clock.set(hours * 3600)
+    world.clock.forward(2)
+    world.engine.succeed(tiktok(1))
+    done = await world.until(job, lambda job: job.state in FINAL_STATES)
+    [attempt] = await world.queue.attempts(job.id)
+    assert done.elapsed_seconds == 5
+    assert attempt.ended_at is not None
+    assert (attempt.ended_at - attempt.started_at).total_seconds() == 5
+    [view] = [view for view in await world.queue.platforms() if view.platform == "tiktok"]
+    assert view.mean_seconds_last_hour == 5
+
+
+async def test_a_clock_set_back_while_no_server_ran_delays_nothing(open_world: Callable[..., Any]) -> None:
+    first: World = await open_world()
+    [limited, failed] = await first.submit(tiktok(1), youtube(1))
+    await first.engine.until(lambda engine: len(engine.running) == 2)
+    first.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
+    first.engine.fail(youtube(1), "network")
+    for job in (limited, failed):
+        await first.until(job, lambda job: job.state == "waiting")
+    await first.queue.close(0)
+
+    second = World(first.settings.storage_dir)
+    second.clock.forward(-7200)
+    await second.queue.start()
+    try:
+        [view] = [view for view in await second.queue.platforms() if view.platform == "tiktok"]
+        assert view.cooling_until == second.clock() + timedelta(seconds=30)
+        await second.forward(34)
+        await second.engine.until(lambda engine: engine.links() == {tiktok(1), youtube(1)})
+    finally:
+        await second.queue.close(0)
+
+
+async def test_a_clock_that_is_set_while_the_database_is_away_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("downloader.scheduler.STORE_RETRY_SECONDS", 0.01)
+    [failed, job] = await world.submit(youtube(1), tiktok(1))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    world.engine.fail(youtube(1), "network")
+    before = await world.until(failed, lambda job: job.state == "waiting")
+    shift, faults = world.store.shift_times, iter([OSError("away")] * 3)
+
+    def flaky(*args: Any, **kwargs: Any) -> None:
+        if fault := next(faults, None):
+            raise fault
+        shift(*args, **kwargs)
+
+    world.store.shift_times = flaky  # type: ignore[method-assign]
+    world.clock.set(-7200)
+    world.engine.succeed(tiktok(1))
+    await asyncio.wait_for(asyncio.gather(*world.scheduler._tasks.values()), 10)
+    done, after = world.store.job(job.id), world.store.job(failed.id)
+    assert (done.state, done.elapsed_seconds) == ("succeeded", 0)
+    assert before.next_attempt_at is not None
+    assert after.next_attempt_at == before.next_attempt_at - timedelta(hours=2)
+
+
+# Limits and login pages
+
+
+def walled(world: World, link: str) -> None:
+    world.engine.running[link].set_result(Outcome(False, None, "x", error_code="rate_limited", walled=True))
+
+
+async def running(world: World, link: str) -> None:
+    await world.engine.until(lambda engine: link in engine.running)
+
+
+def instagram(number: int) -> str:
+    return f"https://www.instagram.com/p/{number}/"
+
+
+async def test_the_login_page_of_one_post_slows_no_other(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(platform_concurrency=2)
+    jobs = await world.submit(*(instagram(number) for number in range(4)))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    walled(world, instagram(0))
+    waiting = await world.until(jobs[0], lambda job: job.state == "waiting")
+    assert waiting.error_code == "rate_limited"
+    assert world.scheduler.governor.cooling_until("instagram", world.clock()) is None
+    for number in (1, 2, 3):
+        await running(world, instagram(number))
+        world.engine.succeed(instagram(number))
+        await world.until(jobs[number], lambda job: job.state == "succeeded")
+    # Others were let through, so it is this post that needs a login: nothing to try again.
+    await world.forward(100)
+    await world.engine.until(lambda engine: instagram(0) in engine.running)
+    walled(world, instagram(0))
+    failed = await world.until(jobs[0], lambda job: job.state in FINAL_STATES)
+    assert (failed.state, failed.error_code) == ("failed", "login_required")
+
+
+async def test_login_pages_of_several_posts_in_a_row_are_a_limit(world: World) -> None:
+    jobs = await world.submit(*(instagram(number) for number in range(8)))
+    await world.engine.until(lambda engine: len(engine.running) == 4)
+    for number in range(3):
+        walled(world, instagram(number))
+        await world.until(jobs[number], lambda job: job.state == "waiting")
+    assert world.scheduler.governor.cooling_until("instagram", world.clock()) is not None
+    assert (await world.queue.job(jobs[7].id)).state == "queued"
+
+
+async def test_after_a_cooldown_what_met_the_limit_comes_last(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(platform_concurrency=1)
+    jobs = await world.submit(*(tiktok(number) for number in range(4)))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(0), "rate_limited", retry_after_seconds=2)
+    await world.until(jobs[0], lambda job: job.state == "waiting")
+    await world.forward(600)
+    for number in (1, 2, 3, 0):
+        await running(world, tiktok(number))
+        world.engine.succeed(tiktok(number))
+    assert [work.link for work in world.engine.started] == [tiktok(number) for number in (0, 1, 2, 3, 0)]

@@ -1,0 +1,93 @@
+"""A queue with everything of it in reach: a real store, an engine by hand, a clock by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from downloader.event_stream import EventHub
+from downloader.governor import Governor
+from downloader.job_queue import JobQueue
+from downloader.jobs import Job
+from downloader.models import PlatformType
+from downloader.scheduler import Scheduler
+from downloader.settings import Settings
+from downloader.store import Store
+from tests.fakes import FakeClock, HandEngine
+
+PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")
+
+
+def tiktok(number: int) -> str:
+    return f"https://www.tiktok.com/@ada/video/{number}"
+
+
+def youtube(number: int) -> str:
+    return f"https://youtu.be/{number}"
+
+
+class World:
+    """A queue with everything of it in reach."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.settings = Settings(storage_dir=folder, **{"min_free_bytes": 0, **settings})
+        self.settings.raw_dir.mkdir(parents=True, exist_ok=True)
+        self.clock = FakeClock()
+        self.engine = HandEngine()
+        self.store = Store.open(self.settings.store_url)
+        governor = Governor(
+            PLATFORMS, total=self.settings.workers, per_platform=self.settings.platform_concurrency, random=Random(1)
+        )
+        self.scheduler = Scheduler(
+            store=self.store,
+            engine=self.engine,
+            governor=governor,
+            settings=self.settings,
+            hub=EventHub(),
+            clock=self.clock,
+            clock_watch=self.clock.watch(),
+            random=Random(1),
+        )
+        self.queue = JobQueue(self.scheduler, PLATFORMS, str)
+
+    async def submit(self, *urls: str) -> list[Job]:
+        return list((await self.queue.submit(urls)).jobs)
+
+    async def forward(self, seconds: float) -> None:
+        """Let time pass, and the scheduler notice."""
+        self.clock.forward(seconds)
+        self.scheduler.wake()
+
+    async def until(self, job: Job, condition: Callable[[Job], bool]) -> Job:
+        """Wait for a stored change that makes *condition* true of *job*."""
+        with self.queue.subscribe() as changes:
+            while not condition(now := await self.queue.job(job.id)):
+                assert await asyncio.to_thread(changes.get, 10), now
+        return now
+
+
+@pytest.fixture
+async def open_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    worlds: list[World] = []
+
+    async def make(**settings: Any) -> World:
+        world = World(tmp_path, **settings)
+        worlds.append(world)
+        await world.queue.start()
+        return world
+
+    yield make
+    for world in worlds:
+        if not world.engine.closed:
+            await world.queue.close(0)
+
+
+@pytest.fixture
+async def world(open_world: Callable[..., Any]) -> World:
+    world: World = await open_world()
+    return world
