@@ -423,10 +423,10 @@ def _kinds(kind: type) -> frozenset[str]:
 
 def _own(error: DownloaderError, chain: Sequence[_Link]) -> Classification:
     """Return what our own *error* says already."""
-    detail = error.detail if isinstance(error, DownloadFailed) else None
-    wait = error.retry_after_seconds if isinstance(error, DownloadFailed) else None
+    ours = error if isinstance(error, DownloadFailed) else DownloadFailed(error.code)
     others = (link.text for link in chain if not link.is_a("downloader.DownloaderError"))
-    return Classification(error.code, _detail(detail or next(filter(None, others), "") or str(error)), wait)
+    detail = _detail(ours.detail or next(filter(None, others), "") or str(error))
+    return Classification(ours.code, detail, ours.retry_after_seconds, ours.walled)
 
 
 def _decide(chain: Sequence[_Link]) -> ErrorCode:

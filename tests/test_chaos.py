@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -233,6 +234,30 @@ def test_a_resting_platform_gets_no_request_across_a_restart(
     server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
     assert server.ask("POST", "/api/v1/platforms/tiktok/end-cooldown")[0] == 200
     follow(server, others, lambda jobs: any(job["state"] == "succeeded" for job in jobs), tries=60)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("platform", ["instagram", "twitter"])
+def test_one_walled_post_and_one_limit_do_not_stop_their_platform(
+    start_server: Callable[..., Server], simulator: Simulator, platform: Platform
+) -> None:
+    server = start_server()
+    good = [simulator.url(platform, "ok", number) for number in range(20)]
+    walled, limited = simulator.url(platform, "login_wall"), simulator.url(platform, "rate_limited_once")
+    begun = time.monotonic()
+    batch_id = submit(server, [*good[:3], walled, *good[3:10], limited, *good[10:]])
+
+    def others_are_done(jobs: list[Any]) -> bool:
+        return all(job["state"] == "succeeded" for job in jobs if job["url"] != walled)
+
+    jobs = follow(server, batch_id, others_are_done, tries=360)
+    assert time.monotonic() - begun < 90
+    [wall] = [job for job in jobs if job["url"] == walled]
+    # Instagram's page may also be a limit, so that is tried once more when others have been let through.
+    expected = {"instagram": ("waiting", "rate_limited"), "twitter": ("failed", "login_required")}
+    assert (wall["state"], wall["error_code"]) == expected[platform]
+    _, answer = server.ask("GET", "/api/v1/platforms")
+    assert [view["cooling_until"] for view in answer["platforms"]] == [None] * 4
 
 
 def test_a_second_server_on_the_same_database_is_refused(start_server: Callable[..., Server], tmp_path: Path) -> None:

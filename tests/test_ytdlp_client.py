@@ -356,6 +356,14 @@ def test_a_rate_limit_keeps_the_wait_that_was_asked_for(
     outcome = WRAPPERS[platform](simulator.url(platform, "rate_limited"), str(tmp_path))
     assert outcome.error_code == "rate_limited"
     assert outcome.retry_after_seconds == 30
+    assert not outcome.walled
+
+
+def test_a_login_page_that_may_be_a_limit_is_marked(
+    simulator: Simulator, context: FetchContext, tmp_path: Path
+) -> None:
+    outcome = WRAPPERS["instagram"](simulator.url("instagram", "login_wall"), str(tmp_path))
+    assert (outcome.error_code, outcome.walled) == ("rate_limited", True)
 
 
 def test_a_body_cut_off_is_resumed_where_it_broke(simulator: Simulator, context: FetchContext, tmp_path: Path) -> None:
@@ -626,10 +634,11 @@ def test_an_outcome_is_a_plain_tuple_to_those_who_want_one() -> None:
 
 def test_an_outcome_survives_the_way_between_processes() -> None:
 
-    sent = Outcome(False, None, "Wait.", error_code="rate_limited", detail="429", retry_after_seconds=30.0)
+    sent = Outcome(False, None, "Wait.", error_code="rate_limited", detail="429", retry_after_seconds=30.0, walled=True)
     got = pickle.loads(pickle.dumps(sent))
     assert got == sent
     assert (got.error_code, got.detail, got.retry_after_seconds) == ("rate_limited", "429", 30.0)
+    assert got.walled
 
 
 @pytest.fixture
