@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from downloader.models import PlatformType
+from downloader.post_links import fold_fragment, platform_of_host
 
 #: Longer links are nobody's; the limit also bounds what a hostile one can cost.
 MAX_URL_LENGTH = 2048
@@ -21,14 +22,6 @@ MAX_URL_LENGTH = 2048
 _LINK = re.compile(
     r"(?:(?P<scheme>https?)://)?(?P<host>[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>(?:[/?#].*)?)",
     re.IGNORECASE | re.ASCII | re.DOTALL,
-)
-
-_HOSTS: tuple[tuple[PlatformType, re.Pattern[str]], ...] = (
-    # www.tiktokv.com is what TikTok's data export and some apps write.
-    ("tiktok", re.compile(r"(?:(?:www|m|vm|vt)\.)?tiktok\.com|www\.tiktokv\.com")),
-    ("instagram", re.compile(r"(?:(?:www|m)\.)?instagram\.com|(?:www\.)?instagr\.am")),
-    ("twitter", re.compile(r"(?:(?:www|m|mobile)\.)?(?:twitter|x)\.com")),
-    ("youtube", re.compile(r"(?:(?:www|m|music)\.)?youtube\.com|(?:www\.)?youtube-nocookie\.com|(?:www\.)?youtu\.be")),
 )
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -51,11 +44,10 @@ def parse_link(url: str) -> Link | None:
     if match is None or not _has_default_port(match["scheme"], match["port"]):
         return None
     host = match["host"].lower()
-    platform = next((name for name, hosts in _HOSTS if hosts.fullmatch(host)), None)
-    if platform is None or any(_is_unwritable(character) for character in text):
+    platform = platform_of_host(host)
+    if platform == "unknown" or any(_is_unwritable(character) for character in text):
         return None
-    # The fragment never reaches a server, but yt-dlp reads private instructions to its extractors from it.
-    link = f"https://{host}{match['rest'].partition('#')[0]}"
+    link = f"https://{host}{fold_fragment(match['rest'])}"
     # It may have become longer, by its scheme, and whoever reads it again must read the same.
     return Link(link, platform) if len(link) <= MAX_URL_LENGTH else None
 

@@ -15,7 +15,10 @@ _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 
 #: Written out once more, and whole: a pattern that says too much would say it here too.
 HOSTS = {
-    "tiktok": {"tiktok.com", "www.tiktok.com", "m.tiktok.com", "vm.tiktok.com", "vt.tiktok.com", "www.tiktokv.com"},
+    "tiktok": {
+        *("tiktok.com", "www.tiktok.com", "m.tiktok.com", "vm.tiktok.com", "vt.tiktok.com"),
+        *("lite.tiktok.com", "www.tiktokv.com"),
+    },
     "instagram": {"instagram.com", "www.instagram.com", "m.instagram.com", "instagr.am", "www.instagr.am"},
     "twitter": {
         *("twitter.com", "www.twitter.com", "m.twitter.com", "mobile.twitter.com"),
@@ -71,7 +74,17 @@ DETECTOR = Target(
         *("https://", "http://", "HTTPS://", "https:", "//", "/", "\\", "///", "://", ":", ":443", ":80", ":0443"),
         *("@", "user@", "u:p@", "evil.example", ".evil.example", "127.0.0.1", "[::1]", "localhost", "%2f", "%40"),
         *("%5c", "%00", "%2e", "%23", "#", "?", "&", "=", ";", ".", "..", "/../", "/@ada/video/7", "/watch?v=x"),
-        *("#__youtubedl_smuggle=%7B%7D", "javascript:", "data:", "file://", "ftp://", "ytsearch:", "xn--", "\r\n"),
+        *(
+            "#__youtubedl_smuggle=%7B%7D",
+            "#!/",
+            "javascript:",
+            "data:",
+            "file://",
+            "ftp://",
+            "ytsearch:",
+            "xn--",
+            "\r\n",
+        ),
         *("Host: evil.example", " ", "\t", "\n", "a" * 2000, "\u3000", "\uff0f", "\u2044", "\u212a", "\u017f"),
     ),
     corpus=(

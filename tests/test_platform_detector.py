@@ -15,6 +15,7 @@ OURS = [
     ("https://vm.tiktok.com/ZMabc123/", "tiktok"),
     ("https://vt.tiktok.com/ZSabc123/", "tiktok"),
     ("https://www.tiktok.com/t/ZTabc123/", "tiktok"),
+    ("https://lite.tiktok.com/t/ZSabc123/", "tiktok"),
     ("https://www.tiktokv.com/share/video/7123456789012345678/", "tiktok"),
     ("https://www.tiktok.com/@ädä/video/7123456789012345678", "tiktok"),
     ("https://www.instagram.com/reel/Cabc123/", "instagram"),
@@ -76,6 +77,14 @@ NOT_OURS = [
     "https://youtube.co/watch?v=x",
     "https://youtube.community/",
     "https://t.co/abc",
+    "https://t.tiktok.com/abc",
+    "https://tiktokv.com/share/video/7",
+    "https://www.lite.tiktok.com/t/ZSabc123/",
+    "https://lite.instagram.com/p/Cabc123/",
+    "https://l.instagram.com/?u=https%3A%2F%2Fwww.instagram.com%2Fp%2FCabc123%2F",
+    "https://consent.youtube.com/m?continue=https%3A%2F%2Fyoutu.be%2FdQw4w9WgXcQ",
+    "https://www.youtubekids.com/watch?v=dQw4w9WgXcQ",
+    "https://www.google.com/url?q=https%3A%2F%2Fyoutu.be%2FdQw4w9WgXcQ",
     # other schemes
     "file:///etc/passwd",
     "file://youtube.com/etc/passwd",
@@ -154,6 +163,18 @@ def test_detect_lets_nothing_else_through(url: str) -> None:
         ("youtu.be/dQw4w9WgXcQ", "https://youtu.be/dQw4w9WgXcQ"),
         # yt-dlp reads private instructions to its extractors from the fragment
         ("https://x.com/a/status/1#__youtubedl_smuggle=%7B%7D", "https://x.com/a/status/1"),
+        # pages of old had the post's address there
+        ("https://twitter.com/#!/ada/status/1", "https://twitter.com/ada/status/1"),
+        ("https://twitter.com#!/ada/status/1", "https://twitter.com/ada/status/1"),
+        ("https://twitter.com/?lang=en#!/ada/status/1", "https://twitter.com/ada/status/1"),
+        ("https://twitter.com/ada#!/ada/status/1", "https://twitter.com/ada/status/1"),
+        ("https://m.youtube.com/#/watch?v=dQw4w9WgXcQ", "https://m.youtube.com/watch?v=dQw4w9WgXcQ"),
+        ("https://www.youtube.com/watch#!v=dQw4w9WgXcQ", "https://www.youtube.com/watch?v=dQw4w9WgXcQ"),
+        ("https://www.tiktok.com/foryou?lang=en#/@ada/video/7", "https://www.tiktok.com/@ada/video/7"),
+        ("https://twitter.com/#!/ada/status/1#__youtubedl_smuggle=%7B%7D", "https://twitter.com/ada/status/1"),
+        ("https://twitter.com/#//evil.example/", "https://twitter.com//evil.example/"),
+        ("https://x.com/ada/status/1#/bob/status/2", "https://x.com/ada/status/1"),
+        ("https://youtu.be/dQw4w9WgXcQ#!/", "https://youtu.be/dQw4w9WgXcQ"),
     ],
 )
 def test_a_link_is_handed_on_in_one_spelling(url: str, handed_on: str) -> None:

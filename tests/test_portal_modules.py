@@ -7,13 +7,16 @@ import random
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from downloader.platform_detector import parse_link
+from downloader.post_links import read_link
 from tests.test_platform_detector import NOT_OURS, OURS
+from tests.test_post_links import CASES
 
 REPOSITORY = Path(__file__).parent.parent
 NODE = shutil.which("node")
@@ -22,14 +25,15 @@ pytestmark = pytest.mark.skipif(NODE is None, reason="no Node on this machine")
 
 READ_ALL = """
 import { readFileSync } from "node:fs";
-import { FUNCTION as run } from "./portal/static/links.js";
+import { FUNCTION as run } from "./portal/static/MODULE";
 process.stdout.write(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map((text) => run(text))));
 """
 
 
-def run_in_node(function: str, texts: list[str]) -> list[Any]:
+def run_in_node(function: str, texts: list[str], *, module: str = "links.js") -> list[Any]:
     assert NODE
-    command = [NODE, "--input-type=module", "-e", READ_ALL.replace("FUNCTION", function)]
+    program = READ_ALL.replace("FUNCTION", function).replace("MODULE", module)
+    command = [NODE, "--input-type=module", "-e", program]
     done = subprocess.run(
         command, cwd=REPOSITORY, input=json.dumps(texts), capture_output=True, text=True, timeout=50, check=False
     )
@@ -41,6 +45,11 @@ def run_in_node(function: str, texts: list[str]) -> list[Any]:
 def of_server(text: str) -> dict[str, str] | None:
     link = parse_link(text)
     return None if link is None else {"url": link.url, "platform": link.platform}
+
+
+def as_server_reads(url: str) -> dict[str, Any]:
+    reading = asdict(read_link(url))
+    return reading | {"also": list(reading["also"])}
 
 
 def test_the_modules_pass_their_own_tests() -> None:
@@ -61,6 +70,7 @@ def test_page_and_server_agree_on_thousands_of_damaged_links() -> None:
     pieces = [
         *"/?#@:.\\ \t\n%[]<>\"'", "https://", "http://", "youtu.be", "x.com", "www.", ":443", ":80", "é", "\u200b",
         "\ud800", "\u212a", "\ufeff", "\u3000", "\ufb00", "\u3002", "evil.example", "127.0.0.1",
+        "#!/", "#/", "/watch#v=", "#!v=",
     ]  # fmt: skip
     texts = []
     for _ in range(5000):
@@ -71,6 +81,32 @@ def test_page_and_server_agree_on_thousands_of_damaged_links() -> None:
         texts.append("".join(text))
     answers = run_in_node("parseLink", texts)
     different = [(text, theirs) for text, theirs in zip(texts, answers, strict=True) if theirs != of_server(text)]
+    assert different == []
+
+
+def test_page_and_server_agree_on_what_a_link_means() -> None:
+    urls = [case["url"] for case in CASES]
+    read = run_in_node("readPost", urls, module="post_links.js")
+    different = [(url, theirs) for url, theirs in zip(urls, read, strict=True) if theirs != as_server_reads(url)]
+    assert different == []
+
+
+def test_page_and_server_agree_on_what_thousands_of_damaged_links_mean() -> None:
+    chance = random.Random(11)
+    pieces = [
+        *"/?#@:.&=;,%+-_ \n\u2028é🔥", "%2F", "%3F", "%E4", "%f0%9f", "&amp;", "//", "https://", "list=PL1", "v=",
+        "next=/", "/status/", "/video/", "/share/", "\u212a", "\u017f", "\u0130", "\ud800", "dQw4w9WgXcQ", "7123",
+        "!", "{id}", "$1",
+    ]  # fmt: skip
+    urls = []
+    for _ in range(8000):
+        url = list(chance.choice(CASES)["url"])
+        for _ in range(chance.randint(1, 4)):
+            where = chance.randrange(len(url) + 1)
+            url[where : where + chance.randint(0, 3)] = chance.choice(pieces)
+        urls.append("".join(url))
+    read = run_in_node("readPost", urls, module="post_links.js")
+    different = [(url, theirs) for url, theirs in zip(urls, read, strict=True) if theirs != as_server_reads(url)]
     assert different == []
 
 

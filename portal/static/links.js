@@ -1,6 +1,8 @@
 // Reads links out of whatever people paste. What counts as a platform's link is the server's rule, word for word
 // (downloader/platform_detector.py; tests/test_portal_modules.py holds both to it). Touches no document.
 
+import { foldFragment } from "./post_links.js";
+
 /** @typedef {"tiktok" | "instagram" | "twitter" | "youtube"} Platform */
 /** @typedef {"unsupported" | "too_long" | "no_link" | "other"} Reason */
 /** @typedef {{url: string, platform: Platform}} Link */
@@ -13,7 +15,7 @@ const MAX_URL_LENGTH = 2048;
 
 /** @type {[Platform, RegExp][]} */
 const HOSTS = [
-  ["tiktok", /^(?:(?:(?:www|m|vm|vt)\.)?tiktok\.com|www\.tiktokv\.com)$/],
+  ["tiktok", /^(?:(?:(?:www|m|vm|vt|lite)\.)?tiktok\.com|www\.tiktokv\.com)$/],
   ["instagram", /^(?:(?:(?:www|m)\.)?instagram\.com|(?:www\.)?instagr\.am)$/],
   ["twitter", /^(?:(?:www|m|mobile)\.)?(?:twitter|x)\.com$/],
   ["youtube", /^(?:(?:(?:www|m|music)\.)?youtube\.com|(?:www\.)?youtube-nocookie\.com|(?:www\.)?youtu\.be)$/],
@@ -55,7 +57,7 @@ export function parseLink(text) {
   const [, scheme, host, port, rest] = LINK.exec(trimmed) ?? [];
   if (host === undefined || !isDefaultPort(scheme, port)) return null;
   const platform = platformOf(host);
-  const url = `https://${host.toLowerCase()}${rest.split("#", 1)[0]}`;
+  const url = `https://${host.toLowerCase()}${foldFragment(rest)}`;
   return platform && !isTooLong(url) ? { url, platform } : null; // it may have become longer, by its scheme
 }
 
