@@ -71,6 +71,15 @@ def _rules(*rules: tuple[ErrorCode, str]) -> _Rules:
     return tuple((code, re.compile(pattern)) for code, pattern in rules)
 
 
+# "In your country", "from your current location", "in some territories", "where you are": every platform says it in
+# its own way, and in another one tomorrow.
+_PLACE = (
+    r"\b(?:(?:your|this|that|these|some|certain|several|selected|most|many|other)(?: \w+){0,2}?"
+    r" (?:countr(?:y|ies)|regions?|locations?|territor(?:y|ies)|areas?|jurisdictions?|markets?|part of the world)"
+    r"|your(?: \w+)? (?:state|province|city|zone)|where you(?: are|'re| live))\b"
+)
+_REFUSED = r"(?:\bnot\b|n't\b|\bno longer\b|unavailable|cannot|block|restrict|prohibit|withheld|limited|\bonly\b)"
+
 # Patterns are matched from the start of a message, and that is their protection: names, titles and links inside it are
 # strangers' text. Only its own words are left by then (see `_plain`): one line in lower case, no "ERROR:", no
 # "[youtube] id:", no "Video unavailable." before a better reason, nothing quoted, no URLs, straight apostrophes. The
@@ -131,9 +140,9 @@ _STATEMENTS = _rules(
     ("private", r"this video is available to this channel's members"),
     ("private", r"this video is only available to music premium members"),
     ("private", r"this video requires payment to watch"),
-    ("geo_blocked", r"the uploader has not made this video available in your country"),
-    ("geo_blocked", r"this video contains content from .{1,300} ha(?:s|ve) blocked it in your country"),
-    ("geo_blocked", r"this video is not available in your country"),
+    ("age_restricted", r"(?:.{0,60}: )?you must be \d\d years old"),  # before the place whose law says so
+    ("geo_blocked", rf"(?=.{{0,400}}{_REFUSED}).{{0,340}}{_PLACE}"),
+    ("geo_blocked", r".{0,200}\bgeo(?:graphic(?:al)?(?:ly)?)?[- ]?(?:restrict|block|fence)"),
     ("removed", r"this video contains content from .{1,300} ha(?:s|ve) blocked it on copyright grounds"),
     # YouTube's restricted mode, as a network's administrator sets it.
     ("ip_blocked", r"this video is restricted\. please check the google workspace"),
@@ -163,7 +172,9 @@ _STATEMENTS = _rules(
     ("login_required", r"login details are needed to download this content"),
     # No code says it better: there is no video here that anybody could download.
     ("no_video", r"this (?:video|format) is drm protected"),
-    # TikTok. Of 10204 yt-dlp says this; TikTok sends it for posts that are gone as well, but not which of the two.
+    # TikTok. The page before the page, for those that it takes for robots.
+    ("bot_check", r"unable to (?:extract|solve) (?:js )?challenge\b"),
+    # Of 10204 yt-dlp says this; TikTok sends it for posts that are gone as well, but not which of the two.
     ("ip_blocked", r"your ip address is blocked from accessing this post"),
     ("ip_blocked", r"video not available, status code 10204\b"),
     ("private", r"you do not have permission to view this post"),
@@ -185,7 +196,6 @@ _STATEMENTS = _rules(
     ("rate_limited", r"please wait a few minutes before you try again"),
     # The post is there, strangers get nothing of it: for friends, for adults, or not in this country.
     ("login_required", r"instagram sent an empty media response"),
-    ("age_restricted", r"(?:.{0,60}: )?you must be \d\d years old"),
     ("login_required", r"restricted video\b"),
     ("private", r"this content is only available for registered users who follow this account"),
     ("login_required", r"(?:this content is unreachable|you need to log in to access this content)"),
@@ -217,7 +227,6 @@ _STATEMENTS = _rules(
     ("server_error", r"error\(s\) while querying api: .*(?:unspecified|internal error|capacity|timeout|unknown error)"),
     # Any platform.
     ("login_required", r"this video is only available for registered users"),
-    ("geo_blocked", r"this video is not available from your location"),
     ("geo_blocked", r"access to this webpage has been blocked by (?:indian censorship|decision of the russian)"),
     ("network", r"access to this webpage has been blocked by websense"),  # the filter of the server's own network
     ("network", r"a network error has occurred"),
