@@ -11,9 +11,10 @@
     ├── ServiceBusy                 no room for another request that waits: 503
     ├── StoreUnavailable            the database cannot be read or written now: 503
     ├── DownloadFailed              one download came to nothing; its code says why
+    │   └── NotAPost                its link is to something else, or has no id that a post could have
     └── StartRefused                the service cannot start as it is set up
 
-An error's sentence and whether a retry can help follow from its code alone (`SENTENCES`, `RETRYABLE`).
+An error's sentence and whether a retry can help follow from its code (`SENTENCES`, `RETRYABLE`), but for `NotAPost`.
 """
 
 from __future__ import annotations
@@ -209,3 +210,11 @@ class DownloadFailed(DownloaderError):
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
         self.walled = walled
+
+
+class NotAPost(DownloadFailed):
+    """A link that is no use: str() says what it leads to, or what is wrong with it."""
+
+    def __init__(self, sentence: str, *, detail: str) -> None:
+        super().__init__("invalid_url", detail=detail)
+        self.args = (sentence,)

@@ -1,25 +1,14 @@
-"""Instagram: the links it owns, and what yt-dlp must be told."""
+"""Instagram: what yt-dlp must be told."""
 
 from __future__ import annotations
 
-import re
-
 from downloader.models import Outcome, Platform
 from downloader.ytdlp_client import RAW_DIR, fetch
-
-_OTHER_HOST = re.compile(r"https://(?:m\.instagram\.com|(?:www\.)?instagr\.am)/")
-
-
-def canonical_url(url: str) -> str:
-    """Return *url* with the host that yt-dlp's extractor insists on."""
-    return _OTHER_HOST.sub("https://www.instagram.com/", url)
-
 
 PLATFORM = Platform(
     name="instagram",
     label="Instagram",
     extractors=("Instagram",),
-    canonical_url=canonical_url,
     cookie_domains=("instagram.com",),
     login_host="www.instagram.com",
     session_cookies=(frozenset({"sessionid"}),),

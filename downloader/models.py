@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 
 PlatformType = Literal["tiktok", "instagram", "twitter", "youtube", "unknown"]
 """What `detect_platform` answers."""
-
-
-def _same_url(url: str) -> str:
-    return url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +28,6 @@ class Platform:
     cookie_domains: tuple[str, ...] = ()  #: of its cookies, where one logs in first; lines of others are left out
     login_host: str = ""  #: yt-dlp counts as logged in who has the session cookies of this host
     session_cookies: tuple[frozenset[str], ...] = ()  #: names; of each set one is needed to be logged in
-    canonical_url: Callable[[str], str] = _same_url  #: rewrites links that yt-dlp would misread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

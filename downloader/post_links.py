@@ -32,7 +32,7 @@ THINGS: Mapping[str, str] = {
     "advertisement": "an advertisement",
     "article": "an article",
     "channel": "a channel",
-    "clip": "a clip, which is a part of a video",
+    "clip": "a clip (a part of a video)",
     "community": "a community",
     "effect": "an effect",
     "elsewhere": "another site",
@@ -40,7 +40,7 @@ THINGS: Mapping[str, str] = {
     "list": "a list",
     "live": "a live broadcast",
     "login": "the login page",
-    "page": "a page without a post",
+    "page": "another page",
     "place": "a place",
     "playlist": "a playlist",
     "profile": "a profile",
@@ -63,7 +63,8 @@ class LinkForm:
     query: tuple[str, ...] = ()
     id: str = ""  #: pattern for the id, where it is not the platform's
     link: str = ""  #: what to fetch: {id}, {host} and the path's groups are filled in, _ where there is none
-    thing: str = ""  #: a key of `THINGS`; of a wrapper: where the link inside is no use
+    #: A key of `THINGS`. Of a wrapper: what it is where the link inside is no use; without, the next forms say.
+    thing: str = ""
     several: bool = False  #: there may be more ids, after commas
 
 
@@ -133,7 +134,7 @@ _AT_USER = r"/(?:@|%40)(?:(?P<user>[A-Za-z0-9_.-]+)|[^/]*)"
 _AT_ANY = r"/(?:@|%40)[^/]*"
 
 _TIKTOK = (
-    _short(rf"(?:/t)?/{_ID}", "https://{host}/{id}/", host=r"v[mt]\.tiktok\.com"),
+    _short(rf"(?:/t)?/(?P<id>(?!@|%40)[^/]+){_REST}", "https://{host}/{id}/", host=r"v[mt]\.tiktok\.com"),
     _short(rf"/t/{_ID}{_REST}", "https://lite.tiktok.com/t/{id}/", host=r"lite\.tiktok\.com"),
     _short(r"/(?P<id>Z[^/]+)", "https://lite.tiktok.com/{id}/", host=r"lite\.tiktok\.com"),
     _short(rf"/t/{_ID}{_REST}", "https://www.tiktok.com/t/{id}/"),
@@ -194,7 +195,7 @@ _TWITTER = (
     _post(rf"/i/(?:broadcasts|events)/{_ID}{_REST}", "https://x.com/i/broadcasts/{id}", id=r"[A-Za-z0-9_]{1,40}"),
     _post(rf"/(?:intent|compose){_REST}", _TWEET, query=("tweet_id", "in_reply_to")),
     _wrapper("elsewhere", rf"/intent{_REST}|/share", "url"),
-    _wrapper("login", _ANY, "redirect_after_login"),
+    _wrapper("", _ANY, "redirect_after_login"),
     _wrapper("elsewhere", r"/i/redirect", "url"),
     _wrapper("elsewhere", r"(?:/i)?/safety/unsafe_link_warning", "unsafe_link"),
     _wrapper("elsewhere", r"/oembed", "url"),
@@ -233,7 +234,7 @@ _YOUTUBE = (
     _wrapper("elsewhere", r"/redirect", "q", "url"),
     _wrapper("elsewhere", r"/oembed", "url"),
     # A page between: for adults, for those who are not logged in, for old browsers.
-    _wrapper("login", _ANY, "next_url", "next", "continue"),
+    _wrapper("", _ANY, "next_url", "next", "continue"),
     _other("clip", rf"/clip{_REST}"),
     _other("live", r"/(?:@|%40)[^/]+/live|/(?:c|channel|user)/[^/]+/live"),
     _collection("channel", rf"/(?:@|%40)[^/]+{_REST}|/(?:c|channel|user)/[^/]+{_REST}"),
@@ -273,8 +274,8 @@ _ROUTE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _WATCH_ROUTE = re.compile(r"\A/watch#!?(?=v=)", re.ASCII | re.IGNORECASE)
-# Where somebody wrote ? or & once too often, the id ends all the same.
-_ID_ENDS = re.compile(r"[?& ]")
+# Where ? or & were written once too often, or percent-encoded, the id ends all the same.
+_ID_ENDS = re.compile(r"[?& ]|%3f|%26|%20", re.IGNORECASE)
 
 
 def read_link(url: str) -> Reading:
@@ -312,19 +313,22 @@ def _read(url: str, depth: int) -> Reading:
             continue
         found = _compiled(form.path).fullmatch(path)
         value = next((query[name] for name in form.query if query.get(name)), None)
-        if found and (value is not None or not form.query):
-            return _as_form(form, platform, {**found.groupdict(), "host": host}, value, depth)
+        if found is None or (value is None and form.query):
+            continue
+        if reading := _as_form(form, platform, {**found.groupdict(), "host": host}, value, depth):
+            return reading
     return Reading(kind="other", platform=platform, thing="page")
 
 
 def _as_form(
     form: LinkForm, platform: PlatformType, groups: Mapping[str, str | None], value: str | None, depth: int
-) -> Reading:
+) -> Reading | None:
+    """Return what a link of *form* is; None where it is a wrapper, what is inside is no use, and others may know."""
     if form.kind == "wrapper":
         inner = _read(_absolute(value or "", groups["host"] or ""), depth - 1) if depth else None
-        if inner is None or inner.kind == "unknown" or inner.thing == "page":
-            return Reading(kind="other", platform=platform, thing=form.thing)
-        return inner
+        if inner and inner.kind != "unknown" and inner.thing != "page":
+            return inner
+        return Reading(kind="other", platform=platform, thing=form.thing) if form.thing else None
     if form.kind not in ("post", "short"):
         return Reading(kind=form.kind, platform=platform, thing=form.thing or None)
     pattern = form.id or IDS[platform]

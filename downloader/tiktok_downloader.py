@@ -1,31 +1,14 @@
-"""TikTok: the links it owns, and what yt-dlp must be told."""
+"""TikTok: what yt-dlp must be told."""
 
 from __future__ import annotations
-
-import re
 
 from downloader.models import Outcome, Platform
 from downloader.ytdlp_client import RAW_DIR, fetch
 
-_SHORT_HOSTS = ("https://vm.tiktok.com/", "https://vt.tiktok.com/")
-_OLD_MOBILE_LINK = re.compile(r"https://m\.tiktok\.com/v/(?P<id>\d+)(?:\.html)?")
-_OTHER_HOST = re.compile(r"https://(?:m\.)?tiktok\.com/")
-
-
-def canonical_url(url: str) -> str:
-    """Return *url* with the host that yt-dlp's extractor insists on."""
-    if url.startswith(_SHORT_HOSTS):
-        return url
-    if match := _OLD_MOBILE_LINK.match(url):
-        return f"https://www.tiktok.com/@_/video/{match['id']}"
-    return _OTHER_HOST.sub("https://www.tiktok.com/", url)
-
-
 PLATFORM = Platform(
     name="tiktok",
     label="TikTok",
-    extractors=("TikTok", "TikTokVM"),
-    canonical_url=canonical_url,
+    extractors=("TikTok",),
     cookie_domains=("tiktok.com",),
     login_host="www.tiktok.com",
     session_cookies=(frozenset({"sessionid"}),),

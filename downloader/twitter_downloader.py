@@ -1,4 +1,4 @@
-"""Twitter/X: the links it owns, and what yt-dlp must be told."""
+"""Twitter/X: what yt-dlp must be told."""
 
 from __future__ import annotations
 

@@ -19,11 +19,12 @@ from downloader import media_decoder, toolchain
 from downloader.download_settings import DownloadSettings
 from downloader.egress import way_out
 from downloader.error_classifier import classify
-from downloader.errors import DownloadFailed, ErrorCode, StartRefused, is_retryable, sentence
+from downloader.errors import DownloadFailed, ErrorCode, NotAPost, StartRefused, is_retryable, sentence
 from downloader.media_check import NotPlayable, check_part
 from downloader.media_files import Downloaded, empty_work, enter_work, keep, kept
 from downloader.media_limits import ArrivalCount, MediaLimits
 from downloader.models import Media, Outcome, Platform
+from downloader.post_finder import followed, what_to_fetch
 from downloader.progress_meter import ProgressMeter, Report
 from downloader.ytdlp_extractors import add_extractors, extractors_of
 from downloader.ytdlp_lean import make_lean
@@ -119,7 +120,7 @@ def _failed(code: ErrorCode, platform: Platform, detail: str) -> Outcome:
 
 def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext) -> Outcome:
     try:
-        media = _download(platform, platform.canonical_url(url), Path(output_dir), context)
+        media = _download(platform, what_to_fetch(platform, url), Path(output_dir), context)
     except Exception as error:
         failure = _failure(error, platform)
         log.log(
@@ -257,7 +258,6 @@ def _attempt(
     }
     options["retry_sleep_functions"] = _wakeful(options.get("retry_sleep_functions") or {}, context.stop)
     with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
-        add_extractors(ydl, platform, url)
         ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
         tie_to_proxy(ydl, context.proxy)
         make_lean(ydl)
@@ -267,7 +267,9 @@ def _attempt(
         ydl.urlopen = requests
         ydl.add_post_processor(_planner(limits, meter), when="before_dl")
         try:
-            info = ydl.extract_info(url, download=True)
+            post = followed(requests, platform, url)
+            add_extractors(ydl, platform, post)
+            info = ydl.extract_info(post, download=True)
         except Exception as error:
             raise _failure(error, platform, requests.last_failure) from error
         finally:
@@ -296,11 +298,15 @@ def _failure(error: Exception, platform: Platform, last_request: Exception | Non
     reason: YouTube's extractor, for one, asks on after a 429 and then finds nothing to read.
     """
     found = classify(error)
+    if isinstance(error, NotAPost):
+        return NotAPost(str(error), detail=found.detail)
     if found.code == "platform_changed" and last_request is not None:
         cause = classify(last_request)
         found = cause if is_retryable(cause.code) else found
+    # yt-dlp is given links to posts only, so what it calls a bad link is one that the post leads to.
+    elsewhere = found.code == "invalid_url" and not isinstance(error, DownloadFailed)
     return DownloadFailed(
-        found.code,
+        "no_video" if elsewhere else found.code,
         platform_label=platform.label,
         detail=found.detail,
         retry_after_seconds=found.retry_after_seconds,

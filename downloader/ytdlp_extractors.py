@@ -7,6 +7,7 @@ from typing import Any
 
 from downloader.errors import DownloadFailed
 from downloader.models import Platform
+from downloader.ytdlp_posts import CORRECTIONS
 
 # yt_dlp is imported where it is used, as in ytdlp_client.
 
@@ -16,7 +17,8 @@ def extractors_of(platform: Platform) -> list[Any]:
     # First the package, as everywhere: two threads that begin at its different ends lock each other out.
     import yt_dlp  # noqa: F401
 
-    return [_extractor(platform, f"{name}IE") for name in platform.extractors]
+    found = {name: _extractor(platform, f"{name}IE") for name in platform.extractors}
+    return [CORRECTIONS[name](extractor) if name in CORRECTIONS else extractor for name, extractor in found.items()]
 
 
 def add_extractors(ydl: Any, platform: Platform, url: str) -> None:
@@ -27,11 +29,10 @@ def add_extractors(ydl: Any, platform: Platform, url: str) -> None:
     """
     extractors = extractors_of(platform)
     if not any(extractor.suitable(url) for extractor in extractors):
-        # A profile, a playlist, a search: yt-dlp would call it "no suitable extractor", as it does for a post whose
-        # video is elsewhere.
         raise DownloadFailed("invalid_url", platform_label=platform.label, detail="no video at such a link")
     for extractor in extractors:
-        ydl.add_info_extractor(extractor)
+        # An instance: given a class, yt-dlp looks for another by its name, among all of them.
+        ydl.add_info_extractor(extractor())
 
 
 def _extractor(platform: Platform, name: str) -> Any:

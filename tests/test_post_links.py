@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from downloader.batch_downloader import PLATFORMS
 from downloader.models import PlatformType
@@ -61,7 +63,7 @@ def test_every_form_is_written_so_that_python_and_javascript_read_it_alike(
         assert not re.search(r"\\[A-Za-z]|(?<![\\])\.(?![^\[]*\])|[$]|(?<!\[)\^", pattern)
     assert not form.thing or form.thing in THINGS
     assert bool(form.link) == (form.kind in ("post", "short"))
-    assert bool(form.thing) == (form.kind in ("collection", "other", "wrapper"))
+    assert form.kind == "wrapper" or bool(form.thing) == (form.kind in ("collection", "other"))
 
 
 def test_links_within_links_are_read_to_a_limit() -> None:
@@ -71,6 +73,16 @@ def test_links_within_links_are_read_to_a_limit() -> None:
     assert read_link(f"https://www.youtube.com{url}").id == "dQw4w9WgXcQ"
     deeper = url.replace("%", "%25").replace("?", "%3F").replace("=", "%3D")
     assert read_link(f"https://www.youtube.com/redirect?q={deeper}").thing == "elsewhere"
+
+
+@given(
+    st.text() | st.builds("https://{}/{}".format, st.sampled_from(["x.com", "www.tiktok.com", "youtu.be"]), st.text())
+)
+def test_anything_is_read_and_what_is_to_be_fetched_is_a_plain_link(text: str) -> None:
+    reading = read_link(text)
+    if reading.canonical is not None:
+        assert re.fullmatch(r"https://[a-z.]+/[A-Za-z0-9/@._?=-]+", reading.canonical)
+        assert parse_link(reading.canonical) == Link(reading.canonical, reading.platform)
 
 
 def test_the_pages_table_is_the_servers() -> None:

@@ -35,7 +35,7 @@ export const IDS = {
 /** @type {Record<Platform, LinkForm[]>} */
 export const FORMS = {
   tiktok: [
-    {"kind": "short", "path": "(?:/t)?/(?<id>[^/]+)", "host": "v[mt]\\.tiktok\\.com", "id": "[A-Za-z0-9_-]{1,80}", "link": "https://{host}/{id}/"},
+    {"kind": "short", "path": "(?:/t)?/(?<id>(?!@|%40)[^/]+)(?:/[^?]*)?", "host": "v[mt]\\.tiktok\\.com", "id": "[A-Za-z0-9_-]{1,80}", "link": "https://{host}/{id}/"},
     {"kind": "short", "path": "/t/(?<id>[^/]+)(?:/[^?]*)?", "host": "lite\\.tiktok\\.com", "id": "[A-Za-z0-9_-]{1,80}", "link": "https://lite.tiktok.com/t/{id}/"},
     {"kind": "short", "path": "/(?<id>Z[^/]+)", "host": "lite\\.tiktok\\.com", "id": "[A-Za-z0-9_-]{1,80}", "link": "https://lite.tiktok.com/{id}/"},
     {"kind": "short", "path": "/t/(?<id>[^/]+)(?:/[^?]*)?", "id": "[A-Za-z0-9_-]{1,80}", "link": "https://www.tiktok.com/t/{id}/"},
@@ -88,7 +88,7 @@ export const FORMS = {
     {"kind": "post", "path": "/i/(?:broadcasts|events)/(?<id>[^/]+)(?:/[^?]*)?", "id": "[A-Za-z0-9_]{1,40}", "link": "https://x.com/i/broadcasts/{id}"},
     {"kind": "post", "path": "/(?:intent|compose)(?:/[^?]*)?", "query": ["tweet_id", "in_reply_to"], "link": "https://x.com/i/status/{id}"},
     {"kind": "wrapper", "path": "/intent(?:/[^?]*)?|/share", "query": ["url"], "thing": "elsewhere"},
-    {"kind": "wrapper", "path": "[^?]*", "query": ["redirect_after_login"], "thing": "login"},
+    {"kind": "wrapper", "path": "[^?]*", "query": ["redirect_after_login"]},
     {"kind": "wrapper", "path": "/i/redirect", "query": ["url"], "thing": "elsewhere"},
     {"kind": "wrapper", "path": "(?:/i)?/safety/unsafe_link_warning", "query": ["unsafe_link"], "thing": "elsewhere"},
     {"kind": "wrapper", "path": "/oembed", "query": ["url"], "thing": "elsewhere"},
@@ -119,7 +119,7 @@ export const FORMS = {
     {"kind": "wrapper", "path": "/attribution_link", "query": ["u"], "thing": "elsewhere"},
     {"kind": "wrapper", "path": "/redirect", "query": ["q", "url"], "thing": "elsewhere"},
     {"kind": "wrapper", "path": "/oembed", "query": ["url"], "thing": "elsewhere"},
-    {"kind": "wrapper", "path": "[^?]*", "query": ["next_url", "next", "continue"], "thing": "login"},
+    {"kind": "wrapper", "path": "[^?]*", "query": ["next_url", "next", "continue"]},
     {"kind": "other", "path": "/clip(?:/[^?]*)?", "thing": "clip"},
     {"kind": "other", "path": "/(?:@|%40)[^/]+/live|/(?:c|channel|user)/[^/]+/live", "thing": "live"},
     {"kind": "collection", "path": "/(?:@|%40)[^/]+(?:/[^?]*)?|/(?:c|channel|user)/[^/]+(?:/[^?]*)?", "thing": "channel"},

@@ -23,7 +23,7 @@ const URL_PARTS = /^https?:\/\/([a-z0-9.-]+)(?::(?:80|443))?(\/[^?#]*)?(?:\?([^#
 const ROUTE =
   /^(?:(?:\/(?:index|foryou|trending)?)?(?:\?[^#]*)?#!?(?=\/)|\/[a-z0-9_]{1,15}#!(?=\/[a-z0-9_]{1,15}\/status))/i;
 const WATCH_ROUTE = /^\/watch#!?(?=v=)/i;
-const ID_ENDS = /[?& ]/;
+const ID_ENDS = /[?& ]|%3f|%26|%20/i;
 
 /** @type {Map<string, RegExp>} */
 const compiled = new Map();
@@ -63,19 +63,20 @@ function read(url, depth) {
     if (form.host && !match(form.host, host)) continue;
     const found = match(form.path, path);
     const name = form.query?.find((each) => query.has(each));
-    if (found && (name !== undefined || !form.query)) {
-      return asForm(form, platform, { ...found.groups, host }, name === undefined ? null : query.get(name), depth);
-    }
+    if (!found || (name === undefined && form.query)) continue;
+    const value = name === undefined ? null : query.get(name);
+    const known = asForm(form, platform, { ...found.groups, host }, value, depth);
+    if (known) return known;
   }
   return reading("other", platform, { thing: "page" });
 }
 
-/** @returns {Reading} */
+/** @returns {Reading | null} null: a wrapper, what is inside is no use, and other forms may know */
 function asForm(form, platform, groups, value, depth) {
   if (form.kind === "wrapper") {
     const inner = depth > 0 ? read(absolute(value, groups.host), depth - 1) : null;
-    const useless = inner === null || inner.kind === "unknown" || inner.thing === "page";
-    return useless ? reading("other", platform, { thing: form.thing }) : inner;
+    if (inner && inner.kind !== "unknown" && inner.thing !== "page") return inner;
+    return form.thing ? reading("other", platform, { thing: form.thing }) : null;
   }
   if (form.kind !== "post" && form.kind !== "short") return reading(form.kind, platform, { thing: form.thing ?? null });
   const text = (form.query ? value : groups.id) ?? "";

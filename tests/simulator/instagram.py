@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from .media import HEIGHT, WIDTH
 from .model import Fault, Post, Request, Response, World
-from .scenarios import AUTHOR, find_post
+from .scenarios import ASTRAY, AUTHOR, find_post
 
 MEDIA_HOST = "scontent.cdninstagram.com"
 
@@ -39,7 +39,9 @@ _LSD = "AVrSimulatr0"
 _TROUBLE_COOKIE = "sim_trouble"
 
 _POST_PATH = re.compile(r"/(?:[^/]+/)?(?P<kind>p|tv|reels?)/(?P<code>[\w-]+)(?:/|$)")
-_SHARE_PATH = re.compile(r"/share/(?P<kind>p|reel)/(?P<code>[\w-]+)/?")
+_SHARE_PATH = re.compile(r"/share/(?:(?P<kind>p|reel)/)?(?P<code>[\w-]+)/?")
+#: Pages that are there and hold no post: a browser gets an empty shell.
+_OTHER_PATH = re.compile(r"/(?:ada|ada/live|reels/audio/\d+|stories/ada/\d+|explore/tags/\w+)/?")
 _INFO_PATH = re.compile(r"/api/v1/media/(?P<pk>\d+)/info/")
 _MEDIA_PATH = re.compile(r"/v/(?P<code>[\w-]+)/(?P<part>\d+)/(?P<name>[\w-]+\.mp4)")
 
@@ -52,8 +54,8 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "no_video": ("picture",),
 }
 
-#: Posts that strangers get nothing of, and no reason why.
-_HIDDEN = frozenset({"private", "geo_blocked"})
+#: Posts that strangers get nothing of; the reason is told of the last one only, by the ruling.
+_HIDDEN = frozenset({"private", "geo_blocked", "region_blocked"})
 
 
 def answer(request: Request, world: World) -> Response:
@@ -71,11 +73,23 @@ def answer(request: Request, world: World) -> Response:
     if match := _INFO_PATH.fullmatch(request.path):
         return _info(request, world, match["pk"])
     if match := _SHARE_PATH.fullmatch(request.path):
-        location = f"https://www.instagram.com/{match['kind']}/{match['code']}/"
-        return Response(status=302, headers={"location": location})
+        return _follow_share_link(match["kind"], match["code"])
+    if _OTHER_PATH.fullmatch(request.path):
+        return _html("<title>Instagram</title>")
     if match := _POST_PATH.match(request.path):
         return _post_page(request, world, match["code"])
     return _not_found()
+
+
+def _follow_share_link(kind: str | None, code: str) -> Response:
+    """Redirect to the post: a code of ours is that of the post, those of Instagram are others."""
+    post = find_post("instagram", code)
+    location = f"https://www.instagram.com/{kind or 'reel'}/{code}/"
+    if post is None:
+        location = "https://www.instagram.com/"
+    elif post.scenario.name == "leads_astray":
+        location = ASTRAY["instagram"][post.serial].format(id=code, code=code)
+    return Response(status=302, headers={"location": location})
 
 
 def _media(request: Request, world: World) -> Response:
@@ -106,6 +120,8 @@ def _ruling(request: Request, world: World) -> Response:
             "description": "You must be 18 years old or over to see this video",
             "buttons": ["Back"],
         }
+    if post is not None and post.scenario.name == "region_blocked":
+        ruling |= {"title": "Video unavailable", "description": "This reel isn\u2019t available in your region"}
     cookies = ("csrftoken=simulatr; Domain=.instagram.com; Path=/; Secure", _forget_trouble())
     return replace(_json(ruling), cookies=cookies)
 

@@ -10,9 +10,10 @@ A new scenario whose trouble is the same at every platform needs a row here and 
         expects=None,  # what the downloader reports in the end, its own retries included
     ),
 
-The number is part of the ids of its posts, so it is never given out twice; 60 to 69 belong to YouTube and Instagram,
-70 to 82 to ways into private networks, 83 to 89 to files that are larger than they say. Trouble that a platform tells
-in its own words (a private post, say) has no `page` and no `media`: the platform's module looks at the scenario's name.
+The number is part of the ids of its posts, so it is never given out twice; 30 to 37 are about links, 60 to 69 belong to
+YouTube and Instagram, 70 to 82 to ways into private networks, 83 to 89 to files that are larger than they say. Trouble
+that a platform tells in its own words (a private post, say) has no `page` and no `media`: the platform's module looks
+at the scenario's name.
 """
 
 from __future__ import annotations
@@ -226,6 +227,61 @@ _ALL = (
         platforms=("twitter",),
         expects="blocked_address",
     ),
+    # 30 to 37: what links lead to.
+    Scenario(
+        name="quote",
+        number=30,
+        about="a tweet with a video that quotes another's, which has one too",
+        platforms=("twitter",),
+    ),
+    Scenario(
+        name="quote_of_video",
+        number=31,
+        about="a tweet without a video, of words or with a picture, that quotes one with a video",
+        platforms=("twitter",),
+    ),
+    Scenario(
+        name="quote_by_embed",
+        number=32,
+        about="the same, where the API answers that it was asked too often, and embeds tell of the tweet",
+        platforms=("twitter",),
+        page=Fault(kind="status", status=429, retry_after_seconds=1, times=1),
+    ),
+    Scenario(name="quoted", number=33, about="a tweet by Bob, which Ada's tweets quote", platforms=("twitter",)),
+    Scenario(
+        name="mixed_tweet",
+        number=34,
+        about="one tweet: a picture, a video, a GIF",
+        platforms=("twitter",),
+    ),
+    Scenario(name="gif", number=35, about="a tweet with a GIF", platforms=("twitter",)),
+    Scenario(
+        name="link_out",
+        number=36,
+        about="a tweet without a video, whose text has a link to some page",
+        platforms=("twitter",),
+        expects="no_video",
+    ),
+    Scenario(
+        name="leads_astray",
+        number=37,
+        about="a short link that leads elsewhere than to a post, see `ASTRAY`; the post itself is fine",
+        platforms=("tiktok", "instagram"),
+    ),
+    Scenario(
+        name="challenge_unknown",
+        number=38,
+        about="a page before the page, whose puzzle yt-dlp cannot read",
+        platforms=("tiktok",),
+        expects="bot_check",
+    ),
+    Scenario(
+        name="region_blocked",
+        number=39,
+        about="not in this country, in so many words",
+        platforms=("instagram",),
+        expects="geo_blocked",
+    ),
     # 60 to 69: what only YouTube and Instagram do.
     Scenario(
         name="session_limited",
@@ -416,6 +472,34 @@ _ALL = (
     ),
 )
 
+#: Where the short link of a `leads_astray` post leads, by its serial number. `{id}` is the post's, `{code}` the link's.
+ASTRAY: Mapping[Platform, tuple[str, ...]] = {
+    "tiktok": (
+        "https://www.tiktok.com/@ada/live?_r=1",
+        "https://www.tiktok.com/@ada?_r=1",
+        "https://www.tiktok.com/music/original-sound-6900000000000000001",
+        "https://www.tiktok.com/@ada/story/{id}",
+        "https://www.tiktok.com/tag/garden",
+        "https://www.tiktok.com/?_r=1",
+        "https://www.tiktok.com/login",
+        "https://www.tiktok.com/login?redirect_url=https%3A%2F%2Fwww.tiktok.com%2F%40ada%2Fvideo%2F{id}",
+        "https://www.youtube.com/watch?v=S00n0000000",
+        "https://www.tiktok.com/login?redirect_url=https%3A%2F%2Fvm.tiktok.com%2F{code}%2F",
+    ),
+    "instagram": (
+        "https://www.instagram.com/ada/live/",
+        "https://www.instagram.com/ada/?igsh=x",
+        "https://www.instagram.com/reels/audio/123/",
+        "https://www.instagram.com/stories/ada/123/",
+        "https://www.instagram.com/explore/tags/garden/",
+        "https://www.instagram.com/",
+        "https://www.instagram.com/accounts/login/",
+        "https://www.instagram.com/accounts/login/?next=%2Freel%2F{id}%2F%3Figsh%3Dx",
+        "https://www.youtube.com/watch?v=S00n0000000",
+        "https://www.instagram.com/accounts/login/?next=%2Fshare%2Freel%2F{code}%2F",
+    ),
+}
+
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in _ALL})
 _BY_NUMBER: Mapping[int, Scenario] = {scenario.number: scenario for scenario in _ALL}
 if not len(SCENARIOS) == len(_BY_NUMBER) == len(_ALL):
@@ -454,6 +538,7 @@ def post_url(platform: Platform, scenario_name: str, serial: int = 0, *, form: F
         ("youtube", "plain"): f"https://www.youtube.com/watch?v={id}",
         ("tiktok", "short"): f"https://vm.tiktok.com/ZM{short_code(id)}/" if platform == "tiktok" else "",
         ("twitter", "short"): f"https://t.co/{short_code(id)}" if platform == "twitter" else "",
+        ("instagram", "short"): f"https://www.instagram.com/share/reel/{id}/",
         ("youtube", "short"): f"https://youtu.be/{id}",
     }
     if (platform, form) not in links:

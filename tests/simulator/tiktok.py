@@ -12,12 +12,13 @@ from typing import Any
 
 from .media import DURATION_SECONDS, HEIGHT, WIDTH
 from .model import Post, Request, Response, World
-from .scenarios import AUTHOR, find_post, id_of_short_code
+from .scenarios import ASTRAY, AUTHOR, find_post, id_of_short_code
 
 _SITE = "www.tiktok.com"
 _SHORT_HOSTS = frozenset({"vm.tiktok.com", "vt.tiktok.com"})
 _MEDIA_HOSTS = ("v16-webapp-prime.tiktok.com", "v19-webapp-prime.tiktok.com")
-HOSTS = frozenset({_SITE, "tiktok.com", "m.tiktok.com", *_SHORT_HOSTS, *_MEDIA_HOSTS})
+_LITE = "lite.tiktok.com"
+HOSTS = frozenset({_SITE, "tiktok.com", "m.tiktok.com", _LITE, *_SHORT_HOSTS, *_MEDIA_HOSTS})
 
 _COOKIE = "tt_chain_token"
 _CHALLENGE_COOKIE = "_wafchallengeid"
@@ -42,15 +43,19 @@ def answer(request: Request, world: World) -> Response:
     match parts:
         case [code] if request.host in _SHORT_HOSTS:
             return _follow_short_link(world, code)
-        case ["t", code] if request.host == _SITE:
+        case _ if request.host == _LITE and request.method == "HEAD":
+            return Response(status=405)
+        case ["t", code] if request.host in (_SITE, _LITE):
             return _follow_short_link(world, code)
         case ["login"] if request.host == _SITE:
             return _html("<h1>Log in to TikTok</h1>")
-        case [user, "video", id] if user.startswith("@"):
+        case [user, "video" | "photo", id] if user.startswith("@"):
             post = find_post("tiktok", id)
             if request.host != _SITE:
                 return _redirect(f"https://{_SITE}{request.path}", status=301)
             return _page(request, world, post) if post else _data_page(10204, "item doesn't exist")
+        case [_] | [_, "live"] | [_, "story", _] | ["music" | "tag", _] if request.host == _SITE:
+            return _html("<div id='app'></div>")  # a page without a post
         case _:
             return Response(status=404)
 
@@ -63,7 +68,10 @@ def _follow_short_link(world: World, code: str) -> Response:
         return _redirect(f"https://{_SITE}/")
     if post.scenario.name == "private_short_link":
         return _redirect(f"{world.canary_url()}/secret")
-    return _redirect(f"https://{_SITE}/@{AUTHOR}/video/{id}?_r=1&_t=ZS-{code}", status=301)
+    if post.scenario.name == "leads_astray":
+        return _redirect(ASTRAY["tiktok"][post.serial].format(id=id, code=code), status=301)
+    kind = "photo" if post.scenario.name == "no_video" else "video"
+    return _redirect(f"https://{_SITE}/@{AUTHOR}/{kind}/{id}?_r=1&_t=ZS-{code}", status=301)
 
 
 def _page(request: Request, world: World, post: Post) -> Response:
@@ -73,6 +81,8 @@ def _page(request: Request, world: World, post: Post) -> Response:
     scenario = post.scenario.name
     if scenario == "login_wall":
         return _redirect(f"https://{_SITE}/login?redirect_url=%2F%40{AUTHOR}%2Fvideo%2F{post.id}")
+    if scenario == "challenge_unknown":
+        return _html("Please wait...")  # a puzzle of a newer kind
     if scenario == "challenge" and not _solved(cookies.get(_CHALLENGE_COOKIE, "")):
         return _challenge_page()
     if scenario in _REFUSALS:
@@ -96,8 +106,8 @@ def _item(world: World, post: Post, token: str) -> dict[str, Any]:
     if post.scenario.name == "age_restricted":
         return {**item, "isContentClassified": True}
     if post.scenario.name == "no_video":
-        # Slides with music: all that yt-dlp finds to download is the music.
-        sound = _media_url(0, post, token, "audio.m4a").replace("video_mp4", "audio_mp4")
+        # Slides with music: all that yt-dlp finds to download is the music. Every other one is silent.
+        sound = "" if post.serial % 2 else _media_url(0, post, token, "audio.m4a").replace("video_mp4", "audio_mp4")
         return {
             **item,
             "imagePost": {"images": [{"imageURL": {"urlList": []}, "imageWidth": WIDTH, "imageHeight": HEIGHT}] * 3},

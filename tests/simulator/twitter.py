@@ -7,8 +7,8 @@ import secrets
 from typing import Any
 
 from .media import DURATION_SECONDS, HEIGHT, WIDTH
-from .model import Post, Request, Response, World
-from .scenarios import AUTHOR, find_post, id_of_short_code
+from .model import Post, Request, Response, World, post_id
+from .scenarios import AUTHOR, SCENARIOS, find_post, id_of_short_code
 
 _SITES = frozenset({f"{start}{site}.com" for start in ("", "www.", "mobile.", "m.") for site in ("x", "twitter")})
 _APIS = frozenset({"api.x.com", "api.twitter.com"})
@@ -103,8 +103,10 @@ def _graphql(request: Request, world: World) -> Response:
 
 def _tweet(world: World, post: Post) -> dict[str, Any]:
     media = _media_entities(world, post)
-    user = {"name": "Ada", "screen_name": AUTHOR, "created_at": "Mon Jun 01 10:00:00 +0000 2015"}
+    user = {**_user(post), "created_at": "Mon Jun 01 10:00:00 +0000 2015"}
+    quoted = _quoted(post)
     return {
+        **({} if quoted is None else {"quoted_status_result": {"result": _tweet(world, quoted)}}),
         "__typename": "Tweet",
         "rest_id": post.id,
         "core": {"user_results": {"result": {"__typename": "User", "rest_id": _USER_ID, "core": user, "legacy": user}}},
@@ -119,10 +121,31 @@ def _tweet(world: World, post: Post) -> dict[str, Any]:
             "retweet_count": 3,
             "reply_count": 4,
             "possibly_sensitive": False,
-            "entities": {"hashtags": [], "urls": [], "user_mentions": [], "media": media},
+            "entities": {"hashtags": [], "urls": _links(post), "user_mentions": [], "media": media},
             **({"extended_entities": {"media": media}} if media else {}),
         },
     }
+
+
+def _user(post: Post) -> dict[str, str]:
+    quoted = post.scenario.name == "quoted"
+    return {"name": "Bob", "screen_name": "bob"} if quoted else {"name": "Ada", "screen_name": AUTHOR}
+
+
+def _quoted(post: Post) -> Post | None:
+    """Return the tweet that *post* quotes."""
+    if post.scenario.name not in ("quote", "quote_of_video", "quote_by_embed"):
+        return None
+    return find_post("twitter", post_id("twitter", SCENARIOS["quoted"], post.serial))
+
+
+def _links(post: Post) -> list[dict[str, str]]:
+    """Return the links in the post's text, that to a quoted one included."""
+    if post.scenario.name == "link_out":
+        return [{"url": "https://t.co/simulated2", "expanded_url": "https://news.example/garden"}]
+    if quoted := _quoted(post):
+        return [{"url": "https://t.co/simulated2", "expanded_url": f"https://x.com/bob/status/{quoted.id}"}]
+    return []
 
 
 def _syndication(request: Request, world: World) -> Response:
@@ -135,18 +158,22 @@ def _syndication(request: Request, world: World) -> Response:
     name = post.scenario.name
     if name in _TOMBSTONES or name in _UNAVAILABLE or name == "login_wall":
         return _json({"__typename": "TweetTombstone", "tombstone": _tombstone(name)})
-    return _json(
-        {
-            "__typename": "Tweet",
-            "id_str": post.id,
-            "created_at": "2025-10-09T08:53:20.000Z",
-            "text": world.title(post),
-            "lang": "en",
-            "favorite_count": 12,
-            "user": {"id_str": _USER_ID, "name": "Ada", "screen_name": AUTHOR},
-            "mediaDetails": _media_entities(world, post),
-        }
-    )
+    return _json(_embedded(world, post))
+
+
+def _embedded(world: World, post: Post) -> dict[str, Any]:
+    quoted = _quoted(post)
+    return {
+        "__typename": "Tweet",
+        "id_str": post.id,
+        "created_at": "2025-10-09T08:53:20.000Z",
+        "text": world.title(post),
+        "lang": "en",
+        "favorite_count": 12,
+        "user": {"id_str": _USER_ID, **_user(post)},
+        "mediaDetails": _media_entities(world, post),
+        **({} if quoted is None else {"quoted_tweet": _embedded(world, quoted)}),
+    }
 
 
 def _tombstone(scenario: str) -> dict[str, Any]:
@@ -163,6 +190,15 @@ def _media_entities(world: World, post: Post) -> list[dict[str, Any]]:
         case "no_video":
             # Every other one has a picture, the rest are words alone.
             return [_entity(world, post, 1, kind="photo")] if post.serial % 2 else []
+        case "quote_of_video":
+            return [_entity(world, post, 1, kind="photo")] if post.serial % 2 else []
+        case "quote_by_embed" | "link_out":
+            return []
+        case "gif":
+            return [_entity(world, post, 1, kind="animated_gif")]
+        case "mixed_tweet":
+            kinds = ("photo", "video", "animated_gif")
+            return [_entity(world, post, number, kind=kind) for number, kind in enumerate(kinds, start=1)]
         case "several_videos":
             return [_entity(world, post, number) for number in (1, 2, 3)]
         case _:
@@ -180,11 +216,12 @@ def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> di
             if post.scenario.name == "private_thumbnail"
             else f"https://{_PICTURES}/ext_tw_video_thumb/{media_id}/pu/img/a.jpg"
         ),
-        "expanded_url": f"https://x.com/{AUTHOR}/status/{post.id}/{kind}/{number}",
+        # Of a GIF it says "photo", too.
+        "expanded_url": f"https://x.com/{AUTHOR}/status/{post.id}/{'video' if kind == 'video' else 'photo'}/{number}",
         "sizes": {"large": {"w": WIDTH, "h": HEIGHT, "resize": "fit"}},
         "original_info": {"width": WIDTH, "height": HEIGHT},
     }
-    if kind == "video":
+    if kind != "photo":
         folder = f"https://{_MEDIA}/ext_tw_video/{media_id}/pu"
         bitrate = _bitrate(world, post)
         stream = {"content_type": "application/x-mpegURL", "url": f"{folder}/pl/master.m3u8?tag=12&container=fmp4"}
@@ -197,6 +234,8 @@ def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> di
             "duration_millis": int(DURATION_SECONDS * 1000),
             "variants": [stream] if post.scenario.name in _STREAM_ALONE else [stream, *files],
         }
+        if kind == "animated_gif":
+            entity["video_info"]["variants"] = [{**files[1], "bitrate": 0}]
         if address := _elsewhere(world, post, folder):
             entity["video_info"]["variants"] = [{**files[1], "url": address}]
     return entity
