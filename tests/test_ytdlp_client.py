@@ -470,6 +470,16 @@ def test_a_login_page_that_may_be_a_limit_is_marked(
     assert (outcome.error_code, outcome.walled) == ("rate_limited", True)
 
 
+@pytest.mark.parametrize(("scenario", "form"), [("login_wall", "plain"), ("leads_astray", "short")])
+def test_instagrams_login_page_is_a_limit_that_may_be_the_posts_own(
+    simulator: Simulator, context: FetchContext, tmp_path: Path, scenario: str, form: Any
+) -> None:
+    serial = 6 if scenario == "leads_astray" else 0
+    outcome = download_instagram_video(simulator.url("instagram", scenario, serial, form=form), str(tmp_path))
+    assert outcome.error_code == "rate_limited"
+    assert outcome.walled
+
+
 def test_a_body_cut_off_is_resumed_where_it_broke(simulator: Simulator, context: FetchContext, tmp_path: Path) -> None:
     success, _, error = download_tiktok_video(simulator.url("tiktok", "cut"), str(tmp_path))
     assert (success, error) == (True, None)
