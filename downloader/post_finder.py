@@ -11,10 +11,10 @@ from downloader.post_links import THINGS, read_link
 
 # yt_dlp is imported where it is used, as in ytdlp_client.
 
-#: As whom short links are opened: TikTok sends others to its app. It is what yt-dlp's own TikTokVM says.
-_OPENED_AS: Mapping[PlatformType, str] = {"tiktok": "facebookexternalhit/1.1"}
+#: The user agents that short links are opened with, where it matters. yt-dlp's own TikTokVM sends the same.
+_USER_AGENTS: Mapping[PlatformType, str] = {"tiktok": "facebookexternalhit/1.1"}
 
-#: What it means to be sent to the login page, where that is not `login_required`: see `error_classifier`.
+#: What a redirect to the login page means, where that is not `login_required`: see `error_classifier`.
 _LOGIN_PAGE_MEANS: Mapping[PlatformType, ErrorCode] = {"instagram": "rate_limited"}
 
 _NO_SUCH_METHOD = (405, 501)
@@ -47,8 +47,7 @@ def followed(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str
         DownloadFailed: it leads nowhere any more, or to the login page.
         Exception: yt-dlp's own, where the request fails.
     """
-    short = read_link(url)
-    if short.kind != "short":
+    if read_link(url).kind != "short":
         return url
     reached = _open(urlopen, platform, url)
     found = read_link(reached)
@@ -56,7 +55,7 @@ def followed(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str
         assert found.canonical is not None
         return found.canonical
     detail = f"redirected to {reached}"
-    if found.thing == "login" or (found == short and reached != url):
+    if found.kind in ("short", "other") and read_link(reached.partition("?")[0]).thing == "login":
         code = _LOGIN_PAGE_MEANS.get(platform.name, "login_required")
         raise DownloadFailed(code, platform_label=platform.label, detail=detail, walled=code == "rate_limited")
     if found.platform == platform.name and found.thing in (None, "page"):
@@ -70,7 +69,7 @@ def _open(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
     from yt_dlp.networking import HEADRequest, Request
     from yt_dlp.networking.exceptions import HTTPError
 
-    agent = _OPENED_AS.get(platform.name)
+    agent = _USER_AGENTS.get(platform.name)
     headers = {} if agent is None else {"User-Agent": agent}
     try:
         response = urlopen(HEADRequest(url, headers=headers))

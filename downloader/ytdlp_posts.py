@@ -1,7 +1,7 @@
-"""What belongs to a post, where yt-dlp's extractors see that otherwise than the platform does.
+"""Corrects what yt-dlp's extractors take for a part of a post, where the platform shows it otherwise.
 
-Each function takes yt-dlp's class and returns one to be used in its place. They hold on to few of its methods; where an
-other yt-dlp lacks those, its own class is used.
+Each function takes yt-dlp's class and returns one to use in its place; itself, where it is that of another yt-dlp and
+lacks the methods that would be overridden.
 """
 
 from __future__ import annotations
