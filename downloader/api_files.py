@@ -39,7 +39,8 @@ CONTENT_TYPES = {
     ".gif": "image/gif",
 }
 
-_SUFFIX_RANGE = re.compile(r"bytes=-([0-9]{1,30})")
+#: One part of the file: from here to there, from here on, or so much of its end.
+_RANGE = re.compile(r"bytes\s*=\s*(?:([0-9]{1,30})-([0-9]{0,30})|-([0-9]{1,30}))\s*", re.IGNORECASE)
 
 _ANYTHING = {"*/*": None}
 
@@ -54,16 +55,21 @@ def create_files_api(services: Services) -> Routes:
     """Return the route to the media of *services*."""
     routes = Routes(Blueprint("files", __name__), tag="files")
 
-    @routes.get(f"{FILES_PATH}<job_id>", {200: _ANYTHING, 206: _ANYTHING, 304: {}}, query=FileQuery)
+    @routes.get(
+        f"{FILES_PATH}<job_id>",
+        {200: _ANYTHING, 206: _ANYTHING, 304: {}},
+        query=FileQuery,
+        refusals={
+            412: "The file is not as `If-Match` or `If-Unmodified-Since` wants it.",
+            416: "The file has no such part as `Range` asks for.",
+        },
+    )
     async def send_media(job_id: str, query: FileQuery) -> Response:
         """Send a media file of a job, whole or the part that `Range` asks for."""
         job = await services.use(lambda queue: queue.job(job_id))
         path = media_path(job, query.index, services.settings.raw_dir)
         content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
-        if "," in request.headers.get("Range", ""):
-            del request.environ["HTTP_RANGE"]  # several parts at once: nobody's player asks, and all of it is right too
-        elif _is_longer(request.headers.get("Range", ""), path):
-            request.environ["HTTP_RANGE"] = "bytes=0-"  # its end, more than there is: all of it, which Werkzeug refuses
+        _tidy_range(path)
         response = _sent(
             path,
             mimetype=content_type,
@@ -95,10 +101,17 @@ def media_path(job: Job, index: int, raw_dir: Path) -> Path:
     raise NotFound(_GONE)
 
 
-def _is_longer(asked: str, path: Path) -> bool:
-    """Tell whether *asked*, a Range, wants more of the end of the file than the whole file is."""
-    suffix = _SUFFIX_RANGE.fullmatch(asked)
-    return suffix is not None and int(suffix[1]) > path.stat().st_size
+def _tidy_range(path: Path) -> None:
+    """Take from the request a `Range` that asks for no single part of a file: all of it is the right answer then.
+
+    Other units and what cannot be read are to be ignored (RFC 9110, 14.2), where Werkzeug refuses them; so are several
+    parts at once, which no player asks for.
+    """
+    asked = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if asked is None or (asked[1] and asked[2] and int(asked[1]) > int(asked[2])):
+        request.environ.pop("HTTP_RANGE", None)
+    elif asked[3] and int(asked[3]) > path.stat().st_size:
+        request.environ["HTTP_RANGE"] = "bytes=0-"  # its end, more than there is: all of it, which Werkzeug refuses
 
 
 def _sent(path: Path, *, mimetype: str, as_attachment: bool) -> Response:

@@ -39,7 +39,11 @@ Index = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)]
 EventNumber = Annotated[int, Field(ge=0, le=MAX_EVENT_ID), BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Cursor = Annotated[str, Field(description="`next_cursor` of the page before")]
+Cursor = Annotated[
+    str | None,
+    BeforeValidator(lambda value: value or None),
+    Field(description="`next_cursor` of the page before; empty: the first page"),
+]
 
 
 class Taken(BaseModel):
@@ -51,7 +55,7 @@ class Taken(BaseModel):
 class BatchesQuery(Taken):
     """Which batches."""
 
-    cursor: Cursor | None = None
+    cursor: Cursor = None
     limit: Limit = 50
 
 
@@ -64,7 +68,7 @@ class JobsQuery(Taken):
     text: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="only those with this text in their URL, title or error"
     )
-    cursor: Cursor | None = None
+    cursor: Cursor = None
     limit: Limit = 50
 
 

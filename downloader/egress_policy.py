@@ -21,7 +21,9 @@ WEB_PORTS = frozenset({80, 443})
 #: Names that mean this machine or its network, whoever answers for them. `local` holds `cluster.local`, `internal` the
 #: clouds' metadata names and Docker's; under `arpa` there are addresses spelt backwards and `home.arpa`.
 _LOCAL_SUFFIXES = (
-    *("localhost", "local", "localdomain", "internal", "intranet", "private", "corp", "home", "lan", "svc"),
+    # With 4 and 6 as Red Hat's systems call this machine.
+    *("localhost", "localhost4", "localhost6", "localdomain", "localdomain4", "localdomain6"),
+    *("local", "internal", "intranet", "private", "corp", "home", "lan", "svc"),
     *("arpa", "onion", "invalid"),
 )
 

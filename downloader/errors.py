@@ -96,7 +96,9 @@ SENTENCES: Mapping[ErrorCode, str] = {
     "too_large": "This {platform} video is larger or longer than this server allows: raise its limit, or leave it out.",
     "disk_full": "The disk of this server is full: free some space and retry.",
     "cancelled": "This download was cancelled.",
-    "interrupted": "The server stopped before this download was done: send the link again.",
+    "interrupted": (
+        "The server was interrupted in this download: it resumes by itself, unless it has failed; then retry it."
+    ),
     "internal": "Something went wrong inside this server with this {platform} link: see its log, and report it.",
 }
 

@@ -17,6 +17,7 @@ from waitress.server import create_server
 from waitress.task import ErrorTask, WSGITask
 
 from downloader.errors import StartRefused
+from downloader.wsgi_parser import StrictParser
 from downloader.wsgi_threads import Threads
 
 log = logging.getLogger(__name__)
@@ -70,12 +71,20 @@ def _connection_limit() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
+#: What is wrong with a request that never gets as far as the app, by status; the others are broken.
+_SENTENCES = {
+    413: "The request is too large: send fewer URLs at once, or raise DOWNLOADER_MAX_REQUEST_BYTES.",
+    431: "The request's headers are too large: send fewer cookies, or a shorter address.",
+}
+
+
 class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
     """Answers what never got as far as the app: a broken request line, a header or body too large."""
 
     def execute(self) -> None:
         error = self.request.error
-        body = json.dumps({"error": f"{error.reason}: the request is not HTTP as this server can take it."}).encode()
+        broken = f"{error.reason}: the request is not HTTP as this server can take it."
+        body = json.dumps({"error": _SENTENCES.get(error.code, broken)}).encode()
         self.status = f"{error.code} {error.reason}"
         self.response_headers += [
             ("Content-Type", "application/json"),
@@ -99,6 +108,7 @@ class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    parser_class = StrictParser
     task_class = _Task
     error_task_class = _JsonErrorTask
 

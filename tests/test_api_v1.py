@@ -563,6 +563,39 @@ def test_a_part_of_a_file_is_sent(
     assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(media)}"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "items=0-1",
+        "seconds=5-",
+        "bytes=9-2",
+        "bytes=abc",
+        "bytes=",
+        "bytes",
+        "bytes=1",
+        "bytes=-",
+        "0-5",
+        "bytes=0-5;x",
+    ],
+)
+def test_a_range_that_is_none_is_ignored(client: FlaskClient, media: bytes, job_id: str, asked: str) -> None:
+    answer = client.get(f"{V1}/files/{job_id}", headers={"Range": asked})
+    assert (answer.status_code, answer.data) == (200, media)
+
+
+def test_units_have_no_case(client: FlaskClient, media: bytes, job_id: str) -> None:
+    answer = client.get(f"{V1}/files/{job_id}", headers={"Range": "Bytes=2-3"})
+    assert (answer.status_code, answer.data) == (206, media[2:4])
+
+
+@pytest.mark.parametrize("address", ["jobs", "batches"])
+def test_an_empty_cursor_is_the_first_page(client: FlaskClient, address: str) -> None:
+    submit(client, f"{TIKTOK}1")
+    pages = [client.get(f"{V1}/{address}{query}").get_json() for query in ("", "?cursor=")]
+    assert len(pages[0][address]) == 1
+    assert pages[0] == pages[1]
+
+
 def test_several_parts_at_once_are_answered_with_all(client: FlaskClient, media: bytes, job_id: str) -> None:
     answer = client.get(f"{V1}/files/{job_id}", headers={"Range": "bytes=0-1,4-5"})
     assert (answer.status_code, answer.data) == (200, media)
@@ -571,6 +604,8 @@ def test_several_parts_at_once_are_answered_with_all(client: FlaskClient, media:
 def test_a_part_that_is_not_there_is_416(client: FlaskClient, media: bytes, job_id: str) -> None:
     answer = client.get(f"{V1}/files/{job_id}", headers={"Range": f"bytes={len(media)}-"})
     refused(answer, 416)
+    document = client.get("/openapi.json").get_json()
+    assert {"206", "304", "416"} <= document["paths"]["/api/v1/files/{job_id}"]["get"]["responses"].keys()
     assert answer.headers["Content-Range"] == f"bytes */{len(media)}"
 
 
