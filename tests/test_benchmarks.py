@@ -32,6 +32,8 @@ from benchmarks.our_server import OurServer
 from benchmarks.workload import Workload
 from tests.simulator.client import Simulator
 
+pytestmark = pytest.mark.slow  # they start servers and measure them: little of it is of use to who works on something else
+
 # Figures, tables, pictures
 
 
