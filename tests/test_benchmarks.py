@@ -32,7 +32,8 @@ from benchmarks.our_server import OurServer
 from benchmarks.workload import Workload
 from tests.simulator.client import Simulator
 
-pytestmark = pytest.mark.slow  # they start servers and measure them: little of it is of use to who works on something else
+# They start servers and measure them, which is of use to those alone who change the benchmarks.
+pytestmark = pytest.mark.slow
 
 # Figures, tables, pictures
 
