@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import time
 import urllib.parse
@@ -90,6 +91,42 @@ def test_a_mixed_batch_is_pasted_and_its_files_arrive_and_play(
     assert elsewhere == []
 
 
+def test_what_is_no_video_is_told_while_typing_and_not_sent(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    page.fill(
+        "#links",
+        f"{simulator.url('tiktok', 'ok')}🔥 by https://www.tiktok.com/@ada\nhttps://www.youtube.com/playlist?list=PL0123456789\n"
+        "Download TikTok Lite to enjoy more posts: https://www.tiktok.com/tiktoklite\nhttps:/youtu.be/dQw4w",
+    )
+    expect(page.locator("#download")).to_have_text("Download 1 video")
+    expect(page.locator("#asides summary")).to_have_text("3 links aren't videos")
+    page.click("#asides summary")
+    expect(page.locator("#asides li")).to_have_text(
+        [
+            re.compile("Line 1: this is a profile"),
+            re.compile("Line 2: this is a playlist"),
+            re.compile("Line 3: this is an adv"),
+        ]
+    )
+    page.click("#problems summary")
+    expect(page.locator("#problems li")).to_contain_text("Line 4: the link is cut short or mistyped")
+    page.click("#download")
+    # What had a line of its own was meant, and stays.
+    expect(page.locator("#links")).to_have_value(
+        "https://www.youtube.com/playlist?list=PL0123456789\nhttps:/youtu.be/dQw4w"
+    )
+    expect(page.locator("#batches .job")).to_have_count(1)
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_a_link_of_a_form_that_is_new_is_offered_with_a_doubt(page: Any, server: Server) -> None:
+    open_dashboard(page, server)
+    page.fill("#links", "https://www.youtube.com/new/dQw4w9WgXcQ")
+    expect(page.locator("#links-found")).to_contain_text("1 link may not be a video")
+    expect(page.locator("#asides summary")).to_have_text("1 link may not be a video")
+    expect(page.locator("#download")).to_be_enabled()
+
+
 def test_a_draft_survives_a_reload(page: Any, server: Server) -> None:
     open_dashboard(page, server)
     page.fill("#links", "youtu.be/dQw4w9WgXcQ")
@@ -105,6 +142,20 @@ def test_a_file_with_links_can_be_opened(page: Any, server: Server, simulator: S
     expect(page.locator("#links-found")).to_contain_text("1 from Twitter/X")
     page.set_input_files("#file", {"name": "cat.png", "mimeType": "image/png", "buffer": b"\x89PNG\0\0"})
     expect(page.locator("#status")).to_have_text("cat.png could not be read: open a text or CSV file.")
+
+
+def test_of_a_large_export_only_the_links_are_put_into_the_box(page: Any, server: Server) -> None:
+    open_dashboard(page, server)
+    channel = [{"url": "https://www.youtube.com/channel/UC1"}]
+    watched = [f"https://www.youtube.com/watch?v=S00n{number:07}" for number in range(3000)]
+    history = json.dumps([{"title": "x" * 500, "titleUrl": url, "subtitles": channel} for url in watched])
+    assert len(history) > 1_000_000
+    file = {"name": "watch-history.json", "mimeType": "application/json", "buffer": history.encode()}
+    page.set_input_files("#file", file)
+    expect(page.locator("#links-found")).to_contain_text("3,000 from YouTube")
+    expect(page.locator("#status")).to_have_text("3,000 links found in watch-history.json.")
+    expect(page.locator("#asides")).to_be_hidden()
+    assert len(page.locator("#links").input_value().splitlines()) == 3000
 
 
 def test_a_dropped_link_lands_in_the_box(page: Any, server: Server, simulator: Simulator) -> None:
@@ -132,6 +183,13 @@ def test_what_a_phone_shares_waits_for_one_press(page: Any, server: Server, simu
     assert server.ask("GET", "/api/v1/batches")[1]["batches"] == []  # any page can link here: nothing begins by itself
     page.keyboard.press("Enter")
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_a_shared_profile_is_told_of(page: Any, server: Server) -> None:
+    open_dashboard(page, server, "?title=Ada&text=https%3A%2F%2Fwww.tiktok.com%2F%40ada")
+    expect(page.locator("#links")).to_have_value("https://www.tiktok.com/@ada")
+    expect(page.locator("#asides summary")).to_have_text("1 link isn't a video")
+    expect(page.locator("#download")).to_be_disabled()
 
 
 def test_a_bookmarklet_hands_over_a_link(page: Any, server: Server, simulator: Simulator) -> None:
@@ -595,9 +653,11 @@ def test_the_page_is_accessible(
     server.ask("POST", "/api/v1/queue/pause")
     page.reload()
     page.fill(
-        "#links", f"{simulator.url('tiktok', 'ok', 5)}\n{simulator.url('tiktok', 'ok', 5)}\nhttps://netflix.com/1"
+        "#links",
+        f"{simulator.url('tiktok', 'ok', 5)}\n{simulator.url('tiktok', 'ok', 5)}\nhttps://netflix.com/1\nhttps://x.com/ada",
     )
     page.click("#problems summary")
+    page.click("#asides summary")
     expect(page.locator(".job")).to_have_count(3)
     views = {
         "#downloads": page.locator(".batch .summary"),

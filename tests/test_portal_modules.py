@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from downloader.platform_detector import parse_link
-from downloader.post_links import read_link
+from downloader.post_links import THINGS, read_link
 from tests.test_platform_detector import NOT_OURS, OURS
 from tests.test_post_links import CASES
 
@@ -115,6 +115,54 @@ def test_what_the_page_finds_the_server_takes() -> None:
     for found in run_in_node("readLinks", texts):
         for link in found["links"]:
             assert of_server(link["url"]) == link
+
+
+def test_what_the_page_takes_is_the_post_that_is_meant() -> None:
+    posts = [case for case in CASES if case["kind"] in {"post", "short"}]
+    for tail in ("", "🔥 and more", "_", ", "):
+        for case, found in zip(posts, run_in_node("readLinks", [case["url"] + tail for case in posts]), strict=True):
+            if case["kind"] == "post":
+                ids = [read_link(link["url"]).id for link in found["links"]]
+                assert ids == [case["id"], *case.get("also", [])], (case["url"], tail)
+            elif tail != "_":  # which may be part of a short link
+                assert [read_link(link["url"]).canonical for link in found["links"]] == [case["canonical"]]
+            assert found["problems"] == found["asides"] == []
+
+
+def test_whatever_is_glued_together_what_the_page_takes_is_a_post_to_the_server() -> None:
+    chance = random.Random(12)
+    pieces = [
+        *"/?#@:.\\ \t\n%[]<>\"'&=_*|~,;-()`", "https://", "http:/", "hxxps://", "//", "youtu.be/", "x.com/", "www.",
+        "é", "\u200b", "🔥", "すごい", "\ud800", "\u212a", "\u0131", "%2F", "%3A", "%253F", "&amp;", "&#47;", "\\u002f",
+        "evil.example", "@evil.example/", "google.com/url?q=", "l.instagram.com/?u=", "dQw4w9WgXcQ",
+        "7123456789012345678", "Video ID,Time\n", '{"url": "', "video_ids=",
+    ]  # fmt: skip
+    urls = [case["url"] for case in CASES] + [url for url, _ in OURS]
+    texts = [
+        "".join(chance.choice(chance.choice([urls, pieces, pieces])) for _ in range(chance.randint(1, 8)))
+        for _ in range(8000)
+    ]
+    taken = 0
+    for text, found in zip(texts, run_in_node("readLinks", texts), strict=True):
+        unknown = any(aside["thing"] == "unknown" for aside in found["asides"])
+        for link in found["links"]:
+            taken += 1
+            assert of_server(link["url"]) == link, text
+            assert unknown or read_link(link["url"]).canonical, text
+    assert taken > 4000
+
+
+def test_the_page_tells_what_is_no_post_and_takes_none_of_it() -> None:
+    others = [case for case in CASES if case["kind"] in {"collection", "other"}]
+    for case, found in zip(others, run_in_node("readLinks", [case["url"] for case in others]), strict=True):
+        assert [found["links"], found["problems"]] == [[], []], case["url"]
+        assert [aside["thing"] for aside in found["asides"]] == [case["thing"]], case["url"]
+
+
+def test_every_thing_that_a_link_may_lead_to_has_its_words() -> None:
+    strings = json.loads((REPOSITORY / "portal/strings/en.json").read_text(encoding="utf-8"))
+    reasons = {"unsupported", "too_long", "mistyped", "no_link", "other"}
+    assert {f"problem_{name}" for name in reasons | THINGS.keys() | {"unknown"}} - strings.keys() == set()
 
 
 def test_every_text_that_the_page_asks_for_is_there() -> None:

@@ -1,50 +1,63 @@
 // Reads links out of whatever people paste. What counts as a platform's link is the server's rule, word for word
 // (downloader/platform_detector.py; tests/test_portal_modules.py holds both to it). Touches no document.
 
-import { foldFragment } from "./post_links.js";
+import { findCandidates, trimEnd } from "./candidates.js";
+import { foldFragment, platformOfHost, readPost } from "./post_links.js";
+import { toJson, toRecords, unquoted } from "./records.js";
+import { percentDecoded } from "./unescape.js";
+import { unwrapped } from "./wrappers.js";
 
-/** @typedef {"tiktok" | "instagram" | "twitter" | "youtube"} Platform */
-/** @typedef {"unsupported" | "too_long" | "no_link" | "other"} Reason */
+/** @typedef {import("./post_links.js").Platform} Platform */
+/** @typedef {"unsupported" | "too_long" | "mistyped" | "no_link" | "other"} Reason */
 /** @typedef {{url: string, platform: Platform}} Link */
 /** @typedef {{text: string, line: number, reason: Reason}} Problem */
+/**
+ * @typedef {object} Aside a link of a platform that leads to no post
+ * @property {string} text
+ * @property {number} line
+ * @property {string} thing what it leads to ("profile", "playlist" …); "unknown" where its form is, and it is taken
+ * @property {boolean} isAlone it is all that stands in its line, so somebody may have meant it
+ */
 
 /** @type {Record<Platform, string>} */
 export const PLATFORMS = { tiktok: "TikTok", instagram: "Instagram", twitter: "Twitter/X", youtube: "YouTube" };
 
 const MAX_URL_LENGTH = 2048;
 
-/** @type {[Platform, RegExp][]} */
-const HOSTS = [
-  ["tiktok", /^(?:(?:(?:www|m|vm|vt|lite)\.)?tiktok\.com|www\.tiktokv\.com)$/],
-  ["instagram", /^(?:(?:(?:www|m)\.)?instagram\.com|(?:www\.)?instagr\.am)$/],
-  ["twitter", /^(?:(?:www|m|mobile)\.)?(?:twitter|x)\.com$/],
-  ["youtube", /^(?:(?:(?:www|m|music)\.)?youtube\.com|(?:www\.)?youtube-nocookie\.com|(?:www\.)?youtu\.be)$/],
-];
 const LINK = /^(?:(https?):\/\/)?([a-z0-9.-]+)(?::([0-9]{1,5}))?((?:[/?#].*)?)$/is; // no u: K must not match the Kelvin sign
 const BLANKS_AROUND = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
 const UNWRITABLE = /[\p{C}\p{Z}]/u;
 
-// Commas and semicolons end a link, because tables are common and links of these platforms with a comma are not.
-const INSIDE = String.raw`[^\s\p{C}<>"\x60|,;、。，；：！？（）「」『』【】《》〈〉“”‘’«»]`;
-const PLATFORM_HOST = String.raw`(?:[a-z0-9-]{1,63}\.){0,2}(?:(?:tiktokv?|instagram|twitter|x|youtube(?:-nocookie)?)\.com|instagr\.am|youtu\.be)`;
-const CANDIDATE = new RegExp(
-  String.raw`(?<![a-z])[a-z][a-z0-9+]{0,30}:\/\/${INSIDE}*` +
-    String.raw`|(?<![\p{L}\p{N}\p{M}_.@:/\\%=&?#-])${PLATFORM_HOST}(?::\d{1,5})?[/?]${INSIDE}*`,
-  "giu",
-);
-const GLUED = /(?<=[\w-])(?=https?:\/\/)|(?<=\]\()(?=https?:\/\/)/i; // two links without a blank, or [link](link)
-const LABEL_ENDS = /^["'\])]*[>(]$/;
-const CLOSERS = { ")": "(", "]": "[", "}": "{" };
-const TRAILING = new Set([...".,:!?*'…", ...Object.keys(CLOSERS)]);
-
-const PLAIN = /^https:\/\/[\w.-]+(?:\/[\w@.%+-]*){1,6}(?:\?[\w@.%+=&-]*)?(?<![.%])$/; // most lines of most lists: this is for speed
+const PLAIN = /^https:\/\/[\w-]+(?:\.[\w-]+)+(?:\/[\w@.%+-]*){1,6}(?:\?[\w@.%+=&-]*)?$/; // most lines of most lists: for speed
+const PLAIN_ENDS = /[\w/=+-]$/;
 const BULLET = /^(?:[-*+•–>]\s+|\(?\d{1,5}[.):]\s*|["'<([]+)+/;
 const NOTHING = /^[^\p{L}\p{N}]*$/u;
-const COMMENT = /^#(?:\s|#|\S*:\/\/|$)/;
+const COMMENT = /^#(?:\s|#|\S*:\/\/|$|EXT|PLAYLIST|KODIPROP)/;
+// What lists of players and shortcuts have beside their links; a # begins a comment, or tags.
+const FURNITURE = /^(?:[#;\]]|\[[\w .-]+\]$|(?:title|length|numberofentries|version|icon\w+|idlist|hotkey|modified)\d*=)/i;
 const HEADER = /^["']?(?:(?:video|post|media|share)[ _-]?)?(?:urls?|links?|hrefs?|addresses|address)["']?$/i;
 const ELSEWHERE = /^(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}(?::\d{1,5})?[/?#]\S/i;
 const ENTRY = /^\S*[\d@/_=][^\s]*$/; // a name or number that somebody may have meant as a link
 const SENTENCE_END = /\p{L}["')]*[.!?:…]+$/u;
+
+const MOST_KNOWN = 20_000;
+/** @type {Map<string, ReturnType<typeof meaningOf>>} */
+const known = new Map();
+
+const MOST_WRAPPERS = 4;
+const MOST_CUTS = 12;
+const LONG_NUMBER = /\/\d{15,20}(?:[/?]|$)/;
+const UNKNOWN_FORM = {
+  page: /[/=](?:\d{6,20}|(?=[a-z_-]*\d)[\w-]{8,40})(?:[/?&]|$)/i,
+  profile: LONG_NUMBER,
+  channel: LONG_NUMBER,
+};
+// Numbers end with their digits, YouTube's ids after 11 signs.
+const GLUED_TO_ID = [/^(.{1,300}?[/=]\d{15,20})[^\d/?&]/, /^(.{1,300}?(?:[/=][\w-]{11}(?=[-_])|[?&]v=[\w-]{11}(?=\/)))/];
+const TWITTERS_OWN = /^(?:https?:\/\/)?(?:t\.co|pic\.(?:twitter|x)\.com)\//i; // stand in the text of tweets, for their links
+const NEAR_LINES = 3;
+const NAMESPACE = /^http:\/\/(?:www\.w3\.org|xspf\.org\/ns|www\.apple\.com\/DTDs)\//i; // of XML: no link, but written as one
+const ENCODED_PATH = /^[^?#]*%(?:25)*(?:2f|3f)/i;
 
 /**
  * The server's rule.
@@ -56,42 +69,65 @@ export function parseLink(text) {
   if (trimmed === "" || isTooLong(trimmed) || trimmed.includes("\\") || UNWRITABLE.test(trimmed)) return null;
   const [, scheme, host, port, rest] = LINK.exec(trimmed) ?? [];
   if (host === undefined || !isDefaultPort(scheme, port)) return null;
-  const platform = platformOf(host);
+  const platform = platformOfHost(host);
   const url = `https://${host.toLowerCase()}${foldFragment(rest)}`;
-  return platform && !isTooLong(url) ? { url, platform } : null; // it may have become longer, by its scheme
+  return platform !== "unknown" && !isTooLong(url) ? { url, platform } : null; // it may have become longer, by its scheme
 }
 
 /**
- * @param {string} text anything: a link, a list, a message, a table, markdown, HTML
- * @returns {{links: Link[], duplicates: number, problems: Problem[]}} each link once, in the order of the text
+ * @param {string} text anything: a link, a list, a message, a table, markdown, HTML, an export
+ * @returns {{links: Link[], duplicates: number, problems: Problem[], asides: Aside[]}} each post once, in the order of
+ *   the text
  */
 export function readLinks(text) {
-  const records = toRecords(text.replace(/^\ufeff/, "").replaceAll("\\/", "/").replace(/&amp;|\\u0026/gi, "&"));
-  const found = records.map(readRecord);
+  const plain = text.replace(/^\ufeff/, "");
+  const json = toJson(plain);
+  const found = json ? readJson(json).sort((a, b) => a.line - b.line) : toRecords(plain).map((record) => readRecord(record));
   const table = isTable(found);
   const header = found.find((record) => record.kind !== "ignored");
   const list = table || isList(found, header);
+  const tweets = linesOfTweets(found);
 
   const links = new Map();
+  const asides = new Map();
   const problems = [];
   let duplicates = 0;
   for (const record of found) {
-    for (const link of record.links) {
-      if (links.has(link.url)) duplicates += 1;
-      else links.set(link.url, link);
+    for (const { key, link } of record.posts) {
+      if (links.has(key)) duplicates += 1;
+      else links.set(key, link);
     }
     // A row of a table has other links too, such as the picture's: they are not what was meant.
-    if (!table || record.links.length === 0) problems.push(...record.problems);
+    if (!table || record.posts.length === 0) {
+      problems.push(...record.problems.filter((problem) => !isOfTweet(problem, record, tweets, json !== null)));
+      for (const aside of record.asides) if (!asides.has(aside.text)) asides.set(aside.text, aside);
+    }
     if (list && isMissing(record) && !(record === header && (table || HEADER.test(record.text)))) {
       problems.push({ text: record.text, line: record.line, reason: "no_link" });
     }
   }
-  return { links: [...links.values()], duplicates, problems };
+  if (links.size + asides.size + problems.length === 0) {
+    const entries = found.filter((record) => record.kind === "entry");
+    problems.push(...entries.map((record) => ({ text: record.text, line: record.line, reason: "no_link" })));
+  }
+  return { links: [...links.values()], duplicates, problems, asides: [...asides.values()] };
+}
+
+/** An object's other links are not what was meant where it has a post, such as its uploader's or the pictures'. */
+function readJson({ isList, strings, inner }) {
+  const own = strings.map((string) => readRecord(string, "mixed"));
+  const below = inner.flatMap(readJson);
+  if (isList || !own.some(hasPosts)) return [...own, ...below];
+  return [...own, ...below].filter(hasPosts).map((record) => ({ ...record, problems: [], asides: [] }));
+}
+
+function hasPosts(record) {
+  return record.posts.length > 0;
 }
 
 /** A line without a link, in a list of links. Sentences around a list are no mistake. */
 function isMissing(record) {
-  return record.links.length === 0 && record.problems.length === 0 && record.kind !== "ignored" &&
+  return !hasPosts(record) && record.problems.length + record.asides.length === 0 && record.kind !== "ignored" &&
     !SENTENCE_END.test(record.text);
 }
 
@@ -108,24 +144,45 @@ function isList(found, header) {
 function isTable(found) {
   const rows = found.filter((record) => record.kind !== "ignored");
   if (rows.length < 2) return false;
-  const withLink = rows.filter((record) => record.links.length > 0).length;
+  const withLink = rows.filter((record) => hasPosts(record) || record.asides.length > 0).length;
   if (withLink === 0 || withLink * 3 < (rows.length - 1) * 2) return false;
   return ["\t", ";", ",", "|"].some((separator) => {
-    const columns = rows.map((record) => unquoted(record.text).split(separator).length);
-    return columns[0] > 1 && columns.every((count) => count === columns[0]);
+    const columnsOf = (record) => unquoted(record.text).split(separator).length;
+    const columns = columnsOf(rows[0]);
+    return columns > 1 && rows.every((record) => columnsOf(record) === columns);
   });
 }
 
+/** @returns {Set<number>} the lines with a tweet, and those near them */
+function linesOfTweets(found) {
+  const lines = new Set();
+  for (const { line, posts } of found) {
+    if (!posts.some(({ link }) => link.platform === "twitter")) continue;
+    for (let near = line - NEAR_LINES; near <= line + NEAR_LINES; near += 1) lines.add(near);
+  }
+  return lines;
+}
+
+/** Whether *problem* is one of the short links in a tweet's text, whose own link is there too. */
+function isOfTweet(problem, record, tweets, isExport) {
+  if (!TWITTERS_OWN.test(problem.text)) return false;
+  return isExport ? tweets.size > 0 : record.kind === "mixed" && tweets.has(record.line);
+}
+
 /**
- * @param {{text: string, line: number}} record
- * @returns {{text: string, line: number, kind: "ignored" | "link" | "entry" | "mixed" | "prose", links: Link[],
- *   problems: Problem[]}}
+ * @param {import("./records.js").TextRecord} record
+ * @param {"mixed"} [asKind] what it is whatever it looks like
+ * @returns {{text: string, line: number, kind: "ignored" | "link" | "entry" | "mixed" | "prose",
+ *   posts: {key: string, link: Link}[], problems: Problem[], asides: Aside[]}}
  */
-function readRecord({ text, line }) {
-  const read = { text, line, kind: "ignored", links: [], problems: [] };
-  if (PLAIN.test(text)) {
-    read.kind = "link";
-    judge(text, read);
+function readRecord({ text, line, url }, asKind) {
+  const read = { text, line, kind: "ignored", posts: [], problems: [], asides: [] };
+  if (url !== undefined) {
+    if (url !== "") judge({ text, url, marks: "" }, read, "mixed");
+    return read;
+  }
+  if (PLAIN.test(text) && PLAIN_ENDS.test(text)) {
+    judge({ text, url: text, marks: "" }, read, asKind ?? "link");
     return read;
   }
   read.text = text.trim();
@@ -134,91 +191,104 @@ function readRecord({ text, line }) {
   const bare = read.text.replace(BULLET, "");
   if (candidates.length === 0) {
     const token = trimEnd(bare);
-    if (parseLink(token) || ELSEWHERE.test(token)) candidates.push(token);
+    if (parseLink(token) || ELSEWHERE.test(token)) judge({ text: token, url: token, marks: "" }, read, asKind ?? "link");
+    else if (!FURNITURE.test(read.text)) read.kind = asKind ?? (ENTRY.test(bare) ? "entry" : "prose");
+    return read;
   }
-  for (const candidate of candidates) judge(candidate, read);
-  const alone = candidates.length === 1 && trimEnd(bare.replace(/[>"',;]+$/, "")) === candidates[0];
-  if (candidates.length > 0) read.kind = alone ? "link" : "mixed";
-  else read.kind = ENTRY.test(bare) ? "entry" : "prose";
+  const [first] = candidates;
+  const around = read.text.slice(0, first.start).replace(BULLET, "") + read.text.slice(first.end);
+  const kind = asKind ?? (candidates.length === 1 && NOTHING.test(around) ? "link" : "mixed");
+  for (const candidate of candidates) judge(candidate, read, kind);
   return read;
 }
 
-/** Add *candidate* to the links of *read*, or to its problems. */
-function judge(candidate, read) {
-  const link = parseLink(candidate);
-  if (link) {
-    read.links.push(link);
-    return;
+/** Add *candidate* to what was *read* of its record, which is of that *kind*. */
+function judge({ text, url, marks }, read, kind) {
+  read.kind = kind;
+  if (NAMESPACE.test(url)) return;
+  let meaning = knownMeaningOf(url);
+  if (meaning.reason === "mistyped" && marks !== "") meaning = knownMeaningOf(url + marks);
+  const { posts = [], thing, reason } = meaning;
+  read.posts.push(...posts);
+  if (thing) read.asides.push({ text, line: read.line, thing, isAlone: kind === "link" });
+  if (reason) read.problems.push({ text, line: read.line, reason });
+}
+
+/** The page reads its whole text with every letter that is typed. */
+function knownMeaningOf(url) {
+  let meaning = known.get(url);
+  if (meaning === undefined) {
+    if (known.size >= MOST_KNOWN) known.clear();
+    meaning = meaningOf(url);
+    known.set(url, meaning);
   }
-  let reason = "other";
-  if (isTooLong(candidate)) reason = "too_long";
-  else {
-    const host = LINK.exec(candidate)?.[2];
-    if (host !== undefined && !platformOf(host)) reason = "unsupported";
+  return meaning;
+}
+
+/** @returns {{posts?: {key: string, link: Link}[], thing?: string, reason?: Reason}} */
+function meaningOf(url, depth = MOST_WRAPPERS) {
+  const link = parseLink(url);
+  if (link === null) {
+    const inner = depth > 0 ? unwrapped(url).map((each) => meaningOf(each, depth - 1)) : [];
+    return inner.find((meaning) => meaning.posts) ?? { reason: reasonOf(url) };
   }
-  read.problems.push({ text: candidate, line: read.line, reason });
-}
-
-/**
- * @param {string} text
- * @returns {string[]} what looks like a link in it; the same one twice in [link](link) or <a href="link">link</a> is one
- */
-function findCandidates(text) {
-  const found = [];
-  let end = 0;
-  for (const match of text.matchAll(CANDIDATE)) {
-    let start = match.index;
-    const pieces = match[0].lastIndexOf("://") > 9 ? match[0].split(GLUED) : [match[0]];
-    for (const piece of pieces) {
-      const token = trimEnd(piece.replace(/\]\($/, ""));
-      // Without a slash it is a word before a link ("seehttps://…").
-      const isLabel = token === found.at(-1) && LABEL_ENDS.test(text.slice(end, start));
-      if (token.includes("/") && !isLabel) found.push(token);
-      end = start + token.length;
-      start += piece.length;
-    }
+  const reading = readPost(link.url);
+  if (reading.canonical) return { posts: postsOf(reading, link) };
+  const isOdd = reading.kind === "mistyped" || reading.thing === "page" || ENCODED_PATH.test(link.url);
+  for (const guess of isOdd ? guesses(link.url) : []) {
+    const guessed = parseLink(guess);
+    const better = guessed && readPost(guessed.url);
+    if (better?.canonical) return { posts: postsOf(better, guessed) };
   }
-  return found;
+  if (reading.kind === "mistyped") return { reason: "mistyped" };
+  // Platforms make new forms. What has something like an id is tried: the server knows best.
+  const isUnknown = UNKNOWN_FORM[reading.thing]?.test(link.url) ?? false;
+  return { posts: isUnknown ? [{ key: link.url, link }] : undefined, thing: isUnknown ? "unknown" : reading.thing };
 }
 
-/** Cut off what ends a sentence or closes a bracket that *token* does not open. */
-function trimEnd(token) {
-  if (isTooLong(token)) return token;
-  let end = token.length;
-  for (; end > 0 && TRAILING.has(token[end - 1]); end -= 1) {
-    const opener = CLOSERS[token[end - 1]];
-    const kept = token.slice(0, end);
-    if (opener && kept.split(opener).length >= kept.split(token[end - 1]).length) break;
+/** The link as it stands there where it is the post's own, else the one that we would write; and those it has more. */
+function postsOf({ platform, canonical, id, part, also }, link) {
+  const code = id ?? canonical.split("/").slice(3).filter(Boolean).pop();
+  const whole = withoutTail(platform, code);
+  const meant = canonical.replace(code, () => whole);
+  const url = whole === code && hasId(link.url, code) ? link.url : meant;
+  const more = also.map((each) => ({ key: `${platform} ${each} null`, link: { url: canonical.replace(id, () => each), platform } }));
+  return [{ key: id ? `${platform} ${whole} ${part}` : meant, link: { url, platform } }, ...more];
+}
+
+/** A code without what may be part of one, and of this is not. */
+function withoutTail(platform, code) {
+  if (platform === "tiktok") return code.replace(/[_-]+$/, "") || code; // short links have letters and digits
+  if (platform !== "instagram") return code;
+  return code.replace(/^([\w-]{11})[-_][\w-]{0,15}$/, "$1"); // it has 11 signs, or 39 where the post is private
+}
+
+/** Whether *url* says *id* where each platform's links of today do. */
+function hasId(url, id) {
+  const mark = url.indexOf("?");
+  const path = mark === -1 ? url : url.slice(0, mark);
+  if (path.endsWith(`/${id}`) || path.includes(`/${id}/`)) return true;
+  return /\/watch\/?$/.test(path) && `&${url.slice(mark + 1)}&`.includes(`&v=${id}&`);
+}
+
+/** What may be meant by a link without an id: one that is encoded, or to whose id something is glued. */
+function* guesses(url) {
+  if (/[_-]$/.test(url)) yield url.replace(/[_-]+$/, "");
+  const decoded = percentDecoded(url);
+  if (decoded !== url) yield findCandidates(decoded)[0]?.url ?? url;
+  for (const pattern of GLUED_TO_ID) {
+    const start = pattern.exec(url)?.[1];
+    if (start !== undefined) yield start;
   }
-  return token.slice(0, end);
+  const host = url.indexOf("/", "https://".length);
+  const ends = host === -1 ? [] : [...url.slice(host).matchAll(/[.:+=%@!&]/g)].slice(0, MOST_CUTS);
+  for (const { index } of ends) yield url.slice(0, host + index);
 }
 
-/** Lines; where a quoted field of a table goes on in the next line, that line belongs to it. */
-function toRecords(text) {
-  const records = [];
-  let open = null;
-  text.split(/\r\n|[\n\r\u2028\u2029]/).forEach((content, index) => {
-    if (open) open.text += `\n${content}`;
-    else records.push({ text: content, line: index + 1 });
-    if (!content.includes('"')) return;
-    const last = records.at(-1);
-    open = /(?:^|[,;\t])"/.test(unquoted(last.text)) ? last : null;
-  });
-  if (open === null) return records;
-  // That quote was never closed, so it did not open a field.
-  records.pop();
-  return [...records, ...open.text.split("\n").map((line, index) => ({ text: line, line: open.line + index }))];
-}
-
-/** @param {string} text */
-function unquoted(text) {
-  return text.includes('"') ? text.replace(/"(?:[^"]|"")*"/g, "") : text;
-}
-
-/** @param {string} host */
-function platformOf(host) {
-  const lower = host.toLowerCase();
-  return HOSTS.find(([, pattern]) => pattern.test(lower))?.[0] ?? null;
+function reasonOf(url) {
+  if (isTooLong(url)) return "too_long";
+  const host = LINK.exec(url)?.[2];
+  return host !== undefined && platformOfHost(host) === "unknown" ? "unsupported" : "other";
 }
 
 function isDefaultPort(scheme, port) {

@@ -10,14 +10,16 @@ const AT_ONCE = "at-once";
 const MOST_PROBLEMS = 20;
 const LONG_TEXT = 100_000;
 const PAUSE_MS = 400;
-const MAX_FILE_BYTES = 5_000_000;
-const REASONS = new Set(["unsupported", "no_link", "too_long"]);
+const PASSED_OVER = new Set(["advertisement", "unknown"]); // what nobody asked for, and what is taken all the same
+const LONG_FILE = 1_000_000;
+const MAX_FILE_BYTES = 50_000_000;
 
 const maxUrls = Number(document.documentElement.dataset.maxUrls);
 const form = document.getElementById("batch-form");
 const box = document.getElementById("links");
 const found = document.getElementById("links-found");
 const problems = document.getElementById("problems");
+const asides = document.getElementById("asides");
 const download = document.getElementById("download");
 const clear = document.getElementById("clear");
 const file = document.getElementById("file");
@@ -43,14 +45,16 @@ export function startLinksForm(submit) {
   addEventListener("pagehide", () => keep(DRAFT, box.value));
   const send = async () => {
     const words = box.value;
-    const { links, problems: left } = readLinks(words);
+    const { links, problems: bad, asides: others } = readLinks(words);
     if (links.length === 0) return;
     const urls = links.map((link) => link.url);
     const batches = [];
     for (let start = 0; start < urls.length; start += maxUrls) batches.push(urls.slice(start, start + maxUrls));
     // First out of the box: a second press must find nothing, and what is typed meanwhile must stay. What was no link may
-    // be a typing error: it stays, to be mended. The draft is forgotten only when the links are safe elsewhere.
-    box.value = left.map((problem) => problem.text).join("\n");
+    // be a typing error, and a playlist that has a line of its own was meant: they stay. The draft is forgotten only when
+    // the links are safe elsewhere.
+    const left = [...bad, ...others.filter(({ isAlone, thing }) => isAlone && !PASSED_OVER.has(thing))];
+    box.value = left.sort((a, b) => a.line - b.line).map((problem) => problem.text).join("\n");
     paint();
     box.focus();
     try {
@@ -87,8 +91,9 @@ export function startLinksForm(submit) {
   });
   takeDrops();
   box.value = kept(DRAFT) ?? "";
-  takeAddress();
+  const isShared = takeAddress();
   paint();
+  if (isShared && !download.disabled) download.focus();
 }
 
 /** Put *links* into the box, below what is in it. @param {string} links */
@@ -99,47 +104,52 @@ export function addToBox(links) {
 }
 
 function paint() {
-  const { links, duplicates, problems: bad } = readLinks(box.value);
+  const { links, duplicates, problems: bad, asides: others } = readLinks(box.value);
   const counts = new Map();
   for (const { platform } of links) counts.set(platform, (counts.get(platform) ?? 0) + 1);
   const chips = [...counts].map(([platform, count]) => {
     const said = text("links_platform", { count, platform: PLATFORMS[platform] });
     return element("li", { class: "chip" }, icon(platform), said);
   });
-  if (duplicates > 0) chips.push(element("li", { class: "hint" }, text("links_merged", { count: duplicates })));
-  if (links.length > maxUrls) {
-    const count = Math.ceil(links.length / maxUrls);
-    chips.push(element("li", { class: "hint" }, text("links_batches", { count, most: maxUrls })));
-  }
-  if (chips.length === 0) chips.push(element("li", { class: "hint" }, text("links_none")));
+  const hint = (key, values) => chips.push(element("li", { class: "hint" }, text(key, values)));
+  const doubts = others.filter(({ thing }) => thing === "unknown").length;
+  if (duplicates > 0) hint("links_merged", { count: duplicates });
+  if (doubts > 0) hint("links_doubtful", { count: doubts });
+  if (links.length > maxUrls) hint("links_batches", { count: Math.ceil(links.length / maxUrls), most: maxUrls });
+  if (chips.length === 0) hint("links_none");
   found.replaceChildren(...chips);
   setText(download, links.length === 0 ? text("download_nothing") : text("download", { count: links.length }));
   download.disabled = links.length === 0;
   show(clear, box.value !== "");
-  paintProblems(bad);
+  paintList(problems, text("problems", { count: bad.length }), bad);
+  const summary = others.length === doubts ? "links_doubtful" : "asides";
+  const count = others.length === doubts ? doubts : others.length - doubts;
+  paintList(asides, text(summary, { count }), others);
 }
 
-function paintProblems(bad) {
-  show(problems, bad.length > 0);
-  if (bad.length === 0) return;
-  setText(problems.querySelector("summary"), text("problems", { count: bad.length }));
-  const items = bad.slice(0, MOST_PROBLEMS).map(({ text: words, line, reason }) => {
-    const why = text(REASONS.has(reason) ? `problem_${reason}` : "problem_other");
-    return element("li", {}, element("span", { dir: "auto" }, words.slice(0, 200)), ` – ${text("problem_line", { line, reason: why })}`);
+/** @param {HTMLElement} details @param {string} summary @param {{text: string, line: number, reason?: string, thing?: string}[]} entries */
+function paintList(details, summary, entries) {
+  show(details, entries.length > 0);
+  if (entries.length === 0) return;
+  setText(details.querySelector("summary"), summary);
+  const items = entries.slice(0, MOST_PROBLEMS).map(({ text: words, line, reason, thing }) => {
+    const why = text("problem_line", { line, reason: text(`problem_${reason ?? thing}`) });
+    return element("li", {}, element("span", { dir: "auto" }, words.slice(0, 200)), ` – ${why}`);
   });
-  if (bad.length > MOST_PROBLEMS) items.push(element("li", {}, text("problems_more", { count: bad.length - MOST_PROBLEMS })));
-  problems.querySelector("ul").replaceChildren(...items);
+  if (entries.length > MOST_PROBLEMS) items.push(element("li", {}, text("problems_more", { count: entries.length - MOST_PROBLEMS })));
+  details.querySelector("ul").replaceChildren(...items);
 }
 
-/** `?url=` of a bookmarklet, and what a phone shares. Nothing is begun by itself: any page can link here. */
+/** `?url=` of a bookmarklet, and what a phone shares; whether there is any. Nothing is begun by itself: any page can link here. */
 function takeAddress() {
   const query = new URLSearchParams(location.search);
-  const shared = ["url", "text", "title"].flatMap((name) => query.getAll(name)).filter((value) => readLinks(value).links.length > 0);
+  const given = ["url", "text", "title"].flatMap((name) => query.getAll(name));
+  const having = (...names) => given.filter((value) => names.some((name) => readLinks(value)[name].length > 0));
+  const [shared] = [having("links"), having("asides"), having("problems")].filter((values) => values.length > 0);
   if (location.search) history.replaceState(null, "", location.pathname + location.hash); // a reload adds it no second time
-  if (shared.length === 0) return;
+  if (shared === undefined) return false;
   addToBox(shared.join("\n"));
-  download.disabled = false;
-  download.focus();
+  return true;
 }
 
 function takeDrops() {
@@ -177,11 +187,19 @@ async function addFiles(files) {
     try {
       const words = await each.text();
       if (words.includes("\0")) throw new Error("not a text");
-      addToBox(words);
+      if (words.length > LONG_FILE) addLinksOf(words, each.name);
+      else addToBox(words);
     } catch {
       say(text("file_unreadable", { name: each.name }));
     }
   }
+}
+
+/** An export of years is more than a box can show: only its links come into it. */
+function addLinksOf(words, name) {
+  const { links } = readLinks(words);
+  addToBox(links.map((link) => link.url).join("\n"));
+  say(text("file_read", { count: links.length, name }));
 }
 
 /** What this tab kept; of a tab that is new, what another did. */

@@ -1,0 +1,46 @@
+// Links by way of another host, where what they lead to stands in them. The server takes none of these hosts; the page,
+// which only reads text, hands on what is inside. Touches no document.
+
+/** Other hosts of the platforms, and mirrors of them, by pattern; and the one that has the same post under the same path. */
+const ALIASES = [
+  [String.raw`(?:[a-z0-9-]{1,20}\.)?tiktokv\.com|t\.tiktok\.com`, "www.tiktok.com"],
+  [String.raw`(?:www\.)?youtubekids\.com|(?:gaming|tv|[a-z]{2})\.youtube\.com|youtube\.googleapis\.com`, "www.youtube.com"],
+  [String.raw`yewtu\.be|(?:www\.)?(?:piped|invidious)(?:\.[a-z0-9-]{1,30}){1,2}`, "www.youtube.com"],
+  [String.raw`(?:www\.)?(?:(?:vx|fx|fixv)twitter|fixvx|fixupx|twittpr|xcancel|nitter(?:\.[a-z0-9-]{1,30})?)\.[a-z]{2,5}`, "x.com"],
+  [String.raw`(?:www\.)?(?:kk|dd|vx|ee|ez)instagram\.com`, "www.instagram.com"],
+  [String.raw`(?:www\.)?(?:vx|tn|d)(?:tiktok|ktok)\.com`, "www.tiktok.com"],
+];
+
+/** Hosts that send people on to where a parameter says: asked for consent or a log-in, warned, or counted. */
+const WRAPPERS = [
+  String.raw`(?:www\.|accounts\.|consent\.)?google\.(?:com?\.)?[a-z]{2,3}|consent\.youtube\.com|duckduckgo\.com`,
+  String.raw`l\.instagram\.com|(?:l|lm|m|www)\.facebook\.com|l\.messenger\.com|l\.threads\.(?:net|com)`,
+  String.raw`out\.reddit\.com|(?:m\.)?vk\.com|steamcommunity\.com|t\.umblr\.com|(?:www\.)?linkedin\.com|t\.me`,
+  String.raw`slack-redir\.net|[a-z0-9-]{1,20}\.safelinks\.protection\.outlook\.com|getpocket\.com|disq\.us|exit\.sc`,
+  String.raw`href\.li|anonym\.to|link\.zhihu\.com|weibo\.cn|deref-(?:gmx\.net|web\.de|mail\.com)`,
+];
+
+/** Pattern for the hosts whose links are read here. */
+export const OTHER_HOSTS = [...ALIASES.map(([hosts]) => hosts), ...WRAPPERS].join("|");
+
+const ALIAS = ALIASES.map(([hosts, host]) => [new RegExp(`^(?:${hosts})$`, "i"), host]);
+const WRAPPER = new RegExp(`^(?:${WRAPPERS.join("|")})$`, "i");
+const PARTS = /^(?:https?:\/\/)?([a-z0-9.-]+)(?::\d{1,5})?(\/[^?#]*)?(?:\?([^#]*))?/i;
+const LINK = /^(?:https?:)?\/\/|^(?:[a-z0-9-]{1,63}\.){1,3}[a-z]{2,8}\//i;
+const MOST_INSIDE = 5;
+
+/**
+ * @param {string} url
+ * @returns {string[]} the links that *url* has inside; none where it is not one of these
+ */
+export function unwrapped(url) {
+  const [, host, path = "", query = ""] = PARTS.exec(url) ?? [];
+  if (host === undefined) return [];
+  const alias = ALIAS.find(([hosts]) => hosts.test(host));
+  if (alias) return [`https://${alias[1]}${path}${query && `?${query}`}`];
+  if (!WRAPPER.test(host)) return [];
+  // Some have the link alone behind their question mark.
+  const values = [...new URLSearchParams(query)].map(([name, value]) => (value === "" ? name : value));
+  if (LINK.test(query)) values.unshift(query);
+  return values.filter((value) => LINK.test(value)).slice(0, MOST_INSIDE).map((value) => value.replace(/^(?:(?:https?:)?\/\/)?/i, "https://"));
+}
