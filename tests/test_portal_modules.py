@@ -171,3 +171,64 @@ def test_every_text_that_the_page_asks_for_is_there() -> None:
     for path in [*(REPOSITORY / "portal/static").glob("*.js"), *(REPOSITORY / "portal/templates").glob("*.html")]:
         asked |= set(re.findall(r"""\btext\(\s*["'](\w+)["']""", path.read_text(encoding="utf-8")))
     assert asked - strings.keys() == set()
+
+
+# What the oldest browsers that the README names can read
+
+OLDEST = """
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+const { parse } = createRequire(import.meta.url)("internal/deps/acorn/acorn/dist/acorn");
+for (const path of JSON.parse(readFileSync(0, "utf8"))) {
+  const sourceType = /theme|start_check|service_worker/.test(path) ? "script" : "module";
+  const ecmaVersion = /start_check/.test(path) ? 5 : 2021;
+  try {
+    parse(readFileSync(path, "utf8"), { ecmaVersion, sourceType });
+  } catch (error) {
+    console.log(`${path}: ${error.message}`);
+  }
+}
+"""
+
+#: What Safari 16.0, Chrome 103 or Firefox 100 lacks, of what the page might want.
+TOO_NEW = re.compile(
+    r"""\(\?<[=!]|\.to(?:Sorted|Reversed|Spliced)\(|\.findLast|\.with\(|groupBy\(|fromAsync|withResolvers|Promise\.try|
+    URL\.(?:canParse|parse)\(|AbortSignal\.any|WellFormed\(|\.(?:union|intersection|difference|isSubsetOf)\(|
+    requestIdleCallback|RegExp\.escape|Segmenter|DurationFormat|checkVisibility|showPopover|structuredClone|CloseWatcher|
+    scheduler\.|\bimport\.meta\.resolve|Iterator\.|\.drop\(|\.take\(|Temporal\.""",
+    re.VERBOSE,
+)
+
+
+def scripts() -> list[Path]:
+    return sorted((REPOSITORY / "portal" / "static").glob("*.js"))
+
+
+def newer_syntax(paths: list[Path]) -> list[str]:
+    """Return what is newer than ECMAScript 2021 in *paths*, by the parser that is part of Node."""
+    assert NODE
+    done = subprocess.run(
+        [NODE, "--expose-internals", "--input-type=module", "-e", OLDEST],
+        input=json.dumps([str(path) for path in paths]), capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_no_module_is_newer_than_the_oldest_browsers(tmp_path: Path) -> None:
+    assert newer_syntax(scripts()) == []
+    newer = {"block.js": "class A { static { } }", "field.js": "class A { a = 1 }", "start_check.js": "let a"}
+    for name, content in newer.items():
+        (tmp_path / name).write_text(content)
+    assert len(newer_syntax(sorted(tmp_path.iterdir()))) == len(newer)
+
+
+@pytest.mark.parametrize("path", scripts(), ids=lambda path: path.name)
+def test_no_module_uses_what_the_oldest_browsers_lack(path: Path) -> None:
+    assert TOO_NEW.findall(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("text", ["/(?<!a)b/", "String.raw`(?<=a)`", "list.toSorted()", "Object.groupBy(a, b)"])
+def test_what_the_oldest_browsers_lack_is_noticed(text: str) -> None:
+    assert TOO_NEW.search(text)
+    assert not TOO_NEW.search("/(?<name>a)(?=b)/")

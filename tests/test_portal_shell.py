@@ -292,6 +292,31 @@ def test_a_browser_that_keeps_nothing_still_sends(new_page: Callable[..., Any], 
 
 
 @needs_browser
+@pytest.mark.parametrize(
+    "response",
+    [
+        {
+            "status": 200,
+            "content_type": "text/javascript",
+            "body": "export class { static {} }",
+        },  # newer than the browser
+        {"status": 404, "content_type": "application/json", "body": "{}"},
+        {"status": 200, "content_type": "text/javascript", "body": "export const readLinks = undefined.not;"},
+    ],
+)
+def test_a_page_whose_modules_do_not_run_says_so(browser: Any, server: Server, response: dict[str, Any]) -> None:
+    with browser.new_context() as context:  # one that may complain
+        page = context.new_page()
+        page.route("**/links.js", lambda route: route.fulfill(**response))
+        page.goto(f"{server.url}/dashboard")
+        expect(page.locator("#not-started")).to_contain_text("your browser is too old")
+        page.unroute("**/links.js")
+        page.reload()
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        expect(page.locator("#not-started")).to_be_hidden()
+
+
+@needs_browser
 def test_two_tabs_send_once(page: Any, server: Server) -> None:
     page.goto(f"{server.url}/dashboard")
     keep = """async () => {

@@ -2,9 +2,9 @@
 
 import { address, now } from "./api.js";
 import { copyOf, element, icon, setText, show } from "./dom.js";
+import { parseLink } from "./links.js";
 import { bytes, duration, text } from "./text.js";
 
-const LINK = /^https?:\/\//i;
 
 export class JobRow {
   /** @param {import("./board.js").Job} job */
@@ -68,9 +68,9 @@ export function fileAddress(jobId, index, download) {
 }
 
 function titleOf(job, name) {
-  const link = LINK.test(job.url) ? job.url : `https://${job.url}`;
-  if (job.platform === "unknown" || !URL.canParse(link)) return document.createTextNode(name);
-  return element("a", { href: link, target: "_blank", rel: "noopener noreferrer", title: text("open_post") }, name);
+  const link = parseLink(job.url);
+  if (link === null) return document.createTextNode(name);
+  return element("a", { href: link.url, target: "_blank", rel: "noopener noreferrer", title: text("open_post") }, name);
 }
 
 function facts(job, progress) {
