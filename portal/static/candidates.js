@@ -1,4 +1,4 @@
-// Finds what is meant as a link in a line of text: without what is glued to it, its beginning mended. Of what it is a link,
+// Finds what is meant as a link in a line of text: cuts off what is glued to it, mends its beginning. What it leads to,
 // links.js says. Touches no document.
 
 import { HOSTS } from "./post_links.js";
@@ -17,7 +17,7 @@ const IS_OWN = new RegExp(`^(?:${PLATFORM}|${OTHER_HOSTS})$`, "i");
 const IS_OTHER = new RegExp(`^(?:${OTHER_HOSTS})$`, "i");
 const BLANK_THEN_HOST = new RegExp(String.raw`^\s{1,2}(?:${PLATFORM})`, "i");
 
-// A link begins with a scheme, whole or broken, or with a platform's host, which something must follow.
+// A link begins with a scheme, whole or broken, or with a platform's host that is followed by something.
 const HTTP = String.raw`h(?:tt|xx|\*\*)ps?`;
 const SEPARATORS = String.raw`(?:[:;：；]+[/\\／]*|[/\\／]+)`;
 const START = new RegExp(
@@ -64,7 +64,7 @@ const CUT_SHORT = /^(?:…|\.{3})/;
 
 /**
  * @param {string} line
- * @returns {(Candidate & {start: number, end: number})[]} what looks like a link in it; the same one twice, once as the other's label, is one
+ * @returns {(Candidate & {start: number, end: number})[]} what looks like a link in it, a link and its label once
  */
 export function findCandidates(line) {
   const found = [];
@@ -152,7 +152,7 @@ function encodedAt(line, start) {
     const [first] = findCandidates(percentDecoded(text));
     if (first?.start === 0 && /[^/]\/[^/]/.test(first.url)) return { ...first, text, end: start + text.length, start };
   }
-  return { text: alone, url: "", marks: "", start, end: start + alone.length }; // nothing in it that could be one either
+  return { text: alone, url: "", marks: "", start, end: start + alone.length }; // to be passed over
 }
 
 function isLabelOf(link, candidate, line) {

@@ -10,7 +10,7 @@ const AT_ONCE = "at-once";
 const MOST_PROBLEMS = 20;
 const LONG_TEXT = 100_000;
 const PAUSE_MS = 400;
-const PASSED_OVER = new Set(["advertisement", "unknown"]); // what nobody asked for, and what is taken all the same
+const PASSED_OVER = new Set(["advertisement", "unknown"]); // not asked for; taken all the same
 const LONG_FILE = 1_000_000;
 const MAX_FILE_BYTES = 50_000_000;
 
@@ -140,7 +140,7 @@ function paintList(details, summary, entries) {
   details.querySelector("ul").replaceChildren(...items);
 }
 
-/** `?url=` of a bookmarklet, and what a phone shares; whether there is any. Nothing is begun by itself: any page can link here. */
+/** `?url=` of a bookmarklet, and what a phone shares; returns whether there is any. Nothing starts before a press: any page can link here. */
 function takeAddress() {
   const query = new URLSearchParams(location.search);
   const given = ["url", "text", "title"].flatMap((name) => query.getAll(name));

@@ -32,7 +32,7 @@ const LATIN = new Map(
     .map((name, index) => [name, String.fromCharCode(0xa0 + index)]),
 );
 
-const DEFANGED = /\[(\.|:(?:\/\/)?)\]/g; // youtu[.]be, as warnings write what nobody may click on
+const DEFANGED = /\[(\.|:(?:\/\/)?)\]/g; // youtu[.]be, as in warnings of a link
 
 // What marks where a long word may be broken, and is not seen: editors and office programs put it into links.
 const INVISIBLE = /[\u00ad\u2060]+|([:/?=&.%])[\u200b-\u200f\u2066-\u2069\ufeff]+(?=[\w@%])/g;
