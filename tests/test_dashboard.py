@@ -458,26 +458,6 @@ def test_a_batch_is_saved_as_one_zip(page: Any, server: Server, simulator: Simul
         assert {name: found.read(name) for name in found.namelist()} == files
 
 
-def test_deleting_asks_first(page: Any, server: Server, simulator: Simulator, tmp_path: Path) -> None:
-    raw = tmp_path / "storage" / "raw"
-    open_dashboard(page, server)
-    download(page, f"{simulator.url('tiktok', 'ok', 1)}\n{simulator.url('tiktok', 'ok', 2)}")
-    expect(rows(page, "succeeded")).to_have_count(2, timeout=SOON)
-    dialog = page.locator("#delete")
-    rows(page, "succeeded").first.get_by_role("button", name="Delete").click()
-    dialog.get_by_role("button", name="Keep").click()
-    expect(rows(page, "succeeded")).to_have_count(2)
-    rows(page, "succeeded").first.get_by_role("button", name="Delete").click()
-    dialog.get_by_role("button", name="Take off the list").click()
-    expect(rows(page, "succeeded")).to_have_count(1)
-    assert len(list(raw.iterdir())) == 2
-    page.get_by_role("button", name="Delete batch").click()
-    dialog.get_by_role("button", name="Delete files too").click()
-    expect(page.locator(".batch")).to_have_count(0)
-    expect(page.locator("#batches-none")).to_be_visible()
-    assert len(list(raw.iterdir())) == 1
-
-
 def test_the_history_is_searched(page: Any, server: Server, simulator: Simulator) -> None:
     urls = [simulator.url("tiktok", "ok"), simulator.url("youtube", "private"), simulator.url("youtube", "removed")]
     server.ask("POST", "/download/batch", {"urls": urls})
@@ -674,6 +654,9 @@ def test_the_page_is_accessible(
     check(Axe().run(page))
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Delete batch").click()
+    check(Axe().run(page))
+    page.locator("#delete").get_by_role("button", name="Take off the list").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
     check(Axe().run(page))
 
 

@@ -45,13 +45,15 @@ export function now() {
 /**
  * @param {string} method @param {string} path @param {object | null} [body]
  * @param {Record<string, string>} [headers]
+ * @param {RequestInit} [options] more of fetch's
  * @returns {Promise<{status: number, body: any}>}
  * @throws {Unreachable}
  */
-export async function send(method, path, body = null, headers = {}) {
+export async function send(method, path, body = null, headers = {}, options = {}) {
   let answer;
   try {
     answer = await fetch(address(path), {
+      ...options,
       method,
       headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
       body: body && JSON.stringify(body),
@@ -73,11 +75,12 @@ export async function send(method, path, body = null, headers = {}) {
 }
 
 /**
+ * @param {RequestInit} [options] more of fetch's
  * @returns {Promise<any>} the body of a good answer
  * @throws {Unreachable | Refused}
  */
-export async function ask(method, path, body = null) {
-  const answer = await send(method, path, body);
+export async function ask(method, path, body = null, options = {}) {
+  const answer = await send(method, path, body, {}, options);
   if (answer.status < 400 && answer.body !== null) return answer.body;
   throw new Refused(answer.status, answer.body?.error ?? text("not_json", { status: String(answer.status) }));
 }

@@ -3,7 +3,8 @@
 import { address, ask } from "./api.js";
 import { FINAL } from "./board.js";
 import { arrange, copyOf, element, icon, setText, show } from "./dom.js";
-import { askDelete, copy, retryJobs } from "./job_actions.js";
+import { askDelete, deleteSoon } from "./deletion.js";
+import { copy, retryJobs } from "./job_actions.js";
 import { JobRow } from "./job_row.js";
 import { say, sayError } from "./notices.js";
 import { moment, text } from "./text.js";
@@ -11,6 +12,9 @@ import { moment, text } from "./text.js";
 /** Rows that are shown at first, and how many more each time that somebody asks. */
 const PAGE = 50;
 const MORE = 200;
+
+/** A button that deletes waits this long where it comes up: a press meant for what was there before must not hit it. */
+const SETTLE_MS = 1000;
 
 const FILTERS = {
   all: () => true,
@@ -86,21 +90,22 @@ export class BatchCard {
     const batch = this._batch;
     if (!batch) return;
     const { done, total, share } = this._board.progressOf(batch);
-    this.element.dataset.state = done < total ? "running" : batch.counts.failed > 0 ? "failed" : "done";
+    const counts = this._board.countsOf(batch);
+    const { succeeded, failed, cancelled } = counts;
+    this.element.dataset.state = done < total ? "running" : failed > 0 ? "failed" : "done";
     this._bar.value = share;
-    setText(this._summary, summary(batch.counts, done, total));
+    setText(this._summary, summary(counts, done, total));
     const again = batch.second_round_jobs ?? 0;
     show(this._again, again > 0);
     const round = done < total ? "batch_second_round" : "batch_second_round_over";
     if (again > 0) setText(this._again, text(round, { count: again }));
-    const { succeeded, failed, cancelled } = batch.counts;
     show(this._buttons.zip, succeeded > 0);
     show(this._buttons.retry, failed > 0);
-    show(this._buttons.again, failed === 0 && cancelled > 0 && done === total);
+    show(this._buttons.again, cancelled > 0 && done === total);
     show(this._buttons.copy, failed > 0);
     show(this._buttons.cancel, done < total);
-    show(this._buttons.delete, done === total);
-    if (this.open && batch.jobs) this._paintJobs(batch);
+    this._showDelete(done === total);
+    if (this.open && batch.jobs) this._paintJobs(batch, counts);
   }
 
   /** Paint the rows whose text changes with the time alone. */
@@ -116,11 +121,20 @@ export class BatchCard {
     return this._board.batches.get(this._id);
   }
 
-  _paintJobs(batch) {
-    const { succeeded, failed, cancelled, queued, running, waiting } = batch.counts;
+  _showDelete(visible) {
+    const button = this._buttons.delete;
+    if (visible && button.hidden) {
+      button.disabled = true;
+      setTimeout(() => (button.disabled = false), SETTLE_MS);
+    }
+    show(button, visible);
+  }
+
+  _paintJobs(batch, { succeeded, failed, cancelled, queued, running, waiting }) {
+    const active = queued + running + waiting;
     const counts = {
-      all: batch.jobs.size,
-      active: queued + running + waiting,
+      all: active + failed + cancelled + succeeded,
+      active,
       failed: failed + cancelled,
       done: succeeded,
     };
@@ -131,7 +145,7 @@ export class BatchCard {
       const pressed = String(name === filter);
       if (button.getAttribute("aria-pressed") !== pressed) button.setAttribute("aria-pressed", pressed);
     }
-    const jobs = [...batch.jobs.values()].filter(FILTERS[filter]);
+    const jobs = this._shownJobs(batch).filter(FILTERS[filter]);
     if (filter === "active") jobs.sort((a, b) => (b.state === "running") - (a.state === "running"));
     const matching = jobs.length;
     arrange(this._list, jobs.slice(0, this._shown).map((job) => this._row(job).element));
@@ -202,9 +216,9 @@ export class BatchCard {
     zip.setAttribute("aria-label", text("action_on", { action: text("batch_zip"), title: this._title }));
     this._buttons = {
       zip,
-      retry: make("retry_failed", "retry", async () => retryJobs(this._board, this._live, ids(await this._in("failed")))),
+      retry: make("retry_failed", "retry", async () => retryJobs(this._board, this._live, retryable(await this._in("failed")))),
       again: make("retry_cancelled", "retry", async () =>
-        retryJobs(this._board, this._live, ids(await this._in("cancelled"))),
+        retryJobs(this._board, this._live, retryable(await this._in("cancelled"))),
       ),
       copy: make("copy_failed", "link", async () => {
         const failed = await this._in("failed");
@@ -219,20 +233,27 @@ export class BatchCard {
         say(text("cancelled_now", { count }));
       }),
       delete: make("delete", "delete", async () => {
-        const what = await askDelete(text("delete_batch_text", { count: this._batch.total }));
-        if (what === "keep") return;
-        const { deleted } = await ask("DELETE", `${path}?files=${what === "files"}`);
-        this._board.takeEvent({ kind: "job_deleted", batch_id: this._id, job_id: "", data: { batch_deleted: true } });
-        say(text("deleted_now", { count: deleted.length }));
+        const { total } = this._board.progressOf(this._batch);
+        const what = await askDelete(text("delete_batch_text", { count: total }));
+        if (what !== null) deleteSoon(this._board, this._live, ids(await this._jobs()), `${path}?files=${what === "files"}`);
       }),
     };
     group.append(...Object.values(this._buttons));
   }
 
   /** @returns {Promise<import("./board.js").Job[]>} */
+  async _jobs() {
+    if (this._batch?.jobs === null) await this._load(this._id);
+    return this._batch ? this._shownJobs(this._batch) : []; // it may have been deleted elsewhere
+  }
+
+  /** @returns {Promise<import("./board.js").Job[]>} */
   async _in(state) {
-    if (this._batch.jobs === null) await this._load(this._id);
-    return [...this._batch.jobs.values()].filter((job) => job.state === state);
+    return (await this._jobs()).filter((job) => job.state === state);
+  }
+
+  _shownJobs(batch) {
+    return [...batch.jobs.values()].filter((job) => !this._board.isHidden(job.job_id));
   }
 }
 
@@ -244,5 +265,9 @@ function summary({ succeeded, failed, cancelled }, done, total) {
 }
 
 function ids(jobs) {
-  return jobs.filter((job) => job.platform !== "unknown").map((job) => job.job_id);
+  return jobs.map((job) => job.job_id);
+}
+
+function retryable(jobs) {
+  return ids(jobs.filter((job) => job.platform !== "unknown"));
 }

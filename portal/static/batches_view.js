@@ -83,15 +83,7 @@ export class BatchesView {
 
   /** A batch is gone. @param {string | null} batchId */
   forget(batchId) {
-    const card = this._cards.get(batchId);
-    if (card) {
-      this._cards.delete(batchId);
-      const had = card.element.contains(document.activeElement) || document.activeElement === document.body;
-      const neighbour = card.element.nextElementSibling ?? card.element.previousElementSibling;
-      card.element.remove();
-      this._arrange();
-      if (had) (neighbour?.querySelector(".toggle") ?? document.getElementById("links")).focus();
-    }
+    if (this._cards.has(batchId)) this._arrange();
     this._schedule();
   }
 
@@ -129,8 +121,14 @@ export class BatchesView {
       }
     }
     for (const id of this._cards.keys()) if (!this._board.batches.has(id)) this._cards.delete(id);
-    arrange(list, newest.map((batch) => this._cards.get(batch.id).element));
-    show(none, newest.length === 0);
+    const shown = newest.filter((batch) => this._board.isShown(batch));
+    const focused = [...list.children].findIndex((element) => element.contains(document.activeElement));
+    arrange(list, shown.map((batch) => this._cards.get(batch.id).element));
+    if (focused >= 0 && !list.contains(document.activeElement)) {
+      const neighbour = list.children[focused] ?? list.lastElementChild;
+      (neighbour?.querySelector(".toggle") ?? document.getElementById("links")).focus();
+    }
+    show(none, shown.length === 0);
     show(older, this._cursor !== null);
     this._schedule();
   }
@@ -142,7 +140,8 @@ export class BatchesView {
       if (batch) this._watch(batch);
     }
     this._touched.clear();
-    if (list.childElementCount !== this._cards.size) this._arrange();
+    const shown = [...this._board.batches.values()].filter((batch) => this._board.isShown(batch));
+    if (list.childElementCount !== shown.length) this._arrange();
     this._paintTitle();
   }
 

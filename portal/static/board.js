@@ -24,6 +24,8 @@ export class Board {
     this.jobs = new Map();
     /** @type {Map<string, Progress>} */
     this.progress = new Map();
+    /** @type {Set<string>} ids of jobs that are not to be shown: they are about to be deleted */
+    this._hidden = new Set();
     this._listener = listener;
   }
 
@@ -104,9 +106,41 @@ export class Board {
     return Math.min(1, progress.downloaded_bytes / progress.total_bytes);
   }
 
+  /** Show jobs no more; what happens to them is followed all the same. @param {string[]} ids */
+  hide(ids) {
+    ids.forEach((id) => this._hidden.add(id));
+    this._tellOf(ids);
+  }
+
+  /** Show jobs again. @param {string[]} ids */
+  reveal(ids) {
+    ids.forEach((id) => this._hidden.delete(id));
+    this._tellOf(ids);
+  }
+
+  /** @param {string} jobId */
+  isHidden(jobId) {
+    return this._hidden.has(jobId);
+  }
+
+  /** @param {Batch} batch @returns {Record<string, number>} how many of its jobs that are shown are in each state */
+  countsOf(batch) {
+    const counts = { ...batch.counts };
+    for (const id of this._hidden) {
+      const job = this.jobs.get(id);
+      if (job?.batch_id === batch.id) counts[job.state] -= 1;
+    }
+    return counts;
+  }
+
+  /** @param {Batch} batch @returns {boolean} whether any of its jobs is shown */
+  isShown(batch) {
+    return Object.values(this.countsOf(batch)).some((count) => count > 0);
+  }
+
   /** @param {Batch} batch @returns {{done: number, total: number, share: number}} `share` from 0 to 1 */
   progressOf(batch) {
-    const { succeeded, failed, cancelled, queued, running, waiting } = batch.counts;
+    const { succeeded, failed, cancelled, queued, running, waiting } = this.countsOf(batch);
     const done = succeeded + failed + cancelled;
     const total = done + queued + running + waiting;
     let parts = done;
@@ -137,12 +171,21 @@ export class Board {
   _forget(jobId, batchId) {
     const job = this.jobs.get(jobId);
     this.jobs.delete(jobId);
+    this._hidden.delete(jobId);
     this.progress.delete(jobId);
     const batch = this.batches.get(job?.batch_id);
-    if (batch?.jobs?.delete(jobId)) batch.counts[job.state] -= 1;
+    // Of a batch whose jobs are not loaded, the list of batches has counted it.
+    if (batch && (batch.jobs === null || batch.jobs.delete(jobId))) batch.counts[job.state] -= 1;
     if (batchId) this.batches.delete(batchId);
     this._listener.onGone([jobId], batchId);
     if (batch && !batchId) this._listener.onBatch(batch);
+  }
+
+  _tellOf(ids) {
+    const jobs = ids.map((id) => this.jobs.get(id)).filter(Boolean);
+    jobs.forEach((job) => this._listener.onJob(job));
+    const batches = new Set(jobs.map((job) => this.batches.get(job.batch_id)).filter(Boolean));
+    batches.forEach((batch) => this._listener.onBatch(batch));
   }
 
   /** Forget every batch: a new list of them comes. Jobs stay, for what else shows them. */

@@ -2,6 +2,7 @@
 
 import { BatchesView } from "./batches_view.js";
 import { Board } from "./board.js";
+import { startDeletion } from "./deletion.js";
 import { hearOfFigures, loadFigures, startFigures } from "./figures_view.js";
 import { HistoryView } from "./history_view.js";
 import { startJobActions } from "./job_actions.js";
@@ -58,6 +59,7 @@ async function reloadOpened() {
 
 /** Show what the address asks for. */
 function showView() {
+  document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close()); // Back, to another view
   const wanted = location.hash.slice(1);
   const views = [...document.querySelectorAll("[data-view]")];
   const view = views.find((each) => each.dataset.view === wanted)?.dataset.view ?? "downloads";
@@ -96,6 +98,7 @@ addEventListener("hashchange", showView);
 startTheme();
 startNotices();
 startPlayer();
+startDeletion();
 startFigures();
 startJobActions(board, live);
 startLinksForm((links) => outbox.add(links));

@@ -48,7 +48,13 @@ export class HistoryView {
 
   /** @param {import("./board.js").Job} job that has changed */
   touchJob(job) {
-    this._rows.get(job.job_id)?.paint(job, this._board.progress.get(job.job_id));
+    const row = this._rows.get(job.job_id);
+    if (!row) return;
+    row.paint(job, this._board.progress.get(job.job_id));
+    const hidden = this._board.isHidden(job.job_id);
+    if (row.element.hidden === hidden) return;
+    row.element.hidden = hidden;
+    this._paintCount();
   }
 
   /** @param {string} jobId of a job that is gone */
@@ -79,7 +85,7 @@ export class HistoryView {
   }
 
   _paintCount() {
-    const count = this._rows.size;
+    const count = [...this._rows.values()].filter((row) => !row.element.hidden).length;
     setText(status, count === 0 ? text("history_none") : text("history_count", { count }));
     show(list, count > 0);
     show(more, this._cursor !== null);
@@ -90,6 +96,7 @@ export class HistoryView {
     this._board.see(job);
     const row = new JobRow(job);
     row.paint(this._board.jobs.get(job.job_id), this._board.progress.get(job.job_id));
+    row.element.hidden = this._board.isHidden(job.job_id);
     this._rows.set(job.job_id, row);
     list.append(row.element);
   }

@@ -1,12 +1,11 @@
 // What the buttons beside a job do.
 
 import { ask, pathOf, send } from "./api.js";
+import { askDelete, deleteSoon } from "./deletion.js";
 import { say, sayError } from "./notices.js";
 import { nameOf } from "./job_row.js";
 import { play } from "./player.js";
 import { text } from "./text.js";
-
-const dialog = document.getElementById("delete");
 
 /**
  * @param {import("./board.js").Board} board whose jobs have buttons with `data-action`, anywhere on the page
@@ -42,20 +41,6 @@ export async function copy(words, said = text("copied")) {
   say((await copied(words)) ? said : text("copy_failed", { text: words }));
 }
 
-/**
- * Ask whether something is to be deleted.
- * @param {string} question
- * @returns {Promise<"keep" | "record" | "files">}
- */
-export function askDelete(question) {
-  document.getElementById("delete-text").textContent = question;
-  dialog.returnValue = "keep"; // what Escape comes to
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
-  });
-}
-
 const ACTIONS = {
   play: async (job) => play(job),
   copy_path: (job) => copy(job.files.join("\n")),
@@ -63,17 +48,22 @@ const ACTIONS = {
   cancel: (job, board, live) => cancelJobs(board, live, [job.job_id]),
   retry: (job, board, live) => retryJobs(board, live, [job.job_id]),
   delete: async (job, board, live, button) => {
+    const row = button.closest(".job"); // now: the button may be another by the time of the answer
     const what = await askDelete(text("delete_job_text", { title: nameOf(job) }));
-    if (what === "keep") return;
-    // Found now: the event of it may come before the answer.
-    const row = button.closest(".job");
-    const neighbour = row.nextElementSibling ?? row.previousElementSibling;
-    const { deleted } = await ask("POST", "/api/v1/jobs/delete", { ids: [job.job_id], files: what === "files" });
-    deleted.forEach((id) => board.takeEvent({ kind: "job_deleted", batch_id: null, job_id: id, data: {} }));
-    if (document.activeElement === document.body || row.contains(document.activeElement)) neighbour?.focus();
-    say(text("deleted_now", { count: deleted.length }));
+    if (what === null) return;
+    const neighbour = shownBeside(row, "nextElementSibling") ?? shownBeside(row, "previousElementSibling");
+    const refuge = neighbour ?? row.closest(".batch")?.querySelector(".toggle") ?? document.getElementById("history-text");
+    if (row.contains(document.activeElement)) refuge.focus();
+    deleteSoon(board, live, [job.job_id], `/api/v1/jobs/${encodeURIComponent(job.job_id)}?files=${what === "files"}`);
   },
 };
+
+/** @param {Element} row @param {"nextElementSibling" | "previousElementSibling"} next @returns {Element | null} */
+function shownBeside(row, next) {
+  let beside = row[next];
+  while (beside?.hidden) beside = beside[next];
+  return beside;
+}
 
 /** Events wait meanwhile: the answer may be older than they are. The server takes a thousand ids at once. */
 function change(board, live, action, ids) {

@@ -2,7 +2,7 @@
 
 import { element, icon, setText, show } from "./dom.js";
 import { PLATFORMS, readLinks } from "./links.js";
-import { say, sayError } from "./notices.js";
+import { offerUndo, say, sayError } from "./notices.js";
 import { text } from "./text.js";
 
 const DRAFT = "draft-links";
@@ -78,9 +78,11 @@ export function startLinksForm(submit) {
     if (atOnce.checked) setTimeout(send); // when it is in the box
   });
   clear.addEventListener("click", () => {
+    const words = box.value;
     box.value = "";
     changed();
     box.focus();
+    offerUndo(text("links_cleared"), () => addToBox(words));
   });
   atOnce.checked = kept(AT_ONCE) === "on";
   atOnce.addEventListener("change", () => keep(AT_ONCE, atOnce.checked ? "on" : "off"));

@@ -23,6 +23,7 @@ export class Live {
   /** @param {Follower} follower `onBegin`: what was before is not told, so load what is shown; events wait meanwhile */
   constructor(follower) {
     this._follower = follower;
+    this.offline = false;
     this._lastId = null;
     this._begun = false; // whether all that was before `_lastId` is loaded
     this._heardAt = 0;
@@ -89,10 +90,12 @@ export class Live {
 
   _connected(connection) {
     this._failures = 0;
+    this.offline = false;
     this._follower.onConnection(connection);
   }
 
   _lost() {
+    this.offline = true;
     this._follower.onConnection("offline");
     this._failures += 1;
     const pause = Math.min(LONGEST_PAUSE_MS, 500 * 2 ** Math.min(this._failures, 10));

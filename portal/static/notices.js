@@ -5,18 +5,40 @@ import { text } from "./text.js";
 
 const KEY = "notify";
 const SHOWN_MS = 8000;
+const UNDO_MS = 10_000;
+const UNDO_HELD_MS = 1000;
 const NAME = document.title;
 
 const status = document.getElementById("status");
+const undoBar = document.getElementById("undo");
 const button = document.getElementById("notify");
 
 let timer = 0;
+/** @type {{undo: () => void, settle: () => void, timer: number} | null} */
+let offer = null;
+/** What had the focus before the bar with the offer got it. @type {HTMLElement | null} */
+let focusedBefore = null;
 
 /** Say *sentence* for a while, in whatever view; screen readers read it out. */
 export function say(sentence) {
   status.textContent = sentence;
   clearTimeout(timer);
   timer = setTimeout(() => (status.textContent = ""), SHOWN_MS + 50 * sentence.length);
+}
+
+/**
+ * Say *sentence* with a button that undoes what it tells of, for some seconds. There is one offer at a time: the next one
+ * settles it.
+ * @param {string} sentence
+ * @param {() => void} undo
+ * @param {() => void} [settle] the time is over, or the page goes away: it is not undone any more
+ */
+export function offerUndo(sentence, undo, settle = () => {}) {
+  endOffer("settle");
+  const press = element("button", { type: "button" }, text("undo"));
+  press.addEventListener("click", () => endOffer("undo"));
+  undoBar.replaceChildren(element("p", {}, sentence), press);
+  offer = { undo, settle, timer: setTimeout(settleUnlessHeld, UNDO_MS) };
 }
 
 /** @param {unknown} error of ours, whose message is a sentence; anything else is a fault of the page */
@@ -49,8 +71,17 @@ export async function notify(sentence) {
   }
 }
 
-/** Let the bell be rung, or not. */
+/** Let the bell be rung, or not; and what was done be undone. */
 export function startNotices() {
+  // Also where the page is kept to come back to: it may never.
+  addEventListener("pagehide", () => endOffer("settle"));
+  undoBar.addEventListener("focusin", (event) => (focusedBefore = event.relatedTarget));
+  addEventListener("keydown", (event) => {
+    const undoes = event.key === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
+    if (!offer || !undoes || event.target.closest("input, textarea")) return; // what is typed has an undo of its own
+    event.preventDefault();
+    endOffer("undo");
+  });
   paintBell();
   button.addEventListener("click", async () => {
     if (wanted()) {
@@ -90,6 +121,23 @@ export function banner(id, sentence, action) {
     banners.append(found);
   }
   setText(found.querySelector("p"), sentence);
+}
+
+/** Whoever is about to press the button has the time to. */
+function settleUnlessHeld() {
+  if (undoBar.matches(":hover, :focus-within")) offer.timer = setTimeout(settleUnlessHeld, UNDO_HELD_MS);
+  else endOffer("settle");
+}
+
+/** @param {"undo" | "settle"} how */
+function endOffer(how) {
+  if (!offer) return;
+  const ended = offer;
+  offer = null;
+  clearTimeout(ended.timer);
+  if (undoBar.contains(document.activeElement)) focusedBefore?.focus();
+  undoBar.replaceChildren();
+  ended[how]();
 }
 
 function paintBell() {

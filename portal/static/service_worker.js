@@ -13,7 +13,11 @@ const MANIFEST = `${ROOT}/manifest.webmanifest`;
 // A phone that has left the house gets no refusal, just silence.
 const PATIENCE_MS = 2500;
 
-self.addEventListener("install", (event) => event.waitUntil(install()));
+self.addEventListener("install", (event) => {
+  // What a page sends as its last word would be lost while this worker, which only lets it through, is being started.
+  event.addRoutes?.({ condition: { requestMethod: "DELETE" }, source: "network" });
+  event.waitUntil(install());
+});
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
 
 self.addEventListener("fetch", (event) => {

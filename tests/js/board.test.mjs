@@ -86,6 +86,37 @@ test("what is deleted is forgotten, and its batch with the last", () => {
   assert.deepEqual(told.gone, [[["1"], null], [["2"], "b"]]);
 });
 
+test("what is hidden is not counted, and is there again when it is revealed", () => {
+  board.takeDetail(batch([job("1", "failed"), job("2", "succeeded"), job("3")]));
+  board.hide(["1", "3"]);
+  assert.deepEqual(told.jobs.slice(-2), ["1", "3"]);
+  assert.deepEqual(board.countsOf(board.batches.get("b")), { ...NONE, succeeded: 1 });
+  assert.deepEqual(board.progressOf(board.batches.get("b")), { done: 1, total: 1, share: 1 });
+  board.takeDetail(batch([job("1", "failed"), job("2", "succeeded"), job("3")])); // loaded again meanwhile
+  change("3", { state: "running" });
+  assert.ok(board.isHidden("3") && !board.isHidden("2"));
+  assert.deepEqual(board.countsOf(board.batches.get("b")), { ...NONE, succeeded: 1 });
+  board.reveal(["1", "3"]);
+  assert.deepEqual(board.countsOf(board.batches.get("b")), { ...NONE, failed: 1, succeeded: 1, running: 1 });
+});
+
+test("a batch is shown as long as anything of it is", () => {
+  board.takeDetail(batch([job("1", "failed"), job("2", "failed")]));
+  board.hide(["1"]);
+  assert.ok(board.isShown(board.batches.get("b")));
+  board.hide(["2"]);
+  assert.ok(!board.isShown(board.batches.get("b")));
+});
+
+test("a batch whose jobs are not loaded counts what is deleted of it", () => {
+  board.takeBatch({ id: "b", created_at: "", total: 2, counts: { ...NONE, failed: 2 } });
+  board.see(job("1", "failed"));
+  board.hide(["1"]);
+  assert.equal(board.countsOf(board.batches.get("b")).failed, 1);
+  board.takeEvent({ kind: "job_deleted", batch_id: "b", job_id: "1", data: { batch_deleted: false } });
+  assert.equal(board.countsOf(board.batches.get("b")).failed, 1);
+});
+
 test("a second round is told of its batch", () => {
   board.takeDetail(batch([job("1", "failed")]));
   const data = { second_round_at: "2026-01-01T00:01:00Z", second_round_jobs: 1 };
