@@ -9,7 +9,7 @@ from waitress.utilities import RequestEntityTooLarge
 
 #: A body that is too large is read to its end, and thrown away, if that is no farther than this. Most clients look for
 #: an answer only when they have sent all of theirs, and lose one that comes with the end of the connection.
-MAX_DRAINED_BYTES = 64 * 1024**2
+MAX_DRAINED_BYTES = 256 * 1024**2
 
 
 class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
