@@ -192,7 +192,7 @@ _TWITTER = (
     _post(rf"{_STATUS}/{_ID}{_REST}", _TWEET),
     _mistyped(r"/[^/]+/status(?:es)?"),
     _post(rf"/i/(?:cards/tfw/v1|videos(?:/tweet)?)/{_ID}{_REST}", _TWEET),
-    _post(rf"/i/(?:broadcasts|events)/{_ID}{_REST}", "https://x.com/i/broadcasts/{id}", id=r"[A-Za-z0-9_]{1,40}"),
+    _post(rf"/i/(?P<sort>broadcasts|events)/{_ID}{_REST}", "https://x.com/i/{sort}/{id}", id=r"[A-Za-z0-9_]{1,40}"),
     _post(rf"/(?:intent|compose){_REST}", _TWEET, query=("tweet_id", "in_reply_to")),
     _wrapper("elsewhere", rf"/intent{_REST}|/share", "url"),
     _wrapper("", _ANY, "redirect_after_login"),

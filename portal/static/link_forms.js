@@ -85,7 +85,7 @@ export const FORMS = {
     {"kind": "post", "path": "(?:/i/web|/[^/]+)?/status(?:es)?/(?<id>[^/]+)(?:/[^?]*)?", "link": "https://x.com/i/status/{id}"},
     {"kind": "mistyped", "path": "/[^/]+/status(?:es)?"},
     {"kind": "post", "path": "/i/(?:cards/tfw/v1|videos(?:/tweet)?)/(?<id>[^/]+)(?:/[^?]*)?", "link": "https://x.com/i/status/{id}"},
-    {"kind": "post", "path": "/i/(?:broadcasts|events)/(?<id>[^/]+)(?:/[^?]*)?", "id": "[A-Za-z0-9_]{1,40}", "link": "https://x.com/i/broadcasts/{id}"},
+    {"kind": "post", "path": "/i/(?<sort>broadcasts|events)/(?<id>[^/]+)(?:/[^?]*)?", "id": "[A-Za-z0-9_]{1,40}", "link": "https://x.com/i/{sort}/{id}"},
     {"kind": "post", "path": "/(?:intent|compose)(?:/[^?]*)?", "query": ["tweet_id", "in_reply_to"], "link": "https://x.com/i/status/{id}"},
     {"kind": "wrapper", "path": "/intent(?:/[^?]*)?|/share", "query": ["url"], "thing": "elsewhere"},
     {"kind": "wrapper", "path": "[^?]*", "query": ["redirect_after_login"]},
