@@ -99,7 +99,7 @@ export function readLinks(text) {
     }
     // A row of a table has other links too, such as the picture's: they are not what was meant.
     if (!table || record.posts.length === 0) {
-      problems.push(...record.problems.filter((problem) => !isOfTweet(problem, record, tweets, json !== null)));
+      for (const problem of record.problems) if (!isOfTweet(problem, record, tweets, json !== null)) problems.push(problem);
       for (const aside of record.asides) if (!asides.has(aside.text)) asides.set(aside.text, aside);
     }
     if (list && isMissing(record) && !(record === header && (table || HEADER.test(record.text)))) {
@@ -107,8 +107,7 @@ export function readLinks(text) {
     }
   }
   if (links.size + asides.size + problems.length === 0) {
-    const entries = found.filter((record) => record.kind === "entry");
-    problems.push(...entries.map((record) => ({ text: record.text, line: record.line, reason: "no_link" })));
+    for (const each of found) if (each.kind === "entry") problems.push({ text: each.text, line: each.line, reason: "no_link" });
   }
   return { links: [...links.values()], duplicates, problems, asides: [...asides.values()] };
 }

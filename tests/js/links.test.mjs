@@ -320,3 +320,7 @@ for (const piece of HOSTILE) {
     assert.ok(time < 3000, `${time} ms`); // what grows with the square takes a minute
   });
 }
+
+for (const [name, text] of [["lines", "ada_1\n".repeat(200_000)], ["links in one line", "https://a.bc/d ".repeat(200_000)]]) {
+  test(`tells of 200,000 ${name} that are none of ours`, () => assert.equal(readLinks(text).problems.length, 200_000));
+}
