@@ -223,7 +223,7 @@ def _seconds(expires: str) -> int:
         return 0
     if 1.2e10 < time < 2e10:  # not the years about 2400: Chrome and Safari count from 1601
         time -= _SECONDS_1601_TO_1970
-    return max(1, int(time))
+    return int(max(1.0, time))  # it may be minus infinity
 
 
 def _other_format(text: str) -> str | None:

@@ -154,6 +154,8 @@ def test_bytes_of_other_sites_need_be_no_text() -> None:
         ("0.5", datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
         ("-86400", datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),  # long gone
         ("-11644473600", datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
+        ("-1e999", datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
+        ("-" + "9" * 400, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
         ("0", None),
         ("-0", None),
         ("9223372036854775807", None),  # "never"
