@@ -27,6 +27,9 @@ _HOST = re.compile(r"(?:#HttpOnly_)*(?:https?://)?\.*([^\s:/]*)", re.IGNORECASE)
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 
+#: A row of what browsers' developer tools show: name, value, domain, path.
+_DEVTOOLS_ROW = re.compile(r"^[^\t\n]*\t[^\t\n]*\t\.?[a-z0-9-]+(?:\.[a-z0-9-]+)+\t/", re.IGNORECASE | re.MULTILINE)
+
 _LAST_SECOND = 253_402_300_799  # of the year 9999, as some sites have it
 _SECONDS_1601_TO_1970 = 11_644_473_600
 
@@ -237,6 +240,8 @@ def _other_format(text: str) -> str | None:
         )
     if start.startswith("<"):
         return "This is a web page: send a file with cookies in Netscape format (cookies.txt)."
+    if _DEVTOOLS_ROW.search(text):
+        return f"This is a table from the browser's developer tools: send {_NETSCAPE}."
     if lines == 1 and "\t" not in text and "=" in text:
         return f"This is the value of a Cookie header, which does not say where the cookies belong: send {_NETSCAPE}."
     if lines == 1 and start.startswith("#") and start.count("\t") >= _FIELDS - 2:

@@ -32,6 +32,7 @@ def read(text: str) -> CookieFile:
 
 
 GOOD = line()
+DEVTOOLS_ROW = f"sid\t{SECRET}\t.tiktok.com\t/\t2030-01-01T00:00:00.000Z\t10\t✓\t✓\tNone\t\t\tMedium\n"
 
 
 @pytest.mark.parametrize(
@@ -248,6 +249,9 @@ def test_many_bad_lines_are_told_in_one_sentence() -> None:
         ("sid=hunter2; other=1", "the value of a Cookie header"),
         ("Cookie: sid=hunter2", "the value of a Cookie header"),
         ("<!DOCTYPE html><p>hunter2", "This is a web page"),
+        (DEVTOOLS_ROW, "a table from the browser's developer tools"),
+        (f"Name\tValue\tDomain\tPath\n{DEVTOOLS_ROW}", "a table from the browser's developer tools"),
+        (DEVTOOLS_ROW.replace(".tiktok", "www.example"), "a table from the browser's developer tools"),
         (f"{HEADER}{GOOD}{GOOD}", "curl -T cookies.txt"),  # curl -d @cookies.txt
         (decoded(b"\xff\xd8\xff\xe0 a picture"), "This is no text in UTF-8"),
         (decoded(b"\xfe\xff\xd8"), "There is no cookie in this"),
