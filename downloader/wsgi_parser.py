@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -10,6 +11,8 @@ from waitress.utilities import RequestEntityTooLarge
 #: A body that is too large is read to its end, and thrown away, if that is no farther than this. Most clients look for
 #: an answer only when they have sent all of theirs, and lose one that comes with the end of the connection.
 MAX_DRAINED_BYTES = 256 * 1024**2
+
+_TRANSFER_ENCODING = re.compile(rb"^transfer-encoding:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
 class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
@@ -29,8 +32,11 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no 
             raise ParsingError("this server speaks HTTP/1.1")
         if "TRANSFER_ENCODING" in self.headers:  # waitress takes it out where it heeds it
             raise ParsingError("HTTP/1.0 has no Transfer-Encoding")
-        if self.chunked and "CONTENT_LENGTH" in self.headers:
+        codings = [coding.strip(b" \t").lower() for coding in _TRANSFER_ENCODING.findall(header_plus)]
+        if codings and "CONTENT_LENGTH" in self.headers:
             raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
+        if codings and codings != [b"chunked"]:
+            raise ParsingError("Transfer-Encoding must be chunked, and once")
         if self.version == "1.1" and "HOST" not in self.headers:
             raise ParsingError("HTTP/1.1 needs a Host header")
 
