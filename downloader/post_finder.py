@@ -23,6 +23,8 @@ _NO_SUCH_METHOD = (405, 501)
 def what_to_fetch(platform: Platform, url: str) -> str:
     """Return *url* in the one spelling of its post or short link, by the link alone; as it is where it is unknown.
 
+    Platforms make new forms of links, which yt-dlp may know already.
+
     Raises:
         NotAPost: it is something else.
     """
@@ -32,7 +34,7 @@ def what_to_fetch(platform: Platform, url: str) -> str:
             f"This {platform.label} link has no valid post id: copy the whole link again, and nothing else.",
             detail="no id of a post in the link",
         )
-    if reading.kind in ("collection", "other"):
+    if reading.kind in ("collection", "other") and reading.thing != "unknown":
         raise _leads_to(platform, reading.thing)
     if reading.kind != "unknown" and reading.platform != platform.name:
         raise _leads_to(platform, "elsewhere")
@@ -58,7 +60,7 @@ def followed(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str
     if found.kind in ("short", "other") and read_link(reached.partition("?")[0]).thing == "login":
         code = _LOGIN_PAGE_MEANS.get(platform.name, "login_required")
         raise DownloadFailed(code, platform_label=platform.label, detail=detail, walled=code == "rate_limited")
-    if found.platform == platform.name and found.thing in (None, "page"):
+    if found.platform == platform.name and found.thing in (None, "page", "unknown"):
         # To the home page, a page of errors, or nowhere: so platforms answer for what is gone.
         raise DownloadFailed("removed", platform_label=platform.label, detail=detail)
     raise _leads_to(platform, found.thing or "elsewhere", detail=detail)

@@ -78,7 +78,7 @@ class Reading:
     id: str | None = None  #: of a post: what the platform calls it
     part: int | None = None  #: which of the post's media is meant, from 1; None: all of them
     also: tuple[str, ...] = ()  #: ids of other posts that the link names
-    thing: str | None = None  #: of the rest: what it leads to, a key of `THINGS`
+    thing: str | None = None  #: of the rest: what it leads to, a key of `THINGS`; `unknown` where no form is like it
 
 
 HOSTS: Mapping[PlatformType, str] = {
@@ -157,6 +157,7 @@ _TIKTOK = (
     _collection("search", rf"/(?:search|discover|channel){_REST}"),
     _other("place", rf"/place{_REST}"),
     _other("login", rf"/(?:login|signup){_REST}"),
+    _other("page", rf"/(?:about|explore|following|foryou|friends|legal|messages|setting|trending|upload){_REST}"),
     _other("advertisement", rf"/(?:tiktok-?lite|download|app|business|coin|shop){_REST}"),
 )
 
@@ -249,7 +250,7 @@ _YOUTUBE = (
     ),
     _other("page", rf"/(?:explore|library|oembed|redirect|source|supported_browsers|t|terms|trending|upload){_REST}"),
     _other("page", rf"/(?:v|e|vi|(?:get_)?video_info){_REST}"),
-    _collection("channel", r"/[^/]+"),
+    _collection("channel", r"/[^/]+|/feeds/videos\.xml"),
 )
 
 FORMS: Mapping[PlatformType, tuple[LinkForm, ...]] = {
@@ -317,7 +318,7 @@ def _read(url: str, depth: int) -> Reading:
             continue
         if reading := _as_form(form, platform, {**found.groupdict(), "host": host}, value, depth):
             return reading
-    return Reading(kind="other", platform=platform, thing="page")
+    return Reading(kind="other", platform=platform, thing="unknown" if path else "page")
 
 
 def _as_form(
@@ -326,7 +327,7 @@ def _as_form(
     """Return what a link of *form* is; None where it is a wrapper, what is inside is no use, and others may know."""
     if form.kind == "wrapper":
         inner = _read(_absolute(value or "", groups["host"] or ""), depth - 1) if depth else None
-        if inner and inner.kind != "unknown" and inner.thing != "page":
+        if inner and inner.kind != "unknown" and inner.thing not in ("page", "unknown"):
             return inner
         return Reading(kind="other", platform=platform, thing=form.thing) if form.thing else None
     if form.kind not in ("post", "short"):

@@ -58,6 +58,7 @@ export const FORMS = {
     {"kind": "collection", "path": "/(?:search|discover|channel)(?:/[^?]*)?", "thing": "search"},
     {"kind": "other", "path": "/place(?:/[^?]*)?", "thing": "place"},
     {"kind": "other", "path": "/(?:login|signup)(?:/[^?]*)?", "thing": "login"},
+    {"kind": "other", "path": "/(?:about|explore|following|foryou|friends|legal|messages|setting|trending|upload)(?:/[^?]*)?", "thing": "page"},
     {"kind": "other", "path": "/(?:tiktok-?lite|download|app|business|coin|shop)(?:/[^?]*)?", "thing": "advertisement"},
   ],
   instagram: [
@@ -132,6 +133,6 @@ export const FORMS = {
     {"kind": "other", "path": "/(?:about|account|attribution_link|creators|gaming|howyoutubeworks|intl|live_chat|logout)(?:/[^?]*)?", "thing": "page"},
     {"kind": "other", "path": "/(?:explore|library|oembed|redirect|source|supported_browsers|t|terms|trending|upload)(?:/[^?]*)?", "thing": "page"},
     {"kind": "other", "path": "/(?:v|e|vi|(?:get_)?video_info)(?:/[^?]*)?", "thing": "page"},
-    {"kind": "collection", "path": "/[^/]+", "thing": "channel"},
+    {"kind": "collection", "path": "/[^/]+|/feeds/videos\\.xml", "thing": "channel"},
   ],
 };

@@ -48,7 +48,7 @@ const MOST_WRAPPERS = 4;
 const MOST_CUTS = 12;
 const LONG_NUMBER = /\/\d{15,20}(?:[/?]|$)/;
 const UNKNOWN_FORM = {
-  page: /[/=](?:\d{6,20}|(?=[a-z_-]*\d)[\w-]{8,40})(?:[/?&]|$)/i,
+  unknown: /[/=](?:\d{6,20}|(?=[a-z_-]*\d)[\w-]{8,40})(?:[/?&]|$)/i,
   profile: LONG_NUMBER,
   channel: LONG_NUMBER,
 };
@@ -233,7 +233,7 @@ function meaningOf(url, depth = MOST_WRAPPERS) {
   }
   const reading = readPost(link.url);
   if (reading.canonical) return { posts: postsOf(reading, link) };
-  const isOdd = reading.kind === "mistyped" || reading.thing === "page" || ENCODED_PATH.test(link.url);
+  const isOdd = reading.kind === "mistyped" || reading.thing === "page" || reading.thing === "unknown" || ENCODED_PATH.test(link.url);
   for (const guess of isOdd ? guesses(link.url) : []) {
     const guessed = parseLink(guess);
     const better = guessed && readPost(guessed.url);
@@ -242,7 +242,8 @@ function meaningOf(url, depth = MOST_WRAPPERS) {
   if (reading.kind === "mistyped") return { reason: "mistyped" };
   // Platforms make new forms. What has something like an id is tried: the server knows best.
   const isUnknown = UNKNOWN_FORM[reading.thing]?.test(link.url) ?? false;
-  return { posts: isUnknown ? [{ key: link.url, link }] : undefined, thing: isUnknown ? "unknown" : reading.thing };
+  if (isUnknown) return { posts: [{ key: link.url, link }], thing: "unknown" };
+  return { thing: reading.thing === "unknown" ? "page" : reading.thing };
 }
 
 /** The link as it stands there where it is the post's own, else the one that we would write; and those it has more. */

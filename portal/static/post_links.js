@@ -16,7 +16,8 @@ export { FORMS, HOSTS, IDS };
  * @property {string | null} id of a post: what the platform calls it
  * @property {number | null} part which of the post's media is meant, from 1; null: all of them
  * @property {string[]} also ids of other posts that the link names
- * @property {string | null} thing of the rest: what it leads to ("profile", "playlist", "live" …)
+ * @property {string | null} thing of the rest: what it leads to ("profile", "playlist", "live" …); "unknown" where no form
+ *   is like it
  */
 
 const URL_PARTS = /^https?:\/\/([a-z0-9.-]+)(?::(?:80|443))?(\/[^?#]*)?(?:\?([^#]*))?(?:#[^]*)?$/i;
@@ -68,14 +69,14 @@ function read(url, depth) {
     const known = asForm(form, platform, { ...found.groups, host }, value, depth);
     if (known) return known;
   }
-  return reading("other", platform, { thing: "page" });
+  return reading("other", platform, { thing: path === "" ? "page" : "unknown" });
 }
 
 /** @returns {Reading | null} null: a wrapper, what is inside is no use, and other forms may know */
 function asForm(form, platform, groups, value, depth) {
   if (form.kind === "wrapper") {
     const inner = depth > 0 ? read(absolute(value, groups.host), depth - 1) : null;
-    if (inner && inner.kind !== "unknown" && inner.thing !== "page") return inner;
+    if (inner && inner.kind !== "unknown" && inner.thing !== "page" && inner.thing !== "unknown") return inner;
     return form.thing ? reading("other", platform, { thing: form.thing }) : null;
   }
   if (form.kind !== "post" && form.kind !== "short") return reading(form.kind, platform, { thing: form.thing ?? null });

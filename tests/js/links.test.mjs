@@ -205,6 +205,13 @@ test("takes forms that it does not know, and says so", () => {
   }
 });
 
+test("takes no page that is known to have no post", () => {
+  for (const url of ["https://www.instagram.com/direct/t/17842345678901234/", "https://x.com/messages/123456789-987654321", "https://x.com/i/grok/share/AbC123def456",
+    "https://www.tiktok.com/legal/page/12345678", "https://www.tiktok.com/new", "https://www.youtube.com/live_chat?v=dQw4w9WgXcQ", "https://www.youtube.com/"]) {
+    assert.deepEqual([urls(url), asides(url)], [[], [[1, "page"]]]);
+  }
+});
+
 // Links in links
 
 finds([
