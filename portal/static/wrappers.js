@@ -6,8 +6,8 @@ const ALIASES = [
   [String.raw`(?:[a-z0-9-]{1,20}\.)?tiktokv\.com|t\.tiktok\.com`, "www.tiktok.com"],
   [String.raw`(?:www\.)?youtubekids\.com|(?:gaming|tv|[a-z]{2})\.youtube\.com|youtube\.googleapis\.com`, "www.youtube.com"],
   [String.raw`yewtu\.be|(?:www\.)?(?:piped|invidious)(?:\.[a-z0-9-]{1,30}){1,2}`, "www.youtube.com"],
-  [String.raw`(?:www\.)?(?:(?:vx|fx|fixv)twitter|fixvx|fixupx|twittpr|xcancel|nitter(?:\.[a-z0-9-]{1,30})?)\.[a-z]{2,5}`, "x.com"],
-  [String.raw`(?:www\.)?(?:kk|dd|vx|ee|ez)instagram\.com`, "www.instagram.com"],
+  [String.raw`(?:(?:www|[a-z])\.)?(?:(?:vx|fx|fixv)twitter|fixvx|fixupx|twittpr|xcancel|nitter(?:\.[a-z0-9-]{1,30})?)\.[a-z]{2,5}`, "x.com"],
+  [String.raw`(?:(?:www|[a-z])\.)?(?:kk|dd|vx|ee|ez)instagram\.com`, "www.instagram.com"],
   [String.raw`(?:www\.)?(?:vx|tn|d)(?:tiktok|ktok)\.com`, "www.tiktok.com"],
 ];
 

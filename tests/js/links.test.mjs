@@ -232,6 +232,7 @@ finds([
   ["a log-in of Instagram", "https://www.instagram.com/accounts/login/?next=/reel/C2Gz6dessjX/", ["https://www.instagram.com/p/C2Gz6dessjX/"]],
   ["YouTube Kids", "https://www.youtubekids.com/watch?v=dQw4w9WgXcQ", [WATCH]],
   ["mirrors", "https://vxtwitter.com/ada/status/20 https://nitter.net/ada/status/21 https://www.kkinstagram.com/reel/C2Gz6dessjX/ https://yewtu.be/watch?v=dQw4w9WgXcQ", ["https://x.com/ada/status/20", "https://x.com/ada/status/21", `${REEL}/`, WATCH]],
+  ["mirrors in one form or another", "https://d.fxtwitter.com/ada/status/20 https://g.fixupx.com/ada/status/21 https://g.ddinstagram.com/reel/C2Gz6dessjX/", ["https://x.com/ada/status/20", "https://x.com/ada/status/21", `${REEL}/`]],
   ["other hosts of TikTok", "https://t.tiktok.com/i18n/share/video/7000000000000000001 https://tiktokv.com/share/video/7000000000000000002/", ["https://www.tiktok.com/i18n/share/video/7000000000000000001", "https://www.tiktok.com/share/video/7000000000000000002/"]],
 ]);
 
