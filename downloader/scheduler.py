@@ -106,7 +106,7 @@ class Scheduler:
     def __post_init__(self) -> None:
         self._clock_watch = self.clock_watch or ClockWatch(self.clock)
         self._clock_step = timedelta()  #: by which the clock was set and stored times are not moved yet
-        self._shifted: list[PlatformRest] = []
+        self._moved_rests: set[PlatformType] = set()  #: of which platforms they are not stored yet
         self._shifting = asyncio.Lock()
         self._running: dict[str, _Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
@@ -178,7 +178,7 @@ class Scheduler:
     async def db(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the store, which blocks, off the loop."""
         self._notice_clock()
-        if self._clock_step:
+        if self._clock_step or self._moved_rests or self._shifting.locked():
             await self._shift_stored()
         return await self._in_thread(function, *args, **kwargs)
 
@@ -195,7 +195,7 @@ class Scheduler:
     def _clock_was_set(self, step: timedelta) -> None:
         """Move what lies ahead, and the starts of what runs, by *step*: all waits and durations stay as they are."""
         self._clock_step += step
-        self._shifted = self.governor.shift(step)
+        self._moved_rests.update(rest.platform for rest in self.governor.shift(step))
         for entry in self._running.values():
             entry.started_at += step
             entry.signs.last_at += step
@@ -206,9 +206,14 @@ class Scheduler:
             if step:
                 await self._in_thread(self.store.shift_times, step, now=self.clock())
                 self._clock_step -= step
-            while self._shifted:
-                await self._in_thread(self.store.save_platform_rest, self._shifted[-1], now=self.clock())
-                self._shifted.pop()
+            while self._moved_rests:
+                platform = self._moved_rests.pop()  # before it is stored: it may be moved once more meanwhile
+                try:
+                    rest = self.governor.rest(platform)
+                    await self._in_thread(self.store.save_platform_rest, rest, now=self.clock())
+                except BaseException:
+                    self._moved_rests.add(platform)
+                    raise
 
     # What others ask
 

@@ -847,6 +847,40 @@ async def test_a_clock_that_is_set_while_the_database_is_away_is_not_forgotten(
     assert after.next_attempt_at == before.next_attempt_at - timedelta(hours=2)
 
 
+@pytest.mark.parametrize("deed", ["set again", "database away", "ended by hand"])
+async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(world: World, deed: str) -> None:
+    await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
+    await asyncio.wait_for(asyncio.gather(*world.scheduler._tasks.values()), 10)
+    save, entered, go = world.store.save_platform_rest, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> None:
+        world.store.save_platform_rest = save  # type: ignore[method-assign]
+        entered.set()
+        assert go.wait(10)
+        if deed == "database away":
+            raise OSError("away")
+        save(*args, **kwargs)
+
+    world.store.save_platform_rest = slow  # type: ignore[method-assign]
+    world.clock.set(-7200)
+    noticing = [asyncio.create_task(world.queue.counts())]
+    await asyncio.to_thread(entered.wait, 10)
+    if deed == "set again":
+        world.clock.set(-7200)
+        noticing.append(asyncio.create_task(world.queue.counts()))
+    elif deed == "ended by hand":
+        noticing.append(asyncio.create_task(world.queue.end_cooldown("tiktok")))
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.wait_for(asyncio.gather(*noticing, return_exceptions=True), 10)
+    await world.queue.counts()
+    kept = world.store.platform_rests()["tiktok"]
+    assert kept == world.scheduler.governor.rest("tiktok")
+    assert kept.cooling_until == (None if deed == "ended by hand" else world.clock() + timedelta(seconds=30))
+
+
 # Limits and login pages
 
 
