@@ -25,7 +25,7 @@ from downloader.engine import Engine
 from downloader.errors import NotFound, sentence
 from downloader.event_stream import EventHub
 from downloader.governor import FIRST_REST_SECONDS, Governor
-from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, PlatformRest, Progress, Work
+from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, Progress, Work
 from downloader.media_files import discard_work
 from downloader.media_removal import MediaRemoval
 from downloader.models import Outcome, PlatformType
@@ -66,6 +66,7 @@ class _Running:
     signs: Signs
     run: asyncio.Task[Outcome] | None = None  #: all that may be cancelled: whatever stores its end may not
     progress: Progress | None = None
+    ended_at: datetime | None = None
     why: Why | None = None  #: set: it was ended by us, and this is the reason
 
 
@@ -109,6 +110,7 @@ class Scheduler:
         self._moved_rests: set[PlatformType] = set()  #: of which platforms they are not stored yet
         self._shifting = asyncio.Lock()
         self._running: dict[str, _Running] = {}
+        self._ending: set[_Running] = set()  #: what ran, until its end is stored
         self._tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
         self._stepped_back: set[str] = set()
         self._held_up: set[PlatformType] = set()
@@ -196,9 +198,11 @@ class Scheduler:
         """Move what lies ahead, and the starts of what runs, by *step*: all waits and durations stay as they are."""
         self._clock_step += step
         self._moved_rests.update(rest.platform for rest in self.governor.shift(step))
-        for entry in self._running.values():
+        for entry in (*self._running.values(), *self._ending):
             entry.started_at += step
             entry.signs.last_at += step
+            if entry.ended_at is not None:
+                entry.ended_at += step
 
     async def _shift_stored(self) -> None:
         async with self._shifting:
@@ -349,8 +353,9 @@ class Scheduler:
         }
         started = False
         for platform, count in shares.items():
-            for job in await self._claim(platform, count, now):
-                self._start(job, now)
+            for job in await self._claim(platform, count):
+                self._notice_clock()
+                self._start(job, self.clock())
                 started = True
         if started:
             self._wake.set()  # there may be more where these came from
@@ -358,10 +363,10 @@ class Scheduler:
             self._make_room(now)
         return self._pause_seconds(due, now)
 
-    async def _claim(self, platform: PlatformType, count: int, now: datetime) -> list[Job]:
+    async def _claim(self, platform: PlatformType, count: int) -> list[Job]:
         self._claiming = True
         try:
-            jobs = await self.db(self.store.claim, platform, count, now=now)
+            jobs = await self.db(self.store.claim, platform, count, now=self.clock())
             jobs = [job for job in jobs if (job.id, job.tries) not in self._cancelled_in_claim]
             rests = self.governor.cooling_until(platform, self.clock()) is not None
             if not (rests or self._paused or self._closing):
@@ -447,17 +452,20 @@ class Scheduler:
         if before is not None:  # still at work in the same folder, if *run* was ended before its turn came
             await asyncio.wait({before})
         self._notice_clock()
-        job, now = entry.job, self.clock()
+        job, entry.ended_at = entry.job, self.clock()
         # The place is free from here on, whatever the database says to the rest.
         if self._running.get(job.id) is entry:
             del self._running[job.id]
-        rest = self._account(entry, outcome, now)
+        rest_changed = self._account(entry, outcome, entry.ended_at)
+        self._ending.add(entry)
         self.wake()  # the next one can begin while the end of this one is stored
         second_tries = self._second_tries
         try:
-            ended = await self._stubbornly(job.id, partial(self._store_end, entry, outcome, now, rest))
+            ended = await self._stubbornly(job.id, partial(self._store_end, entry, outcome, rest_changed))
         except _NotStored:
             return
+        finally:
+            self._ending.discard(entry)
         if outcome is None or not outcome[0] or self._second_tries != second_tries:
             self.wake()  # it may have put something back, which has a time of its own
         if ended is None or ended.state in FINAL_STATES:
@@ -494,8 +502,8 @@ class Scheduler:
             walled=wall == "open",
         )
 
-    def _account(self, entry: _Running, outcome: Outcome | None, now: datetime) -> PlatformRest | None:
-        """Have all who count and govern take note of an end; return what is to be remembered of its platform."""
+    def _account(self, entry: _Running, outcome: Outcome | None, now: datetime) -> bool:
+        """Have all who count and govern take note of an end; tell whether its platform's rest is to be stored."""
         job = entry.job
         limited = outcome is not None and outcome.error_code == "rate_limited" and not outcome.walled
         succeeded = outcome is not None and outcome[0]
@@ -516,8 +524,8 @@ class Scheduler:
             self._count(entry, outcome, now)
         except Exception:  # the end itself must be stored all the same
             log.exception("the end of an attempt was not counted", extra={"job_id": job.id})
-            return None
-        return rest
+            return False
+        return rest is not None
 
     async def _stubbornly(self, job_id: str, store: Callable[[], Awaitable[Job | None]]) -> Job | None:
         """Store the end of an attempt; where the database cannot take it now, again, until the service stops.
@@ -542,12 +550,13 @@ class Scheduler:
         seconds = (now - entry.started_at).total_seconds()
         self.on_attempt(entry.job.platform, word, seconds, 0 if media is None else media.size_bytes)
 
-    async def _store_end(
-        self, entry: _Running, outcome: Outcome | None, now: datetime, rest: PlatformRest | None
-    ) -> Job | None:
+    async def _store_end(self, entry: _Running, outcome: Outcome | None, rest_changed: bool) -> Job | None:
         job = entry.job
-        if rest is not None:
-            await self._remember(rest)
+        if rest_changed:
+            await self._remember(job.platform)
+        self._notice_clock()  # perhaps set since it ended, or since the database would not have it
+        assert entry.ended_at is not None
+        now = entry.ended_at
         if outcome is None:
             return await self._store_early_end(entry, now)
         success = outcome[0]
@@ -680,8 +689,9 @@ class Scheduler:
     def _work_dir(self, job_id: str) -> Path:
         return self.settings.work_dir / job_id
 
-    async def _remember(self, rest: PlatformRest) -> None:
-        now = self.clock()
+    async def _remember(self, platform: PlatformType) -> None:
+        self._notice_clock()
+        rest, now = self.governor.rest(platform), self.clock()
         await self.db(self.store.save_platform_rest, rest, now=now)
         if rest.cooling_until is not None and rest.cooling_until > now:
             log.warning(

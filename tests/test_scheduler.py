@@ -865,7 +865,7 @@ async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(
 
     world.store.save_platform_rest = slow  # type: ignore[method-assign]
     world.clock.set(-7200)
-    noticing = [asyncio.create_task(world.queue.counts())]
+    noticing: list[asyncio.Task[Any]] = [asyncio.create_task(world.queue.counts())]
     await asyncio.to_thread(entered.wait, 10)
     if deed == "set again":
         world.clock.set(-7200)
@@ -879,6 +879,55 @@ async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(
     kept = world.store.platform_rests()["tiktok"]
     assert kept == world.scheduler.governor.rest("tiktok")
     assert kept.cooling_until == (None if deed == "ended by hand" else world.clock() + timedelta(seconds=30))
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_that_is_set_before_an_end_is_stored_changes_no_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    monkeypatch.setattr("downloader.scheduler.STORE_RETRY_SECONDS", 0.01)
+    [limited] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.clock.forward(5)
+    finish, faults = world.store.finish, iter([OSError("away")])
+
+    def flaky(*args: Any, **kwargs: Any) -> Any:
+        if fault := next(faults, None):
+            world.clock.set(hours * 3600)
+            raise fault
+        return finish(*args, **kwargs)
+
+    world.store.finish = flaky  # type: ignore[method-assign]
+    world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
+    after = await world.until(limited, lambda job: job.state == "waiting")
+    assert after.next_attempt_at is not None
+    assert 30 <= (after.next_attempt_at - world.clock()).total_seconds() <= 33
+    assert after.elapsed_seconds == 5
+    assert world.store.platform_rests()["tiktok"].cooling_until == world.clock() + timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_that_is_set_during_a_claim_changes_no_duration(world: World, hours: int) -> None:
+    world.scheduler.governor._interval_seconds = 10
+    loop, claim, seconds = asyncio.get_running_loop(), world.store.claim, list[float]()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        world.store.claim = claim  # type: ignore[method-assign]
+        claimed = claim(*args, **kwargs)
+        world.clock.set(hours * 3600)
+        asyncio.run_coroutine_threadsafe(world.queue.counts(), loop).result(10)  # which notices
+        return claimed
+
+    world.store.claim = slow  # type: ignore[method-assign]
+    world.scheduler.on_attempt = lambda *told: seconds.append(told[2])
+    jobs = await world.submit(tiktok(1), tiktok(2))
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.clock.forward(5)
+    world.engine.succeed(tiktok(1))
+    assert (await world.until(jobs[0], lambda job: job.state in FINAL_STATES)).elapsed_seconds == 5
+    assert seconds == [5]
+    await world.forward(10)
+    await world.engine.until(lambda engine: tiktok(2) in engine.running)
 
 
 # Limits and login pages
