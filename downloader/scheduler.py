@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -112,6 +112,7 @@ class Scheduler:
         self._running: dict[str, _Running] = {}
         self._ending: set[_Running] = set()  #: what ran, until its end is stored
         self._tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
+        self._removals: dict[str, asyncio.Task[None]] = {}  #: of each job whose work is being removed
         self._stepped_back: set[str] = set()
         self._held_up: set[PlatformType] = set()
         self._silence = SilenceRules()
@@ -173,7 +174,7 @@ class Scheduler:
             await asyncio.wait(self._tasks.values(), timeout=grace_seconds)
         for entry in tuple(self._running.values()):
             self._end_early(entry, "interrupted")
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), *self._removals.values(), return_exceptions=True)
         await self.engine.close()
         self._threads.shutdown()
 
@@ -251,21 +252,45 @@ class Scheduler:
         self.wake()
 
     async def cancelled(self, jobs: Iterable[Job]) -> None:
-        """End the attempts of *jobs*, which the store has as cancelled by now; return when their workers are free."""
-        ending, idle = [], list[str]()
+        """End the attempts of *jobs*, which the store has as cancelled by now; return when nothing is left of them."""
+        ending, ids = list[asyncio.Task[None]](), list[str]()
         for job in jobs:
-            if entry := self._running.get(job.id):
+            entry = self._running.get(job.id)
+            if entry is not None and entry.job.tries > job.tries:
+                continue  # it was retried since, and `_start` has ended this attempt
+            if entry is not None:
                 self._end_early(entry, "cancelled")
             if task := self._tasks.get(job.id):
                 ending.append(task)
-            else:
-                self._stepped_back.discard(job.id)
-                idle.append(job.id)
-                if self._claiming:  # perhaps it is being claimed this very moment
-                    # That attempt and no other: it may be retried, and claimed again, before the claim is through.
-                    self._cancelled_in_claim.add((job.id, job.tries))
-        await asyncio.to_thread(self._abandon_all, idle)
-        await asyncio.gather(*ending, return_exceptions=True)
+            if self._claiming:  # perhaps it is being claimed this very moment
+                # That attempt and no other: it may be retried, and claimed again, before the claim is through.
+                self._cancelled_in_claim.add((job.id, job.tries))
+            self._stepped_back.discard(job.id)
+            ids.append(job.id)
+        if not ids:
+            return
+        removal = asyncio.create_task(self._remove_cancelled(ids, ending), name="remove what was cancelled")
+        for job_id in ids:
+            self._removals[job_id] = removal
+            removal.add_done_callback(partial(self._forget, self._removals, job_id))
+        await asyncio.shield(removal)
+
+    async def _remove_cancelled(self, job_ids: Iterable[str], ending: Collection[asyncio.Task[None]]) -> None:
+        if ending:
+            await asyncio.wait(ending)
+        await asyncio.to_thread(self._abandon_cancelled, job_ids)
+
+    def _abandon_cancelled(self, job_ids: Iterable[str]) -> None:
+        for job_id in job_ids:
+            if self._work_dir(job_id).exists() and self._is_cancelled(job_id):
+                self.removal.abandon(job_id)
+
+    def _is_cancelled(self, job_id: str) -> bool:
+        """Tell whether a job that was cancelled is so still: it may have been retried, and have succeeded, since."""
+        try:
+            return self.store.job(job_id).state == "cancelled"
+        except NotFound:
+            return True
 
     async def end_rest(self, platform: PlatformType) -> None:
         """Let a resting platform start again at once."""
@@ -402,17 +427,20 @@ class Scheduler:
     def _start(self, job: Job, now: datetime) -> None:
         self.governor.started(job.platform, now)
         entry = _Running(job=job, started_at=now, signs=Signs(now))
-        self._running[job.id] = entry
         # A job that was cancelled and retried: its first attempt may still be on its way out of the work folder.
-        before = self._tasks.get(job.id)
+        before = self._removals.get(job.id) or self._tasks.get(job.id)
+        if old := self._running.get(job.id):  # the store was quicker than whoever is about to tell us of the cancel
+            self._end_early(old, "cancelled")
+        self._running[job.id] = entry
         entry.run = asyncio.create_task(self._run_attempt(entry, before), name=f"attempt {job.id}")
         task = asyncio.create_task(self._attempt(entry, entry.run, before), name=f"job {job.id}")
         self._tasks[job.id] = task
-        task.add_done_callback(partial(self._forget, job.id))
+        task.add_done_callback(partial(self._forget, self._tasks, job.id))
 
-    def _forget(self, job_id: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(job_id) is task:
-            del self._tasks[job_id]
+    @staticmethod
+    def _forget(tasks: dict[str, asyncio.Task[None]], job_id: str, task: asyncio.Task[None]) -> None:
+        if tasks.get(job_id) is task:
+            del tasks[job_id]
 
     # A download that is silent makes room
 
@@ -595,7 +623,7 @@ class Scheduler:
         job = entry.job
         log.info("attempt ended early", extra={"job_id": job.id, "platform": job.platform, "why": entry.why})
         if entry.why == "cancelled":  # which is stored
-            await asyncio.to_thread(self._abandon_all, [job.id])
+            await asyncio.to_thread(self.removal.abandon, job.id)
             return None
         back_at = now + timedelta(seconds=STEP_BACK_SECONDS) if entry.why == "stepped_back" else None
         state: JobState = "queued" if back_at is None else "waiting"
@@ -641,10 +669,6 @@ class Scheduler:
         except NotFound:
             return None
         return found if found.tries == job.tries and found.state in {"succeeded", "failed", "waiting"} else None
-
-    def _abandon_all(self, job_ids: Iterable[str]) -> None:
-        for job_id in job_ids:
-            self.removal.abandon(job_id)
 
     def _second_try(self, job: Job, now: datetime) -> datetime | None:
         """Say when *job*, which failed and whose batch has ended, is tried once more. In any thread."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -257,6 +258,119 @@ async def test_a_waiting_request_outlives_a_database_that_is_away(
     succeed(world, tiktok(1))
     [job] = await asyncio.wait_for(waiting, 10)
     assert job.state == "succeeded"
+
+
+async def test_a_cancel_that_comes_to_us_after_the_retry_ends_the_old_attempt_and_no_other(world: World) -> None:
+    """The database is quicker than the thread that waits for its answer."""
+    [job] = await running(world, tiktok(1))
+    cancel, held = world.store.cancel, threading.Event()
+    committed = threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        before = cancel(*args, **kwargs)
+        committed.set()
+        assert held.wait(10)
+        return before
+
+    world.store.cancel = slow  # type: ignore[method-assign]
+    cancelling = asyncio.create_task(world.queue.cancel([job.id]))
+    await asyncio.to_thread(committed.wait, 10)
+    await world.queue.retry([job.id])
+    await world.until(job, lambda job: job.state == "running")
+    held.set()
+    await asyncio.wait_for(cancelling, 10)
+    await world.engine.until(lambda engine: len(engine.started) == 2)
+    assert world.engine.cancelled == [tiktok(1)]
+    succeed(world, tiktok(1))
+    assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
+    assert [attempt.result for attempt in await world.queue.attempts(job.id)] == ["cancelled", "succeeded"]
+    await all_ends(world)
+    assert world.scheduler.governor.running("tiktok") == 0
+
+
+async def test_a_cancel_right_after_an_end_that_is_not_final_leaves_nothing(world: World) -> None:
+    [job] = await running(world, tiktok(1))
+    fetched(work_of(world, tiktok(1)))
+    finish, stored, held = world.store.finish, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        ended = finish(*args, **kwargs)
+        stored.set()
+        assert held.wait(10)
+        return ended
+
+    world.store.finish = slow  # type: ignore[method-assign]
+    world.engine.fail(tiktok(1), "network")
+    await asyncio.to_thread(stored.wait, 10)
+    cancelling = asyncio.create_task(world.queue.cancel([job.id]))
+    await world.until(job, lambda job: job.state == "cancelled")
+    held.set()
+    await asyncio.wait_for(cancelling, 10)
+    assert files(world) == []
+    assert not (world.settings.work_dir / job.id).exists()
+
+
+async def test_what_is_retried_while_its_work_is_removed_waits_for_that(world: World) -> None:
+    [job] = await running(world, tiktok(1))
+    fetched(work_of(world, tiktok(1)))
+    world.engine.fail(tiktok(1), "network")
+    await world.until(job, lambda job: job.state == "waiting")
+    await all_ends(world)
+    abandon, entered, held = world.scheduler.removal.abandon, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> None:
+        entered.set()
+        assert held.wait(10)
+        abandon(*args, **kwargs)
+
+    world.scheduler.removal.abandon = slow  # type: ignore[method-assign]
+    cancelling = asyncio.create_task(world.queue.cancel([job.id]))
+    assert await asyncio.to_thread(entered.wait, 10)
+    await world.queue.retry([job.id])
+    await world.until(job, lambda job: job.state == "running")
+    assert len(world.engine.started) == 1
+    held.set()
+    await asyncio.wait_for(cancelling, 10)
+    await world.engine.until(lambda engine: len(engine.started) == 2)
+    succeed(world, tiktok(1))
+    assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
+    await all_ends(world)
+    assert files(world) == ["1.mp4"]
+
+
+async def test_what_is_cancelled_as_it_is_claimed_again_is_not_begun_though_its_last_end_is_not_heard_of(
+    world: World,
+) -> None:
+    [job] = await running(world, tiktok(1))
+    finish, claim, held = world.store.finish, world.store.claim, threading.Event()
+    stored, claimed, go = threading.Event(), threading.Event(), threading.Event()
+
+    def slow_finish(*args: Any, **kwargs: Any) -> Any:
+        ended = finish(*args, **kwargs)
+        stored.set()
+        assert held.wait(10)
+        return ended
+
+    def slow_claim(*args: Any, **kwargs: Any) -> Any:
+        jobs = claim(*args, **kwargs)
+        claimed.set()
+        assert go.wait(10)
+        return jobs
+
+    world.store.finish, world.store.claim = slow_finish, slow_claim  # type: ignore[method-assign]
+    world.engine.fail(tiktok(1), "network")
+    assert await asyncio.to_thread(stored.wait, 10)
+    await world.forward(10)
+    assert await asyncio.to_thread(claimed.wait, 10)
+    cancelling = asyncio.create_task(world.queue.cancel([job.id]))
+    await world.until(job, lambda job: job.state == "cancelled")
+    for _ in range(20):
+        await asyncio.to_thread(lambda: None)  # the cancel is heard of
+    go.set()
+    await running(world, youtube(1))
+    held.set()
+    await asyncio.wait_for(cancelling, 10)
+    assert [work.link for work in world.engine.started] == [tiktok(1), youtube(1)]
 
 
 # Every order
