@@ -115,17 +115,18 @@ class ProcessEngine:
         self._attempts[work.job_id] = attempt
         hand.worker.send(work)
         try:
-            return await watch.wait_for(end)
+            try:
+                return await watch.wait_for(end)
+            except Stalled as stalled:
+                log.warning("a download hangs: ending it", extra={"job_id": work.job_id, "detail": str(stalled)})
+                await self._end(attempt, way)
+                return failed(work.platform, "timeout", str(stalled))
         except _Together:
             raise
         except WorkerLost as lost:
             if not self._closed:
                 log.warning("a worker died", extra={"job_id": work.job_id, "detail": str(lost)})
             return failed(work.platform, "interrupted", str(lost))
-        except Stalled as stalled:
-            log.warning("a download hangs: ending it", extra={"job_id": work.job_id, "detail": str(stalled)})
-            await self._end(attempt, way)
-            return failed(work.platform, "timeout", str(stalled))
         except asyncio.CancelledError:
             await self._end(attempt, way)
             # A success of this very moment has left its files: who asked for the end decides what becomes of them.

@@ -29,6 +29,7 @@ from downloader.process_engine import ProcessEngine
 from downloader.settings import Settings
 from downloader.thread_engine import ThreadEngine
 from downloader.worker_crew import CrewLimits, Hand
+from downloader.worker_process import WorkerProcess
 from tests.simulator.client import Simulator
 from tests.simulator.scenarios import SCENARIOS
 
@@ -677,7 +678,7 @@ async def test_who_was_given_a_worker_that_is_killed_right_then_goes_on_elsewher
     assert not hired[0].taken
 
 
-@pytest.mark.parametrize("end", ["cancelled", "stalled"])
+@pytest.mark.parametrize("end", ["cancelled", "stalled", "cancelled as it is ended for its stall"])
 async def test_who_will_not_end_is_killed_and_the_others_go_on_elsewhere(
     end: str,
     start_engine: StartEngine,
@@ -686,9 +687,16 @@ async def test_who_will_not_end_is_killed_and_the_others_go_on_elsewhere(
     hanging_ffmpeg: HangingFfmpeg,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    stop, asked_to_stop = WorkerProcess.stop, asyncio.Event()
+
+    def note_and_stop(worker: WorkerProcess, job_id: str) -> None:
+        asked_to_stop.set()
+        stop(worker, job_id)
+
+    monkeypatch.setattr(WorkerProcess, "stop", note_and_stop)
     monkeypatch.setattr("downloader.attempt_runner.FFMPEG_STALL_SECONDS", 1)
     options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(hanging_ffmpeg.folder)}
-    stall = {"stall_timeout_seconds": 1} if end == "stalled" else {}
+    stall = {} if end == "cancelled" else {"stall_timeout_seconds": 1}
     engine = await start_engine(ytdlp_options=options, limits={"places": 2}, **stall)
     task, _ = begun(full_speed, engine, work(tmp_path, full_speed, platform="youtube"))
     ffmpeg = await asyncio.to_thread(hanging_ffmpeg.pidfd)
@@ -698,8 +706,11 @@ async def test_who_will_not_end_is_killed_and_the_others_go_on_elsewhere(
     assert len(workers(engine, busy=True)) == 1
     if end == "cancelled":
         task.cancel()
+    elif end != "stalled":
+        await asyncio.wait_for(asked_to_stop.wait(), 10)
+        task.cancel()
     await asyncio.wait({task}, timeout=6)
-    assert task.cancelled() if end == "cancelled" else task.result().error_code == "timeout"
+    assert task.result().error_code == "timeout" if end == "stalled" else task.cancelled()
     assert await asyncio.to_thread(wait_for_exit, ffmpeg, 2)
     full_speed.configure(media_bytes_per_second=0)
     assert (await other)[0]
