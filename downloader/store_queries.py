@@ -244,6 +244,7 @@ def due(connection: Connection) -> dict[PlatformType, datetime | None]:
 
 # What met a rate limit comes last: should it meet it again, its platform would cool down, and the others would wait.
 _MET_A_LIMIT = case((jobs.c.error_code == "rate_limited", 1), else_=0)
+_QUEUED = jobs.c.state == "queued"
 
 
 def _next_jobs(*conditions: ColumnElement[bool], order: Sequence[ColumnElement[Any]] = (jobs.c.seq,)) -> Select[Any]:
@@ -251,7 +252,8 @@ def _next_jobs(*conditions: ColumnElement[bool], order: Sequence[ColumnElement[A
     return query.limit(bindparam("most")).with_for_update(skip_locked=True)
 
 
-_NEXT_QUEUED = _next_jobs(jobs.c.state == "queued")
+_NEXT_QUEUED = _next_jobs(_QUEUED, _MET_A_LIMIT == 0)
+_NEXT_RELEASED = _next_jobs(_QUEUED, _MET_A_LIMIT == 1)  # which waited until the cooldown was ended by hand
 _NEXT_WAITING = _next_jobs(
     jobs.c.next_attempt_at <= bindparam("now"), jobs.c.next_attempt_at.is_not(None), order=(_MET_A_LIMIT, jobs.c.seq)
 )
@@ -264,6 +266,8 @@ def claimable(connection: Connection, platform: PlatformType, limit: int, now: d
     """
     which = {"platform": platform, "most": limit}
     rows = [*connection.execute(_NEXT_QUEUED, which), *connection.execute(_NEXT_WAITING, which | {"now": now})]
+    if len(rows) < limit:  # to find none of these takes a look at all that are queued
+        rows += connection.execute(_NEXT_RELEASED, which)
     return sorted(rows, key=lambda row: (row.error_code == "rate_limited", int(row.seq)))[:limit]
 
 

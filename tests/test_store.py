@@ -50,6 +50,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=90)
 NETWORK = Outcome(False, None, "The connection broke off.", error_code="network", detail="Errno 104")
 PRIVATE = Outcome(False, None, "This post is private.", error_code="private")
+LIMITED = Outcome(False, None, "The platform asks for a pause.", error_code="rate_limited")
 MINUTE = timedelta(minutes=1)
 BACKENDS = ["sqlite", "postgresql"]
 
@@ -449,6 +450,26 @@ def test_claim_takes_the_oldest_of_its_platform_queued_or_due(store: Store) -> N
     assert [job.id for job in store.claim("youtube", 1, now=LATER)] == [other.id]
 
 
+@pytest.mark.parametrize("released", [False, True])
+def test_claim_takes_last_what_met_a_limit(store: Store, released: bool) -> None:
+    limited, failed, fresh = submit(store, post(1), post(2), post(3))
+    [claimed] = store.claim("tiktok", 1, now=NOW)
+    finished(store, claimed, "waiting", LIMITED, next_attempt_at=LATER)
+    if released:
+        store.release_waiting("tiktok", now=NOW)
+    [claimed] = store.claim("tiktok", 1, now=NOW)
+    finished(store, claimed, "waiting", NETWORK, next_attempt_at=LATER)
+    order = [job.id for _ in range(4) for job in store.claim("tiktok", 1, now=LATER)]
+    assert order == [failed.id, fresh.id, limited.id]
+
+
+def test_claim_takes_fresh_and_limited_ones_together_where_there_is_room_for_all(store: Store) -> None:
+    limited, fresh = submit(store, post(1), post(2))
+    finished(store, store.claim("tiktok", 1, now=NOW)[0], "waiting", LIMITED, next_attempt_at=LATER)
+    store.release_waiting("tiktok", now=NOW)
+    assert [job.id for job in store.claim("tiktok", 5, now=NOW)] == [limited.id, fresh.id]
+
+
 def test_a_claimed_job_runs_its_next_attempt(store: Store) -> None:
     [job] = submit(store, post(1))
     [first] = store.claim("tiktok", 1, now=NOW)
@@ -560,6 +581,13 @@ def test_recover_puts_running_jobs_back_and_nothing_else(store: Store) -> None:
     assert store.recover(now=LATER) == 0
 
 
+def test_recover_leaves_alone_what_somebody_runs(store: Store) -> None:
+    submit(store, post(1), post(2))
+    kept, lost = store.claim("tiktok", 2, now=NOW)
+    assert store.recover(now=LATER, but={kept.id, "gone"}) == 1
+    assert [store.job(job.id).state for job in (kept, lost)] == ["running", "queued"]
+
+
 def test_due_tells_what_there_is_to_do(store: Store) -> None:
     assert store.due() == {}
     submit(store, post(1), post(2), post(1, "youtube"), post(1, "twitter"))
@@ -613,6 +641,20 @@ def test_release_waiting_ends_the_waiting_of_one_platform(store: Store) -> None:
     assert (released.state, released.next_attempt_at, released.attempts) == ("queued", None, 1)
     assert store.job(other.id).state == "waiting"
     assert store.release_waiting("tiktok", now=NOW) == 0
+
+
+def test_shifted_times_are_those_of_what_waits_and_runs_and_no_others(store: Store) -> None:
+    before = in_each_state(store)
+    step = timedelta(hours=-2, microseconds=1)
+    store.shift_times(step, now=NOW + step)
+    for state, job in before.items():
+        after = store.job(job.id)
+        assert after.next_attempt_at == (None if job.next_attempt_at is None else job.next_attempt_at + step)
+        assert (after.started_at == job.started_at) == (state != "running")
+    [attempt] = store.attempts(before["running"].id)
+    assert attempt.started_at == store.job(before["running"].id).started_at == NOW + step
+    [moved] = [event for event in store.events_since(0, limit=5000) if event.at == NOW + step]
+    assert (moved.kind, moved.job_id) == ("job_changed", before["waiting"].id)
 
 
 def test_delete_takes_final_jobs_with_all_that_is_theirs(store: Store) -> None:
