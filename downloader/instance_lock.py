@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +11,12 @@ from filelock import FileLock, Timeout
 
 from downloader.errors import StartRefused
 
+log = logging.getLogger(__name__)
+
 LOCK_NAME = "server.lock"
+
+#: What file systems without locks say, network shares above all.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 class InstanceLock:
@@ -21,12 +28,14 @@ class InstanceLock:
         if store_file is not None and store_file.parent != storage_dir:
             files.append(store_file.with_name(f"{store_file.name}.lock"))
         self._locks = {file: FileLock(file) for file in files}
+        # Then the database, which is somewhere else, keeps a second server off the jobs: by its own file, or itself.
+        self._dispensable = None if store_file is not None and len(files) == 1 else files[0]
 
     def acquire(self) -> None:
         """Take the lock.
 
         Raises:
-            StartRefused: another process has it.
+            StartRefused: another process has it, or it cannot be taken here.
         """
         for file, lock in self._locks.items():
             try:
@@ -38,14 +47,24 @@ class InstanceLock:
                     " with DOWNLOADER_STORAGE_DIR (and a database, if DOWNLOADER_DATABASE_URL is set)."
                 ) from error
             except OSError as error:
+                if error.errno in _NO_LOCKS and file == self._dispensable:
+                    log.warning("this file system has no locks", extra={"path": str(file), "detail": error.strerror})
+                    continue
                 self.release()
-                raise StartRefused(
-                    f"Cannot write to {file.parent} ({error.strerror}): check its permissions."
-                ) from error
+                raise StartRefused(_refusal(file.parent, error)) from error
 
     def release(self) -> None:
         """Let another process have it."""
         _release(self._locks.values())
+
+
+def _refusal(folder: Path, error: OSError) -> str:
+    if error.errno in _NO_LOCKS:
+        return (
+            f"The file system of {folder} has no locks ({error.strerror}), as many network shares: put the database on"
+            " a local disk with DOWNLOADER_DATABASE_URL, as in sqlite:////var/lib/downloader/queue.db."
+        )
+    return f"Cannot write to {folder} ({error.strerror}): check its permissions."
 
 
 def _release(locks: Iterable[FileLock]) -> None:

@@ -49,6 +49,9 @@ _SERVER_LOCK = 0x76696466
 #: longer while it is still at work for it, and who restarts a killed server starts the next one at once.
 HANDOVER_SECONDS = 5.0
 
+#: What SQLite says where it cannot lock its file: kinds of error, without their details.
+_LOCK_TROUBLE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOLFS})
+
 #: What PostgreSQL calls the end of that wait (its manual's appendix of error codes).
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -72,7 +75,7 @@ def open_database(database_url: str) -> Engine:
     except (DBAPIError, OSError) as error:
         engine.dispose()
         reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().split("\n")[0]
-        raise StartRefused(f"The database {name} cannot be opened ({reason}): check DATABASE_URL.") from error
+        raise StartRefused(f"The database {name} cannot be opened ({reason}): {_advice(error)}.") from error
     except BaseException:
         engine.dispose()
         raise
@@ -126,6 +129,16 @@ def _parse(database_url: str) -> URL:
     if backend == "sqlite":
         return url.set(drivername="sqlite")
     raise StartRefused(f"DATABASE_URL names {backend}, which the store cannot use: take SQLite or PostgreSQL.")
+
+
+def _advice(error: DBAPIError | OSError) -> str:
+    code = getattr(error.orig, "sqlite_errorcode", None) if isinstance(error, DBAPIError) else None
+    if code is not None and code & 0xFF in _LOCK_TROUBLE:
+        return (
+            "close any other program that uses it; if it is on a network share, put it on a local disk with"
+            " DOWNLOADER_DATABASE_URL"
+        )
+    return "check DATABASE_URL"
 
 
 def _name(url: URL) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -1573,6 +1574,17 @@ def test_a_database_that_cannot_be_opened_is_refused_with_a_sentence(tmp_path: P
     assert "must name a file" in refused("sqlite://")
     assert "not the address of a database" in refused("rubbish")
     assert "cannot use" in refused("mysql://u:p@h/d")
+
+
+def test_a_database_that_cannot_be_locked_belongs_on_a_local_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("downloader.store_database.BUSY_SECONDS", 0.01)
+    with contextlib.closing(sqlite3.connect(tmp_path / "queue.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        sentence = refused(f"sqlite:///{tmp_path / 'queue.db'}")
+    assert "database is locked" in sentence
+    assert "put it on a local disk with DOWNLOADER_DATABASE_URL" in sentence
 
 
 def test_a_server_that_is_not_there_is_refused_without_a_word_of_the_password(tmp_path: Path) -> None:
