@@ -6,11 +6,13 @@ killed between that and the moment when somebody has stored the success need not
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +20,8 @@ from typing import Any, TypeVar
 from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media_check import NoPicture, NotPlayable, check_media, measured_seconds
 from downloader.media_limits import MediaLimits
-from downloader.media_names import media_name
+from downloader.media_move import NAME_REFUSED, incoming, inherit_rights, move
+from downloader.media_names import MAX_NAME_BYTES, media_names, spelling
 from downloader.models import Media
 
 log = logging.getLogger(__name__)
@@ -56,10 +59,14 @@ class Downloaded:
             duration_seconds=float(duration) if isinstance(duration, int | float) else None,
         )
 
-    def final_name(self, platform: str) -> str:
-        """Return the name under which *platform*'s file is kept."""
+    def final_names(self, platform: str, max_bytes: int = MAX_NAME_BYTES) -> list[str]:
+        """Return the names under which *platform*'s file may be stored, the best one first; see `media_names`."""
         ids = (self.post_id,) if self.video_id == self.post_id else (self.post_id, self.video_id)
-        return media_name(platform, ids, self.title, self.path.suffix)
+        return media_names(platform, ids, self.title, self.path.suffix, max_bytes)
+
+    def final_name(self, platform: str) -> str:
+        """Return the name under which *platform*'s file is stored where the file system takes it."""
+        return self.final_names(platform)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +74,31 @@ class _Move:
     """One checked file on its way; done or not, it is of *size_bytes*."""
 
     source: Path
-    place: Path
+    places: tuple[Path, ...]  #: in one folder; it goes to the first whose name the file system takes
     size_bytes: int
+    alive: Callable[[], None] = lambda: None  #: called now and then while it is copied
+
+    @property
+    def place(self) -> Path:
+        """Where the file is, once it was moved."""
+        return next(filter(self._is_at, self.places), self.places[0])
 
     def is_possible(self) -> bool:
         """Tell whether the file is whole, here or there."""
-        return any(path.is_file() and path.stat().st_size == self.size_bytes for path in (self.source, self.place))
+        return any(map(self._is_at, (self.source, *self.places)))
 
     def make(self) -> None:
         """Move the file, unless that was done before."""
         if self.source.is_file():
-            self.source.replace(self.place)
+            move(self.source, self.places, alive=self.alive)
+
+    def _is_at(self, path: Path) -> bool:
+        try:
+            return path.is_file() and path.stat().st_size == self.size_bytes
+        except OSError as error:
+            if error.errno in NAME_REFUSED:  # then nothing can be there
+                return False
+            raise
 
 
 def keep(
@@ -88,11 +109,13 @@ def keep(
     ffmpeg: str | None,
     work_dir: Path | None = None,
     limits: MediaLimits = MediaLimits(),  # noqa: B008 -- frozen
+    alive: Callable[[], None] = lambda: None,
 ) -> Media:
     """Check every file of *downloads*, then move them to *output_dir*; blocking.
 
     A file of the same post that is there already is replaced in one step, so whoever has its path always finds a whole
     file behind it. With a *work_dir* that is kept, the outcome stays in it for `kept` to find, and nothing else does.
+    *alive* is called now and then while files are copied to another file system; what it raises ends that.
 
     Raises:
         DownloadFailed: `file_missing` where yt-dlp left none, `not_a_video` where one does not play, `no_video`
@@ -104,30 +127,23 @@ def keep(
         if limits.duration_seconds is not None:
             limits.check_duration(measured_seconds(found.path, ffmpeg))
     moves = [
-        _Move(source=found.path, place=place, size_bytes=found.path.stat().st_size)
-        for found, place in zip(downloads, _places(platform, downloads, output_dir), strict=True)
+        _Move(source=found.path, places=places, size_bytes=found.path.stat().st_size, alive=alive)
+        for found, places in zip(downloads, _places(platform, downloads, output_dir), strict=True)
     ]
     first = downloads[0]
-    media = Media(
-        files=tuple(str(move.place) for move in moves),
-        id=first.post_id,
-        title=first.title,
-        duration_seconds=first.duration_seconds,
-        size_bytes=sum(move.size_bytes for move in moves),
-    )
-    if work_dir is not None:
-        _write_outcome(work_dir, moves, media)
-    for move in moves:
-        move.make()
-    if work_dir is not None:
-        _remove(work_dir, but=OUTCOME_NAME)
+    about = Media(files=(), id=first.post_id, title=first.title, duration_seconds=first.duration_seconds)
+    if work_dir is None:
+        return _make(moves, about)
+    _write_outcome(work_dir, moves, about)
+    media = _make(moves, about)
+    _remove(work_dir, but=OUTCOME_NAME)
     return media
 
 
-def kept(work_dir: Path, output_dir: Path) -> Media | None:
+def kept(work_dir: Path, output_dir: Path, alive: Callable[[], None] = lambda: None) -> Media | None:
     """Return what an earlier attempt in *work_dir* came to, its files moved to *output_dir*; None where it failed."""
     try:
-        moves, media = _read_outcome(work_dir, output_dir)
+        moves, about = _read_outcome(work_dir, output_dir, alive)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -135,10 +151,17 @@ def kept(work_dir: Path, output_dir: Path) -> Media | None:
         return None
     if not all(move.is_possible() for move in moves):  # somebody took a file away
         return None
-    for move in moves:
-        move.make()
+    media = _make(moves, about)
     _remove(work_dir, but=OUTCOME_NAME)
     return media
+
+
+def _make(moves: Sequence[_Move], about: Media) -> Media:
+    """Make *moves*; return *about* with the files that came of them."""
+    for each in moves:
+        each.make()
+    files = tuple(str(each.place) for each in moves)
+    return replace(about, files=files, size_bytes=sum(each.size_bytes for each in moves))
 
 
 def promised_names(work_dir: Path) -> frozenset[str]:
@@ -147,24 +170,29 @@ def promised_names(work_dir: Path) -> frozenset[str]:
         moves, _ = _read_outcome(work_dir, work_dir)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return frozenset()
-    return frozenset(move.place.name for move in moves)
+    return frozenset(place.name for move in moves for place in move.places)
 
 
-def moved_names(work_dir: Path) -> frozenset[str]:
-    """Return the names of those files that the outcome in *work_dir* speaks of and that have left it."""
+def moved_files(work_dir: Path, output_dir: Path) -> list[Path]:
+    """Return those files that the outcome in *work_dir* speaks of and that have left it, for *output_dir*."""
     try:
-        moves, _ = _read_outcome(work_dir, work_dir)
+        moves, _ = _read_outcome(work_dir, output_dir)
+        return [move.place for move in moves if not move.source.exists()]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return frozenset()
-    return frozenset(move.place.name for move in moves if not move.source.exists())
+        return []
 
 
-def enter_work(work_dir: Path) -> None:
-    """Make *work_dir*, for us alone, unless it is there; a link in its place or in it goes: it would lead elsewhere."""
+def enter_work(work_dir: Path, output_dir: Path | None = None) -> None:
+    """Make *work_dir*, for us alone, unless it is there; a link in its place or in it goes: it would lead elsewhere.
+
+    What is made in it has the group and the ACL that it would have in *output_dir*.
+    """
     work_dir.parent.mkdir(parents=True, exist_ok=True)
     if work_dir.is_symlink():
         work_dir.unlink()
     work_dir.mkdir(exist_ok=True, mode=0o700)
+    if output_dir is not None:
+        inherit_rights(work_dir, output_dir)
     for folder, folders, files in os.walk(work_dir, followlinks=False):
         for name in (*folders, *files):
             path = Path(folder, name)
@@ -173,13 +201,16 @@ def enter_work(work_dir: Path) -> None:
                 path.unlink()
 
 
-def discard_work(work_dir: Path) -> None:
-    """Remove *work_dir* with all that is in it; for whoever knows that its job will not be tried again.
+def discard_work(work_dir: Path, output_dir: Path | None = None) -> None:
+    """Remove *work_dir* with all that is in it, and what was being copied from it to *output_dir*.
 
-    Links are not followed.
+    For whoever knows that its job will not be tried again. Links are not followed.
     """
-    if work_dir.is_symlink():
-        work_dir.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        if output_dir is not None:
+            incoming(output_dir, work_dir).unlink(missing_ok=True)
+        if work_dir.is_symlink():
+            work_dir.unlink(missing_ok=True)
     shutil.rmtree(work_dir, ignore_errors=True)
 
 
@@ -204,15 +235,20 @@ def _check(found: Downloaded, ffmpeg: str | None) -> None:
         raise DownloadFailed(code, detail=str(error)) from error
 
 
-def _write_outcome(work_dir: Path, moves: Sequence[_Move], media: Media) -> None:
+def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None:
     outcome = {
         "moves": [
-            {"from": str(move.source.relative_to(work_dir)), "to": move.place.name, "size_bytes": move.size_bytes}
+            {
+                "from": str(move.source.relative_to(work_dir)),
+                "to": move.places[0].name,
+                "or_to": [place.name for place in move.places[1:]],
+                "size_bytes": move.size_bytes,
+            }
             for move in moves
         ],
-        "id": media.id,
-        "title": media.title,
-        "duration_seconds": media.duration_seconds,
+        "id": about.id,
+        "title": about.title,
+        "duration_seconds": about.duration_seconds,
     }
     unfinished = work_dir / f"{OUTCOME_NAME}.new"
     with unfinished.open("w", encoding="utf-8") as file:
@@ -222,8 +258,10 @@ def _write_outcome(work_dir: Path, moves: Sequence[_Move], media: Media) -> None
     unfinished.replace(work_dir / OUTCOME_NAME)
 
 
-def _read_outcome(work_dir: Path, output_dir: Path) -> tuple[list[_Move], Media]:
-    """Return the moves and the media that *work_dir* speaks of.
+def _read_outcome(
+    work_dir: Path, output_dir: Path, alive: Callable[[], None] = lambda: None
+) -> tuple[list[_Move], Media]:
+    """Return the moves that *work_dir* speaks of, and a media without its files.
 
     Raises:
         OSError, ValueError, TypeError, KeyError, AttributeError: there is no such file, or it is not one of ours.
@@ -232,22 +270,22 @@ def _read_outcome(work_dir: Path, output_dir: Path) -> tuple[list[_Move], Media]
     moves = [
         _Move(
             source=work_dir / _plain_name(move["from"]),
-            place=output_dir / _plain_name(move["to"]),
+            places=tuple(output_dir / _plain_name(name) for name in (move["to"], *_typed(move.get("or_to", []), list))),
             size_bytes=_typed(move["size_bytes"], int),
+            alive=alive,
         )
         for move in _typed(outcome["moves"], list)
     ]
     if not moves:
         raise ValueError("no files")
     duration = outcome["duration_seconds"]
-    media = Media(
-        files=tuple(str(move.place) for move in moves),
+    about = Media(
+        files=(),
         id=None if outcome["id"] is None else _typed(outcome["id"], str),
         title=None if outcome["title"] is None else _typed(outcome["title"], str),
         duration_seconds=None if duration is None else float(duration),
-        size_bytes=sum(move.size_bytes for move in moves),
     )
-    return moves, media
+    return moves, about
 
 
 def _plain_name(value: object) -> str:
@@ -272,14 +310,34 @@ def _remove(work_dir: Path, *, but: str | None) -> None:
             path.unlink(missing_ok=True)
 
 
-def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) -> list[Path]:
-    """Return where each file goes; one that would take another's place gets a number."""
+def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) -> list[tuple[Path, ...]]:
+    """Return where each file may go, the best place first; one that would take another's place gets a number."""
+    max_bytes = _max_name_bytes(output_dir)
     taken: set[str] = set()
     places = []
     for number, found in enumerate(downloads, start=1):
-        name = found.final_name(platform)
-        if name in taken:
-            name = replace(found, video_id=f"{found.video_id}-{number}").final_name(platform)
-        taken.add(name)
-        places.append(output_dir / name)
+        names = found.final_names(platform, max_bytes)
+        numbered = replace(found, video_id=f"{found.video_id}-{number}").final_names(platform, max_bytes)
+        if spelling(names[0]) in taken or _is_anothers(output_dir / names[0]):
+            names = numbered
+        elif not taken.isdisjoint(map(spelling, names)):
+            names[1:] = numbered[1:]
+        taken.update(map(spelling, names))
+        places.append(tuple(output_dir / name for name in names))
     return places
+
+
+def _is_anothers(place: Path) -> bool:
+    """Tell whether *place* leads to a file of another name: not every file system tells upper case from lower."""
+    if not os.path.lexists(place) or not os.path.lexists(place.with_name(place.name.swapcase())):
+        return False
+    return place.name not in (unicodedata.normalize("NFC", each.name) for each in place.parent.iterdir())
+
+
+def _max_name_bytes(folder: Path) -> int:
+    """Return how long a name in *folder* may be, as far as its file system says."""
+    try:
+        most = os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows has no such function, and not every system that limit
+        return MAX_NAME_BYTES
+    return most if 0 < most < MAX_NAME_BYTES else MAX_NAME_BYTES

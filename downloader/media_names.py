@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePath
 
 from pathvalidate import sanitize_filename
 
+#: A name is cut to this; file systems take 255, in bytes or in UTF-16 units.
 MAX_NAME_BYTES = 200
 _MAX_ID_CHARACTERS = 48
 _MAX_EXTENSION_CHARACTERS = 8
 
+#: What encrypted shares take (eCryptfs, rclone), which do not always say so.
+_SHORT_NAME_BYTES = 143
 
-def media_name(platform: str, ids: tuple[str, ...], title: str | None, extension: str) -> str:
-    """Return the name of a media file: `<platform>_<id>[_<id>]_<title>.<extension>`.
+#: Invisible, and yet spelling: between the letters of Persian or Hindi words, and between the parts of an emoji.
+_JOINERS = "\u200c\u200d"
+
+#: The flag of a region, England's for one: a black flag, its code in tags, the end of tags. Or any one character.
+_FLAG_OR_CHARACTER = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f|.", re.DOTALL)
+
+#: Joiners that join nothing.
+_IDLE_JOINERS = re.compile(rf"(?:(?<=\s)|(?<=[{_JOINERS}])|^)[{_JOINERS}]+")
+
+
+def media_name(
+    platform: str, ids: tuple[str, ...], title: str | None, extension: str, max_bytes: int = MAX_NAME_BYTES
+) -> str:
+    """Return the name of a media file: `<platform>_<id>[_<id>]_<title>.<extension>`, of at most *max_bytes*.
 
     Platform and ids come first, so that only the title is ever cut and two posts of one title stay apart.
     """
-    stem = "_".join([platform, *(_short(_plain(part)) or "unknown" for part in ids)])
     suffix = f".{_plain(extension)[:_MAX_EXTENSION_CHARACTERS] or 'mp4'}"
+    stem = "_".join([platform, *(_short(_plain(part)) or "unknown" for part in ids)])
+    stem = _short(stem, max_bytes - len(suffix))
     words = _readable(title or "")
-    room = MAX_NAME_BYTES - len((stem + "_" + suffix).encode())
-    words = words.encode()[:room].decode(errors="ignore").rstrip(" .")
+    room = max(max_bytes - len((stem + "_" + suffix).encode()), 0)
+    if len(words.encode()) > room:
+        words = words.encode()[:room].decode(errors="ignore")
+        # Without what the cut left of a flag.
+        words = _FLAG_OR_CHARACTER.sub(_visible, words).rstrip(_JOINERS + " .")
     return (f"{stem}_{words}" if words else stem) + suffix
+
+
+def media_names(
+    platform: str, ids: tuple[str, ...], title: str | None, extension: str, max_bytes: int = MAX_NAME_BYTES
+) -> list[str]:
+    """Return names for a media file, the best one first, for file systems that refuse it: each is shorter and plainer.
+
+    The last has ids alone, in ASCII.
+    """
+    short = min(max_bytes, _SHORT_NAME_BYTES)
+    choices = ((title, max_bytes), (title, short), (None, short))
+    return list(dict.fromkeys(media_name(platform, ids, words, extension, most) for words, most in choices))
 
 
 def names_together(names: Iterable[str]) -> list[str]:
@@ -37,15 +69,15 @@ def names_together(names: Iterable[str]) -> list[str]:
     for name in names:
         safe = PurePath(_readable(name) or "unknown")
         free, number = safe.name, 1
-        while _as_compared(free) in taken:
+        while spelling(free) in taken:
             number += 1
             free = f"{safe.stem} ({number}){safe.suffix}"
-        taken.add(_as_compared(free))
+        taken.add(spelling(free))
         found.append(free)
     return found
 
 
-def _as_compared(name: str) -> str:
+def spelling(name: str) -> str:
     """Return *name* without what Windows and macOS take no notice of."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
@@ -57,22 +89,27 @@ def _plain(text: str) -> str:
     )
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = _MAX_ID_CHARACTERS) -> str:
     """Return *text*, or where it is too long its beginning with a digest, so that two long ids stay apart."""
-    if len(text) <= _MAX_ID_CHARACTERS:
+    if len(text) <= most:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return f"{text[: _MAX_ID_CHARACTERS - 13]}-{digest}"
+    return f"{text[: max(most - 13, 0)]}-{digest}"
 
 
 def _readable(title: str) -> str:
     """Return *title* without what a file system, a shell or a reader's eye could trip over."""
     text = unicodedata.normalize("NFC", title)
-    # Controls, invisible and direction-turning characters, lone surrogates: all of Unicode's "other" categories, except
-    # the joiner that composed emoji are made with.
-    text = "".join(
-        " " if unicodedata.category(character).startswith("C") and character != "\u200d" else character
-        for character in text
-    )
+    text = _FLAG_OR_CHARACTER.sub(_visible, text)
     text = sanitize_filename(text, replacement_text=" ", platform="universal")
-    return " ".join(text.split()).strip(" .")
+    return " ".join(_IDLE_JOINERS.sub("", text).split()).strip(" .")
+
+
+def _visible(match: re.Match[str]) -> str:
+    """Return the character or flag, or a blank in place of what only confuses.
+
+    That is all of Unicode's "other" categories: controls, what is invisible or turns the direction, lone surrogates.
+    """
+    text = match[0]
+    stays = len(text) > 1 or text in _JOINERS or not unicodedata.category(text).startswith("C")
+    return text if stays else " "

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from downloader.media_files import discard_work, moved_names, promised_names
+from downloader.media_files import discard_work, moved_files, promised_names
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,9 @@ class MediaRemoval:
         *paths* are files that its last attempt is known to have made.
         """
         work_dir = self._work_dir / job_id
-        moved = [str(self._raw_dir / name) for name in moved_names(work_dir)]
+        moved = map(str, moved_files(work_dir, self._raw_dir))
         self.remove([*moved, *paths], of=[job_id])
-        discard_work(work_dir)
+        discard_work(work_dir, self._raw_dir)
 
     def _remove(self, stored: str, of: Collection[str]) -> bool:
         path = Path(stored)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from downloader.event_stream import EventHub
 from downloader.governor import Governor
 from downloader.instance_lock import InstanceLock
 from downloader.job_queue import JobQueue
+from downloader.media_move import try_move
 from downloader.metrics import Metrics, Snapshot
 from downloader.models import Record
 from downloader.process_engine import ProcessEngine
@@ -243,25 +242,25 @@ def _no_room(status: QueueStatus) -> str | None:
 
 
 def _disk_fault(settings: Settings) -> str | None:
-    """Return what is wrong with the disk, tried by writing to it; None where nothing is."""
+    """Return what is wrong with the disk, tried as a download uses it; None where nothing is."""
     try:
-        for folder in (settings.raw_dir, settings.work_dir):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder) as file:
-                file.write(os.urandom(64 * 1024))
+        _try_storage(settings)
     except OSError as error:
         return f"The storage folder cannot be written ({error.strerror}): check its disk and permissions."
     return None
 
 
 def _check_writable(settings: Settings) -> None:
+    try:
+        _try_storage(settings)
+    except OSError as error:
+        raise StartRefused(
+            f"Cannot write to {settings.storage_dir} ({error.strerror}): set DOWNLOADER_STORAGE_DIR to a folder that"
+            " this user may write."
+        ) from error
+
+
+def _try_storage(settings: Settings) -> None:
     for folder in (settings.raw_dir, settings.work_dir):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise StartRefused(
-                f"Cannot write to {folder} ({error.strerror}): set DOWNLOADER_STORAGE_DIR to a folder that this user"
-                " may write."
-            ) from error
+        folder.mkdir(parents=True, exist_ok=True)
+    try_move(settings.work_dir, settings.raw_dir)

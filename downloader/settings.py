@@ -306,7 +306,7 @@ class Settings(BaseSettings):
 
     @property
     def work_dir(self) -> Path:
-        """The folder of unfinished files, one below it for each job; on the same file system as `raw_dir`."""
+        """The folder of unfinished files, one below it for each job."""
         return self.storage_dir / "work"
 
     @property

@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -23,6 +23,7 @@ from downloader.errors import DownloadFailed, ErrorCode, NotAPost, StartRefused,
 from downloader.media_check import NotPlayable, check_part
 from downloader.media_files import Downloaded, empty_work, enter_work, keep, kept
 from downloader.media_limits import ArrivalCount, MediaLimits
+from downloader.media_move import INCOMING_PREFIX
 from downloader.models import Media, Outcome, Platform
 from downloader.post_finder import followed, what_to_fetch
 from downloader.progress_meter import ProgressMeter, Report
@@ -64,8 +65,8 @@ class FetchContext:
 
     settings: DownloadSettings
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
-    #: Where unfinished files are kept from one attempt to the next, on the file system of the output folder. A success
-    #: leaves only its outcome there (see `media_files`); the caller removes it. None: a folder for this attempt alone.
+    #: Where unfinished files are kept from one attempt to the next. A success leaves only its outcome there (see
+    #: `media_files`); the caller removes it. None: a folder for this attempt alone.
     work_dir: Path | None = None
     #: URL of the proxy that is the only way out, credential included; None: the download asks for one by itself
     proxy: str | None = field(default=None, repr=False)
@@ -176,16 +177,20 @@ def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
     Only what nobody wrote to for a day: another process may be at work there.
     """
     now = time.time() if now is None else now
-    if (output_dir / PARTIAL_DIR).is_symlink():  # none of ours, and it leads elsewhere
-        return
-    for leftover in (output_dir / PARTIAL_DIR).glob("*"):
+    leftovers = [*output_dir.glob(f"{INCOMING_PREFIX}*")]
+    if not (output_dir / PARTIAL_DIR).is_symlink():  # such a one is none of ours, and leads elsewhere
+        leftovers += (output_dir / PARTIAL_DIR).glob("*")
+    for leftover in leftovers:
         try:
-            newest = max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*")))
+            newest = max(path.lstat().st_mtime for path in (leftover, *leftover.rglob("*")))
         except FileNotFoundError:  # somebody is at work there
             continue
         if now - newest > LEFTOVER_SECONDS:
             log.info("removing a leftover", extra={"path": str(leftover)})
-            shutil.rmtree(leftover, ignore_errors=True)
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def _download(platform: Platform, url: str, output_dir: Path, context: FetchContext) -> Media:
@@ -193,7 +198,7 @@ def _download(platform: Platform, url: str, output_dir: Path, context: FetchCont
     if context.work_dir is None:
         partial_dir = output_dir.absolute() / PARTIAL_DIR
         partial_dir.parent.mkdir(parents=True, exist_ok=True)
-        enter_work(partial_dir)
+        enter_work(partial_dir, output_dir)
         work_dir = partial_dir / uuid.uuid4().hex
         work_dir.mkdir(mode=0o700)
         try:
@@ -208,8 +213,8 @@ def _resume(
 ) -> Media:
     """Go on where an earlier attempt in *work_dir* ended; where there was none, begin."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    enter_work(work_dir)
-    if media := kept(work_dir, output_dir):
+    enter_work(work_dir, output_dir)
+    if media := kept(work_dir, output_dir, _alive(context.stop, meter)):
         return media
     _take_apart(work_dir)
     resumed = any(work_dir.iterdir())
@@ -288,6 +293,7 @@ def _attempt(
         ffmpeg=None if ffmpeg is None else ffmpeg.path,
         work_dir=context.work_dir,
         limits=limits,
+        alive=_alive(context.stop, meter),
     )
 
 
@@ -320,6 +326,17 @@ def _stopper(stop: threading.Event) -> Any:
             raise DownloadFailed("interrupted")
 
     return hook
+
+
+def _alive(stop: threading.Event, meter: ProgressMeter) -> Callable[[], None]:
+    """Return what a step that takes long calls now and then: it says so, and ends where it must."""
+
+    def note() -> None:
+        if stop.is_set():
+            raise DownloadFailed("interrupted")
+        meter.sign_of_life()
+
+    return note
 
 
 def _wakeful(pauses: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:

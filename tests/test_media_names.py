@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.media_names import MAX_NAME_BYTES, media_name, names_together
+from downloader.media_names import MAX_NAME_BYTES, media_name, media_names, names_together
+
+ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,17 @@ from downloader.media_names import MAX_NAME_BYTES, media_name, names_together
         ("evil\u202egpj.exe", "tiktok_7_evil gpj.exe.mp4"),
         ("ends with dots...", "tiktok_7_ends with dots.mp4"),
         ("family \U0001f468\u200d\U0001f469", "tiktok_7_family \U0001f468\u200d\U0001f469.mp4"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "tiktok_7_\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.mp4",
+        ),
+        ("\u0928\u094d\u200d", "tiktok_7_\u0928\u094d\u200d.mp4"),  # at the end of a word it may be spelling too
+        (f"{ENGLAND} 1:0", f"tiktok_7_{ENGLAND} 1 0.mp4"),
+        (f"a{ENGLAND[1:]}", "tiktok_7_a.mp4"),  # tags of no flag
+        (f"{ENGLAND[:-1]} b", "tiktok_7_\U0001f3f4 b.mp4"),  # a flag without its end
+        ("\U0001f3f4" + "\U000e0061" * 40 + "\U000e007f", "tiktok_7_\U0001f3f4.mp4"),  # text hidden in tags
+        ("\u200c\u200dx \u200c y\u200c\u200c\u200dz\u200b\u2066\ufeff\u00ad", "tiktok_7_x y\u200cz.mp4"),
+        ("\u200c \u200d", "tiktok_7.mp4"),
         ("\ud800half", "tiktok_7_half.mp4"),
         ("e\u0301te\u0301", "tiktok_7_\u00e9t\u00e9.mp4"),
     ],
@@ -50,6 +63,28 @@ def test_a_cut_name_keeps_whole_characters() -> None:
     assert name.endswith(".mp4")
 
 
+@pytest.mark.parametrize("letters", range(140, 180))
+def test_a_cut_flag_leaves_nothing_invisible(letters: int) -> None:
+    name = media_name("youtube", ("abc",), "x" * letters + ENGLAND + "\u200c" + ENGLAND, "mp4")
+    assert name.count("\U000e0067") == 2 * name.count("\U000e007f")
+    assert not name.endswith("\u200c.mp4")
+
+
+def test_a_file_system_that_refuses_a_name_is_offered_shorter_and_plainer_ones() -> None:
+    names = media_names("tiktok", ("7",), "\u00fc" * 300, "mp4")
+    assert [len(name.encode()) for name in names] == [199, 143, 12]
+    assert names[-1] == "tiktok_7.mp4"
+    assert media_names("tiktok", ("7",), "Ada", "mp4") == ["tiktok_7_Ada.mp4", "tiktok_7.mp4"]
+    assert media_names("tiktok", ("7",), None, "mp4") == ["tiktok_7.mp4"]
+
+
+@pytest.mark.parametrize("max_bytes", [143, 100, 64])
+def test_two_posts_stay_apart_however_short_their_names_must_be(max_bytes: int) -> None:
+    first, second = (media_names("instagram", ("a" * 47 + last, "b" * 48), "t" * 99, "mp4", max_bytes) for last in "12")
+    assert not set(first) & set(second)
+    assert max(map(len, first)) <= max_bytes
+
+
 def test_hostile_ids_and_extensions_are_reduced() -> None:
     name = media_name("youtube", ("../../x", ""), "t", "../sh")
     assert name == "youtube_x_unknown_t.sh"
@@ -61,7 +96,8 @@ def test_any_name_is_one_safe_path_part(title: str, post_id: str, extension: str
     assert Path(name).name == name
     assert 0 < len(name.encode()) <= MAX_NAME_BYTES
     assert not set(name) & set('/\\:*?"<>|')
-    assert not any(unicodedata.category(character).startswith("C") for character in name.replace("\u200d", ""))
+    hidden = {character for character in name if unicodedata.category(character).startswith("C")}
+    assert hidden <= {"\u200c", "\u200d"} or "\U0001f3f4" in name
     assert not name.startswith((".", "-"))
     assert not name.endswith((" ", "."))
 

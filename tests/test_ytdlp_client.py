@@ -18,6 +18,7 @@ from downloader.batch_downloader import PLATFORMS
 from downloader.errors import DownloadFailed
 from downloader.insta_downloader import download_instagram_video
 from downloader.media_files import discard_work
+from downloader.media_move import INCOMING_PREFIX
 from downloader.models import Outcome, PlatformType
 from downloader.settings import Settings
 from downloader.tiktok_downloader import download_tiktok_video
@@ -747,9 +748,18 @@ def test_leftovers_of_a_killed_process_go_after_a_day(tmp_path: Path) -> None:
     for path in (old / "1-7.mp4.part", old):
         os.utime(path, (now - LEFTOVER_SECONDS - 60,) * 2)
     os.utime(young, (now - LEFTOVER_SECONDS - 60,) * 2)  # but a byte was written to its file just now
+    copies = [tmp_path / f"{INCOMING_PREFIX}{name}" for name in ("old", "young", "link")]
+    for copy in copies[:2]:
+        copy.write_bytes(b"x")
+    copies[2].symlink_to(tmp_path / "finished.mp4")
+    (tmp_path / "finished.mp4").write_bytes(b"x")
+    for path in (copies[0], copies[2], tmp_path / "finished.mp4"):
+        os.utime(path, (now - LEFTOVER_SECONDS - 60,) * 2, follow_symlinks=False)
     remove_leftovers(tmp_path, now=now)
     assert not old.exists()
     assert (young / "1-7.mp4.part").exists()
+    assert [os.path.lexists(copy) for copy in copies] == [False, True, False]
+    assert (tmp_path / "finished.mp4").exists()
 
 
 def test_a_link_in_place_of_the_partial_folder_leads_nowhere(

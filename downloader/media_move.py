@@ -1,0 +1,151 @@
+"""Moves a finished file into the folder of finished files, with the group and the ACL of a file that was made there.
+
+Where one does it, that is a rename: work folders take their group and ACL from the folder of finished files (see
+`inherit_rights`). Onto another file system the file is copied under a hidden name, and renamed there when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+#: How the names of files begin that are on their way into a folder: hidden, so that nothing takes one for a video.
+INCOMING_PREFIX = ".incoming-"
+
+_BLOCK_BYTES = 1024 * 1024
+
+#: What a file system answers to a name that it cannot store: too long, or with a character that it does not know.
+NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+
+_DEFAULT_ACL = "system.posix_acl_default"
+
+
+def move(source: Path, places: Sequence[Path], *, alive: Callable[[], None] = lambda: None) -> None:
+    """Move *source* to the first of *places* whose name the file system takes; all are in one folder.
+
+    A file in its way is replaced in one step. Killed at any moment, it can be called again: until the file is in its
+    place, *source* is there. *alive* is called with each megabyte that is copied; what it raises ends the copy.
+
+    Raises:
+        OSError: it cannot be moved; *source* is still there.
+    """
+    folder = places[0].parent
+    if _keeps_group(source, folder):
+        try:
+            _rename(source, places)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+    copy = incoming(folder, source.parent)
+    try:
+        _copy(source, copy, alive)
+        _rename(copy, places)
+    except Exception:
+        with contextlib.suppress(OSError):
+            copy.unlink()
+        raise
+    _sync(folder)
+    source.unlink()
+
+
+def incoming(folder: Path, work_dir: Path) -> Path:
+    """Return where in *folder* a file from *work_dir* is copied to; one at a time."""
+    return folder / f"{INCOMING_PREFIX}{work_dir.name}"
+
+
+def inherit_rights(work_dir: Path, folder: Path) -> None:
+    """Have the files that will be made in *work_dir* get the group and the ACL that they would get in *folder*.
+
+    Where that is not allowed, or the file systems differ, `move` copies instead.
+    """
+    there, here = folder.stat(), work_dir.stat()
+    shared = there.st_mode & stat.S_ISGID
+    acl = _default_acl(folder)
+    with contextlib.suppress(OSError):
+        if shared and here.st_gid != there.st_gid:
+            os.chown(work_dir, -1, there.st_gid)
+        if here.st_mode & stat.S_ISGID != shared:
+            work_dir.chmod(0o700 | shared)
+    with contextlib.suppress(OSError):
+        if acl != _default_acl(work_dir):
+            _set_default_acl(work_dir, acl)
+
+
+def try_move(work_dir: Path, folder: Path) -> None:
+    """Write a file in *work_dir*, move it to *folder* as a download is moved, and remove it.
+
+    Raises:
+        OSError: a download would fail here now.
+    """
+    source = work_dir / f"{INCOMING_PREFIX}{uuid.uuid4().hex}"
+    place = folder / source.name
+    try:
+        source.write_bytes(bytes(64 * 1024))
+        move(source, [place])
+        place.unlink()
+    except OSError:
+        for path in (source, place):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
+
+
+def _keeps_group(source: Path, folder: Path) -> bool:
+    """Tell whether *source*, renamed into *folder*, has the group of a file that was made there."""
+    there = folder.stat()
+    return not there.st_mode & stat.S_ISGID or source.stat().st_gid == there.st_gid
+
+
+def _rename(source: Path, places: Sequence[Path]) -> None:
+    for place in places:
+        try:
+            source.replace(place)
+            return
+        except OSError as error:
+            if error.errno not in NAME_REFUSED or place == places[-1]:
+                raise
+
+
+def _copy(source: Path, copy: Path, alive: Callable[[], None]) -> None:
+    copy.unlink(missing_ok=True)  # left by a process that was killed; or a link, which must not be followed
+    with source.open("rb") as original, copy.open("xb") as file:
+        while block := original.read(_BLOCK_BYTES):
+            file.write(block)
+            alive()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Have *folder* keep its new file over a power cut, after which the other file system may have it no more."""
+    with contextlib.suppress(OSError):  # not every system can
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _default_acl(folder: Path) -> bytes | None:
+    """Return the ACL that files in *folder* are made with; None where there is none."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.getxattr(folder, _DEFAULT_ACL)
+    except OSError:
+        return None
+
+
+def _set_default_acl(folder: Path, acl: bytes | None) -> None:
+    if sys.platform == "linux":
+        if acl is None:
+            os.removexattr(folder, _DEFAULT_ACL)
+        else:
+            os.setxattr(folder, _DEFAULT_ACL, acl)
