@@ -51,6 +51,10 @@ class Requests:
                 self._responses.add(refusal)
                 _bound(refusal)
                 self._meter.sign_of_life()
+            if getattr(error, "status", None) == 416 and not isinstance(request, str):
+                # The part is complete, and was not renamed. yt-dlp then wants to ask for the whole file, to compare its
+                # length; but its requests for one file share their headers.
+                request.headers.pop("Range", None)
             if (found := classify(error)).code == "blocked_address":
                 # Not for the extractor to swallow.
                 raise DownloadFailed("blocked_address", detail=found.detail) from error

@@ -51,6 +51,13 @@ class Answer:
         self.closed = True
 
 
+class Refusal(HTTPError):
+    """A refusal with that status."""
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(YtdlpResponse(io.BytesIO(), url, {}, status=status))
+
+
 def standing_before(send: Callable[[Any], Any], *, allow_private: bool = False, stop: bool = False) -> Requests:
     stopping = threading.Event()
     if stop:
@@ -121,3 +128,17 @@ def test_the_last_failure_is_remembered_until_something_is_answered() -> None:
     assert requests.last_failure is None
     requests.close()
     assert refusal.closed  # yt-dlp would have left it to the garbage collector
+
+
+@pytest.mark.parametrize(("status", "asks_again"), [(416, None), (403, "bytes=7-")])
+def test_who_asked_beyond_the_end_of_a_file_can_ask_for_all_of_it(status: int, asks_again: str | None) -> None:
+    """yt-dlp makes its next request with the headers of this one."""
+
+    def refuse(request: Any) -> Any:
+        raise Refusal(request.url, status)
+
+    request = Request("https://example.org/1.mp4", headers={"Range": "bytes=7-", "Accept": "*/*"})
+    with pytest.raises(HTTPError):
+        standing_before(refuse)(request)
+    again = Request(request.url, headers=request.headers)
+    assert (again.headers.get("Range"), again.headers.get("Accept")) == (asks_again, "*/*")
