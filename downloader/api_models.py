@@ -241,7 +241,10 @@ class QueueRecord(Answer):
     paused: bool = Field(description="by hand")
     disk_low: bool = Field(description="nothing new is begun, for want of space")
     storage_full: bool = Field(description="nothing new is begun: the files together have reached the operator's limit")
-    free_bytes: int
+    storage_error: str | None = Field(
+        description="a sentence: nothing new is started, because the storage folder or the database cannot be used"
+    )
+    free_bytes: int = Field(description="where media files go, or unfinished ones if there is less")
     counts: StateCounts
 
 

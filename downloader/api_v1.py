@@ -259,6 +259,7 @@ def _add_queue(routes: Routes, services: Services) -> None:
 
 
 async def _queue_record(queue: JobQueue) -> QueueRecord:
+    await queue.look()
     status = queue.status()
     totals: dict[str, int] = {}
     for counts in (await queue.counts()).values():
@@ -268,6 +269,7 @@ async def _queue_record(queue: JobQueue) -> QueueRecord:
         paused=status.paused,
         disk_low=status.disk_low,
         storage_full=status.storage_full,
+        storage_error=status.storage_error or status.database_error,
         free_bytes=status.free_bytes,
         counts=StateCounts.model_validate(totals),
     )

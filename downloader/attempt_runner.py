@@ -48,7 +48,14 @@ def run_attempt(
             )
         )
 
-    context = FetchContext(settings=settings, stop=stop, work_dir=Path(work.work_dir), report=report, proxy=work.proxy)
+    context = FetchContext(
+        settings=settings,
+        stop=stop,
+        work_dir=Path(work.work_dir),
+        in_storage=work.in_storage,
+        report=report,
+        proxy=work.proxy,
+    )
     try:
         with fetch_context(context):
             return Outcome.of(batch_downloader.wrapper_of(work.platform)(work.link, work.output_dir))

@@ -30,7 +30,9 @@ _MIN_IDLE_SECONDS = 60.0
 
 #: Failures that stay what they are, whatever else the attempt was refused: it was not that which ended it, or others on
 #: the same platform must hear of it.
-_STRONGER: frozenset[ErrorCode] = frozenset({"interrupted", "cancelled", "disk_full", "rate_limited", "bot_check"})
+_STRONGER: frozenset[ErrorCode] = frozenset(
+    {"interrupted", "cancelled", "disk_full", "storage_unavailable", "rate_limited", "bot_check"}
+)
 
 
 #: What tests replace, to have a guard that sees another internet.

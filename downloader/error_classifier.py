@@ -1,8 +1,8 @@
 """The one place that reads other people's errors, yt-dlp's above all, to give each of them one of our codes.
 
-Evidence, strongest first: an error of our own; a cancelled download; a full disk; what yt-dlp or the platform states
-(`_STATEMENTS`); the types, errnos and HTTP statuses along the chain of causes; what a message suggests (`_SYMPTOMS`).
-The chain is read from the outside in, because the outermost error is yt-dlp's final judgement.
+Evidence, strongest first: an error of our own; a cancelled download; a disk that is full or fails; what yt-dlp or the
+platform states (`_STATEMENTS`); the types, errnos and HTTP statuses along the chain of causes; what a message suggests
+(`_SYMPTOMS`). The chain is read from the outside in, because the outermost error is yt-dlp's final judgement.
 
 To teach it a message: add a line to `_STATEMENTS`, and the message itself to `tests/data/ytdlp_messages.toml`.
 
@@ -13,11 +13,13 @@ listens before that) nor the libraries below it, of which some are optional.
 from __future__ import annotations
 
 import errno
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from types import TracebackType
 
 from downloader.egress_http import FAILED_HEADER, REFUSED_HEADER
@@ -45,16 +47,17 @@ class Classification:
     walled: bool = False  #: `rate_limited` by a login page, which may as well be this post's own
 
 
-def classify(error: BaseException, *, now: datetime | None = None) -> Classification:
+def classify(error: BaseException, *, now: datetime | None = None, folders: Collection[Path] = ()) -> Classification:
     """Return our code for *error*, judged by the whole chain of what caused it. Never raises.
 
-    *now* is what a Retry-After date is counted from (default: the clock).
+    *now* is what a Retry-After date is counted from (default: the clock). *folders* are those that the download uses:
+    what the system refuses there is no fault of the link.
     """
     chain = _chain(error)
     for link in chain:
         if link.is_a("downloader.DownloaderError") and isinstance(link.error, DownloaderError):
             return _own(link.error, chain)
-    code = _decide(chain)
+    code = _decide(chain, folders)
     wait = _retry_after(chain, now or datetime.now(UTC)) if code in ("rate_limited", "server_error") else None
     # What yt-dlp said is worth more than the words of whoever passed it on.
     spoken = next((link for link in chain if link.is_a("yt_dlp.YoutubeDLError")), chain[0])
@@ -89,6 +92,9 @@ _STATEMENTS = _rules(
     ("disk_full", r"\[(?:errno (?:28|122)|winerror 112)\]"),
     ("disk_full", r"(?:unable to|cannot) .*(?:\[errno (?:28|122)\]|\[winerror 112\])"),
     ("disk_full", r"(?:unable to|cannot|(?:post|pre)processing:) .*(?:no space left on device|quota exceeded)\W*$"),
+    ("storage_unavailable", r"(?:unable to|cannot) .*\[errno (?:5|30|116)\]"),
+    # Not "input/output error", which ffmpeg also says of a file that ends too early.
+    ("storage_unavailable", r"(?:post|pre)processing: .*(?:read-only file system|stale file handle)\W*$"),
     ("too_large", r"file is larger than max-filesize"),
     # HTML in place of a video: ffmpeg does not get beyond opening it. Its "Conversion failed!" comes later (a full
     # disk, for one), so that is no verdict on the video.
@@ -236,7 +242,8 @@ _STATEMENTS = _rules(
 # Looked for anywhere in a message, and last: where no type spoke, because only the text of the error survived.
 _SYMPTOMS = _rules(
     ("disk_full", r"(?:no space left on device|quota exceeded|not enough space on the disk)\W*$"),
-    ("internal", r"(?:\[errno (?:1|2|12|13|17|20|21|23|24|30|36)\]|file name too long)"),
+    ("storage_unavailable", r"(?:\[errno (?:5|30|116)\]|read-only file system\W*$)"),
+    ("internal", r"(?:\[errno (?:1|2|12|13|17|20|21|23|24|36)\]|file name too long)"),
     ("geo_blocked", r"use a vpn or (?:a )?proxy server \(with --proxy\)"),
     # Our own proxy's answer to a CONNECT: no other proxy's is ever passed on.
     ("blocked_address", r"(?:tunnel connection failed: |connect tunnel failed, response )403"),
@@ -299,10 +306,36 @@ _BUGS = (
 )
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Nothing but a disk, or a share, says these.
+_STORAGE = frozenset({errno.EROFS, errno.EIO, errno.ESTALE})
+# These are about the storage where they name a file there; the last ones are what shares say that are gone.
+_STORAGE_WITH_PATH = frozenset(
+    {
+        *(
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.EMFILE,
+            errno.ENFILE,
+            errno.ENODEV,
+            errno.ENXIO,
+        ),
+        *(
+            errno.ENOTCONN,
+            errno.EHOSTDOWN,
+            errno.EHOSTUNREACH,
+            errno.ETIMEDOUT,
+            errno.ENOLCK,
+            errno.EBUSY,
+            errno.EAGAIN,
+        ),
+    }
+)
 # A connection can fail for want of file handles or memory: that is no trouble of the network.
 _LOCAL = frozenset(
     {
-        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EROFS),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.ENOENT),
         *(errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EFBIG),
     }
 )
@@ -438,11 +471,13 @@ def _own(error: DownloaderError, chain: Sequence[_Link]) -> Classification:
     return Classification(ours.code, detail, ours.retry_after_seconds, ours.walled)
 
 
-def _decide(chain: Sequence[_Link]) -> ErrorCode:
+def _decide(chain: Sequence[_Link], folders: Collection[Path]) -> ErrorCode:
     if any(link.is_a("yt_dlp.DownloadCancelled") for link in chain):
         return "cancelled"
     if any(_errno(link) in _DISK_FULL for link in chain):
         return "disk_full"
+    if any(_is_of_storage(link, folders) for link in chain):
+        return "storage_unavailable"
     for position, link in enumerate(chain):
         nearest = chain[position + 1 : position + 3]
         code = _stated(link.words) or _by_type(link, chain, nearest)
@@ -456,6 +491,18 @@ def _decide(chain: Sequence[_Link]) -> ErrorCode:
     if any(link.is_a("yt_dlp.ExtractorError") or _FROM_AN_EXTRACTOR.match(_one_line(link.text)) for link in chain):
         return "platform_changed"
     return "internal"
+
+
+def _is_of_storage(link: _Link, folders: Collection[Path]) -> bool:
+    """Tell whether *link* is about the disk, or about a file below one of *folders*."""
+    number = _errno(link)
+    if number in _STORAGE:
+        return True
+    if number not in _STORAGE_WITH_PATH:
+        return False
+    names = [_attribute(link.error, name) for name in ("filename", "filename2")]
+    paths = [Path(os.fsdecode(name)) for name in names if isinstance(name, (str, bytes, os.PathLike))]
+    return any(path.is_relative_to(folder) for path in paths for folder in folders)
 
 
 def _stated(words: str) -> ErrorCode | None:

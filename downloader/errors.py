@@ -45,6 +45,7 @@ ErrorCode = Literal[
     "file_missing",
     "too_large",
     "disk_full",
+    "storage_unavailable",
     "cancelled",
     "interrupted",
     "internal",
@@ -53,7 +54,12 @@ ErrorCode = Literal[
 ERROR_CODES: tuple[ErrorCode, ...] = get_args(ErrorCode)
 
 #: Codes after which the same link may well work a little later.
-RETRYABLE: frozenset[ErrorCode] = frozenset({"rate_limited", "network", "timeout", "server_error", "interrupted"})
+RETRYABLE: frozenset[ErrorCode] = frozenset(
+    {"rate_limited", "network", "timeout", "server_error", "disk_full", "storage_unavailable", "interrupted"}
+)
+
+#: Codes of what is wrong with this server's disk, and with no link.
+STORAGE_CODES: frozenset[ErrorCode] = frozenset({"disk_full", "storage_unavailable"})
 
 #: One sentence a code: what happened and what to do. `{platform}` is the platform's label.
 SENTENCES: Mapping[ErrorCode, str] = {
@@ -95,6 +101,9 @@ SENTENCES: Mapping[ErrorCode, str] = {
     "not_a_video": "What {platform} sent is not a video that plays: it was deleted; open the link in a browser.",
     "too_large": "This {platform} video is larger or longer than this server allows: raise its limit, or leave it out.",
     "disk_full": "The disk of this server is full: free some space and retry.",
+    "storage_unavailable": (
+        "This server cannot use its storage folder at the moment: check its disk, its mount and its permissions."
+    ),
     "cancelled": "This download was cancelled.",
     "interrupted": (
         "The server was interrupted in this download: it resumes by itself, unless it has failed; then retry it."
@@ -180,8 +189,11 @@ class ServiceBusy(DownloaderError):
 class StoreUnavailable(DownloaderError):
     """The database cannot be read or written; the cause is in the log."""
 
-    def __init__(self) -> None:
-        super().__init__("The server's database cannot be read or written at the moment: try again, and see its log.")
+    def __init__(self, told: str | None = None) -> None:
+        """Say *told*, a sentence, where more is known."""
+        super().__init__(
+            told or "The server's database cannot be read or written at the moment: try again, and see its log."
+        )
 
 
 class StartRefused(DownloaderError):

@@ -137,7 +137,7 @@ class JobQueue:
         if job.state != "queued":
             return False
         status = self._scheduler.status()
-        if status.paused or status.disk_low or status.storage_full:
+        if status.held_up:
             return True
         until = self._scheduler.governor.cooling_until(job.platform, self._now())
         return until is not None and until > self._now() + timedelta(seconds=PATIENCE_SECONDS)
@@ -241,8 +241,12 @@ class JobQueue:
         """Return how many jobs each platform has, by state."""
         return await self._db(self._store.counts)
 
+    async def look(self, *, thoroughly: bool = False) -> None:
+        """Bring `status` up to date; *thoroughly*: by writing a file."""
+        await self._scheduler.look(thoroughly=thoroughly)
+
     def status(self) -> QueueStatus:
-        """Return whether new downloads are begun."""
+        """Return whether new downloads are begun, as of the last look."""
         return self._scheduler.status()
 
     # Changing

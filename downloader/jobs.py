@@ -151,6 +151,7 @@ class Work:
     link: str
     output_dir: str  #: where finished media go
     work_dir: str  #: where this job's unfinished files are, kept from one attempt to the next
+    in_storage: bool = False  #: both are in a storage folder, which may be away with its disk: it is never made
     #: URL of the proxy that is this attempt's only way out, credential included; None: it asks for one by itself
     proxy: str | None = field(default=None, repr=False)
 

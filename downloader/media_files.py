@@ -187,7 +187,6 @@ def enter_work(work_dir: Path, output_dir: Path | None = None) -> None:
 
     What is made in it has the group and the ACL that it would have in *output_dir*.
     """
-    work_dir.parent.mkdir(parents=True, exist_ok=True)
     if work_dir.is_symlink():
         work_dir.unlink()
     work_dir.mkdir(exist_ok=True, mode=0o700)

@@ -32,6 +32,7 @@ class Snapshot:
     paused: bool
     disk_low: bool
     storage_full: bool
+    storage_fails: bool
     free_bytes: int
 
 
@@ -112,5 +113,10 @@ class _Standing(Collector):
         yield GaugeMetricFamily("downloader_disk_low", "1 while the disk is too full.", value=float(now.disk_low))
         yield GaugeMetricFamily(
             "downloader_storage_full", "1 while the files have reached their limit.", value=float(now.storage_full)
+        )
+        yield GaugeMetricFamily(
+            "downloader_storage_unavailable",
+            "1 while the storage folder or the database cannot be used.",
+            value=float(now.storage_fails),
         )
         yield GaugeMetricFamily("downloader_disk_free_bytes", "Free bytes where media go.", value=now.free_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from random import Random
 
-from downloader.errors import ErrorCode, is_retryable
+from downloader.errors import STORAGE_CODES, ErrorCode, is_retryable
 from downloader.jobs import LONGEST_ASKED_SECONDS
 
 #: The longest pause before the second attempt; it doubles with each further one.
@@ -15,7 +15,7 @@ LONGEST_PAUSE_SECONDS = 300.0
 #: Nothing is tried a second time sooner than this, be the jitter as it may: it failed for good a moment ago.
 SHORTEST_SECOND_ROUND_PAUSE_SECONDS = 1.0
 
-#: A full disk is worth another look after this; it is nothing that a platform could be asked too often about.
+#: A full or failing disk is worth another try after this; it is nothing that a platform could be asked too often about.
 DISK_PAUSE_SECONDS = 60.0
 
 
@@ -36,7 +36,7 @@ def next_attempt_at(
     """
     if attempts >= max_attempts:
         return None
-    if code == "disk_full":
+    if code in STORAGE_CODES:
         return now + timedelta(seconds=DISK_PAUSE_SECONDS)
     if not is_retryable(code):
         return None

@@ -7,6 +7,7 @@ crash: a job is running in the store before it runs, and what it came to is stor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -20,9 +21,10 @@ from typing import Literal, ParamSpec, TypeVar
 
 from downloader.attempt_runner import failed
 from downloader.clock_watch import MIN_STEP_SECONDS, ClockWatch
+from downloader.daemon_thread import in_thread
 from downloader.disk_watch import LOOK_SECONDS, DiskWatch
 from downloader.engine import Engine
-from downloader.errors import NotFound, sentence
+from downloader.errors import STORAGE_CODES, ErrorCode, NotFound, sentence
 from downloader.event_stream import EventHub
 from downloader.governor import FIRST_REST_SECONDS, Governor
 from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, Progress, Work
@@ -51,8 +53,17 @@ STEP_BACK_SECONDS = 8.0
 #: How often jobs are looked for that the store calls running and nothing runs.
 ORPHAN_CHECK_SECONDS = 20.0
 
+#: How long a look at the disk may take; writing a file takes milliseconds.
+LOOK_PATIENCE_SECONDS = 10.0
+
 #: How long to wait before what could not be stored is stored again.
 STORE_RETRY_SECONDS = 2.0
+
+#: Tries that a job may lose to a disk that is otherwise well, before they count.
+PATIENT_TRIES = 20
+
+#: What a disk that fails may look like.
+_PERHAPS_STORAGE: frozenset[ErrorCode] = STORAGE_CODES | {"internal", "file_missing", "not_a_video", "timeout"}
 
 Why = Literal["cancelled", "interrupted", "stepped_back"]
 
@@ -64,6 +75,7 @@ class _Running:
     job: Job
     started_at: datetime
     signs: Signs
+    disk_faults: int  #: as of its start
     run: asyncio.Task[Outcome] | None = None  #: all that may be cancelled: whatever stores its end may not
     progress: Progress | None = None
     ended_at: datetime | None = None
@@ -81,7 +93,15 @@ class QueueStatus:
     paused: bool  #: by hand
     disk_low: bool
     storage_full: bool  #: as much lies in the storage folder as the operator allows
+    storage_error: str | None  #: why the storage folder cannot be used, in a sentence
+    database_error: str | None  #: why the database cannot be used any more
     free_bytes: int
+
+    @property
+    def held_up(self) -> bool:
+        """Whether nothing new is started."""
+        trouble = self.storage_error or self.database_error
+        return self.paused or self.disk_low or self.storage_full or trouble is not None
 
 
 def utc_now() -> datetime:
@@ -116,7 +136,12 @@ class Scheduler:
         self._stepped_back: set[str] = set()
         self._held_up: set[PlatformType] = set()
         self._silence = SilenceRules()
-        self._disk = DiskWatch(self.settings.raw_dir, self.settings.min_free_bytes)
+        self._disk = DiskWatch(self.settings.raw_dir, self.settings.work_dir, self.settings.min_free_bytes)
+        self._disk_turn = asyncio.Lock()
+        self._disk_look: asyncio.Future[None] | None = None
+        self._disk_hangs = False  #: that look was waited for in vain
+        self._store_fault: str | None = None  #: as of the last look
+        self._told_of: tuple[bool, bool, str | None] = (False, False, None)
         self._storage = StorageWatch((self.settings.raw_dir, self.settings.work_dir), self.settings.max_storage_bytes)
         self.removal = MediaRemoval(self.settings.raw_dir, self.settings.work_dir, self.store.file_users)
         self._retention = Retention(self.store, self.removal, self.settings.retention_days)
@@ -157,10 +182,10 @@ class Scheduler:
             try:
                 state = self.store.job(folder.name).state
             except NotFound:
-                discard_work(folder)
+                discard_work(folder, self.settings.raw_dir)
                 continue
             if state == "succeeded":
-                discard_work(folder)
+                discard_work(folder, self.settings.raw_dir)
             elif state in FINAL_STATES:
                 self.removal.abandon(folder.name)
 
@@ -235,10 +260,39 @@ class Scheduler:
         return [entry.progress for entry in tuple(self._running.values()) if entry.progress is not None]
 
     def status(self) -> QueueStatus:
-        """Return whether new downloads are begun, and what stands in the way."""
-        free_bytes = self._disk.free_bytes()
-        low = free_bytes < self.settings.min_free_bytes
-        return QueueStatus(paused=self._paused, disk_low=low, storage_full=self._storage.full, free_bytes=free_bytes)
+        """Return whether new downloads are begun, and what stands in the way, as of the last look."""
+        return QueueStatus(
+            paused=self._paused,
+            disk_low=self._disk.low,
+            storage_full=self._storage.full,
+            storage_error=self._disk.fault,
+            database_error=self._store_fault,
+            free_bytes=self._disk.free_bytes,
+        )
+
+    async def look(self, *, thoroughly: bool = False) -> None:
+        """Look at disk and database, if it is time to; *thoroughly*: now, by writing a file."""
+        if thoroughly:
+            self._disk.doubt()
+        async with self._disk_turn:
+            if self._disk_look is None or self._disk_look.done():
+                if not self._disk.is_due(self.clock()):
+                    return
+                # A thread of its own: where a share is gone, it may stay in there for ever.
+                self._disk_look, self._disk_hangs = in_thread(self._look, self.clock(), name="disk"), False
+            if not self._disk_hangs:
+                done, _ = await asyncio.wait({self._disk_look}, timeout=LOOK_PATIENCE_SECONDS)
+                self._disk_hangs = not done
+            if self._disk_hangs:
+                self._disk.unanswered()
+
+    def _look(self, now: datetime) -> None:
+        self._disk.look(now)
+        self._store_fault = self.store.fault()
+
+    def _trouble(self) -> str | None:
+        """Return in a sentence why nothing can be stored, as of the last look."""
+        return self._disk.fault or self._store_fault
 
     def files_removed(self) -> None:
         """Take note that there may be more room."""
@@ -310,12 +364,16 @@ class Scheduler:
             self._wake.clear()
             await self._prune_events()
             try:
-                await self._put_back_orphans()
+                await self.look()
+                if self._store_fault is None:
+                    await self._put_back_orphans()
                 pause_seconds = await self._start_what_may()
-                pause_seconds = await self._remove_old(pause_seconds)
+                if self._trouble() is None:
+                    pause_seconds = await self._remove_old(pause_seconds)
             except Exception:
                 # The database may be back in a moment; a scheduler that died would be a server that does nothing.
                 log.exception("the queue could not go on")
+                self._disk.doubt()
                 pause_seconds = 5.0
             try:
                 most = ORPHAN_CHECK_SECONDS
@@ -426,7 +484,7 @@ class Scheduler:
 
     def _start(self, job: Job, now: datetime) -> None:
         self.governor.started(job.platform, now)
-        entry = _Running(job=job, started_at=now, signs=Signs(now))
+        entry = _Running(job=job, started_at=now, signs=Signs(now), disk_faults=self._disk.faults)
         # A job that was cancelled and retried: its first attempt may still be on its way out of the work folder.
         before = self._removals.get(job.id) or self._tasks.get(job.id)
         if old := self._running.get(job.id):  # the store was quicker than whoever is about to tell us of the cancel
@@ -477,6 +535,11 @@ class Scheduler:
     async def _attempt(self, entry: _Running, run: asyncio.Task[Outcome], before: asyncio.Task[None] | None) -> None:
         """Store the end of *run*, whichever it is, once. Never cancelled: who ends an attempt early cancels *run*."""
         outcome = self._judged(entry.job, await self._outcome(entry, run))
+        if outcome is not None:
+            try:
+                outcome = await self._blame_storage(entry, outcome)
+            except Exception:  # the end itself must be stored all the same
+                log.exception("the disk was not looked at", extra={"job_id": entry.job.id})
         if before is not None:  # still at work in the same folder, if *run* was ended before its turn came
             await asyncio.wait({before})
         self._notice_clock()
@@ -530,6 +593,20 @@ class Scheduler:
             walled=wall == "open",
         )
 
+    async def _blame_storage(self, entry: _Running, outcome: Outcome) -> Outcome:
+        """Return *outcome*; where the storage failed under the attempt, as just that."""
+        if outcome.media is not None and self._disk.mounts and not await asyncio.to_thread(self._disk.is_mounted):
+            # They went to what is below the mount point, and will be hidden when the disk is back.
+            await asyncio.to_thread(_unlink, outcome.media.files)
+            self._disk.doubt()
+            return failed(entry.job.platform, "storage_unavailable", "the disk was not mounted any more")
+        if outcome.error_code not in _PERHAPS_STORAGE:
+            return outcome
+        await self.look(thoroughly=True)
+        if self._disk.faults == entry.disk_faults or outcome.error_code in STORAGE_CODES:
+            return outcome
+        return failed(entry.job.platform, "storage_unavailable", outcome.detail or "")
+
     def _account(self, entry: _Running, outcome: Outcome | None, now: datetime) -> bool:
         """Have all who count and govern take note of an end; tell whether its platform's rest is to be stored."""
         job = entry.job
@@ -561,11 +638,14 @@ class Scheduler:
         Raises:
             _NotStored: the service stops.
         """
+        told = False
         while True:
             try:
                 return await store()
             except Exception as error:
-                log.exception("the end of an attempt could not be stored", extra={"job_id": job_id})
+                if not told:
+                    log.exception("the end of an attempt could not be stored", extra={"job_id": job_id})
+                told = True
                 if self._closing:
                     raise _NotStored from error
                 await asyncio.sleep(STORE_RETRY_SECONDS)
@@ -587,23 +667,8 @@ class Scheduler:
         now = entry.ended_at
         if outcome is None:
             return await self._store_early_end(entry, now)
-        success = outcome[0]
-        state: JobState = "succeeded" if success else "failed"
-        retry_at = None
-        if outcome.error_code is not None:
-            retry_at = next_attempt_at(
-                outcome.error_code,
-                job.attempts,
-                # A mark on the job, and no counting: what the second round puts back had its `attempts` used up, but
-                # after a restart max_attempts may be higher, and it would get more than the one further try.
-                job.attempts if job.last_try else self.settings.max_attempts,
-                now=now,
-                random=self.random,
-                retry_after_seconds=outcome.retry_after_seconds,
-                cooling_until=self.governor.cooling_until(job.platform, now),
-            )
-            state = "failed" if retry_at is None else "waiting"
-        ended = await self.db(self._finish, job, state, "succeeded" if success else "failed", outcome, now, retry_at)
+        state, result, retry_at = self._verdict(entry, outcome, now)
+        ended = await self.db(self._finish, job, state, result, outcome, now, retry_at)
         log.info(
             "attempt ended",
             extra={
@@ -618,6 +683,33 @@ class Scheduler:
         if ended is not None and outcome.media is not None:
             self._storage.arrived(outcome.media.size_bytes)
         return ended
+
+    def _verdict(
+        self, entry: _Running, outcome: Outcome, now: datetime
+    ) -> tuple[JobState, AttemptResult, datetime | None]:
+        """Say what becomes of a job after *outcome*: its state, what the attempt counts as, when it is tried again."""
+        job, code = entry.job, outcome.error_code
+        if outcome[0] or code is None:
+            return ("succeeded", "succeeded", None) if outcome[0] else ("failed", "failed", None)
+        if code in STORAGE_CODES:
+            # No fault of the link: that costs no try. It is queued until the storage can be used again.
+            if self._trouble() or self._disk.low or self._disk.faults != entry.disk_faults:
+                return "queued", "interrupted", None
+            # Something of its own, an unfinished file of another user's, say; it may pass, but not for ever.
+            if job.tries <= PATIENT_TRIES and not job.last_try:
+                return "waiting", "interrupted", now + timedelta(seconds=min(LOOK_SECONDS * job.tries, 60))
+        retry_at = next_attempt_at(
+            code,
+            job.attempts,
+            # A mark on the job, and no counting: what the second round puts back had its `attempts` used up, but
+            # after a restart max_attempts may be higher, and it would get more than the one further try.
+            job.attempts if job.last_try else self.settings.max_attempts,
+            now=now,
+            random=self.random,
+            retry_after_seconds=outcome.retry_after_seconds,
+            cooling_until=self.governor.cooling_until(job.platform, now),
+        )
+        return ("failed" if retry_at is None else "waiting"), "failed", retry_at
 
     async def _store_early_end(self, entry: _Running, now: datetime) -> Job | None:
         job = entry.job
@@ -708,6 +800,7 @@ class Scheduler:
             link=job.link,
             output_dir=str(self.settings.raw_dir),
             work_dir=str(self._work_dir(job.id)),
+            in_storage=True,
         )
 
     def _work_dir(self, job_id: str) -> Path:
@@ -724,15 +817,27 @@ class Scheduler:
             )
 
     async def _no_room(self, now: datetime) -> bool:
-        """Tell whether nothing new may be begun for want of space; let it be known where that changed."""
-        disk_changed = self._disk.look(now)
-        storage_changed = self._storage.limited and await asyncio.to_thread(self._storage.look, now)
+        """Tell whether disk or database keep anything new from being begun; let it be known where that changed."""
+        fault = self._trouble()
+        if self._storage.limited and fault is None:  # which reads the whole folder
+            await asyncio.to_thread(self._storage.look, now)
         low, full = self._disk.low, self._storage.full
-        if disk_changed:
+        (was_low, was_full, old_fault), self._told_of = self._told_of, (low, full, fault)
+        if low != was_low:
             log.warning("the disk is nearly full: nothing new is begun" if low else "the disk has room again")
-        if storage_changed:
+        if full != was_full:
             log.warning("the storage folder is full: nothing new is begun" if full else "the storage folder has room")
-        if disk_changed or storage_changed:
-            change = Event(id=0, at=now, kind="queue_changed", data={"disk_low": low, "storage_full": full})
-            await self.db(self.store.add_event, change)
-        return low or full
+        if fault is not None and fault != old_fault:
+            log.error("no new downloads start", extra={"detail": fault})
+        if fault is None and old_fault is not None:
+            log.warning("the storage can be used again")
+        if self._told_of != (was_low, was_full, old_fault) and self._store_fault is None:
+            data = {"disk_low": low, "storage_full": full, "storage_error": fault}
+            await self.db(self.store.add_event, Event(id=0, at=now, kind="queue_changed", data=data))
+        return low or full or fault is not None
+
+
+def _unlink(paths: Iterable[str]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            Path(path).unlink()

@@ -172,16 +172,16 @@ class Services:
             return {"database": str(error) if isinstance(error, DownloaderError) else "The database does not answer."}
         engine = None if self.engine is None else self.engine.health()
         workers = engine is not None and (engine.workers > 0 or engine.asleep)
-        disk = await asyncio.to_thread(_disk_fault, self.settings)
         return {
-            "database": "ok",
-            "disk": _no_room(status) or disk or "ok",
+            "database": status.database_error or "ok",
+            "disk": _no_room(status) or status.storage_error or "ok",
             "workers": "ok" if workers else "No worker is ready yet: wait a moment; if it stays so, see the log.",
         }
 
     def render_metrics(self) -> bytes:
         """Return the service's figures as text; blocking."""
-        self.open()
+        queue = self.open()
+        self.loop.submit(queue.look()).result()
         return self._metrics.render()
 
     def _snapshot(self) -> Snapshot:
@@ -198,6 +198,7 @@ class Services:
             paused=status.paused,
             disk_low=status.disk_low,
             storage_full=status.storage_full,
+            storage_fails=(status.storage_error or status.database_error) is not None,
             free_bytes=status.free_bytes,
         )
 
@@ -230,6 +231,7 @@ class Services:
 
 async def _status(queue: JobQueue) -> QueueStatus:
     await queue.last_event_id()  # the database answers
+    await queue.look(thoroughly=True)
     return queue.status()
 
 
@@ -241,26 +243,13 @@ def _no_room(status: QueueStatus) -> str | None:
     return None
 
 
-def _disk_fault(settings: Settings) -> str | None:
-    """Return what is wrong with the disk, tried as a download uses it; None where nothing is."""
-    try:
-        _try_storage(settings)
-    except OSError as error:
-        return f"The storage folder cannot be written ({error.strerror}): check its disk and permissions."
-    return None
-
-
 def _check_writable(settings: Settings) -> None:
     try:
-        _try_storage(settings)
+        for folder in (settings.raw_dir, settings.work_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        try_move(settings.work_dir, settings.raw_dir)
     except OSError as error:
         raise StartRefused(
             f"Cannot write to {settings.storage_dir} ({error.strerror}): set DOWNLOADER_STORAGE_DIR to a folder that"
             " this user may write."
         ) from error
-
-
-def _try_storage(settings: Settings) -> None:
-    for folder in (settings.raw_dir, settings.work_dir):
-        folder.mkdir(parents=True, exist_ok=True)
-    try_move(settings.work_dir, settings.raw_dir)

@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Engine, delete, insert, select, type_coerce, 
 from sqlalchemy.exc import IntegrityError
 
 from downloader import store_queries
-from downloader.errors import IdempotencyConflict, NotFound, sentence
+from downloader.errors import IdempotencyConflict, NotFound, StoreUnavailable, sentence
 from downloader.jobs import (
     FINAL_STATES,
     UNFINISHED_STATES,
@@ -34,7 +34,7 @@ from downloader.jobs import (
 from downloader.models import Outcome, PlatformType
 from downloader.schema import attempts, batches, events, jobs, links, numbers, platform_rests
 from downloader.store_changes import Change, SecondTry
-from downloader.store_database import DatabaseLock, open_database, reading, writing
+from downloader.store_database import DatabaseFiles, DatabaseLock, open_database, reading, writing
 from downloader.store_rows import first_job, new_id, new_row, told_by, utc
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         """For `open`, which sees to it that *engine* has our tables."""
         self._engine = engine
+        self._files = DatabaseFiles(engine)
         # Held from the numbering of events until listeners have heard of them: they hear in the order of the numbers.
         self._turn = threading.RLock()
         self._listeners: list[Listener] = []
@@ -81,7 +82,12 @@ class Store:
         """Let go of the database."""
         if self._lock is not None:
             self._lock.release()
+        self._files.close()
         self._engine.dispose()
+
+    def fault(self) -> str | None:
+        """Return in a sentence why nothing can be stored any more; None where that is not known."""
+        return self._files.fault()
 
     # -- submitting and reading
 
@@ -452,7 +458,13 @@ class Store:
 
     @contextmanager
     def _change(self, now: datetime, *, durable: bool = False) -> Iterator[Change]:
-        """Give a change; write it, commit it and tell of it at the end, or none of these where the block raises."""
+        """Give a change; write it, commit it and tell of it at the end, or none of these where the block raises.
+
+        Raises:
+            StoreUnavailable: it would be lost: the database is another than the one that was opened.
+        """
+        if fault := self.fault():
+            raise StoreUnavailable(fault)
         with ExitStack() as held:
             if self._engine.dialect.name == "sqlite":
                 # It has one writer at a time anyway, and makes the others look every so often whether it is their turn.

@@ -249,6 +249,49 @@ class DatabaseLock:
             self._connection = None
 
 
+class DatabaseFiles:
+    """Notices when SQLite's files are deleted or replaced while they are open: what is written then is lost."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Remember the files of *engine* as they are; for another database there are none."""
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._connection: Connection | None = None
+        if engine.dialect.name != "sqlite":
+            return
+        # With one connection open to the end, SQLite neither deletes nor replaces the second file itself.
+        self._connection = engine.connect()
+        self._connection.execute(text("SELECT name FROM sqlite_master")).all()
+        self._connection.rollback()
+        path = Path(str(engine.url.database)).resolve()
+        files = path, path.with_name(f"{path.name}-wal")
+        self._seen = {file: found for file in files if (found := _identity(file)) is not None}
+
+    def fault(self) -> str | None:
+        """Return what happened to them, in a sentence; None where they are as they were."""
+        for file, seen in self._seen.items():
+            try:
+                found = _identity(file)
+            except OSError as error:
+                return f"The database file {file} cannot be reached ({error.strerror}): check its disk and permissions."
+            if found != seen:
+                what = "deleted" if found is None else "replaced"
+                return f"The database file {file} was {what} while the server runs: put it back, or restart the server."
+        return None
+
+    def close(self) -> None:
+        """Let go of them."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        seen = file.stat()
+    except FileNotFoundError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
 def _migrate(engine: Engine, name: str) -> None:
     with reading(engine) as connection:
         if _revision(connection) == HEAD:

@@ -7,8 +7,8 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +23,7 @@ from downloader.errors import DownloadFailed, ErrorCode, NotAPost, StartRefused,
 from downloader.media_check import NotPlayable, check_part
 from downloader.media_files import Downloaded, empty_work, enter_work, keep, kept
 from downloader.media_limits import ArrivalCount, MediaLimits
-from downloader.media_move import INCOMING_PREFIX
+from downloader.media_move import INCOMING_PREFIX, try_move
 from downloader.models import Media, Outcome, Platform
 from downloader.post_finder import followed, what_to_fetch
 from downloader.progress_meter import ProgressMeter, Report
@@ -44,11 +44,17 @@ RAW_DIR = "./storage/raw"
 #: one post cannot disturb each other and nothing unchecked ever stands among the finished files.
 PARTIAL_DIR = ".partial"
 
+#: In a work folder for as long as an attempt is at work in it: what is gone with it was deleted by someone else.
+MARK_NAME = ".attempt"
+
 #: How long an unfinished download lies untouched before it counts as left behind.
 LEFTOVER_SECONDS = 24 * 3600.0
 
 #: What cookies of somebody who is logged in may help against.
 _HELPED_BY_COOKIES: frozenset[ErrorCode] = frozenset({"login_required", "private", "age_restricted", "bot_check"})
+
+#: What a disk that fails may look like from outside: whether it does is then tried.
+_PERHAPS_STORAGE: frozenset[ErrorCode] = frozenset({"internal", "file_missing", "not_a_video", "network"})
 
 #: What yt-dlp downloads by itself, by requests that we see; it leaves the other protocols to other programs.
 _OWN_PROTOCOLS = frozenset(
@@ -68,6 +74,7 @@ class FetchContext:
     #: Where unfinished files are kept from one attempt to the next. A success leaves only its outcome there (see
     #: `media_files`); the caller removes it. None: a folder for this attempt alone.
     work_dir: Path | None = None
+    in_storage: bool = False  #: the folders are in a storage folder, which may be away with its disk: it is never made
     #: URL of the proxy that is the only way out, credential included; None: the download asks for one by itself
     proxy: str | None = field(default=None, repr=False)
     report: Report | None = None  #: called in the download's thread at every sign of life, 4 times a second at most
@@ -123,7 +130,9 @@ def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext)
     try:
         media = _download(platform, what_to_fetch(platform, url), Path(output_dir), context)
     except Exception as error:
-        failure = _failure(error, platform)
+        failure = _failure(error, platform, folders=_folders(output_dir, context.work_dir))
+        if failure.code in _PERHAPS_STORAGE:
+            failure = _storage_failure(platform, Path(output_dir), context.work_dir) or failure
         log.log(
             logging.ERROR if failure.code == "internal" else logging.WARNING,
             "download failed",
@@ -212,14 +221,16 @@ def _resume(
     platform: Platform, url: str, output_dir: Path, work_dir: Path, context: FetchContext, meter: ProgressMeter
 ) -> Media:
     """Go on where an earlier attempt in *work_dir* ended; where there was none, begin."""
-    output_dir.mkdir(parents=True, exist_ok=True)
+    for folder in (output_dir, work_dir.parent):
+        folder.mkdir(parents=not context.in_storage, exist_ok=True)
     enter_work(work_dir, output_dir)
     if media := kept(work_dir, output_dir, _alive(context.stop, meter)):
         return media
     _take_apart(work_dir)
     resumed = any(work_dir.iterdir())
     try:
-        return _attempt(platform, url, output_dir, work_dir, context, meter)
+        with _noticing_loss(work_dir, platform):
+            return _attempt(platform, url, output_dir, work_dir, context, meter)
     except DownloadFailed as failure:
         if failure.code == "too_large":
             empty_work(work_dir)  # going on from it would only end at the same wall
@@ -228,7 +239,28 @@ def _resume(
         # Perhaps the platform changed the file between the attempts, and we have the halves of two.
         log.info("downloading anew what did not fit together", extra={"platform": platform.name, "url": url})
         empty_work(work_dir)
-        return _attempt(platform, url, output_dir, work_dir, context, meter)
+        with _noticing_loss(work_dir, platform):
+            return _attempt(platform, url, output_dir, work_dir, context, meter)
+
+
+@contextmanager
+def _noticing_loss(work_dir: Path, platform: Platform) -> Iterator[None]:
+    """Have what fails because someone deletes *work_dir*, or what is in it, fail as just that.
+
+    yt-dlp makes its folder again, and says of the files whatever their loss leads to.
+    """
+    mark = work_dir / MARK_NAME
+    mark.touch()
+    try:
+        yield
+    except Exception as error:
+        if not mark.exists() and classify(error).code in _PERHAPS_STORAGE:
+            detail = f"unfinished files were deleted: {error}"
+            raise DownloadFailed("storage_unavailable", platform_label=platform.label, detail=detail) from error
+        raise
+    finally:
+        with suppress(OSError):
+            mark.unlink()
 
 
 def _take_apart(work_dir: Path) -> None:
@@ -276,7 +308,8 @@ def _attempt(
             add_extractors(ydl, platform, post)
             info = ydl.extract_info(post, download=True)
         except Exception as error:
-            raise _failure(error, platform, requests.last_failure) from error
+            folders = _folders(output_dir, context.work_dir)
+            raise _failure(error, platform, requests.last_failure, folders=folders) from error
         finally:
             requests.close()
         downloads = _downloads(ydl, info)
@@ -297,13 +330,34 @@ def _attempt(
     )
 
 
-def _failure(error: Exception, platform: Platform, last_request: Exception | None = None) -> DownloadFailed:
+def _folders(output_dir: str | Path, work_dir: Path | None) -> tuple[Path, ...]:
+    """Return where a download writes; without a *work_dir* that is below *output_dir*."""
+    return tuple(Path(folder).absolute() for folder in (output_dir, work_dir) if folder is not None)
+
+
+def _storage_failure(platform: Platform, output_dir: Path, work_dir: Path | None) -> DownloadFailed | None:
+    """Return what is wrong with the folders of a download that failed; None where nothing is."""
+    try:
+        try_move(work_dir or output_dir, output_dir)
+    except OSError as error:
+        error.__suppress_context__ = True  # what failed before did not cause this
+        return _failure(error, platform, folders=_folders(output_dir, work_dir))
+    return None
+
+
+def _failure(
+    error: Exception,
+    platform: Platform,
+    last_request: Exception | None = None,
+    *,
+    folders: Collection[Path] = (),
+) -> DownloadFailed:
     """Return *error* as one of ours.
 
     Where yt-dlp blames the platform's page although its *last_request* was refused or went unanswered, that is the
     reason: YouTube's extractor, for one, asks on after a 429 and then finds nothing to read.
     """
-    found = classify(error)
+    found = classify(error, folders=folders)
     if isinstance(error, NotAPost):
         return NotAPost(str(error), detail=found.detail)
     if found.code == "platform_changed" and last_request is not None:

@@ -13,7 +13,7 @@ import pytest
 
 
 @contextmanager
-def tmpfs(folder: Path, *, size: str = "64m") -> Iterator[Path]:
+def tmpfs(folder: Path, *, size: str = "512m") -> Iterator[Path]:
     """Mount an empty file system on *folder*; skip the test where this machine does not allow that."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("only root may mount a file system, and only Linux has this one")

@@ -52,14 +52,21 @@ class Postgres:
         self._names = (f"test_{number}" for number in itertools.count())
         try:
             self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-            # Nothing here has to outlive a power cut.
-            fast = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-            listening = f"-c listen_addresses='' -c unix_socket_directories={self._folder}"
-            self._run("pg_ctl", "start", "-w", "-l", str(self._folder / "log"), "-o", f"{fast} {listening}")
+            self.start()
             self._admin = self.connect("postgres")
         except BaseException:
             self.close()
             raise
+
+    def start(self) -> None:
+        # Nothing here has to outlive a power cut.
+        fast = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        listening = f"-c listen_addresses='' -c unix_socket_directories={self._folder}"
+        self._run("pg_ctl", "start", "-w", "-l", str(self._folder / "log"), "-o", f"{fast} {listening}")
+
+    def stop(self) -> None:
+        """End the server, and every connection with it, until `start`."""
+        self._run("pg_ctl", "stop", "-w", "-m", "fast")
 
     def url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={self._folder}"
@@ -107,6 +114,19 @@ def server() -> Postgres:
     if binaries is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     return _start(binaries)
+
+
+@contextmanager
+def own_server() -> Iterator[Postgres]:
+    """Give a server that nothing else uses, for who stops it; skip the test where there is no PostgreSQL."""
+    binaries = _binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    running = Postgres(binaries)
+    try:
+        yield running
+    finally:
+        running.close()
 
 
 @contextmanager

@@ -84,6 +84,7 @@ ARROWS: dict[str, set[str]] = {
     "scheduler": {
         "attempt_runner",
         "clock_watch",
+        "daemon_thread",
         "disk_watch",
         "engine",
         "event_stream",
@@ -98,7 +99,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "clock_watch": set(),
     "figures": set(),
-    "disk_watch": set(),
+    "disk_watch": {"media_move"},
     "storage_watch": set(),
     "media_removal": {"media_files"},
     "retention": {"media_removal", "store"},

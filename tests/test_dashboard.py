@@ -291,6 +291,20 @@ def test_the_queue_can_be_paused(page: Any, server: Server, simulator: Simulator
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
+def test_a_storage_that_cannot_be_used_is_told_of_until_it_can(page: Any, server: Server, tmp_path: Path) -> None:
+    raw = tmp_path / "storage" / "raw"
+    raw.rmdir()
+    raw.write_bytes(b"no folder")
+    server.ask("GET", "/readyz")  # which tries
+    open_dashboard(page, server)
+    banner = page.locator(".banner[data-id=storage-error]")
+    expect(banner).to_contain_text(f"The storage folder cannot be written ({raw}: it is no folder")
+    raw.unlink()
+    server.ask("GET", "/readyz")
+    open_dashboard(page, server)
+    expect(banner).to_be_hidden()
+
+
 # When it fails
 
 

@@ -531,6 +531,9 @@ def test_error_of_our_own_without_detail_borrows_its_causes_words() -> None:
         (OSError(errno.ENAMETOOLONG, "File name too long", "no space left on device"), "internal"),
         (PermissionError(errno.EACCES, "Permission denied", "timed out"), "internal"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory"), "internal"),
+        (OSError(errno.EROFS, "Read-only file system", "/elsewhere/a.mp4"), "storage_unavailable"),
+        (OSError(errno.EIO, "Input/output error"), "storage_unavailable"),
+        (OSError(errno.ESTALE, "Stale file handle"), "storage_unavailable"),
         (MemoryError(), "internal"),
         (RecursionError("maximum recursion depth exceeded"), "internal"),
         (ImportError("no module named timed out"), "internal"),
@@ -558,6 +561,44 @@ def test_type_says_enough(error: BaseException, code: ErrorCode) -> None:
 
 
 @pytest.mark.parametrize(
+    "number",
+    [
+        *(errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ENOTCONN),
+        *(errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.ENOLCK),
+    ],
+    ids=errno.errorcode.__getitem__,
+)
+def test_what_the_system_refuses_below_the_storage_folder_is_about_that(number: int, tmp_path: Path) -> None:
+    work, raw, elsewhere = tmp_path / "work" / "1", tmp_path / "raw", tmp_path / "elsewhere"
+    words = os.strerror(number)
+    below: list[tuple[Any, ...]] = [(work / "a.part",), (os.fsencode(raw / "a"),), (elsewhere / "a", None, raw / "a")]
+    for names in below:
+        error = OSError(number, words, *names)
+        assert classify(error, folders=[work, raw]).code == "storage_unavailable"
+        told = DownloadError(f"ERROR: unable to open for writing: {error}", exc_info=(type(error), error, None))
+        assert classify(told, folders=[work, raw]).code == "storage_unavailable"
+    if number in {errno.EROFS, errno.EIO, errno.ESTALE}:
+        return
+    # A program that is missing, a connection that broke off, a folder that only begins alike: none of it is.
+    for names in ((), (elsewhere / "ffmpeg",), (f"{raw}2/a",), (7,)):
+        assert classify(OSError(number, words, *names), folders=[work, raw]).code != "storage_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        *((errno.ENOSPC, "disk_full"), (errno.EDQUOT, "disk_full"), (errno.EISDIR, "internal")),
+        *((errno.ENAMETOOLONG, "internal"), (errno.EFBIG, "internal")),
+    ],
+)
+def test_what_is_wrong_with_one_file_or_its_size_is_something_else(
+    number: int, code: ErrorCode, tmp_path: Path
+) -> None:
+    error = OSError(number, os.strerror(number), tmp_path / "a.mp4")
+    assert classify(error, folders=[tmp_path]).code == code
+
+
+@pytest.mark.parametrize(
     ("text", "code"),
     [
         ("[Errno 28] No space left on device", "disk_full"),
@@ -565,6 +606,11 @@ def test_type_says_enough(error: BaseException, code: ErrorCode) -> None:
         ("[Errno 122] Disk quota exceeded", "disk_full"),
         ("[WinError 112] There is not enough space on the disk", "disk_full"),
         ("Error writing trailer of file: No space left on device", "disk_full"),
+        ("[Errno 30] Read-only file system", "storage_unavailable"),
+        ("unable to open for writing: [Errno 30] Read-only file system: '/s/work/1.mp4.part'", "storage_unavailable"),
+        ("unable to write data: [Errno 5] Input/output error", "storage_unavailable"),
+        ("Unable to rename file: [Errno 116] Stale file handle: '/s/a' -> '/s/b'", "storage_unavailable"),
+        ("Postprocessing: Error opening output files: Read-only file system", "storage_unavailable"),
         ("[Errno 36] File name too long: 'No space left on device.mp4'", "internal"),
         ("[Errno 24] Too many open files", "internal"),
         ("unable to download video data: HTTP Error 403: Forbidden", "server_error"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from downloader.disk_watch import LOOK_SECONDS
 from downloader.errors import ErrorCode, NotFound, StoreUnavailable
 from downloader.jobs import FINAL_STATES, Event, Job, Progress
 from downloader.models import Media, Outcome
@@ -244,6 +245,166 @@ async def test_a_full_disk_begins_nothing_and_says_so(open_world: Callable[..., 
     assert world.engine.started == []
 
 
+def take_away(world: World) -> None:
+    """Make the storage unusable, so that root notices it too."""
+    world.settings.raw_dir.rmdir()
+    world.settings.raw_dir.write_bytes(b"no folder")
+
+
+def bring_back(world: World) -> None:
+    world.settings.raw_dir.unlink()
+    world.settings.raw_dir.mkdir()
+
+
+async def until_running(world: World, *urls: str) -> list[Job]:
+    jobs = await world.submit(*urls)
+    await world.engine.until(lambda engine: engine.links() >= set(urls))
+    return jobs
+
+
+@pytest.mark.parametrize(
+    "code", ["storage_unavailable", "disk_full", "internal", "file_missing", "not_a_video", "timeout"]
+)
+async def test_what_a_disk_failed_costs_no_try_and_goes_on_when_it_is_back(
+    open_world: Callable[..., Any], code: ErrorCode
+) -> None:
+    world: World = await open_world(max_attempts=1)
+    [job] = await until_running(world, tiktok(1))
+    take_away(world)
+    world.engine.fail(tiktok(1), code)
+    queued = await world.until(job, lambda job: job.state != "running")
+    assert (queued.state, queued.attempts) == ("queued", 0)
+    assert queued.error_code == (code if code == "disk_full" else "storage_unavailable")
+    assert [attempt.result for attempt in await world.queue.attempts(job.id)] == ["interrupted"]
+    [other] = await world.submit(youtube(1))
+    await world.forward(LOOK_SECONDS)
+    # A request that waits is answered with what there is.
+    [answer] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
+    assert answer.state == "queued"
+    assert len(world.engine.started) == 1
+    assert "it is no folder" in (world.queue.status().storage_error or "")
+
+    bring_back(world)
+    await world.forward(LOOK_SECONDS)
+    await world.engine.until(lambda engine: {tiktok(1), youtube(1)} <= engine.links())
+    assert world.queue.status().storage_error is None
+    for link, each in ((tiktok(1), job), (youtube(1), other)):
+        world.engine.succeed(link)
+        assert (await world.until(each, lambda job: job.state in FINAL_STATES)).state == "succeeded"
+
+
+async def test_what_a_platform_says_stands_whatever_the_disk_does(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(max_attempts=1)
+    jobs = await until_running(world, tiktok(1), youtube(1))
+    take_away(world)
+    world.engine.fail(tiktok(1), "private")
+    world.engine.fail(youtube(1), "network")
+    for job, code in zip(jobs, ("private", "network"), strict=True):
+        failed = await world.until(job, lambda job: job.state in FINAL_STATES)
+        assert (failed.state, failed.error_code) == ("failed", code)
+
+
+async def test_a_disk_that_fails_is_told_of_and_so_is_its_return(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world()
+    take_away(world)
+    await world.forward(LOOK_SECONDS)
+    told: list[Any] = []
+    with world.queue.subscribe() as changes:
+        for expected in (True, False):
+            while not told or told[-1] is not expected:
+                change = await asyncio.to_thread(changes.get, 10)
+                assert change is not None
+                if isinstance(change, Event) and change.kind == "queue_changed":
+                    told.append(change.data["storage_error"] is not None)
+            if expected:
+                bring_back(world)
+                await world.forward(LOOK_SECONDS)
+    assert told == [True, False]
+
+
+async def test_a_job_that_alone_cannot_be_stored_is_tried_again_without_end_but_not_for_ever(
+    open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its work folder belongs to another user, say: the disk itself is well."""
+    monkeypatch.setattr("downloader.scheduler.PATIENT_TRIES", 2)
+    world: World = await open_world(max_attempts=2)
+    [job] = await until_running(world, tiktok(1))
+    seen = []
+    while True:
+        world.engine.fail(tiktok(1), "storage_unavailable")
+        now = await world.until(job, lambda job: job.state != "running")
+        seen.append((now.state, now.attempts, now.error_code))
+        if now.state in FINAL_STATES:
+            break
+        assert now.next_attempt_at is not None
+        assert now.next_attempt_at > world.clock()
+        await world.forward((now.next_attempt_at - world.clock()).total_seconds())
+        await world.engine.until(lambda engine: bool(engine.running))
+    code = "storage_unavailable"
+    assert seen == [("waiting", 0, code), ("waiting", 0, code), ("waiting", 1, code), ("failed", 2, code)]
+
+
+async def test_a_disk_that_does_not_answer_holds_up_downloads_and_nothing_else(
+    open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("downloader.scheduler.LOOK_PATIENCE_SECONDS", 0.1)
+    world: World = await open_world()
+    look, answers = world.scheduler._disk.look, threading.Event()
+
+    def hang(now: Any) -> None:
+        assert answers.wait(10)
+        look(now)
+
+    monkeypatch.setattr(world.scheduler._disk, "look", hang)
+    await world.forward(LOOK_SECONDS)
+    [job] = await world.submit(tiktok(1))
+    while world.queue.status().storage_error is None:
+        await world.queue.look(thoroughly=True)
+        await asyncio.sleep(0)
+    assert "does not answer" in (world.queue.status().storage_error or "")
+    assert (await world.queue.job(job.id)).state == "queued"
+    assert world.engine.started == []
+    monkeypatch.undo()
+    answers.set()
+    while world.queue.status().storage_error is not None:
+        await world.queue.look(thoroughly=True)
+        await asyncio.sleep(0)
+    await world.forward(LOOK_SECONDS)
+    await world.engine.until(lambda engine: bool(engine.running))
+
+
+async def test_a_file_that_went_to_another_disk_is_no_success(open_world: Callable[..., Any]) -> None:
+    """The disk was unmounted: what is below its mount point will be hidden when it is back."""
+    world: World = await open_world(max_attempts=1)
+    [job] = await until_running(world, tiktok(1))
+    world.scheduler._disk.mounts.add(world.settings.work_dir)  # which is no mount point
+    path = world.settings.raw_dir / "1.mp4"
+    path.write_bytes(b"x")
+    media = Media(files=(str(path),), size_bytes=1)
+    world.engine.running[tiktok(1)].set_result(Outcome(True, str(path), None, media=media))
+    back = await world.until(job, lambda job: job.state != "running")
+    assert (back.state, back.attempts, back.error_code) == ("waiting", 0, "storage_unavailable")
+    assert not path.exists()
+
+
+async def test_a_database_that_is_gone_is_told_of_and_nothing_begins(world: World) -> None:
+    [job] = await until_running(world, tiktok(1))
+    database = world.settings.store_file
+    assert database is not None
+    database.rename(database.with_name("aside"))
+    with pytest.raises(StoreUnavailable, match="was deleted"):
+        await world.submit(tiktok(2))
+    await world.queue.look(thoroughly=True)
+    assert "was deleted" in (world.queue.status().database_error or "")
+    world.engine.succeed(tiktok(1))
+    assert (await world.queue.job(job.id)).state == "running"
+    database.with_name("aside").rename(database)
+    # Whatever was to be stored meanwhile is.
+    assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
+    await world.forward(LOOK_SECONDS)
+    await until_running(world, tiktok(2))
+
+
 async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_room(
     open_world: Callable[..., Any],
 ) -> None:
@@ -256,7 +417,7 @@ async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_r
         while not isinstance(change, Event) or change.kind != "queue_changed":
             change = await asyncio.to_thread(changes.get, 10)
             assert change is not None
-    assert change.data == {"disk_low": False, "storage_full": True}
+    assert change.data == {"disk_low": False, "storage_full": True, "storage_error": None}
     assert world.queue.status().storage_full
     assert (await world.queue.job(job.id)).state == "queued"
     assert world.engine.started == []

@@ -37,6 +37,7 @@ from downloader.errors import (
     IllegalTransition,
     NotFound,
     StartRefused,
+    StoreUnavailable,
     is_retryable,
 )
 from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, NewJob, PlatformRest, Submission
@@ -1592,6 +1593,57 @@ def test_a_server_that_is_not_there_is_refused_without_a_word_of_the_password(tm
     assert "videos" in sentence
     assert "cannot be opened" in sentence
     assert "secret" not in sentence
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _replace(path: Path) -> None:
+    shutil.copyfile(path, path.with_suffix(".copy"))
+    path.with_suffix(".copy").replace(path)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize(("harm", "word"), [(_delete, "was deleted"), (_replace, "was replaced")])
+def test_a_database_that_was_taken_away_is_noticed_and_takes_nothing_more(
+    tmp_path: Path, suffix: str, harm: Callable[[Path], None], word: str
+) -> None:
+    path = tmp_path / "queue.db"
+    with contextlib.closing(Store.open(f"sqlite:///{path}")) as store:
+        batch = store.submit([post(1)], now=NOW).batch
+        assert store.fault() is None
+        harm(tmp_path / f"queue.db{suffix}")
+        fault = store.fault()
+        assert fault is not None
+        assert word in fault
+        with pytest.raises(StoreUnavailable, match=word):
+            store.submit([post(1)], now=NOW)
+        assert store.batch(batch.id).total == 1  # what it knew it still tells
+
+
+def test_a_database_that_is_back_is_taken_for_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with contextlib.closing(Store.open(f"sqlite:///{path}")) as store:
+        path.rename(tmp_path / "aside")
+        assert store.fault() is not None
+        (tmp_path / "aside").rename(path)
+        assert store.fault() is None
+        store.submit([post(1)], now=NOW)
+
+
+def test_what_sqlite_itself_does_to_its_files_is_no_fault(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    with contextlib.closing(Store.open(url)) as store:
+        for _ in range(3):
+            store.submit([post(number) for number in range(50)], now=NOW)
+            with contextlib.closing(Store.open(url)) as other:
+                other.submit([post(1)], now=NOW)
+            with contextlib.closing(sqlite3.connect(tmp_path / "queue.db")) as tool:
+                tool.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                tool.execute("VACUUM")
+            store._engine.dispose()  # as after a broken connection
+            assert store.fault() is None
 
 
 # -- speed

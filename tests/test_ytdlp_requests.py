@@ -51,7 +51,7 @@ class Answer:
         self.closed = True
 
 
-class Refusal(HTTPError):
+class Refusal(HTTPError):  # type: ignore[misc]  # yt-dlp has no types
     """A refusal with that status."""
 
     def __init__(self, url: str, status: int) -> None:

@@ -37,13 +37,14 @@ export class QueueView {
     this._tick();
   }
 
-  _paint({ paused, disk_low: diskLow, storage_full: storageFull, free_bytes: free }) {
+  _paint({ paused, disk_low: diskLow, storage_full: storageFull, storage_error: storageError, free_bytes: free }) {
     this._paused = paused;
     const label = text(paused ? "resume" : "pause");
     button.setAttribute("aria-label", label);
     button.title = label;
     button.replaceChildren(icon(paused ? "play" : "pause"));
     banner("paused", paused ? text("paused") : null, { label: text("resume"), act: () => this._toggle().catch(sayError) });
+    banner("storage-error", storageError);
     banner("storage", storageFull ? text("server_full") : null);
     banner("disk", diskLow ? text("disk_low", { free: bytes(free) }) : null);
   }
