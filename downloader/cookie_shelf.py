@@ -73,6 +73,9 @@ class CookieShelf:
         except CookiesRefused as refusal:
             sentence = f"The file of cookies for {platform.label} is of no use. {refusal}"
             return CookieState(platform=name, condition="unreadable", sentence=sentence)
+        except IsADirectoryError:  # Docker makes one where the file that is to be mounted does not exist
+            sentence = f"{name}.txt is a folder: remove it, and put a file with the cookies for {platform.label} there."
+            return CookieState(platform=name, condition="unreadable", sentence=sentence)
         except OSError as error:
             sentence = (
                 f"The cookies for {platform.label} cannot be read ({error.strerror}): check the file's permissions."

@@ -248,6 +248,7 @@ def test_a_file_put_there_by_hand_is_judged_too(world: Shelf) -> None:
     (world.folder / "tiktok.txt").unlink()
     (world.folder / "tiktok.txt").mkdir()
     assert world.shelf.state("tiktok").condition == "unreadable"
+    assert "tiktok.txt is a folder: remove it" in world.shelf.state("tiktok").sentence
 
 
 def test_a_link_is_replaced_and_not_written_through(world: Shelf, tmp_path: Path) -> None:
