@@ -55,8 +55,8 @@ def _absolute(path: Path) -> Path:
     # A record's file_path must stay true when the process changes its directory.
     try:
         return path.expanduser().absolute()
-    except RuntimeError as error:  # ~somebody, and there is no such user
-        raise ValueError(str(error)) from error
+    except RuntimeError as error:  # ~somebody
+        raise ValueError("there is no such user") from error
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]

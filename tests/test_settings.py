@@ -108,6 +108,7 @@ def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: s
         load_settings()
     assert PREFIX + name in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
+    assert ".. " not in str(refusal.value)
 
 
 @pytest.mark.parametrize("value", ["", " ", "\r", '""', "''", '" "'])
