@@ -67,9 +67,10 @@ CORRECTIONS: Mapping[str, Callable[[Any], Any]] = {"Twitter": own_videos_first, 
 
 
 def _media(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    # Of an embedded tweet yt-dlp has put the media of both together; here they are still apart.
+    # Of an embedded tweet yt-dlp has put the media of both together; here they are still apart, and not there at all
+    # where it has none.
     found = status.get("mediaDetails")
-    if found is None:
+    if found is None and "quoted_tweet" not in status:
         found = (status.get("extended_entities") or {}).get("media")
     return [each for each in found or () if isinstance(each, Mapping)]
 

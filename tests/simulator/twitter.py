@@ -162,7 +162,7 @@ def _syndication(request: Request, world: World) -> Response:
 
 
 def _embedded(world: World, post: Post) -> dict[str, Any]:
-    quoted = _quoted(post)
+    quoted, media = _quoted(post), _media_entities(world, post)
     return {
         "__typename": "Tweet",
         "id_str": post.id,
@@ -171,7 +171,7 @@ def _embedded(world: World, post: Post) -> dict[str, Any]:
         "lang": "en",
         "favorite_count": 12,
         "user": {"id_str": _USER_ID, **_user(post)},
-        "mediaDetails": _media_entities(world, post),
+        **({"mediaDetails": media} if media else {}),
         **({} if quoted is None else {"quoted_tweet": _embedded(world, quoted)}),
     }
 
