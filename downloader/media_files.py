@@ -76,6 +76,7 @@ class _Move:
     source: Path
     places: tuple[Path, ...]  #: in one folder; it goes to the first whose name the file system takes
     size_bytes: int
+    replaces: bool  #: a file that was there before
     alive: Callable[[], None] = lambda: None  #: called now and then while it is copied
 
     @property
@@ -127,7 +128,13 @@ def keep(
         if limits.duration_seconds is not None:
             limits.check_duration(measured_seconds(found.path, ffmpeg))
     moves = [
-        _Move(source=found.path, places=places, size_bytes=found.path.stat().st_size, alive=alive)
+        _Move(
+            source=found.path,
+            places=places,
+            size_bytes=found.path.stat().st_size,
+            replaces=any(map(os.path.lexists, places)),
+            alive=alive,
+        )
         for found, places in zip(downloads, _places(platform, downloads, output_dir), strict=True)
     ]
     first = downloads[0]
@@ -173,11 +180,12 @@ def promised_names(work_dir: Path) -> frozenset[str]:
     return frozenset(place.name for move in moves for place in move.places)
 
 
-def moved_files(work_dir: Path, output_dir: Path) -> list[Path]:
-    """Return those files that the outcome in *work_dir* speaks of and that have left it, for *output_dir*."""
+def added_files(work_dir: Path, output_dir: Path) -> list[Path]:
+    """Return those files that the outcome in *work_dir* speaks of, that have left it for *output_dir*, and in whose
+    place there were none before."""
     try:
         moves, _ = _read_outcome(work_dir, output_dir)
-        return [move.place for move in moves if not move.source.exists()]
+        return [move.place for move in moves if not (move.source.exists() or move.replaces)]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return []
 
@@ -242,6 +250,7 @@ def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None
                 "to": move.places[0].name,
                 "or_to": [place.name for place in move.places[1:]],
                 "size_bytes": move.size_bytes,
+                "replaces": move.replaces,
             }
             for move in moves
         ],
@@ -271,6 +280,7 @@ def _read_outcome(
             source=work_dir / _plain_name(move["from"]),
             places=tuple(output_dir / _plain_name(name) for name in (move["to"], *_typed(move.get("or_to", []), list))),
             size_bytes=_typed(move["size_bytes"], int),
+            replaces=_typed(move.get("replaces", False), bool),  # older versions did not write it
             alive=alive,
         )
         for move in _typed(outcome["moves"], list)

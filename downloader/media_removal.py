@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from downloader.media_files import discard_work, moved_files, promised_names
+from downloader.media_files import added_files, discard_work, promised_names
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,13 @@ class MediaRemoval:
     def abandon(self, job_id: str, paths: Iterable[str] = ()) -> None:
         """Remove all that attempts of a job left that came to nothing: what was moved already, and its work folder.
 
-        *paths* are files that its last attempt is known to have made.
+        *paths* are files that its last attempt is known to have made. One that replaced another stays: the record of
+        that one may have been deleted, and its file kept on purpose.
         """
         work_dir = self._work_dir / job_id
-        moved = map(str, moved_files(work_dir, self._raw_dir))
-        self.remove([*moved, *paths], of=[job_id])
+        added = map(str, added_files(work_dir, self._raw_dir))
+        spoken_of = promised_names(work_dir)
+        self.remove([*added, *(path for path in paths if Path(path).name not in spoken_of)], of=[job_id])
         discard_work(work_dir, self._raw_dir)
 
     def _remove(self, stored: str, of: Collection[str]) -> bool:

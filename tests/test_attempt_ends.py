@@ -29,12 +29,12 @@ __all__ = ["open_world", "world"]  # fixtures
 
 def fetched(work: Work) -> Outcome:
     """Leave what a worker leaves that has just moved its file into place; return its outcome."""
-    folder, name = Path(work.work_dir), work.link.rpartition("/")[2] + ".mp4"
+    folder, number = Path(work.work_dir), work.link.rpartition("/")[2]
     folder.mkdir(parents=True, exist_ok=True)
-    move = {"from": "1.mp4", "to": name, "size_bytes": 1}
+    path = Path(work.output_dir, f"{number}.mp4")
+    move = {"from": "1.mp4", "to": path.name, "size_bytes": 1, "replaces": path.exists()}
     outcome = {"moves": [move], "id": "1", "title": None, "duration_seconds": None}
     (folder / OUTCOME_NAME).write_text(json.dumps(outcome))
-    path = Path(work.output_dir, name)
     path.write_bytes(b"x")
     return Outcome(True, str(path), None, media=Media(files=(str(path),), id="1", size_bytes=1))
 
@@ -133,6 +133,23 @@ async def test_the_file_of_another_job_with_the_same_post_stays(world: World) ->
     await world.queue.cancel([again.id])
     await all_ends(world)
     assert files(world) == ["1.mp4"]
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_a_file_that_a_deleted_record_left_stays_although_it_was_replaced(world: World, heard: bool) -> None:
+    [job] = await running(world, tiktok(1))
+    succeed(world, tiktok(1))
+    await world.until(job, lambda job: job.state == "succeeded")
+    await world.queue.delete([job.id], with_files=False)
+    [again] = await running(world, tiktok(1))
+    outcome = fetched(work_of(world, tiktok(1)))
+    if heard:
+        world.engine.running[tiktok(1)].set_result(outcome)
+    await world.queue.cancel([again.id])
+    await all_ends(world)
+    assert (await world.queue.job(again.id)).state == "cancelled"
+    assert files(world) == ["1.mp4"]
+    assert not (world.settings.work_dir / again.id).exists()
 
 
 async def test_a_file_that_was_there_before_and_is_not_replaced_yet_stays(world: World) -> None:

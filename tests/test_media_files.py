@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -13,7 +14,16 @@ import pytest
 
 from downloader import media_files
 from downloader.errors import DownloadFailed
-from downloader.media_files import OUTCOME_NAME, Downloaded, discard_work, empty_work, enter_work, keep, kept
+from downloader.media_files import (
+    OUTCOME_NAME,
+    Downloaded,
+    added_names,
+    discard_work,
+    empty_work,
+    enter_work,
+    keep,
+    kept,
+)
 from downloader.media_limits import MediaLimits
 
 
@@ -104,6 +114,18 @@ def test_moves_that_a_crash_interrupted_are_completed(
     assert media.size_bytes == sum(Path(file).stat().st_size for file in media.files)
 
 
+def test_what_was_added_is_what_replaced_nothing(
+    downloads: list[Downloaded], work_dir: Path, output_dir: Path, sample_mp4: Path
+) -> None:
+    first, second = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir).files
+    assert added_names(work_dir) == {Path(first).name, Path(second).name}
+    Path(second).unlink()
+    for found in downloads:
+        shutil.copy(sample_mp4, found.path)
+    keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    assert added_names(work_dir) == {Path(second).name}
+
+
 def test_an_outcome_without_its_files_is_none(downloads: list[Downloaded], work_dir: Path, output_dir: Path) -> None:
     media = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
     Path(media.files[1]).write_bytes(b"cut")
@@ -138,7 +160,7 @@ GOOD: dict[str, Any] = {
             for change in (
                 {"to": "../b.mp4"}, {"to": "/etc/b.mp4"}, {"to": ".."}, {"to": ""}, {"to": 7}, {"to": "a\\b"},
                 {"to": "c:b"}, {"to": "a\0b"}, {"from": "../../a.mp4"}, {"from": "/etc/passwd"}, {"from": OUTCOME_NAME},
-                {"size_bytes": "1"}, {"size_bytes": None},
+                {"size_bytes": "1"}, {"size_bytes": None}, {"replaces": None}, {"replaces": 1},
             )
         ),
         json.dumps(GOOD | {"moves": []}),
