@@ -63,10 +63,16 @@ class JobQueue:
         await self._scheduler.start()
 
     async def close(self, grace_seconds: float) -> None:
-        """Stop; whoever waits gets its jobs as they are."""
+        """Stop; requests that wait get their jobs as they are, or `StoreUnavailable`."""
         await self._scheduler.close(grace_seconds)
         for job_id in tuple(self._waiters):
-            self._settle(job_id, await asyncio.to_thread(self._store.job, job_id))
+            try:
+                self._settle(job_id, await asyncio.to_thread(self._store.job, job_id))
+            except Exception:  # the others are to be answered, and the rest to be closed
+                log.exception("the store failed")
+                for future in self._waiters.get(job_id, ()):
+                    if not future.done():
+                        future.set_exception(StoreUnavailable())
         self._hub.close()
         await asyncio.to_thread(self._store.close)
 

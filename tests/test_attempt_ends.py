@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from downloader.errors import StoreUnavailable
 from downloader.jobs import FINAL_STATES, Job, Phase, Progress, Work
 from downloader.media_files import OUTCOME_NAME
 from downloader.models import Media, Outcome
@@ -388,6 +389,22 @@ async def test_what_is_cancelled_as_it_is_claimed_again_is_not_begun_though_its_
     held.set()
     await asyncio.wait_for(cancelling, 10)
     assert [work.link for work in world.engine.started] == [tiktok(1), youtube(1)]
+
+
+async def test_a_stop_answers_all_that_wait_although_the_database_is_away(world: World) -> None:
+    submissions = [await world.queue.submit([link]) for link in (tiktok(1), tiktok(2))]
+    waiting = [asyncio.create_task(world.queue.wait(submission)) for submission in submissions]
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise ConnectionError("the server closed the connection unexpectedly")
+
+    world.store.job = world.store.finish = away  # type: ignore[method-assign]
+    with world.queue.subscribe() as changes:
+        await asyncio.wait_for(world.queue.close(0), 10)
+        assert (await asyncio.wait({*waiting}, timeout=10))[1] == set()
+        assert changes.closed
+    assert [type(request.exception()) for request in waiting] == [StoreUnavailable] * 2
 
 
 # Every order
