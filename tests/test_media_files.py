@@ -17,7 +17,7 @@ from downloader.errors import DownloadFailed
 from downloader.media_files import (
     OUTCOME_NAME,
     Downloaded,
-    added_names,
+    added_files,
     discard_work,
     empty_work,
     enter_work,
@@ -118,12 +118,12 @@ def test_what_was_added_is_what_replaced_nothing(
     downloads: list[Downloaded], work_dir: Path, output_dir: Path, sample_mp4: Path
 ) -> None:
     first, second = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir).files
-    assert added_names(work_dir) == {Path(first).name, Path(second).name}
+    assert added_files(work_dir, output_dir) == [Path(first), Path(second)]
     Path(second).unlink()
     for found in downloads:
         shutil.copy(sample_mp4, found.path)
     keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
-    assert added_names(work_dir) == {Path(second).name}
+    assert added_files(work_dir, output_dir) == [Path(second)]
 
 
 def test_an_outcome_without_its_files_is_none(downloads: list[Downloaded], work_dir: Path, output_dir: Path) -> None:
