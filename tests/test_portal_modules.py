@@ -153,7 +153,7 @@ def test_whatever_is_glued_together_what_the_page_takes_is_a_post_to_the_server(
 
 
 def test_the_page_tells_what_is_no_post_and_takes_none_of_it() -> None:
-    others = [case for case in CASES if case["kind"] in {"collection", "other"}]
+    others = [case for case in CASES if case["kind"] in {"collection", "other"} and case["thing"] != "unknown"]
     for case, found in zip(others, run_in_node("readLinks", [case["url"] for case in others]), strict=True):
         assert [found["links"], found["problems"]] == [[], []], case["url"]
         assert [aside["thing"] for aside in found["asides"]] == [case["thing"]], case["url"]

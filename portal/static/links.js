@@ -98,9 +98,12 @@ export function readLinks(text) {
       else links.set(key, link);
     }
     // A row of a table has other links too, such as the picture's: they are not what was meant.
-    if (!table || record.posts.length === 0) {
+    const isWhole = !table || record.posts.length === 0;
+    for (const aside of record.asides) {
+      if ((isWhole || isDoubt(aside)) && !asides.has(aside.text)) asides.set(aside.text, aside);
+    }
+    if (isWhole) {
       for (const problem of record.problems) if (!isOfTweet(problem, record, tweets, json !== null)) problems.push(problem);
-      for (const aside of record.asides) if (!asides.has(aside.text)) asides.set(aside.text, aside);
     }
     if (list && isMissing(record) && !(record === header && (table || HEADER.test(record.text)))) {
       problems.push({ text: record.text, line: record.line, reason: "no_link" });
@@ -117,7 +120,12 @@ function readJson({ isList, strings, inner }) {
   const own = strings.map((string) => readRecord(string, "mixed"));
   const below = inner.flatMap(readJson);
   if (isList || !own.some(hasPosts)) return [...own, ...below];
-  return [...own, ...below].filter(hasPosts).map((record) => ({ ...record, problems: [], asides: [] }));
+  return [...own, ...below].filter(hasPosts).map((record) => ({ ...record, problems: [], asides: record.asides.filter(isDoubt) }));
+}
+
+/** Whether it is told although it is taken. */
+function isDoubt(aside) {
+  return aside.thing === "unknown";
 }
 
 function hasPosts(record) {

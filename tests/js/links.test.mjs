@@ -202,6 +202,8 @@ test("what TikTok Lite shares is one video", () => {
 test("takes forms that it does not know, and says so", () => {
   for (const url of ["https://www.youtube.com/new/dQw4w9WgXcQ", "https://x.com/ada/new/1746000000000000000"]) {
     assert.deepEqual([urls(url), asides(url)], [[url], [[1, "unknown"]]]);
+    assert.deepEqual(asides(`url,by\n${url},https://x.com/ada\n`), [[2, "unknown"]]);
+    assert.deepEqual(asides(`{"url": "${url}", "by": "https://x.com/ada"}`), [[1, "unknown"]]);
   }
 });
 
