@@ -127,7 +127,7 @@ class Scheduler:
     def __post_init__(self) -> None:
         self._clock_watch = self.clock_watch or ClockWatch(self.clock)
         self._clock_step = timedelta()  #: by which the clock was set and stored times are not moved yet
-        self._moved_rests: set[PlatformType] = set()  #: of which platforms they are not stored yet
+        self._unsaved_rests: set[PlatformType] = set()  #: of which platforms they are not stored as they are
         self._shifting = asyncio.Lock()
         self._running: dict[str, _Running] = {}
         self._ending: set[_Running] = set()  #: what ran, until its end is stored
@@ -205,9 +205,7 @@ class Scheduler:
 
     async def db(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the store, which blocks, off the loop."""
-        self._notice_clock()
-        if self._clock_step or self._moved_rests or self._shifting.locked():
-            await self._shift_stored()
+        await self._keep_step()
         return await self._in_thread(function, *args, **kwargs)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -223,12 +221,19 @@ class Scheduler:
     def _clock_was_set(self, step: timedelta) -> None:
         """Move what lies ahead, and the starts of what runs, by *step*: all waits and durations stay as they are."""
         self._clock_step += step
-        self._moved_rests.update(rest.platform for rest in self.governor.shift(step))
+        self._unsaved_rests.update(rest.platform for rest in self.governor.shift(step))
         for entry in (*self._running.values(), *self._ending):
             entry.started_at += step
             entry.signs.last_at += step
             if entry.ended_at is not None:
                 entry.ended_at += step
+
+    async def _keep_step(self) -> None:
+        """Return when what is stored keeps step with the clock; what is computed from it before may be out of date."""
+        self._notice_clock()
+        while self._clock_step or self._unsaved_rests or self._shifting.locked():
+            await self._shift_stored()
+            self._notice_clock()
 
     async def _shift_stored(self) -> None:
         async with self._shifting:
@@ -236,13 +241,13 @@ class Scheduler:
             if step:
                 await self._in_thread(self.store.shift_times, step, now=self.clock())
                 self._clock_step -= step
-            while self._moved_rests:
-                platform = self._moved_rests.pop()  # before it is stored: it may be moved once more meanwhile
+            while self._unsaved_rests:
+                platform = self._unsaved_rests.pop()  # before it is stored: it may be moved once more meanwhile
                 try:
                     rest = self.governor.rest(platform)
                     await self._in_thread(self.store.save_platform_rest, rest, now=self.clock())
                 except BaseException:
-                    self._moved_rests.add(platform)
+                    self._unsaved_rests.add(platform)
                     raise
 
     # What others ask
@@ -348,7 +353,8 @@ class Scheduler:
 
     async def end_rest(self, platform: PlatformType) -> None:
         """Let a resting platform start again at once."""
-        await self.db(self.store.save_platform_rest, self.governor.end_rest(platform), now=self.clock())
+        self.governor.end_rest(platform)
+        await self._remember(platform)
         await self.db(self.store.release_waiting, platform, now=self.clock())
         self.wake()
 
@@ -449,6 +455,7 @@ class Scheduler:
     async def _claim(self, platform: PlatformType, count: int) -> list[Job]:
         self._claiming = True
         try:
+            await self._keep_step()
             jobs = await self.db(self.store.claim, platform, count, now=self.clock())
             jobs = [job for job in jobs if (job.id, job.tries) not in self._cancelled_in_claim]
             rests = self.governor.cooling_until(platform, self.clock()) is not None
@@ -662,7 +669,7 @@ class Scheduler:
         job = entry.job
         if rest_changed:
             await self._remember(job.platform)
-        self._notice_clock()  # perhaps set since it ended, or since the database would not have it
+        await self._keep_step()  # perhaps set since it ended, or since the database would not have it
         assert entry.ended_at is not None
         now = entry.ended_at
         if outcome is None:
@@ -807,9 +814,9 @@ class Scheduler:
         return self.settings.work_dir / job_id
 
     async def _remember(self, platform: PlatformType) -> None:
-        self._notice_clock()
+        self._unsaved_rests.add(platform)
+        await self._keep_step()  # one after another: the newest is stored last
         rest, now = self.governor.rest(platform), self.clock()
-        await self.db(self.store.save_platform_rest, rest, now=now)
         if rest.cooling_until is not None and rest.cooling_until > now:
             log.warning(
                 "platform rests",

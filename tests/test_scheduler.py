@@ -1091,6 +1091,32 @@ async def test_a_clock_that_is_set_during_a_claim_changes_no_duration(world: Wor
     await world.engine.until(lambda engine: tiktok(2) in engine.running)
 
 
+async def test_a_clock_that_is_set_twice_while_an_end_waits_for_the_first_changes_no_duration(world: World) -> None:
+    [job] = await world.submit(tiktok(1))
+    await world.engine.until(lambda engine: bool(engine.running))
+    shift, entered, go = world.store.shift_times, threading.Event(), threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> None:
+        world.store.shift_times = shift  # type: ignore[method-assign]
+        entered.set()
+        assert go.wait(10)
+        shift(*args, **kwargs)
+
+    world.store.shift_times = slow  # type: ignore[method-assign]
+    world.clock.forward(5)
+    world.clock.set(-7200)
+    noticing = asyncio.create_task(world.queue.counts())
+    assert await asyncio.to_thread(entered.wait, 10)
+    world.engine.succeed(tiktok(1))
+    while tiktok(1) in world.engine.running or world.scheduler._running:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    world.clock.set(-7200)
+    go.set()
+    assert (await world.until(job, lambda job: job.state in FINAL_STATES)).elapsed_seconds == 5
+    await noticing
+
+
 # Limits and login pages
 
 
