@@ -87,7 +87,7 @@ class Store:
 
     def fault(self) -> str | None:
         """Return in a sentence why nothing can be stored any more; None where that is not known."""
-        return self._files.fault()
+        return self._files.fault() or (None if self._lock is None else self._lock.fault())
 
     # -- submitting and reading
 
@@ -463,7 +463,7 @@ class Store:
         Raises:
             StoreUnavailable: it would be lost: the database is another than the one that was opened.
         """
-        if fault := self.fault():
+        if fault := self._files.fault():
             raise StoreUnavailable(fault)
         with ExitStack() as held:
             if self._engine.dialect.name == "sqlite":

@@ -210,6 +210,18 @@ def _postgresql_engine(url: URL) -> Engine:
     )
 
 
+_OTHER_SERVER = (
+    "Another server is at work on this database: stop that one, or give this one a database of its own with"
+    " DOWNLOADER_DATABASE_URL."
+)
+
+#: Does this connection hold the lock, or can it have it?
+_HOLD_LOCK = text(
+    "SELECT CASE WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted)"
+    " THEN true ELSE pg_try_advisory_lock(:lock) END"
+)
+
+
 class DatabaseLock:
     """Keeps other servers off a PostgreSQL database, until `release` or the end of the process.
 
@@ -234,12 +246,22 @@ class DatabaseLock:
             connection.close()
             if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                 raise
-            raise StartRefused(
-                "Another server is at work on this database: stop that one, or give this one a database of its own with"
-                " DOWNLOADER_DATABASE_URL."
-            ) from None
+            raise StartRefused(_OTHER_SERVER) from None
         connection.commit()  # the lock is the session's: it stays, and no transaction stays open for it
         self._connection = connection
+
+    def fault(self) -> str | None:
+        """Take the lock again where the database ended its connection; return in a sentence why it cannot be had."""
+        if self._connection is None:
+            return None
+        for _ in range(2):
+            try:
+                held = self._connection.scalar(_HOLD_LOCK, {"lock": _SERVER_LOCK})
+                self._connection.commit()
+                return None if held else _OTHER_SERVER
+            except DBAPIError:
+                self._connection.rollback()  # the next time is by a new connection
+        return None  # it is away, as every other use of it says
 
     def release(self) -> None:
         """Let another server have it."""

@@ -1733,6 +1733,31 @@ def test_one_server_has_a_postgresql_database_to_itself(monkeypatch: pytest.Monk
             second.close()
 
 
+def test_a_server_keeps_its_postgresql_database_to_itself_when_that_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_database, "HANDOVER_SECONDS", 0.1)
+    with postgres.own_server() as running:
+        url = running.url(running.create())
+        first, second = Store.open(url), Store.open(url)
+        try:
+            first.lock_out_others()
+            running.stop()
+            assert first.fault() is None  # it is away, and that is told of otherwise
+            running.start()
+            assert first.fault() is None
+            second._engine.dispose()  # its connections ended too, and it has not noticed
+            with pytest.raises(StartRefused, match="Another server is at work"):
+                second.lock_out_others()
+
+            running.stop()
+            running.start()
+            second._engine.dispose()
+            second.lock_out_others()  # quicker than the first, which must start nothing more
+            assert "Another server is at work" in str(first.fault())
+        finally:
+            first.close()
+            second.close()
+
+
 def test_a_server_waits_until_postgresql_has_seen_the_end_of_the_one_before_it() -> None:
     """Who restarts a killed server starts the next one at once."""
     with postgres.empty_database() as url:
