@@ -61,8 +61,13 @@ def page(new_page: Callable[..., Any]) -> Any:
     return new_page()
 
 
+#: How long an assertion waits for what it expects: no machine is so slow.
+PATIENCE_MS = 20_000
+
+
 def expect(locator: Any) -> Any:
     """Return Playwright's assertions on *locator*, which wait until they hold."""
     from playwright.sync_api import expect
 
+    expect.set_options(timeout=PATIENCE_MS)
     return expect(locator)
