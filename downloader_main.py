@@ -12,17 +12,18 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from downloader import __version__, create_downloader_app, toolchain
+from downloader import __version__, create_downloader_app
 from downloader.download_settings import PREFIX
+from downloader.engines.malloc import share_one_heap
+from downloader.engines.worker_process import begin_fork_server
 from downloader.errors import StartRefused
-from downloader.process_memory import share_one_heap
+from downloader.server.wsgi import WsgiServer, listen
 from downloader.settings import Settings, load_settings
-from downloader.worker_process import begin_fork_server
-from downloader.wsgi_server import WsgiServer, listen
-from downloader.ytdlp_release import ytdlp_release
+from downloader.ytdlp import tools as toolchain
+from downloader.ytdlp.release import ytdlp_release
 
 if TYPE_CHECKING:
-    from downloader.services import Services
+    from downloader.queue.services import Services
 
 log = logging.getLogger("downloader")
 
@@ -109,7 +110,7 @@ def _set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Alembic tells of every plugin it loads.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # What it warns of, files that changed, breaks a zip off, and api_zip tells of that.
+    # What it warns of, files that changed, breaks a zip off, and `web.zip` tells of that.
     logging.getLogger("zipstream").setLevel(logging.ERROR)
 
 

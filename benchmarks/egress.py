@@ -32,14 +32,14 @@ from typing import Any
 import trustme
 
 from benchmarks.timing import seconds_of
-from downloader import egress
-from downloader.egress_dial import Rules
-from downloader.egress_http import basic
-from downloader.egress_proxy import EgressProxy
+from downloader.egress import guard as egress
+from downloader.egress.dialer import Rules
+from downloader.egress.http import basic
+from downloader.egress.proxy import EgressProxy
+from downloader.engines.pool import CrewLimits
+from downloader.engines.processes import ProcessEngine
 from downloader.jobs import Work
-from downloader.process_engine import ProcessEngine
 from downloader.settings import Settings
-from downloader.worker_crew import CrewLimits
 from tests.simulator.client import Simulator
 
 ROUNDS = 5

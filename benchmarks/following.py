@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.contender import Failed
-from tests.server import Server
+from tests.real_server import Server
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 

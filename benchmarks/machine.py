@@ -6,7 +6,7 @@ import os
 import platform
 from typing import Any
 
-from downloader import toolchain
+from downloader.ytdlp import tools as toolchain
 
 
 def facts() -> dict[str, Any]:

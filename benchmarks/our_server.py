@@ -18,7 +18,7 @@ from benchmarks.contender import Failed, Run, sampling
 from benchmarks.following import changes_of_jobs, newest_event, read_again, wait_for
 from benchmarks.timing import seconds_of
 from benchmarks.workload import Workload
-from tests.server import Server
+from tests.real_server import Server
 from tests.simulator.client import Simulator
 
 #: What the server does after the last job was told belongs to the jobs; it is quiet by then.

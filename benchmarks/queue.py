@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import seconds_of
-from tests.server import Server
+from tests.real_server import Server
 from tests.simulator.client import Simulator
 
 ROUNDS = 3

@@ -27,7 +27,7 @@ from benchmarks.ports import free_port
 from benchmarks.statistic import median, ratio
 from benchmarks.tables import table
 from benchmarks.workload import Workload
-from tests.server import Server
+from tests.real_server import Server
 from tests.simulator.client import Simulator
 
 #: The server's default.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from downloader import toolchain
-from downloader.media_check import NotPlayable, check_media
+from downloader.media.check import NotPlayable, check_media
+from downloader.ytdlp import tools as toolchain
 from tests.simulator.client import Simulator
 from tests.simulator.media import MediaLibrary, load_media
 from tests.simulator.scenarios import find_post

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-    from downloader.services import EngineKind
+    from downloader.queue.services import EngineKind
     from downloader.settings import Settings
 
 __version__ = "0.1.0"
@@ -28,19 +28,19 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     # Here, so that `import downloader.platform_detector` and the like need no Flask.
     from flask import Flask
 
-    from downloader.access_guard import guard
-    from downloader.api import DESCRIPTION, NAME, add_error_answers, create_api
-    from downloader.api_cookies import create_cookies_api
-    from downloader.api_docs import create_docs
-    from downloader.api_events import create_events_api
-    from downloader.api_figures import create_figures_api
-    from downloader.api_files import create_files_api
-    from downloader.api_health import create_health_api
-    from downloader.api_tools import create_tools_api
-    from downloader.api_v1 import create_v1_api
-    from downloader.api_zip import create_zip_api
-    from downloader.services import Services
+    from downloader.queue.services import Services
     from downloader.settings import load_settings
+    from downloader.web.batches import create_v1_api
+    from downloader.web.cookies import create_cookies_api
+    from downloader.web.docs import create_docs
+    from downloader.web.download import DESCRIPTION, NAME, add_error_answers, create_api
+    from downloader.web.events import create_events_api
+    from downloader.web.files import create_files_api
+    from downloader.web.guard import guard
+    from downloader.web.health import create_health_api
+    from downloader.web.statistics import create_figures_api
+    from downloader.web.tools import create_tools_api
+    from downloader.web.zip import create_zip_api
     from portal import create_portal
 
     settings = load_settings() if settings is None else settings

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from downloader.daemon_thread import in_thread
 from downloader.errors import ErrorCode, is_retryable, sentence
-from downloader.gate import Gate
 from downloader.insta_downloader import PLATFORM as INSTAGRAM
 from downloader.insta_downloader import download_instagram_video
+from downloader.limiter import Gate
 from downloader.models import Outcome, Platform, PlatformType, Record
 from downloader.platform_detector import parse_link
 from downloader.tiktok_downloader import PLATFORM as TIKTOK
@@ -25,7 +25,7 @@ from downloader.twitter_downloader import PLATFORM as TWITTER
 from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import PLATFORM as YOUTUBE
 from downloader.youtube_downloader import download_youtube_video
-from downloader.ytdlp_client import FetchContext, fetch_context, remove_leftovers, warm_up
+from downloader.ytdlp.client import FetchContext, fetch_context, remove_leftovers, warm_up
 
 if TYPE_CHECKING:
     from downloader.settings import Settings

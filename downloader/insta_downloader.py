@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from downloader.models import Outcome, Platform
-from downloader.ytdlp_client import RAW_DIR, fetch
+from downloader.ytdlp.client import RAW_DIR, fetch
 
 PLATFORM = Platform(
     name="instagram",

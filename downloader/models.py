@@ -17,7 +17,7 @@ PlatformType = Literal["tiktok", "instagram", "twitter", "youtube", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """A site we download from: declared by its wrapper, run by `ytdlp_client.fetch`."""
+    """A site we download from: declared by its wrapper, run by `ytdlp.client.fetch`."""
 
     name: PlatformType
     label: str  #: as its users write it

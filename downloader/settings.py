@@ -18,11 +18,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from downloader.api_keys import parse_keys
+from downloader.access.keys import parse_keys
+from downloader.access.origins import parse_allowed_hosts, parse_origins
 from downloader.download_settings import PREFIX
-from downloader.environment import read_environment
+from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
-from downloader.request_origin import parse_allowed_hosts, parse_origins
 
 log = logging.getLogger(__name__)
 

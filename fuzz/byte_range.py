@@ -12,11 +12,11 @@ from typing import Any, cast
 
 from flask import Flask
 
-from downloader.api import add_error_answers
-from downloader.api_files import FILES_PATH, create_files_api
 from downloader.jobs import Job
-from downloader.services import Services
+from downloader.queue.services import Services
 from downloader.settings import Settings
+from downloader.web.download import add_error_answers
+from downloader.web.files import FILES_PATH, create_files_api
 from fuzz.runner import Check, Finding, Target
 
 SIZE = 1000

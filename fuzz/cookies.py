@@ -14,9 +14,9 @@ from pathlib import Path
 from yt_dlp.cookies import YoutubeDLCookieJar
 
 from downloader.batch_downloader import PLATFORMS
-from downloader.cookie_shelf import CookieShelf
+from downloader.cookies.store import CookieShelf
 from downloader.settings import Settings
-from downloader.ytdlp_options import ytdlp_options
+from downloader.ytdlp.options import ytdlp_options
 from fuzz.runner import Check, Finding, Target
 
 #: A folder in memory, where there is one: each input is three files.
@@ -28,7 +28,7 @@ _PLATFORM = PLATFORMS["tiktok"]
 @contextmanager
 def opened() -> Iterator[Check]:
     """Yield the check, which needs a folder."""
-    log = logging.getLogger("downloader.ytdlp_options")
+    log = logging.getLogger("downloader.ytdlp.options")
     level = log.level
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as name:
         folder = Path(name)

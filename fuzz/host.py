@@ -6,7 +6,7 @@ import ipaddress
 import re
 from contextlib import nullcontext
 
-from downloader.egress_policy import address_refusal, folded, host_refusal, is_private
+from downloader.egress.policy import address_refusal, folded, host_refusal, is_private
 from fuzz.readings import addresses, is_public, readings, spellings
 from fuzz.runner import Finding, Target
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from downloader.egress_http import END_OF_HEAD, Malformed, Request, answer_head, basic, parse_request, request_head
+from downloader.egress.http import END_OF_HEAD, Malformed, Request, answer_head, basic, parse_request, request_head
 from fuzz.runner import Finding, Target
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from downloader import create_downloader_app, toolchain
+from downloader import create_downloader_app
 from downloader.batch_downloader import Orchestra
 from downloader.download_settings import PREFIX
 from downloader.settings import Settings
+from downloader.ytdlp import tools as toolchain
 from tests.browser import browser, new_page, page
-from tests.server import Server
+from tests.real_server import Server
 from tests.simulator.client import Simulator
 
 __all__ = ["browser", "new_page", "page"]  # fixtures of tests/browser.py, which every test may use

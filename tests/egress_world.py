@@ -11,11 +11,11 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-from downloader.egress_buffer import Buffer
-from downloader.egress_dial import Dialer, Rules, connect
-from downloader.egress_http import basic
-from downloader.egress_policy import Address, literal
-from downloader.egress_proxy import Admission, EgressProxy
+from downloader.egress.buffer import Buffer
+from downloader.egress.dialer import Dialer, Rules, connect
+from downloader.egress.http import basic
+from downloader.egress.policy import Address, literal
+from downloader.egress.proxy import Admission, EgressProxy
 
 PUBLIC = "93.184.216.34"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

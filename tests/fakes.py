@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from downloader.clock_watch import ClockWatch
-from downloader.engine import EngineHealth
+from downloader.engines.base import EngineHealth
 from downloader.errors import ErrorCode, is_retryable, sentence
 from downloader.jobs import Progress, Work
 from downloader.models import Media, Outcome
+from downloader.queue.clock import ClockWatch
 
 
 class FakeClock:

@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from downloader.schema import HEAD, metadata
-from downloader.store import Store
+from downloader.store.repository import Store
+from downloader.store.schema import HEAD, metadata
 
 #: PostgreSQL refuses to run as root; its Debian package makes this user.
 SERVER_USER = "postgres"

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from downloader.event_stream import EventHub
-from downloader.governor import Governor
-from downloader.job_queue import JobQueue
 from downloader.jobs import Job
 from downloader.models import PlatformType
-from downloader.scheduler import Scheduler
+from downloader.queue.governor import Governor
+from downloader.queue.hub import EventHub
+from downloader.queue.operations import JobQueue
+from downloader.queue.scheduler import Scheduler
 from downloader.settings import Settings
-from downloader.store import Store
+from downloader.store.repository import Store
 from tests.fakes import FakeClock, HandEngine
 
 PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")

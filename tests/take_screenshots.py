@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser import ARGUMENTS, CHROMIUM, expect
-from tests.server import REPOSITORY, Server
+from tests.real_server import REPOSITORY, Server
 from tests.simulator.client import Simulator
 
 WAIT_MS = 30_000

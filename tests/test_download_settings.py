@@ -33,6 +33,6 @@ def test_what_is_carried_is_what_was_set(tmp_path: Path) -> None:
 
 
 def test_a_worker_loads_nothing_that_reads_the_environment() -> None:
-    code = "import sys, downloader.worker_preload; print([name for name in sys.modules if 'pydantic' in name])"
+    code = "import sys, downloader.engines.preload; print([name for name in sys.modules if 'pydantic' in name])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -15,7 +15,7 @@ from downloader.batch_downloader import PLATFORMS
 from downloader.models import PlatformType
 from downloader.platform_detector import Link, parse_link
 from downloader.post_links import FORMS, HOSTS, IDS, MAX_DEPTH, THINGS, LinkForm, Reading, as_javascript, read_link
-from downloader.ytdlp_extractors import extractors_of
+from downloader.ytdlp.extractors import extractors_of
 
 REPOSITORY = Path(__file__).parent.parent
 

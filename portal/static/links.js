@@ -1,5 +1,5 @@
 // Reads links out of whatever people paste. What counts as a platform's link is the server's rule, word for word
-// (downloader/platform_detector.py; tests/test_portal_modules.py holds both to it). Touches no document.
+// (downloader/platform_detector.py; tests/portal/test_modules.py holds both to it). Touches no document.
 
 import { findCandidates, trimEnd } from "./candidates.js";
 import { foldFragment, platformOfHost, readPost } from "./post_links.js";

@@ -1,0 +1,1 @@
+"""Keys, sessions, hosts and origins: the rules of access, without Flask."""

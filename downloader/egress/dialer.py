@@ -1,0 +1,226 @@
+"""Connects to hosts that may be reached: looks a name up once, checks every address, uses only what was checked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from downloader.daemon_thread import in_thread
+from downloader.egress.policy import WEB_PORTS, Address, address_refusal, folded, host_refusal, literal
+from downloader.egress.upstream import Upstream, UpstreamRefused, Upstreams, over_tls, tunnel
+
+RESOLVE_SECONDS = 10.0
+CONNECT_SECONDS = 10.0  #: to one address
+UPSTREAM_SECONDS = 30.0  #: until the operator's proxy has connected us
+
+#: When an address has not answered for so long, the next is tried beside it (RFC 8305).
+STAGGER_SECONDS = 0.25
+
+#: Of a name with more addresses only the first are tried; all are checked.
+MAX_TRIED = 6
+
+#: A name server that does not answer holds a thread for each name.
+MAX_LOOKUPS = 64
+
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
+Connect = Callable[[Address, int], Awaitable[socket.socket]]
+Failure = Literal["unresolvable", "unreachable", "upstream", "timeout"]
+
+
+class Blocked(Exception):
+    """The host may not be reached; str() says why."""
+
+
+class Unreachable(Exception):
+    """The host may be reached, but cannot be."""
+
+    def __init__(self, failure: Failure, detail: str) -> None:
+        super().__init__(detail)
+        self.failure: Failure = failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What one attempt may reach, and which way."""
+
+    upstreams: Upstreams = field(default_factory=Upstreams)
+    allow_private: bool = False  #: any address and any port
+    ports: frozenset[int] = WEB_PORTS
+    idle_seconds: float = 120.0  #: how long a connection may be silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A connection that stands."""
+
+    sock: socket.socket
+    #: the proxy at its other end that must be asked by absolute address; None: the host itself is there
+    absolute_for: Upstream | None = None
+
+
+async def resolve(name: str) -> Sequence[str]:
+    """Return the addresses of *name*, in the order in which the system would try them."""
+    # In a thread of its own: those of a pool are waited for when the interpreter ends.
+    found = await in_thread(socket.getaddrinfo, name, None, 0, socket.SOCK_STREAM, name="resolve")
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def connect(address: Address, port: int) -> socket.socket:
+    """Return a socket that is connected to exactly *address*, and does not block."""
+    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+        if literal(str(sock.getpeername()[0])) != address:
+            raise ConnectionAbortedError("connected to another address than the one that was asked for")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def is_own(address: Address) -> bool:
+    """Tell whether *address* is one of this machine's interfaces, public ones among them."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        # Sends nothing: it only asks which of our addresses would be the sender's.
+        probe.connect((str(address), 9))
+        return literal(str(probe.getsockname()[0])) == address
+    return False  # no way leads there; then none does for the connection either
+
+
+class Dialer:
+    """Makes connections by *resolve* and *connect*, which tests replace."""
+
+    def __init__(
+        self,
+        *,
+        resolve: Resolve = resolve,
+        connect: Connect = connect,
+        is_own: Callable[[Address], bool] = is_own,
+        connect_seconds: float = CONNECT_SECONDS,
+    ) -> None:
+        self._resolve = resolve
+        self._connect = connect
+        self._is_own = is_own
+        self._connect_seconds = connect_seconds
+        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
+
+    async def dial(self, host: str, port: int, *, secure: bool, rules: Rules) -> Line:
+        """Return a connection to *host*, a name or an address without brackets; *secure*: for a tunnel.
+
+        Raises:
+            Blocked: *rules* forbid it.
+            Unreachable: it cannot be had.
+        """
+        if not rules.allow_private:
+            if port not in rules.ports:
+                raise Blocked(f"port {port} is not the web's")
+            if why := host_refusal(host):
+                raise Blocked(why)
+        host = folded(host)
+        if not rules.allow_private and (address := literal(host)) is not None:
+            # Here already: behind a proxy on this machine it would be as near as behind none.
+            self._check([address])
+        upstream = rules.upstreams.before(host, port, secure=secure)
+        try:
+            if upstream is not None:
+                async with asyncio.timeout(UPSTREAM_SECONDS):
+                    return await self._through(upstream, host, port, secure=secure)
+            addresses = await self._addresses(host)
+            if not rules.allow_private:
+                self._check(addresses)
+            return Line(sock=await self._first(addresses, port))
+        except TimeoutError as error:
+            raise Unreachable("timeout", "no answer in time") from error
+        except OSError as error:
+            raise Unreachable("unreachable", error.strerror or str(error) or type(error).__name__) from error
+
+    def _check(self, addresses: Sequence[Address]) -> None:
+        # All of them, because whoever wrote the records chose them all: a public one beside a private one is how the
+        # second is to be reached, by a client that tries the next when the first refuses. No honest site does that.
+        for address in addresses:
+            why = address_refusal(address) or ("this machine" if self._is_own(address) else None)
+            if why is not None:
+                raise Blocked(why)
+
+    async def _addresses(self, host: str) -> list[Address]:
+        if (address := literal(host)) is not None:
+            return [address]
+        try:
+            async with self._lookups, asyncio.timeout(RESOLVE_SECONDS):
+                found = await self._resolve(host)
+        except TimeoutError:
+            raise
+        except (OSError, UnicodeError) as error:
+            raise Unreachable("unresolvable", "there is no address for this name") from error
+        addresses = [literal(text) for text in found]
+        if not addresses:
+            raise Unreachable("unresolvable", "there is no address for this name")
+        if any(address is None for address in addresses):
+            raise Blocked("a name server's answer that is no address")
+        return [address for address in addresses if address is not None]
+
+    async def _first(self, addresses: Sequence[Address], port: int) -> socket.socket:
+        """Return a connection to whichever of *addresses* answers first; each later one starts with a delay."""
+        if len(addresses) == 1:
+            return await self._one(addresses[0], port)
+        waiting = deque(addresses[:MAX_TRIED])
+        trying: set[asyncio.Task[socket.socket]] = set()
+        error: Exception = OSError("no address")
+        try:
+            while waiting or trying:
+                if waiting:
+                    trying.add(asyncio.ensure_future(self._one(waiting.popleft(), port)))
+                done, _ = await asyncio.wait(
+                    trying, timeout=STAGGER_SECONDS if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    if (failed := task.exception()) is None:
+                        trying.discard(task)
+                        return task.result()
+                    assert isinstance(failed, Exception)
+                    trying.discard(task)
+                    error = failed
+            raise error
+        finally:
+            for task in trying:
+                task.add_done_callback(_close_result)
+                task.cancel()
+
+    async def _one(self, address: Address, port: int) -> socket.socket:
+        async with asyncio.timeout(self._connect_seconds):
+            return await self._connect(address, port)
+
+    async def _through(self, upstream: Upstream, host: str, port: int, *, secure: bool) -> Line:
+        try:
+            # The operator's own word: it may be anywhere.
+            sock = await self._first(await self._addresses(upstream.host), upstream.port)
+        except (OSError, Unreachable) as error:
+            detail = f"the proxy {upstream.host} cannot be reached: {error}"
+            raise Unreachable("timeout" if isinstance(error, TimeoutError) else "upstream", detail) from error
+        try:
+            if upstream.kind == "https":
+                sock = await over_tls(sock, upstream.host)
+            if upstream.takes_http and not secure:
+                return Line(sock=sock, absolute_for=upstream)
+            await tunnel(sock, upstream, host, port)
+        except UpstreamRefused as error:
+            sock.close()
+            failure: Failure = "timeout" if error.timed_out else "upstream"
+            raise Unreachable(failure, f"the proxy {upstream.host} did not connect us: {error}") from error
+        except BaseException:
+            sock.close()
+            raise
+        return Line(sock=sock)
+
+
+def _close_result(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()

@@ -1,0 +1,354 @@
+"""The one way out: a small forward proxy on loopback that lets downloads reach the public internet and nothing else.
+
+Whoever comes needs the credential of an admission. It says what may be reached, and what was refused is noted on it, so
+that an attempt's end can be told by what happened and not by what some library made of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import secrets
+import socket
+from collections.abc import Coroutine
+from dataclasses import replace
+from itertools import count
+from typing import Any, TypeVar
+
+from downloader.egress.buffer import Buffer
+from downloader.egress.dialer import Blocked, Dialer, Line, Rules, Unreachable
+from downloader.egress.http import (
+    END_OF_HEAD,
+    FAILED_HEADER,
+    MAX_HEAD_BYTES,
+    REFUSED_HEADER,
+    TUNNEL_IS_OPEN,
+    Malformed,
+    Request,
+    answer_head,
+    own_answer,
+    parse_request,
+    request_head,
+)
+from downloader.egress.relay import Relay
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_CONNECTIONS = 1024
+HEAD_SECONDS = 10.0
+#: How long somebody who got a refusal is listened to, so that the system does not cut the answer off.
+FAREWELL_SECONDS = 1.0
+#: How many refusals an admission remembers; one is enough to know.
+MAX_REFUSALS = 20
+
+_CHUNK_BYTES = 64 * 1024
+_BACKLOG = 256
+
+
+class Admission:
+    """What lets one attempt out, for as long as it lasts."""
+
+    def __init__(self, rules: Rules, user: str) -> None:
+        self.rules = rules
+        self.user = user
+        self.password = secrets.token_urlsafe(24)
+        self.refusals: list[str] = []  #: `host:port (why)` of what it wanted and must not have
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Admission {self.user}>"
+
+    def refuse(self, request: Request, why: str) -> None:
+        """Note that *request* was refused."""
+        refusal = f"{request.authority} ({why})" if request.host else why
+        if refusal in self.refusals or len(self.refusals) >= MAX_REFUSALS:
+            return
+        self.refusals.append(refusal)
+        log.warning("a download was refused an address", extra={"address": request.authority, "reason": why})
+
+
+class _Gone(Exception):
+    """The client left."""
+
+
+class EgressProxy:
+    """Listens on loopback; all but `admit` and `dismiss` belongs to the loop that `start` ran on."""
+
+    def __init__(
+        self,
+        dialer: Dialer | None = None,
+        *,
+        buffer: Buffer | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        head_seconds: float = HEAD_SECONDS,
+    ) -> None:
+        self._dialer = dialer or Dialer()
+        self._max_connections = max_connections
+        self._head_seconds = head_seconds
+        self._admissions: dict[str, Admission] = {}
+        self._numbers = count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._buffer = buffer or Buffer()
+        self.port = 0
+        self.refused = 0  #: requests, since the start
+
+    async def start(self) -> None:
+        """Listen, on a free port.
+
+        Raises:
+            OSError: there is none.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._listener.setblocking(False)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(_BACKLOG)
+        self.port = self._listener.getsockname()[1]
+        self._accepting = self._loop.create_task(self._accept())
+
+    async def wait(self) -> None:
+        """Return, or raise, only when it does not listen any more."""
+        await self._accepting
+
+    async def close(self) -> None:
+        """Listen no more, and drop every connection."""
+        self._accepting.cancel()
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(self._accepting, *self._tasks, return_exceptions=True)
+        self._buffer.close()
+
+    # From any thread
+
+    def admit(self, rules: Rules) -> Admission:
+        """Return a new admission; `dismiss` it when its attempt is over."""
+        admission = Admission(rules, f"attempt-{next(self._numbers)}")
+        self._admissions[admission.user] = admission
+        return admission
+
+    def dismiss(self, admission: Admission) -> None:
+        """Let *admission* open nothing more, and drop what it has open."""
+        self._admissions.pop(admission.user, None)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and everything with it
+            self._loop.call_soon_threadsafe(_cancel_all, admission)
+
+    def url(self, admission: Admission) -> str:
+        """Return the address of this proxy for *admission*, credential included."""
+        return f"http://{admission.user}:{admission.password}@127.0.0.1:{self.port}"
+
+    # Connections
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = await self._loop.sock_accept(self._listener)
+            except ConnectionError:
+                continue
+            except OSError as error:
+                # No file descriptor left, most likely: some will come back.
+                log.error("the egress proxy cannot accept a connection", extra={"detail": str(error)})
+                await asyncio.sleep(0.1)
+                continue
+            client.setblocking(False)
+            full = len(self._tasks) >= self._max_connections
+            task = self._loop.create_task(self._turn_away(client) if full else self._serve(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _turn_away(self, client: socket.socket) -> None:
+        with contextlib.closing(client), contextlib.suppress(OSError):
+            await self._answer(client, 503, "too many connections", (FAILED_HEADER, "overload"))
+
+    async def _serve(self, client: socket.socket) -> None:
+        with contextlib.closing(client):
+            try:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await self._take(client)
+            except (OSError, TimeoutError, _Gone):
+                pass  # one of the two is gone: there is nobody to tell
+            except Exception:
+                log.exception("the egress proxy failed at a connection")
+
+    async def _take(self, client: socket.socket) -> None:
+        try:
+            async with asyncio.timeout(self._head_seconds):
+                head, rest = await self._read_head(client)
+            request = parse_request(head)
+        except Malformed as malformed:
+            await self._answer(client, malformed.status, str(malformed))
+            return
+        admission = self._admission_of(request)
+        if admission is None:
+            challenge = ("Proxy-Authenticate", 'Basic realm="egress"')
+            await self._answer(client, 407, "this proxy is not for everyone", challenge)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        admission.tasks.add(task)
+        try:
+            await self._connect(client, request, rest, admission)
+        finally:
+            admission.tasks.discard(task)
+
+    def _admission_of(self, request: Request) -> Admission | None:
+        user, password = request.credential
+        admission = self._admissions.get(user)
+        expected = admission.password if admission else secrets.token_urlsafe(24)
+        return admission if hmac.compare_digest(expected.encode(), password.encode()) else None
+
+    async def _connect(self, client: socket.socket, request: Request, rest: bytes, admission: Admission) -> None:
+        rules = admission.rules
+        try:
+            if request.foreign_scheme:
+                raise Blocked("neither http nor https")
+            dialling = self._dialer.dial(request.host, request.port, secure=request.is_tunnel, rules=rules)
+            line = await self._unless_gone(client, dialling)
+        except Blocked as blocked:
+            self.refused += 1
+            admission.refuse(request, str(blocked))
+            await self._answer(client, 403, f"refused: {blocked}", (REFUSED_HEADER, "blocked_address"))
+            return
+        except Unreachable as unreachable:
+            detail = {"address": request.authority, "detail": str(unreachable)}
+            log.log(logging.WARNING if unreachable.failure == "upstream" else logging.DEBUG, "no way out", extra=detail)
+            status = 504 if unreachable.failure == "timeout" else 502
+            await self._answer(client, status, str(unreachable), (FAILED_HEADER, unreachable.failure))
+            return
+        with contextlib.closing(line.sock):
+            if request.is_tunnel:
+                await self._loop.sock_sendall(client, TUNNEL_IS_OPEN)
+                await self._loop.sock_sendall(line.sock, rest)
+                await self._relay(client, line.sock, rules)
+            else:
+                await self._exchange(client, line, request, rest, rules)
+
+    async def _relay(
+        self, client: socket.socket, server: socket.socket, rules: Rules, *, client_bytes: int | None = None
+    ) -> None:
+        relay = Relay(client, server, buffer=self._buffer, idle_seconds=rules.idle_seconds, client_bytes=client_bytes)
+        await relay.run()
+
+    # Plain http
+
+    async def _exchange(self, client: socket.socket, line: Line, request: Request, rest: bytes, rules: Rules) -> None:
+        """Pass one request on, and its answer back."""
+        upstream = line.absolute_for
+        extra = [] if upstream is None else upstream.headers
+        # Told by us, because the answer is read only after the body was sent.
+        expects = any(name.lower() == "expect" for name, _ in request.headers)
+        headers = [(name, value) for name, value in request.headers if name.lower() != "expect"]
+        plain = replace(request, headers=headers)
+        try:
+            await self._loop.sock_sendall(line.sock, request_head(plain, absolute=upstream is not None, extra=extra))
+            if expects and not rest:
+                await self._loop.sock_sendall(client, b"HTTP/1.1 100 Continue\r\n\r\n")
+            await self._pass_body(client, line.sock, rest, request.body_bytes, rules)
+            answering = self._read_answer(line.sock, rules)
+            status, head, more = await self._unless_gone(client, answering)
+        except (OSError, TimeoutError, Malformed) as error:
+            late = isinstance(error, TimeoutError)
+            failure = (FAILED_HEADER, "timeout" if late else "unreachable")
+            await self._answer(client, 504 if late else 502, str(error) or type(error).__name__, failure)
+            return
+        if upstream is not None and status == 407:
+            log.warning("no way out", extra={"detail": "the proxy wants another user or password (407)"})
+            await self._answer(client, 502, "the upstream proxy wants another user", (FAILED_HEADER, "upstream"))
+            return
+        await self._loop.sock_sendall(client, head + more)
+        await self._relay(client, line.sock, rules, client_bytes=0)
+
+    async def _pass_body(
+        self, client: socket.socket, server: socket.socket, rest: bytes, size: int, rules: Rules
+    ) -> None:
+        data, left = rest[:size], size
+        while left:
+            async with asyncio.timeout(rules.idle_seconds):
+                data = data or await self._loop.sock_recv(client, min(left, _CHUNK_BYTES))
+                if not data:
+                    raise _Gone
+                await self._loop.sock_sendall(server, data)
+            left -= len(data)
+            data = b""
+
+    async def _read_answer(self, server: socket.socket, rules: Rules) -> tuple[int, bytes, bytes]:
+        """Return status, rewritten head and what came after it, of the first answer that is no interim one."""
+        rest = b""
+        while True:
+            async with asyncio.timeout(rules.idle_seconds):
+                head, rest = await self._read_head(server, rest)
+            status, rewritten = answer_head(head)
+            if status == 101:
+                raise Malformed("an answer in another protocol")
+            if status >= 200:
+                return status, rewritten, rest
+
+    # Parts
+
+    async def _read_head(self, sock: socket.socket, data: bytes = b"") -> tuple[bytes, bytes]:
+        """Return a head with its empty line, and what came after it.
+
+        Raises:
+            ConnectionError: there is none.
+            Malformed: it is too long.
+        """
+        while (end := data.find(END_OF_HEAD, 0, MAX_HEAD_BYTES)) < 0:
+            if len(data) >= MAX_HEAD_BYTES:
+                raise Malformed("a head that is too long", 431)
+            more = await self._loop.sock_recv(sock, MAX_HEAD_BYTES)
+            if not more:
+                raise ConnectionResetError("the other side hung up")
+            data += more
+        end += len(END_OF_HEAD)
+        return data[:end], data[end:]
+
+    async def _unless_gone(self, client: socket.socket, work: Coroutine[Any, Any, T]) -> T:
+        """Return what *work* does; end it when *client* hangs up meanwhile.
+
+        Raises:
+            _Gone: it did.
+        """
+        task = self._loop.create_task(work)
+        number = client.fileno()
+        gone = False
+
+        def look() -> None:
+            nonlocal gone
+            try:
+                gone = not client.recv(1, socket.MSG_PEEK)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                gone = True
+            self._loop.remove_reader(number)  # what it says meanwhile is read when its turn comes
+            if gone:
+                task.cancel()
+
+        self._loop.add_reader(number, look)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if gone:
+                raise _Gone from None
+            task.cancel()
+            raise
+        finally:
+            self._loop.remove_reader(number)
+
+    async def _answer(self, client: socket.socket, status: int, why: str, *headers: tuple[str, str]) -> None:
+        """Answer for ourselves, and wait until it is read: to close on unread bytes would take the answer back."""
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._loop.sock_sendall(client, own_answer(status, why, headers))
+                client.shutdown(socket.SHUT_WR)
+                while await self._loop.sock_recv(client, _CHUNK_BYTES):
+                    pass
+
+
+def _cancel_all(admission: Admission) -> None:
+    for task in tuple(admission.tasks):
+        task.cancel()

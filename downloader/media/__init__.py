@@ -1,0 +1,1 @@
+"""Media files: checked, named, moved, removed, zipped."""

@@ -1,0 +1,1 @@
+"""The durable queue: what runs when, and who hears of it."""

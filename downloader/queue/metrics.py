@@ -1,0 +1,122 @@
+"""Figures for whoever watches the service, in Prometheus' format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from downloader.engines.base import EngineHealth
+from downloader.jobs import JobState
+from downloader.models import PlatformType
+from downloader.ytdlp.release import ytdlp_release
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_DURATIONS_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """How things stand at the moment of a scrape."""
+
+    counts: Mapping[PlatformType, Mapping[JobState, int]]
+    cooling_until: Mapping[PlatformType, datetime | None]
+    caps: Mapping[PlatformType, int]
+    engine: EngineHealth
+    paused: bool
+    disk_low: bool
+    storage_full: bool
+    storage_fails: bool
+    free_bytes: int
+
+
+class Metrics:
+    """Counts what happens; takes how things stand from *snapshot* when it is asked for."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._registry = CollectorRegistry()
+        self._attempts = Counter(
+            "downloader_attempts",
+            "Attempts that ended, by what they came to: succeeded, interrupted, or an error code.",
+            ["platform", "outcome"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "downloader_attempt_seconds",
+            "How long attempts took.",
+            ["platform"],
+            buckets=_DURATIONS_SECONDS,
+            registry=self._registry,
+        )
+        self._bytes = Counter(
+            "downloader_media_bytes", "Bytes of finished media files.", ["platform"], registry=self._registry
+        )
+        self._registry.register(_Standing(snapshot))
+
+    def attempt_ended(self, platform: PlatformType, outcome: str, seconds: float, size_bytes: int) -> None:
+        """Count an attempt: *outcome* is `succeeded`, `interrupted`, `cancelled` or an error code."""
+        self._attempts.labels(platform, outcome).inc()
+        self._seconds.labels(platform).observe(seconds)
+        if size_bytes:
+            self._bytes.labels(platform).inc(size_bytes)
+
+    def render(self) -> bytes:
+        """Return all figures as text; blocking, it asks the store."""
+        return generate_latest(self._registry)
+
+
+class _Standing(Collector):
+    """The figures that are not counted but looked up."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterable[Metric]:
+        # Else the registry would take a snapshot when this is registered, before there is anything to look at.
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._snapshot()
+        jobs = GaugeMetricFamily("downloader_jobs", "Jobs in the store.", labels=["platform", "state"])
+        for platform, states in now.counts.items():
+            for state, count in states.items():
+                jobs.add_metric([platform, state], count)
+        yield jobs
+        cooling = GaugeMetricFamily(
+            "downloader_platform_cooling_until_seconds",
+            "Until when a platform rests, as Unix time; 0: it does not.",
+            labels=["platform"],
+        )
+        caps = GaugeMetricFamily("downloader_platform_cap", "Downloads at once allowed now.", labels=["platform"])
+        for platform, until in now.cooling_until.items():
+            cooling.add_metric([platform], until.timestamp() if until else 0)
+        for platform, cap in now.caps.items():
+            caps.add_metric([platform], cap)
+        yield cooling
+        yield caps
+        age = GaugeMetricFamily("downloader_ytdlp_age_days", "Days since the yt-dlp at work was released.")
+        if (days := ytdlp_release().age_days) is not None:
+            age.add_metric([], days)
+        yield age
+        yield GaugeMetricFamily("downloader_workers", "Workers alive.", value=now.engine.workers)
+        yield GaugeMetricFamily("downloader_workers_busy", "Workers that run something.", value=now.engine.busy)
+        yield GaugeMetricFamily(
+            "downloader_worker_restarts", "Workers that died or were ended since the start.", value=now.engine.restarts
+        )
+        yield GaugeMetricFamily("downloader_queue_paused", "1 while paused by hand.", value=float(now.paused))
+        yield GaugeMetricFamily("downloader_disk_low", "1 while the disk is too full.", value=float(now.disk_low))
+        yield GaugeMetricFamily(
+            "downloader_storage_full", "1 while the files have reached their limit.", value=float(now.storage_full)
+        )
+        yield GaugeMetricFamily(
+            "downloader_storage_unavailable",
+            "1 while the storage folder or the database cannot be used.",
+            value=float(now.storage_fails),
+        )
+        yield GaugeMetricFamily("downloader_disk_free_bytes", "Free bytes where media go.", value=now.free_bytes)

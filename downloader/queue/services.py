@@ -1,0 +1,255 @@
+"""The parts of the running service, wired together; knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from downloader import batch_downloader
+from downloader.batch_downloader import PLATFORMS
+from downloader.cookies.store import CookieShelf
+from downloader.egress.guard import check_proxies
+from downloader.engines.base import Engine
+from downloader.engines.pool import CrewLimits
+from downloader.engines.processes import ProcessEngine
+from downloader.engines.threads import ThreadEngine
+from downloader.errors import DownloaderError, StartRefused
+from downloader.media.move import try_move
+from downloader.models import Record
+from downloader.queue.governor import Governor
+from downloader.queue.hub import EventHub
+from downloader.queue.lock import InstanceLock
+from downloader.queue.loop import ServiceLoop
+from downloader.queue.metrics import Metrics, Snapshot
+from downloader.queue.operations import JobQueue
+from downloader.queue.scheduler import QueueStatus, Scheduler, utc_now
+from downloader.settings import Settings
+from downloader.store.repository import Store
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+EngineKind = Literal["threads", "processes"]
+
+#: How long running downloads may go on once a stop was asked for; then they are put back to queued.
+GRACE_SECONDS = 3.0
+
+#: Beside the workers that run something, this many for those that step in while others are being ended.
+SPARE_WORKERS = 2
+
+
+#: What is open in this process, by storage folder.
+_OPEN: dict[Path, Services] = {}
+_OPEN_LOCK = threading.Lock()
+
+
+class Services:
+    """What the routes use. The queue opens with the first call that needs it, or with `start`."""
+
+    def __init__(self, settings: Settings, *, engine: EngineKind = "threads") -> None:
+        """Wire the services as *settings* say; nothing runs yet.
+
+        Raises:
+            StartRefused: the storage folder cannot be written, or a proxy is the URL of none.
+        """
+        self.settings = settings
+        self.platforms = tuple(PLATFORMS)
+        self.cookies = CookieShelf(settings.cookies_folder, PLATFORMS)
+        self.loop = ServiceLoop()
+        self._engine_kind = engine
+        self._lock = InstanceLock(settings.storage_dir, settings.store_file)
+        self._host: Services | None = None  #: another one in this process, whose queue this one uses
+        self._opening = threading.Lock()
+        self._queue: JobQueue | None = None
+        self._closed = False
+        self._governor: Governor | None = None
+        self._scheduler: Scheduler | None = None
+        self._metrics = Metrics(self._snapshot)
+        self.engine: Engine | None = None
+        self.store: Store | None = None
+        check_proxies(settings)
+        _check_writable(settings)
+
+    # The queue
+
+    async def use(self, function: Callable[[JobQueue], Coroutine[Any, Any, T]]) -> T:
+        """Run what *function* makes of the queue on the service's loop; return its result."""
+        # Only to open it blocks, and a view's loop is new each time: to ask it for a thread is to start one.
+        queue = self._queue
+        if queue is None:
+            queue = await asyncio.to_thread(self.open)
+        return await self.loop.run(function(queue))
+
+    def open(self) -> JobQueue:
+        """Return the running queue; open and start it if that was not done yet. Blocking.
+
+        Raises:
+            StartRefused: another server has this store, or it cannot be opened.
+        """
+        with self._opening:
+            if self._closed:
+                raise StartRefused("The server is stopping: try again when it is back.")
+            if self._queue is None:
+                self._queue = self._share() or self._open_own()
+            return self._queue
+
+    def _share(self) -> JobQueue | None:
+        """Return the queue of other services in this process that work in the same folder, if there are any.
+
+        A second app beside the first is common in tests and harmless; it must not be taken for a second server.
+        """
+        with _OPEN_LOCK:
+            host = _OPEN.get(self.settings.storage_dir)
+        if host is None or host._queue is None:
+            return None
+        self._host, self.loop, self.engine, self.store = host, host.loop, host.engine, host.store
+        self._governor, self._scheduler, self._metrics = host._governor, host._scheduler, host._metrics
+        return host._queue
+
+    def _open_own(self) -> JobQueue:
+        self._lock.acquire()
+        try:
+            queue = self.loop.submit(self._make_queue()).result()
+        except BaseException:
+            self._lock.release()
+            raise
+        with _OPEN_LOCK:
+            _OPEN[self.settings.storage_dir] = self
+        return queue
+
+    async def _make_queue(self) -> JobQueue:
+        settings = self.settings
+        self.store = store = await asyncio.to_thread(Store.open, settings.store_url)
+        try:
+            await asyncio.to_thread(store.lock_out_others)
+        except BaseException:
+            store.close()
+            raise
+        # Silent downloads do not count in the total, up to as many again: see Governor.allot.
+        attempts = 2 * settings.workers + SPARE_WORKERS
+        limits = CrewLimits(attempts=attempts, places=settings.downloads_per_worker)
+        self.engine = ProcessEngine(settings, limits) if self._engine_kind == "processes" else ThreadEngine(settings)
+        self._governor = Governor(
+            PLATFORMS,
+            total=settings.workers,
+            per_platform=settings.platform_concurrency,
+            interval_seconds=settings.platform_interval_seconds,
+        )
+        self._scheduler = scheduler = Scheduler(
+            store=store,
+            engine=self.engine,
+            governor=self._governor,
+            settings=settings,
+            hub=EventHub(),
+            on_attempt=self._metrics.attempt_ended,
+        )
+        queue = JobQueue(scheduler, tuple(PLATFORMS), lambda platform: PLATFORMS[platform].label)  # type: ignore[index]
+        await queue.start()
+        return queue
+
+    async def download(self, urls: Sequence[str]) -> list[dict[str, Any]]:
+        """Send *urls* through the queue; return their records, in order, when all are done."""
+
+        async def run(queue: JobQueue) -> list[dict[str, Any]]:
+            jobs = await queue.wait(await queue.submit(urls))
+            return [Record.from_job(job).for_url(url).to_json() for url, job in zip(urls, jobs, strict=True)]
+
+        return await self.use(run)
+
+    # How it is
+
+    async def check(self) -> dict[str, str]:
+        """Return, for each thing that downloads need, `ok` or a sentence that says what is wrong with it."""
+        try:
+            status = await self.use(_status)
+        except Exception as error:
+            log.warning("not ready", exc_info=error)
+            return {"database": str(error) if isinstance(error, DownloaderError) else "The database does not answer."}
+        engine = None if self.engine is None else self.engine.health()
+        workers = engine is not None and (engine.workers > 0 or engine.asleep)
+        return {
+            "database": status.database_error or "ok",
+            "disk": _no_room(status) or status.storage_error or "ok",
+            "workers": "ok" if workers else "No worker is ready yet: wait a moment; if it stays so, see the log.",
+        }
+
+    def render_metrics(self) -> bytes:
+        """Return the service's figures as text; blocking."""
+        queue = self.open()
+        self.loop.submit(queue.look()).result()
+        return self._metrics.render()
+
+    def _snapshot(self) -> Snapshot:
+        assert self.store is not None
+        assert self.engine is not None
+        assert self._governor is not None
+        assert self._scheduler is not None
+        governor, status, now = self._governor, self._scheduler.status(), utc_now()
+        return Snapshot(
+            counts=self.store.counts(),
+            cooling_until={platform: governor.cooling_until(platform, now) for platform in PLATFORMS},
+            caps={platform: governor.cap(platform) for platform in PLATFORMS},
+            engine=self.engine.health(),
+            paused=status.paused,
+            disk_low=status.disk_low,
+            storage_full=status.storage_full,
+            storage_fails=(status.storage_error or status.database_error) is not None,
+            free_bytes=status.free_bytes,
+        )
+
+    # Life
+
+    def start(self) -> None:
+        """Open the queue now, so that what was left by an earlier process goes on.
+
+        Raises:
+            StartRefused: another server has this store, or it cannot be opened.
+        """
+        self.open()
+        self.cookies.warn()
+        threading.Thread(
+            target=batch_downloader.remove_leftovers, args=(self.settings.raw_dir,), name="leftovers", daemon=True
+        ).start()
+
+    def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Begin nothing more, let running downloads finish for a moment, put the rest back; blocking."""
+        with self._opening:
+            self._closed = True
+            queue, self._queue = self._queue, None
+            if queue is None or self._host is not None:
+                return
+            with _OPEN_LOCK:
+                _OPEN.pop(self.settings.storage_dir, None)
+            self.loop.submit(queue.close(grace_seconds)).result()
+            self._lock.release()
+
+
+async def _status(queue: JobQueue) -> QueueStatus:
+    await queue.last_event_id()  # the database answers
+    await queue.look(thoroughly=True)
+    return queue.status()
+
+
+def _no_room(status: QueueStatus) -> str | None:
+    if status.disk_low:
+        return "The disk is nearly full: free some space."
+    if status.storage_full:
+        return "The storage folder is full: delete some files, or raise DOWNLOADER_MAX_STORAGE_BYTES."
+    return None
+
+
+def _check_writable(settings: Settings) -> None:
+    try:
+        for folder in (settings.raw_dir, settings.work_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        try_move(settings.work_dir, settings.raw_dir)
+    except OSError as error:
+        raise StartRefused(
+            f"Cannot write to {settings.storage_dir} ({error.strerror}): set DOWNLOADER_STORAGE_DIR to a folder that"
+            " this user may write."
+        ) from error

@@ -1,0 +1,360 @@
+"""What the store is asked: each a function of a connection, which changes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, get_args
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    func,
+    select,
+    type_coerce,
+    union_all,
+)
+
+from downloader.errors import NotFound
+from downloader.jobs import FINAL_STATES, Attempt, Batch, EndedAttempts, Event, Job, JobState, PlatformRest
+from downloader.models import PlatformType
+from downloader.store.rows import attempt_of, batch_of, event_of, folded, job_of, read_cursor, write_cursor
+from downloader.store.schema import attempts, batches, events, files, jobs, links, numbers, platform_rests
+
+PLATFORMS: tuple[PlatformType, ...] = get_args(PlatformType)
+STATES: tuple[JobState, ...] = get_args(JobState)
+
+#: How many ids one statement names; databases bound it.
+CHUNK = 500
+
+# What is asked for each job, or by whoever polls, is put together once: doing so takes longer than running it.
+
+
+def chunks(ids: Collection[str]) -> Iterator[list[str]]:
+    """Cut *ids* into lists short enough for a statement: each id once, in one order for all callers.
+
+    Rows are locked in this order, so that no two callers wait for each other.
+    """
+    ordered = sorted(set(ids))
+    for start in range(0, len(ordered), CHUNK):
+        yield ordered[start : start + CHUNK]
+
+
+# -- batches
+
+
+def batch(connection: Connection, batch_id: str) -> Batch:
+    """Raises NotFound."""
+    row = connection.execute(select(batches).where(batches.c.id == batch_id)).first()
+    if row is None:
+        raise NotFound("batch")
+    return batch_of(row, _batch_counts(connection, [row.id])[row.id])
+
+
+def batch_page(connection: Connection, before: str | None, limit: int) -> tuple[list[Batch], str | None]:
+    """Newest first, and the cursor of the next page."""
+    query = select(batches).order_by(batches.c.seq.desc()).limit(limit + 1)
+    if before is not None:
+        query = query.where(batches.c.seq < read_cursor("batch", before))
+    rows = connection.execute(query).all()
+    page = rows[:limit]
+    counts = _batch_counts(connection, [row.id for row in page])
+    following = write_cursor("batch", page[-1].seq) if len(rows) > limit else None
+    return [batch_of(row, counts[row.id]) for row in page], following
+
+
+_LINKS_OF_BATCH = (
+    select(links.c.url.label("sent_url"), jobs)
+    .join(jobs, jobs.c.id == links.c.job_id)
+    .where(links.c.batch_id == bindparam("batch"))
+    .order_by(links.c.position)
+)
+
+
+def batch_links(connection: Connection, batch_id: str) -> list[tuple[str, Job]]:
+    """(url as sent, job) for each link; none where there is no such batch."""
+    rows = connection.execute(_LINKS_OF_BATCH, {"batch": batch_id}).all()
+    paths = _paths_of(connection, rows)
+    return [(row.sent_url, job_of(row, paths[row.id])) for row in rows]
+
+
+_COUNTS_OF_BATCHES = (
+    select(jobs.c.batch_id, jobs.c.state, func.count().label("number"))
+    .where(jobs.c.batch_id.in_(bindparam("ids", expanding=True)))
+    .group_by(jobs.c.batch_id, jobs.c.state)
+)
+
+
+def _batch_counts(connection: Connection, batch_ids: Sequence[str]) -> Mapping[str, dict[JobState, int]]:
+    counts: dict[str, dict[JobState, int]] = defaultdict(dict)
+    for row in connection.execute(_COUNTS_OF_BATCHES, {"ids": batch_ids}):
+        counts[row.batch_id][row.state] = row.number
+    return counts
+
+
+# -- jobs
+
+
+def jobs_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[Job]:
+    """Return the jobs of *rows* of `jobs`, with their files."""
+    paths = _paths_of(connection, rows)
+    return [job_of(row, paths[row.id]) for row in rows]
+
+
+def job(connection: Connection, job_id: str) -> Job:
+    """Raises NotFound."""
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+    if row is None:
+        raise NotFound("job")
+    return jobs_of(connection, [row])[0]
+
+
+def job_page(
+    connection: Connection,
+    *,
+    states: Sequence[JobState],
+    platform: PlatformType | None,
+    batch_id: str | None,
+    text: str | None,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[Job], str | None]:
+    """Newest first, and the cursor of the next page."""
+    conditions: list[ColumnElement[bool]] = []
+    if platform is not None:
+        conditions.append(jobs.c.platform == platform)
+    if batch_id is not None:
+        conditions.append(jobs.c.batch_id == batch_id)
+    if text:
+        conditions.append(_contains(connection, jobs.c.search, folded(text)))
+    if cursor is not None:
+        conditions.append(jobs.c.seq < read_cursor("job", cursor))
+    if not states and (platform is not None or batch_id is not None):
+        states = STATES  # for the sake of the indexes, all of which have the state before the order
+    rows = connection.execute(_newest(conditions, states, limit + 1)).all()
+    page = rows[:limit]
+    following = write_cursor("job", page[-1].seq) if len(rows) > limit else None
+    return jobs_of(connection, page), following
+
+
+def _newest(conditions: Sequence[ColumnElement[bool]], states: Sequence[JobState], limit: int) -> Select[Any]:
+    """Return what asks for the newest jobs that meet *conditions* and are in one of *states*; none given means any.
+
+    Each state by itself is read in order from an index, a page at most; asked for several at once, a database would
+    read and sort all that there are.
+    """
+    newest = jobs.c.seq.desc()
+    if len(states) < 2:
+        of_state = [jobs.c.state == state for state in states]
+        return select(jobs).where(*conditions, *of_state).order_by(newest).limit(limit)
+    parts = (
+        select(jobs.c.seq).where(*conditions, jobs.c.state == state).order_by(newest).limit(limit).subquery()
+        for state in sorted(set(states))
+    )
+    among = union_all(*(select(part.c.seq) for part in parts))
+    return select(jobs).where(jobs.c.seq.in_(among)).order_by(newest).limit(limit)
+
+
+def _contains(connection: Connection, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    # Not LIKE: it has wildcards, and SQLite refuses long patterns.
+    position = func.instr if connection.dialect.name == "sqlite" else func.strpos
+    return position(column, type_coerce(text, column.type)) > 0
+
+
+_PATHS = (
+    select(files.c.job_id, files.c.path)
+    .where(files.c.job_id.in_(bindparam("ids", expanding=True)))
+    .order_by(files.c.job_id, files.c.position)
+)
+
+
+def _paths_of(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[str, list[str]]:
+    paths: dict[str, list[str]] = defaultdict(list)
+    for ids in chunks([row.id for row in rows if row.state == "succeeded"]):
+        for job_id, path in connection.execute(_PATHS, {"ids": ids}):
+            paths[job_id].append(path)
+    return paths
+
+
+def job_ids(connection: Connection, batch_id: str, states: Sequence[JobState]) -> list[str]:
+    """Oldest first. Raises NotFound."""
+    query = select(jobs.c.id).where(jobs.c.batch_id == batch_id).order_by(jobs.c.seq)
+    if states:
+        query = query.where(jobs.c.state.in_(states))
+    found = list(connection.scalars(query))
+    if not found and connection.scalar(select(batches.c.seq).where(batches.c.id == batch_id)) is None:
+        raise NotFound("batch")
+    return found
+
+
+def job_attempts(connection: Connection, job_id: str) -> list[Attempt]:
+    """In their order. Raises NotFound."""
+    rows = connection.execute(select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)).all()
+    if not rows:
+        job(connection, job_id)
+    return [attempt_of(row) for row in rows]
+
+
+def file_users(connection: Connection, path: str, but: Collection[str] = ()) -> int:
+    """How many jobs, those of *but* left out, have *path* among their files."""
+    users = connection.scalars(select(files.c.job_id).where(files.c.path == path).distinct())
+    return len(set(users).difference(but))
+
+
+def finished_before(connection: Connection, moment: datetime, limit: int) -> list[Job]:
+    """Final jobs that have been so since before *moment*; those submitted first come first."""
+    old = select(jobs).where(jobs.c.state.in_(sorted(FINAL_STATES)), jobs.c.finished_at < moment)
+    return jobs_of(connection, connection.execute(old.order_by(jobs.c.seq).limit(limit)).all())
+
+
+# -- the queue
+
+
+def _due_query() -> Select[Any]:
+    columns: list[ColumnElement[Any]] = []
+    for platform in PLATFORMS:
+        of_platform = jobs.c.platform == platform
+        queued = select(jobs.c.seq).where(of_platform, jobs.c.state == "queued").exists()
+        # That it waits is what the index goes by; the schema sees to it that none else has a time.
+        waiting = select(func.min(jobs.c.next_attempt_at)).where(of_platform, jobs.c.next_attempt_at.is_not(None))
+        columns += [queued.label(f"{platform}_queued"), waiting.scalar_subquery().label(f"{platform}_waiting")]
+    return select(*columns)
+
+
+_DUE = _due_query()
+
+
+def due(connection: Connection) -> dict[PlatformType, datetime | None]:
+    """For each platform with something to do: None where a job is queued, else when the first that waits is due."""
+    row = connection.execute(_DUE).one()
+    found: dict[PlatformType, datetime | None] = {}
+    for platform, queued, waiting in zip(PLATFORMS, row[::2], row[1::2], strict=True):
+        if queued:
+            found[platform] = None
+        elif waiting is not None:
+            found[platform] = waiting
+    return found
+
+
+# What met a rate limit comes last: should it meet it again, its platform would cool down, and the others would wait.
+_MET_A_LIMIT = case((jobs.c.error_code == "rate_limited", 1), else_=0)
+_QUEUED = jobs.c.state == "queued"
+
+
+def _next_jobs(*conditions: ColumnElement[bool], order: Sequence[ColumnElement[Any]] = (jobs.c.seq,)) -> Select[Any]:
+    query = select(jobs).where(jobs.c.platform == bindparam("platform"), *conditions).order_by(*order)
+    return query.limit(bindparam("most")).with_for_update(skip_locked=True)
+
+
+_NEXT_QUEUED = _next_jobs(_QUEUED, _MET_A_LIMIT == 0)
+_NEXT_RELEASED = _next_jobs(_QUEUED, _MET_A_LIMIT == 1)  # which waited until the cooldown was ended by hand
+_NEXT_WAITING = _next_jobs(
+    jobs.c.next_attempt_at <= bindparam("now"), jobs.c.next_attempt_at.is_not(None), order=(_MET_A_LIMIT, jobs.c.seq)
+)
+
+
+def claimable(connection: Connection, platform: PlatformType, limit: int, now: datetime) -> Sequence[Row[Any]]:
+    """Lock and return the jobs to begin next: the oldest first, those that met a rate limit last.
+
+    Those that another transaction holds are passed over.
+    """
+    which = {"platform": platform, "most": limit}
+    rows = [*connection.execute(_NEXT_QUEUED, which), *connection.execute(_NEXT_WAITING, which | {"now": now})]
+    if len(rows) < limit:  # to find none of these takes a look at all that are queued
+        rows += connection.execute(_NEXT_RELEASED, which)
+    return sorted(rows, key=lambda row: (row.error_code == "rate_limited", int(row.seq)))[:limit]
+
+
+def counts(connection: Connection) -> dict[PlatformType, dict[JobState, int]]:
+    """How many jobs, by platform and state; what there is none of is absent."""
+    query = select(jobs.c.platform, jobs.c.state, func.count().label("number")).group_by(jobs.c.platform, jobs.c.state)
+    found: dict[PlatformType, dict[JobState, int]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.platform, {})[row.state] = row.number
+    return found
+
+
+def recent(connection: Connection, since: datetime) -> dict[PlatformType, tuple[int, int, float]]:
+    """For each platform: (succeeded, failed, seconds of the succeeded together) of attempts ended since then."""
+    taken = type_coerce(attempts.c.ended_at, BigInteger) - type_coerce(attempts.c.started_at, BigInteger)
+    query = (
+        select(jobs.c.platform, attempts.c.result, func.count().label("number"), func.sum(taken).label("microseconds"))
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(attempts.c.ended_at >= since, attempts.c.result.in_(("succeeded", "failed")))
+        .group_by(jobs.c.platform, attempts.c.result)
+    )
+    found: dict[PlatformType, tuple[int, int, float]] = {}
+    for row in connection.execute(query):
+        succeeded, failed, seconds = found.get(row.platform, (0, 0, 0.0))
+        if row.result == "succeeded":
+            succeeded, seconds = row.number, int(row.microseconds) / 1e6
+        else:
+            failed = row.number
+        found[row.platform] = (succeeded, failed, seconds)
+    return found
+
+
+def ended(connection: Connection, since: datetime, until: datetime, bucket_seconds: int) -> list[EndedAttempts]:
+    """Attempts that succeeded or failed from *since* up to, but without, *until*, counted where they are alike."""
+    began_at, ended_at = (type_coerce(attempts.c[name], BigInteger) for name in ("started_at", "ended_at"))
+    after = type_coerce(attempts.c.ended_at - since, BigInteger)
+    # A clock that was set back must not make an attempt take less than no time.
+    taken = case((ended_at > began_at, ended_at - began_at), else_=0)
+    succeeded = attempts.c.result == "succeeded"
+    each = (
+        select(
+            jobs.c.platform,
+            (after // (bucket_seconds * 1_000_000)).label("bucket"),
+            case((~succeeded, func.coalesce(attempts.c.error_code, "internal"))).label("error_code"),
+            case((succeeded, (taken + 50_000) // 100_000), else_=0).label("tenths"),
+            case((succeeded, jobs.c.size_bytes)).label("bytes"),
+            case((succeeded & jobs.c.size_bytes.is_not(None), taken)).label("microseconds"),
+        )
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(attempts.c.ended_at >= since, attempts.c.ended_at < until)
+        .where(attempts.c.result.in_(("succeeded", "failed")))
+        .subquery()
+    )
+    alike = (each.c.platform, each.c.bucket, each.c.error_code, each.c.tenths)
+    sums = (func.count().label("number"), func.sum(each.c.bytes), func.sum(each.c.microseconds))
+    return [
+        EndedAttempts(
+            platform=platform,
+            bucket=bucket,
+            error_code=error_code,
+            tenths=tenths,
+            count=number,
+            bytes=int(size_bytes or 0),  # PostgreSQL sums in decimals
+            timed_microseconds=int(microseconds or 0),
+        )
+        for platform, bucket, error_code, tenths, number, size_bytes, microseconds in connection.execute(
+            select(*alike, *sums).group_by(*alike)
+        )
+    ]
+
+
+# -- events, and what is remembered
+
+
+def events_since(connection: Connection, event_id: int, batch_id: str | None, limit: int) -> list[Event]:
+    """Events with greater numbers, in order."""
+    query = select(events).where(events.c.id > event_id).order_by(events.c.id).limit(limit)
+    if batch_id is not None:
+        query = query.where(events.c.batch_id == batch_id)
+    return [event_of(row) for row in connection.execute(query)]
+
+
+def number(connection: Connection, name: str) -> int:
+    """Return the number of that name."""
+    return int(connection.scalars(select(numbers.c.value).where(numbers.c.name == name)).one())
+
+
+def rests(connection: Connection) -> dict[PlatformType, PlatformRest]:
+    """What is remembered of platforms; those of which nothing is are absent."""
+    return {row.platform: PlatformRest(**row._mapping) for row in connection.execute(select(platform_rests))}

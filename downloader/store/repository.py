@@ -1,0 +1,507 @@
+"""The store: every batch, job, attempt and event, in SQLite or PostgreSQL; a crash loses nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Engine, delete, insert, select, type_coerce, update
+from sqlalchemy.exc import IntegrityError
+
+from downloader.errors import IdempotencyConflict, NotFound, StoreUnavailable, sentence
+from downloader.jobs import (
+    FINAL_STATES,
+    UNFINISHED_STATES,
+    Attempt,
+    AttemptResult,
+    Batch,
+    EndedAttempts,
+    Event,
+    Job,
+    JobState,
+    NewJob,
+    PlatformRest,
+    Submission,
+)
+from downloader.models import Outcome, PlatformType
+from downloader.store import queries as store_queries
+from downloader.store.changes import Change, SecondTry
+from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
+from downloader.store.rows import first_job, new_id, new_row, told_by, utc
+from downloader.store.schema import attempts, batches, events, jobs, links, numbers, platform_rests
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[Event], None]
+
+
+class Store:
+    """Each method is one transaction, blocking, callable from any thread; every change also stores its events.
+
+    Text that no database can store (NUL, lone surrogates) is kept with U+FFFD in its place. Times go in aware, of any
+    zone, and come out in UTC.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """For `open`, which sees to it that *engine* has our tables."""
+        self._engine = engine
+        self._files = DatabaseFiles(engine)
+        # Held from the numbering of events until listeners have heard of them: they hear in the order of the numbers.
+        self._turn = threading.RLock()
+        self._listeners: list[Listener] = []
+        self._untold: deque[Event] = deque()
+        self._telling = False
+        self._lock: DatabaseLock | None = None
+        self._second_try: SecondTry = lambda job, now: None
+
+    @classmethod
+    def open(cls, database_url: str) -> Store:
+        """Return the store in the database at *database_url*, made or migrated where that is needed.
+
+        Raises:
+            StartRefused: it cannot be opened, or was made by a newer version.
+        """
+        return cls(open_database(database_url))
+
+    def lock_out_others(self) -> None:
+        """Keep other servers off this database until `close`, or the end of the process.
+
+        Raises:
+            StartRefused: another one has it.
+        """
+        self._lock = DatabaseLock(self._engine)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._lock is not None:
+            self._lock.release()
+        self._files.close()
+        self._engine.dispose()
+
+    def fault(self) -> str | None:
+        """Return in a sentence why nothing can be stored any more; None where that is not known."""
+        return self._files.fault() or (None if self._lock is None else self._lock.fault())
+
+    # -- submitting and reading
+
+    def submit(
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        now: datetime,
+        idempotency_key: str | None = None,
+        retry_failed_once: bool = False,
+    ) -> Submission:
+        """Store a batch; on the disk when this returns. Raises ValueError where there is no link in it.
+
+        Equal links within it become one job, and so do equal URLs that no platform owns; those fail at once. A known
+        key returns the first batch, as far as it has not been deleted, whatever *retry_failed_once* says.
+
+        *retry_failed_once*: when the last job of the batch becomes final, those that failed are put back, once, as far
+        as `on_batch_end` has it; all in the transaction of that last job, so that nobody finds the batch ended before.
+
+        One event tells of it, `batch_created` with `total`, and none of its jobs: who follows events asks for the
+        batch when it comes, and hears of each job from its first change on.
+
+        Raises:
+            IdempotencyConflict: the key was used with other URLs.
+        """
+        if not jobs:
+            raise ValueError("a batch needs at least one link")
+        try:
+            return self._submit(jobs, now, idempotency_key, retry_failed_once)
+        except IntegrityError:
+            if idempotency_key is None:
+                raise
+            # Another submission with the key was quicker by a moment: now it is there to be found.
+            return self._submit(jobs, now, idempotency_key, retry_failed_once)
+
+    def _submit(
+        self, new_jobs: Sequence[NewJob], now: datetime, key: str | None, retry_failed_once: bool
+    ) -> Submission:
+        fingerprint = hashlib.sha256(json.dumps([new.url for new in new_jobs]).encode("ascii")).hexdigest()
+        with self._change(now, durable=True) as change:
+            if key is not None:
+                first = change.connection.execute(select(batches).where(batches.c.idempotency_key == key)).first()
+                if first is not None:
+                    if first.fingerprint != fingerprint:
+                        raise IdempotencyConflict
+                    sent = store_queries.batch_links(change.connection, first.id)
+                    batch = store_queries.batch(change.connection, first.id)
+                    return Submission(batch=batch, jobs=tuple(job for _, job in sent), created=False)
+            batch_id = new_id()
+            by_link: dict[tuple[str | None, str | None], Job] = {}
+            in_order: list[Job] = []
+            for new in new_jobs:
+                same = (new.link, None if new.link is not None else new.url)
+                if same not in by_link:
+                    by_link[same] = first_job(new, batch_id, change.now)
+                in_order.append(by_link[same])
+            change.connection.execute(
+                insert(batches),
+                {
+                    "id": batch_id,
+                    "created_at": change.now,
+                    "total": len(new_jobs),
+                    "idempotency_key": key,
+                    "fingerprint": fingerprint,
+                    "retry_failed_once": retry_failed_once,
+                },
+            )
+            change.connection.execute(insert(jobs), [new_row(job) for job in by_link.values()])
+            change.connection.execute(
+                insert(links),
+                [
+                    {"batch_id": batch_id, "position": position, "job_id": job.id, "url": new.url}
+                    for position, (new, job) in enumerate(zip(new_jobs, in_order, strict=True))
+                ],
+            )
+            change.tell("batch_created", batch_id=batch_id, data={"total": len(new_jobs)})
+            batch = store_queries.batch(change.connection, batch_id)
+        return Submission(batch=batch, jobs=tuple(in_order), created=True)
+
+    def batch(self, batch_id: str) -> Batch:
+        """Raises NotFound."""
+        with reading(self._engine) as connection:
+            return store_queries.batch(connection, batch_id)
+
+    def batches(self, *, before: str | None = None, limit: int = 50) -> tuple[list[Batch], str | None]:
+        """Newest first; the second value is the cursor of the next page, None at the end. Raises BadCursor."""
+        with reading(self._engine) as connection:
+            return store_queries.batch_page(connection, before, limit)
+
+    def batch_jobs(self, batch_id: str) -> list[tuple[str, Job]]:
+        """(url as sent, job) for each link sent, in that order; deleted jobs are left out. Raises NotFound."""
+        with reading(self._engine) as connection:
+            found = store_queries.batch_links(connection, batch_id)
+            if not found:
+                store_queries.batch(connection, batch_id)
+            return found
+
+    def job(self, job_id: str) -> Job:
+        """Raises NotFound."""
+        with reading(self._engine) as connection:
+            return store_queries.job(connection, job_id)
+
+    def jobs(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        platform: PlatformType | None = None,
+        batch_id: str | None = None,
+        text: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> tuple[list[Job], str | None]:
+        """Newest first; *text* is looked for in url, title and error, without regard to case, taken literally.
+
+        The second value is the cursor of the next page, None at the end; jobs that come meanwhile move no page. A
+        cursor that is none of ours raises BadCursor.
+        """
+        with reading(self._engine) as connection:
+            return store_queries.job_page(
+                connection,
+                states=states,
+                platform=platform,
+                batch_id=batch_id,
+                text=text,
+                cursor=cursor,
+                limit=limit,
+            )
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """In their order. Raises NotFound."""
+        with reading(self._engine) as connection:
+            return store_queries.job_attempts(connection, job_id)
+
+    # -- running
+
+    def claim(self, platform: PlatformType, limit: int, *, now: datetime) -> list[Job]:
+        """Make up to *limit* jobs of *platform* running: queued ones and waiting ones that are due, oldest first.
+
+        Each gets an attempt (`result` running) and `attempts` + 1. None is ever given twice, whoever asks.
+        """
+        if limit <= 0:
+            return []
+        with self._change(now) as change:
+            rows = store_queries.claimable(change.connection, platform, limit, change.now)
+            return [change.begin(job) for job in change.jobs_of(rows)]
+
+    def finish(
+        self,
+        job_id: str,
+        *,
+        state: JobState,
+        result: AttemptResult,
+        outcome: Outcome | None,
+        now: datetime,
+        next_attempt_at: datetime | None = None,
+        attempt: int | None = None,
+    ) -> Job | None:
+        """End the running attempt of a job and move it to *state*; return it, or None where it is not running (it
+        was cancelled or deleted meanwhile): then nothing is changed. Where it was the last of its batch and failed, a
+        second round may have it waiting again when this returns.
+
+        `result` interrupted takes one off `attempts`. *outcome* gives files, media, error, code and detail.
+        *next_attempt_at* goes with waiting, and only with it. *attempt* is the number of the one that ended
+        (`Job.tries`): where given, a later one of the same job (it was cancelled and retried meanwhile) is left alone.
+
+        Raises:
+            IllegalTransition: a running job cannot become *state*.
+        """
+        if result == "running" or (state == "waiting") != (next_attempt_at is not None):
+            raise ValueError(f"an attempt cannot end as {result}, its job {state} until {next_attempt_at}")
+        with self._change(now) as change:
+            found = (change.lock_to_end if state in FINAL_STATES else change.lock_ids)([job_id])
+            if not found or found[0].state != "running" or attempt not in {None, found[0].tries}:
+                return None
+            [job] = found
+            ended = change.end(
+                job,
+                state,
+                result,
+                next_attempt_at=None if next_attempt_at is None else utc(next_attempt_at),
+                attempts=max(0, job.attempts - 1) if result == "interrupted" else job.attempts,
+                elapsed_seconds=job.elapsed_seconds + _seconds(job.started_at, change.now),
+                **told_by(outcome),
+            )
+            return change.begin_second_rounds(self._second_try).get(job.id, ended)
+
+    def recover(self, *, now: datetime, but: Collection[str] = ()) -> int:
+        """Put every running job but those of the ids *but* back to queued (attempt: interrupted, not counted), as
+        after a crash; return how many."""
+        with self._change(now) as change:
+            running = change.lock(jobs.c.state == "running", jobs.c.id.not_in(but))
+            for job in running:
+                change.end(job, "queued", "interrupted", attempts=max(0, job.attempts - 1))
+            return len(running)
+
+    def shift_times(self, step: timedelta, *, now: datetime) -> None:
+        """Move by *step*, by which the clock was set, until when jobs wait and since when they run."""
+        moved = step // timedelta(microseconds=1)
+        with self._change(now) as change:
+            for job in change.lock(jobs.c.next_attempt_at.is_not(None)):
+                change.postpone(job, step)
+            for table, running in ((jobs, jobs.c.state == "running"), (attempts, attempts.c.result == "running")):
+                started_at = type_coerce(table.c.started_at, BigInteger) + moved
+                change.connection.execute(update(table).where(running).values(started_at=started_at))
+
+    def on_batch_end(self, second_try: SecondTry) -> None:
+        """Have *second_try* say of each failed job of a batch that ended when it is put back; else none ever is.
+
+        It is called in the middle of the transaction, in any thread: it must be quick, ask nothing of this store and
+        never raise.
+        """
+        self._second_try = second_try
+
+    def due(self) -> dict[PlatformType, datetime | None]:
+        """For each platform with something to do: None where a job is queued, else the earliest next_attempt_at."""
+        with reading(self._engine) as connection:
+            return store_queries.due(connection)
+
+    # -- by hand
+
+    def cancel(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
+        """Cancel those that are not final; return them as they were BEFORE (so that running ones can be killed).
+
+        Where they are the last of their batch, its second round may begin with it: see `cancel_batch`.
+        """
+        with self._change(now) as change:
+            before = [job for job in change.lock_to_end(job_ids) if job.state not in FINAL_STATES]
+            _cancel(change, before)
+            change.begin_second_rounds(self._second_try)
+            return before
+
+    def cancel_batch(self, batch_id: str, *, now: datetime) -> list[Job]:
+        """Cancel what of a batch is not final, and its second round for good; return as `cancel` does.
+
+        Raises NotFound.
+        """
+        with self._change(now) as change:
+            # First, which also locks it: who cancels a batch does not want to see it begin again.
+            query = update(batches).where(batches.c.id == batch_id).values(retry_failed_once=False)
+            if change.connection.execute(query).rowcount == 0:
+                raise NotFound("batch")
+            before = change.lock(jobs.c.batch_id == batch_id, jobs.c.state.in_(UNFINISHED_STATES))
+            _cancel(change, before)
+            return before
+
+    def retry(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
+        """Put failed and cancelled ones back to queued, `attempts` at 0; return them. Those that no platform owns
+        stay failed."""
+        with self._change(now) as change:
+            change.lock_second_rounds(job_ids)  # of these, one may be about to begin
+            return [
+                change.move(job, "queued", attempts=0, last_try=False, error_code=None, error=None, detail=None)
+                for job in change.lock_ids(job_ids)
+                if job.state in {"failed", "cancelled"} and job.link is not None
+            ]
+
+    def release_waiting(self, platform: PlatformType, *, now: datetime) -> int:
+        """Put waiting jobs of *platform* back to queued (its cool-down was ended by hand); return how many."""
+        with self._change(now) as change:
+            waiting = change.lock(jobs.c.platform == platform, jobs.c.state == "waiting")
+            for job in waiting:
+                change.move(job, "queued")
+            return len(waiting)
+
+    def delete(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
+        """Delete the records of final ones, attempts included; return them. A batch without jobs goes too."""
+        with self._change(now) as change:
+            change.lock_batches(job_ids)
+            final = [job for job in change.lock_ids(job_ids) if job.state in FINAL_STATES]
+            change.delete(final)
+            return final
+
+    def job_ids(self, batch_id: str, *, states: Sequence[JobState] = ()) -> list[str]:
+        """Oldest first. Raises NotFound."""
+        with reading(self._engine) as connection:
+            return store_queries.job_ids(connection, batch_id, states)
+
+    def file_users(self, path: str, but: Collection[str] = ()) -> int:
+        """How many jobs have *path* among their files (two jobs of one post share a file), those of *but* left out."""
+        with reading(self._engine) as connection:
+            return store_queries.file_users(connection, path, but)
+
+    def finished_before(self, moment: datetime, limit: int) -> list[Job]:
+        """Final jobs that have been so since before *moment*; those submitted first come first."""
+        with reading(self._engine) as connection:
+            return store_queries.finished_before(connection, utc(moment), limit)
+
+    # -- around it
+
+    def events_since(self, event_id: int, *, batch_id: str | None = None, limit: int = 500) -> list[Event]:
+        """Events with greater numbers, in order; no number below one that was seen turns up later."""
+        with reading(self._engine) as connection:
+            return store_queries.events_since(connection, event_id, batch_id, limit)
+
+    def last_event_id(self) -> int:
+        """0 where there is none yet."""
+        with reading(self._engine) as connection:
+            return store_queries.number(connection, "last_event_id")
+
+    def add_event(self, event: Event) -> Event:
+        """Store it under the next number (its own id is ignored)."""
+        with self._change(event.at) as change:
+            change.tell(event.kind, batch_id=event.batch_id, job_id=event.job_id, data=dict(event.data))
+        return change.events[0]
+
+    def prune_events(self, keep: int) -> None:
+        """Drop all but the newest *keep*."""
+        with writing(self._engine) as connection:
+            last = store_queries.number(connection, "last_event_id")  # numbers have no gaps
+            connection.execute(delete(events).where(events.c.id <= last - keep))
+
+    def platform_rests(self) -> dict[PlatformType, PlatformRest]:
+        """What was saved of each platform; those of which nothing was are absent."""
+        with reading(self._engine) as connection:
+            return store_queries.rests(connection)
+
+    def save_platform_rest(self, rest: PlatformRest, *, now: datetime) -> None:
+        """Remember *rest*; the event `platform_changed` tells of it where it is not as before."""
+        until = None if rest.cooling_until is None else utc(rest.cooling_until)
+        with self._change(now) as change:
+            change.lock_numbers()
+            before = store_queries.rests(change.connection).get(rest.platform)
+            if before == rest:
+                return
+            values: dict[str, Any] = {"cap": rest.cap, "cooling_until": until, "strikes": rest.strikes}
+            if before is None:
+                change.connection.execute(insert(platform_rests), values | {"platform": rest.platform})
+            else:
+                same = platform_rests.c.platform == rest.platform
+                change.connection.execute(update(platform_rests).where(same).values(values))
+            told = {"cooling_until": None if until is None else until.isoformat(), "platform": rest.platform}
+            change.tell("platform_changed", data=values | told)
+
+    def paused(self) -> bool:
+        """Whether the queue was paused by hand."""
+        with reading(self._engine) as connection:
+            return store_queries.number(connection, "paused") == 1
+
+    def set_paused(self, paused: bool, *, now: datetime) -> None:
+        """Remember it; the event `queue_changed` tells of it where it is not as before."""
+        with self._change(now) as change:
+            change.lock_numbers()
+            if (store_queries.number(change.connection, "paused") == 1) != paused:
+                change.connection.execute(update(numbers).where(numbers.c.name == "paused").values(value=int(paused)))
+                change.tell("queue_changed", data={"paused": paused})
+
+    def counts(self) -> dict[PlatformType, dict[JobState, int]]:
+        """How many jobs there are, by platform and state; what there is none of is absent."""
+        with reading(self._engine) as connection:
+            return store_queries.counts(connection)
+
+    def recent(self, *, since: datetime) -> dict[PlatformType, tuple[int, int, float]]:
+        """For each platform: (succeeded, failed, seconds of the succeeded together) of attempts ended since then."""
+        with reading(self._engine) as connection:
+            return store_queries.recent(connection, utc(since))
+
+    def ended(self, *, since: datetime, until: datetime, bucket_seconds: int) -> list[EndedAttempts]:
+        """Attempts that succeeded or failed from *since* up to, but without, *until*, counted where they are alike."""
+        with reading(self._engine) as connection:
+            return store_queries.ended(connection, utc(since), utc(until), bucket_seconds)
+
+    def on_event(self, listener: Listener) -> None:
+        """Register a callable that gets every Event of this Store after its transaction is committed, in order, in
+        the thread that made the change; it must be quick and never raise."""
+        self._listeners.append(listener)
+
+    # -- changing
+
+    @contextmanager
+    def _change(self, now: datetime, *, durable: bool = False) -> Iterator[Change]:
+        """Give a change; write it, commit it and tell of it at the end, or none of these where the block raises.
+
+        Raises:
+            StoreUnavailable: it would be lost: the database is another than the one that was opened.
+        """
+        if fault := self._files.fault():
+            raise StoreUnavailable(fault)
+        with ExitStack() as held:
+            if self._engine.dialect.name == "sqlite":
+                # It has one writer at a time anyway, and makes the others look every so often whether it is their turn.
+                held.enter_context(self._turn)
+            with writing(self._engine, durable=durable) as connection:
+                change = Change(connection, utc(now), lambda: held.enter_context(self._turn))
+                yield change
+                change.write()
+            self._tell(change.events)
+
+    def _tell(self, told: list[Event]) -> None:
+        self._untold.extend(told)
+        if self._telling:
+            return  # a listener made this change; its event comes after the one that is being told
+        self._telling = True
+        try:
+            while self._untold:
+                event = self._untold.popleft()
+                for listener in self._listeners:
+                    try:
+                        listener(event)
+                    except Exception:
+                        log.exception("event listener failed", extra={"event_id": event.id})
+        finally:
+            self._telling = False
+
+
+def _cancel(change: Change, unfinished: Iterable[Job]) -> None:
+    why: dict[str, Any] = {"error_code": "cancelled", "error": sentence("cancelled"), "detail": None}
+    for job in unfinished:
+        if job.state == "running":
+            elapsed = job.elapsed_seconds + _seconds(job.started_at, change.now)
+            change.end(job, "cancelled", "cancelled", elapsed_seconds=elapsed, **why)
+        else:
+            change.move(job, "cancelled", **why)
+
+
+def _seconds(start: datetime | None, end: datetime) -> float:
+    # A clock that was set back must not make a download take less than no time.
+    return 0.0 if start is None else max(0.0, (end - start).total_seconds())

@@ -1,0 +1,212 @@
+"""Between the store's rows and the data that the rest of us speaks of: jobs, batches, events, ids and cursors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Row
+
+from downloader.errors import BadCursor, sentence
+from downloader.jobs import Attempt, Batch, Event, Job, JobState, NewJob
+from downloader.models import Outcome
+from downloader.store.schema import clean
+
+#: What of a job never changes; all its other columns are written anew by each change.
+_FIXED = ("id", "batch_id", "url", "link", "platform", "created_at")
+_CHANGING = (
+    "state",
+    "attempts",
+    "tries",
+    "last_try",
+    "updated_at",
+    "started_at",
+    "finished_at",
+    "next_attempt_at",
+    "error_code",
+    "error",
+    "detail",
+    "media_id",
+    "title",
+    "duration_seconds",
+    "size_bytes",
+    "elapsed_seconds",
+)
+
+
+def new_id() -> str:
+    """Return an id that nobody can guess: 80 random bits, as 16 of a-z and 2-7.
+
+    Ids stand in addresses, on command lines and as names of folders, hence no sign that any of these takes for
+    something else, and no letters that differ by case alone.
+    """
+    return base64.b32encode(secrets.token_bytes(10)).decode("ascii").lower()
+
+
+def utc(moment: datetime) -> datetime:
+    """Return the same moment in UTC; raises ValueError where *moment* does not say which it is."""
+    if moment.tzinfo is None:
+        raise ValueError("a time must come with its time zone")
+    return moment.astimezone(UTC)
+
+
+def folded(text: str) -> str:
+    """Return *text* as it is searched in and for."""
+    return text.casefold()
+
+
+# -- cursors
+
+CursorKind = Literal["batch", "job"]
+
+
+def write_cursor(kind: CursorKind, seq: int) -> str:
+    """Return the cursor of the page after row *seq*."""
+    return base64.urlsafe_b64encode(f"{kind}:{seq}".encode("ascii")).decode("ascii").rstrip("=")
+
+
+def read_cursor(kind: CursorKind, cursor: str) -> int:
+    """Return the row that *cursor* stands for.
+
+    Raises:
+        BadCursor: `write_cursor` never gave it.
+    """
+    try:
+        plain = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        raise BadCursor from None
+    found = re.fullmatch(f"{kind}:([0-9]{{1,18}})", plain)
+    # Base64 has several spellings of one text; only ours is taken.
+    if found is None or write_cursor(kind, int(found[1])) != cursor:
+        raise BadCursor
+    return int(found[1])
+
+
+# -- jobs
+
+
+def job_of(row: Row[Any], files: Iterable[str] = ()) -> Job:
+    """Return the job of a row of `jobs`."""
+    values = row._mapping
+    return Job(**{name: values[name] for name in _FIXED + _CHANGING}, files=tuple(files))
+
+
+def new_row(job: Job) -> dict[str, Any]:
+    """Return *job* as a row to insert."""
+    return {name: getattr(job, name) for name in _FIXED + _CHANGING} | {"search": _search(job)}
+
+
+def changed_row(job: Job) -> dict[str, Any]:
+    """Return what may have changed of *job*, as columns; its id is under `job`."""
+    return {name: getattr(job, name) for name in _CHANGING} | {"search": _search(job), "job": job.id}
+
+
+def _search(job: Job) -> str:
+    return folded("\n".join(part for part in (job.url, job.title, job.error) if part))
+
+
+def job_view(job: Job) -> dict[str, Any]:
+    """Return what an event tells of *job*: enough to paint its row anew without asking."""
+    return {
+        "state": job.state,
+        "platform": job.platform,
+        "attempts": job.attempts,
+        "error_code": job.error_code,
+        "error": job.error,
+        "next_attempt_at": None if job.next_attempt_at is None else job.next_attempt_at.isoformat(),
+        "title": job.title,
+        "files": list(job.files),
+        "size_bytes": job.size_bytes,
+    }
+
+
+def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
+    """Return the job that *new* becomes: queued, or failed where nobody could ever download it."""
+    job = Job(
+        id=new_id(),
+        batch_id=batch_id,
+        url=clean(new.url),
+        link=None if new.link is None else clean(new.link),
+        platform=new.platform,
+        state="queued",
+        attempts=0,
+        created_at=now,
+        updated_at=now,
+    )
+    code = new.error_code
+    if code is None and new.link is None:
+        code = "unsupported_platform"  # nobody would ever claim it
+    if code is None:
+        return job
+    return replace(job, state="failed", finished_at=now, error_code=code, error=clean(new.error or sentence(code)))
+
+
+def told_by(outcome: Outcome | None) -> dict[str, Any]:
+    """Return the fields of a job that *outcome* speaks of."""
+    success, _, error = outcome or (True, None, None)
+    told: dict[str, Any] = {
+        "error_code": outcome.error_code if outcome and not success else None,
+        "error": _cleaned(error) if not success else None,
+        "detail": _cleaned(outcome.detail) if outcome else None,
+    }
+    if outcome and success and outcome.media is not None:
+        media = outcome.media
+        told |= {
+            "files": tuple(clean(path) for path in media.files),
+            "media_id": _cleaned(media.id),
+            "title": _cleaned(media.title),
+            "duration_seconds": media.duration_seconds,
+            "size_bytes": media.size_bytes,
+        }
+    return told
+
+
+def _cleaned(text: str | None) -> str | None:
+    return None if text is None else clean(text)
+
+
+# -- the others
+
+
+def batch_of(row: Row[Any], counts: Mapping[JobState, int]) -> Batch:
+    """Return the batch of a row of `batches`."""
+    return Batch(
+        id=row.id,
+        created_at=row.created_at,
+        total=row.total,
+        counts=dict(counts),
+        retry_failed_once=row.retry_failed_once,
+        second_round_at=row.second_round_at,
+        second_round_jobs=row.second_round_jobs,
+    )
+
+
+def attempt_of(row: Row[Any]) -> Attempt:
+    """Return the attempt of a row of `attempts`."""
+    return Attempt(**row._mapping)
+
+
+def event_of(row: Row[Any]) -> Event:
+    """Return the event of a row of `events`."""
+    return Event(
+        id=row.id, at=row.at, kind=row.kind, batch_id=row.batch_id, job_id=row.job_id, data=json.loads(row.data)
+    )
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """Return *event* as a row to insert."""
+    return {
+        "id": event.id,
+        "at": event.at,
+        "kind": event.kind,
+        "batch_id": event.batch_id,
+        "job_id": event.job_id,
+        # In ASCII: text that no database can store goes through escaped.
+        "data": json.dumps(event.data, ensure_ascii=True, allow_nan=False, separators=(",", ":")),
+    }

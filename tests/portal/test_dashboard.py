@@ -1,0 +1,790 @@
+"""The page in a real browser, before a real server: links in, files out, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+import urllib.parse
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser import DESKTOP, expect, needs_browser
+from tests.real_server import Server
+from tests.simulator.client import Simulator
+
+pytestmark = [needs_browser, pytest.mark.timeout(120)]
+
+Start = Callable[..., Server]
+NewPage = Callable[..., Any]
+
+SOON = 45_000  # ms that a download may take on a busy machine, which may make it stumble and try again
+
+
+def open_dashboard(page: Any, server: Server, more: str = "") -> None:
+    page.goto(f"{server.url}/dashboard{more}")
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+
+
+def download(page: Any, text: str) -> None:
+    page.fill("#links", text)
+    page.click("#download")
+
+
+def rows(page: Any, state: str) -> Any:
+    return page.locator(f"#batches .job[data-state={state}]")
+
+
+# Adding
+
+
+def test_a_mixed_batch_is_pasted_and_its_files_arrive_and_play(
+    page: Any, server: Server, simulator: Simulator, tmp_path: Path
+) -> None:
+    elsewhere: list[str] = []
+    page.on("request", lambda request: None if request.url.startswith(server.url) else elsewhere.append(request.url))
+    page.goto(f"{server.url}/")
+    assert page.url == f"{server.url}/dashboard"
+    ok, private = simulator.url("tiktok", "ok"), simulator.url("youtube", "private")
+    page.fill("#links", f"Look at this: {ok}, and ({private}). Again: {ok}\nhttps://netflix.com/watch/1")
+    found = page.locator("#links-found")
+    expect(found).to_contain_text("1 from TikTok")
+    expect(found).to_contain_text("1 from YouTube")
+    expect(found).to_contain_text("1 repeated, taken once")
+    expect(page.locator("#problems summary")).to_have_text("1 line is no link that can be downloaded")
+    page.click("#problems summary")
+    expect(page.locator("#problems li")).to_contain_text("Line 2: this site is not one of the four platforms")
+    expect(page.locator("#download")).to_have_text("Download 2 videos")
+    page.click("#download")
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    expect(rows(page, "failed")).to_have_count(1, timeout=SOON)
+    expect(rows(page, "failed")).to_contain_text("This YouTube post is private")
+    expect(page.locator(".batch .summary")).to_have_text("Done: 1 of 2, 1 failed")
+    expect(page.locator("#status")).to_have_text("Batch of 2 done: 1 downloaded, 1 failed.")
+    assert page.title() == "✓ 1/2 · Batch Video Downloader"
+    expect(page.locator("#links")).to_have_value("https://netflix.com/watch/1")  # to be mended, not lost
+
+    rows(page, "succeeded").get_by_role("button", name="Play").click()
+    video = page.locator("#player video")
+    expect(video).to_be_visible()
+    assert video.evaluate(
+        """video => new Promise((resolve, reject) => {
+             video.addEventListener("timeupdate", () => video.currentTime > 0 && resolve(true));
+             video.addEventListener("error", () => reject(video.error.message));
+             video.muted = true;
+             video.play();
+           })"""
+    )
+    page.keyboard.press("Escape")
+    expect(video).to_be_hidden()
+
+    with page.expect_download() as saved:
+        rows(page, "succeeded").get_by_role("link", name="Save").click()
+    assert saved.value.suggested_filename.startswith("tiktok_")
+    [file] = (tmp_path / "storage" / "raw").iterdir()
+    assert Path(saved.value.path()).read_bytes() == file.read_bytes()
+    assert elsewhere == []
+
+
+def test_what_is_no_video_is_told_while_typing_and_not_sent(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    page.fill(
+        "#links",
+        f"{simulator.url('tiktok', 'ok')}🔥 by https://www.tiktok.com/@ada\nhttps://www.youtube.com/playlist?list=PL0123456789\n"
+        "Download TikTok Lite to enjoy more posts: https://www.tiktok.com/tiktoklite\nhttps:/youtu.be/dQw4w",
+    )
+    expect(page.locator("#download")).to_have_text("Download 1 video")
+    expect(page.locator("#asides summary")).to_have_text("3 links aren't videos")
+    page.click("#asides summary")
+    expect(page.locator("#asides li")).to_have_text(
+        [
+            re.compile("Line 1: this is a profile"),
+            re.compile("Line 2: this is a playlist"),
+            re.compile("Line 3: this is an adv"),
+        ]
+    )
+    page.click("#problems summary")
+    expect(page.locator("#problems li")).to_contain_text("Line 4: the link is cut short or mistyped")
+    page.click("#download")
+    # What had a line of its own was meant, and stays.
+    expect(page.locator("#links")).to_have_value(
+        "https://www.youtube.com/playlist?list=PL0123456789\nhttps:/youtu.be/dQw4w"
+    )
+    expect(page.locator("#batches .job")).to_have_count(1)
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_a_link_of_a_form_that_is_new_is_offered_with_a_doubt(page: Any, server: Server) -> None:
+    open_dashboard(page, server)
+    page.fill("#links", "https://www.youtube.com/new/dQw4w9WgXcQ")
+    expect(page.locator("#links-found")).to_contain_text("1 link may not be a video")
+    expect(page.locator("#asides summary")).to_have_text("1 link may not be a video")
+    expect(page.locator("#download")).to_be_enabled()
+
+
+def test_a_draft_survives_a_reload(page: Any, server: Server) -> None:
+    open_dashboard(page, server)
+    page.fill("#links", "youtu.be/dQw4w9WgXcQ")
+    page.reload()
+    expect(page.locator("#links")).to_have_value("youtu.be/dQw4w9WgXcQ")
+    expect(page.locator("#download")).to_be_enabled()
+
+
+def test_a_file_with_links_can_be_opened(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    table = 'title;link\n"Ada; again";' + simulator.url("twitter", "ok") + "\n"
+    page.set_input_files("#file", {"name": "list.csv", "mimeType": "text/csv", "buffer": table.encode()})
+    expect(page.locator("#links-found")).to_contain_text("1 from Twitter/X")
+    page.set_input_files("#file", {"name": "cat.png", "mimeType": "image/png", "buffer": b"\x89PNG\0\0"})
+    expect(page.locator("#status")).to_have_text("cat.png could not be read: open a text or CSV file.")
+
+
+def test_of_a_large_export_only_the_links_are_put_into_the_box(page: Any, server: Server) -> None:
+    open_dashboard(page, server)
+    channel = [{"url": "https://www.youtube.com/channel/UC1"}]
+    watched = [f"https://www.youtube.com/watch?v=S00n{number:07}" for number in range(3000)]
+    history = json.dumps([{"title": "x" * 500, "titleUrl": url, "subtitles": channel} for url in watched])
+    assert len(history) > 1_000_000
+    file = {"name": "watch-history.json", "mimeType": "application/json", "buffer": history.encode()}
+    page.set_input_files("#file", file)
+    expect(page.locator("#links-found")).to_contain_text("3,000 from YouTube")
+    expect(page.locator("#status")).to_have_text("3,000 links found in watch-history.json.")
+    expect(page.locator("#asides")).to_be_hidden()
+    assert len(page.locator("#links").input_value().splitlines()) == 3000
+
+
+def test_a_dropped_link_lands_in_the_box(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    page.evaluate(
+        """link => {
+             const data = new DataTransfer();
+             data.setData("text/uri-list", link);
+             for (const type of ["dragenter", "drop"]) {
+               document.body.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+             }
+           }""",
+        simulator.url("youtube", "ok"),
+    )
+    expect(page.locator("#links-found")).to_contain_text("1 from YouTube")
+    expect(page.locator("#drop")).to_be_hidden()
+
+
+def test_what_a_phone_shares_waits_for_one_press(page: Any, server: Server, simulator: Simulator) -> None:
+    link = simulator.url("tiktok", "ok")
+    query = urllib.parse.urlencode({"title": "TikTok", "text": f"Look! {link} from my phone"})
+    open_dashboard(page, server, f"?{query}")
+    expect(page.locator("#download")).to_be_focused()
+    assert "?" not in page.url  # a reload adds it no second time
+    assert server.ask("GET", "/api/v1/batches")[1]["batches"] == []  # any page can link here: nothing begins by itself
+    page.keyboard.press("Enter")
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_a_shared_profile_is_told_of(page: Any, server: Server) -> None:
+    open_dashboard(page, server, "?title=Ada&text=https%3A%2F%2Fwww.tiktok.com%2F%40ada")
+    expect(page.locator("#links")).to_have_value("https://www.tiktok.com/@ada")
+    expect(page.locator("#asides summary")).to_have_text("1 link isn't a video")
+    expect(page.locator("#download")).to_be_disabled()
+
+
+def test_a_bookmarklet_hands_over_a_link(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server, f"?url={urllib.parse.quote(simulator.url('twitter', 'ok'), safe='')}")
+    expect(page.locator("#links-found")).to_contain_text("1 from Twitter/X")
+
+
+def test_pasted_links_start_at_once_where_that_is_wanted(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    page.check("#at-once")
+    page.focus("#links")
+    page.evaluate(
+        """link => {
+             const data = new DataTransfer();
+             data.setData("text/plain", link);
+             const box = document.getElementById("links");
+             box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
+             box.value = link;
+             box.dispatchEvent(new Event("input"));
+           }""",
+        simulator.url("tiktok", "ok"),
+    )
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+# Watching
+
+
+def test_a_reload_in_the_middle_loses_nothing(page: Any, server: Server, simulator: Simulator) -> None:
+    simulator.configure(media_bytes_per_second=150_000)
+    open_dashboard(page, server)
+    download(page, "\n".join(simulator.url("tiktok", "ok", number) for number in range(3)))
+    expect(rows(page, "running").first).to_contain_text("Downloading", timeout=SOON)
+    bar = rows(page, "running").first.locator("progress")
+    expect(bar).to_have_attribute("value", re.compile("."), timeout=SOON)
+    assert page.title().endswith("/3 · Batch Video Downloader")
+    page.reload()
+    expect(rows(page, "running").first).to_contain_text("Downloading", timeout=SOON)
+    simulator.configure(media_bytes_per_second=0)
+    expect(rows(page, "succeeded")).to_have_count(3, timeout=SOON)
+    assert len(server.ask("GET", "/api/v1/batches")[1]["batches"]) == 1
+
+
+def test_a_download_of_unknown_size_has_no_invented_percentage(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    download(page, simulator.url("tiktok", "hang"))
+    bar = rows(page, "running").locator("progress")
+    expect(bar).to_be_visible(timeout=SOON)
+    assert bar.get_attribute("value") is None
+    simulator.wait_until_hanging(1)
+    rows(page, "running").get_by_role("button", name="Cancel").click()
+    expect(rows(page, "cancelled")).to_have_count(1)
+    expect(page.locator("#status")).to_have_text("Batch of 1 ended: 0 downloaded, 0 failed, 1 cancelled.")
+    rows(page, "cancelled").get_by_role("button", name="Retry").click()
+    expect(page.locator("#status")).to_have_text("1 link is in the queue again.")
+    page.get_by_role("button", name="Cancel batch").click()
+    expect(rows(page, "cancelled")).to_have_count(1)
+
+
+def test_other_peoples_batches_appear_by_themselves(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    expect(page.locator("#batches-none")).to_be_visible()
+    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok")]})
+    page.locator(".batch .toggle").click()
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_without_event_streams_the_page_asks(page: Any, server: Server, simulator: Simulator) -> None:
+    def refuse(route: Any) -> None:
+        if "text/event-stream" in route.request.headers["accept"]:
+            route.fulfill(status=503, json={"error": "All places for event streams are taken."})
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/events*", refuse)
+    page.goto(f"{server.url}/dashboard")
+    expect(page.locator("#connection")).to_have_attribute("data-state", "polling")
+    download(page, simulator.url("tiktok", "ok"))
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_a_resting_platform_shows_a_countdown(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    download(page, simulator.url("tiktok", "rate_limited"))
+    banner = page.locator(".banner[data-id=tiktok]")
+    expect(banner).to_contain_text("TikTok asked for a pause: it goes on by itself in", timeout=SOON)
+    expect(rows(page, "waiting")).to_contain_text("tried again in")
+    banner.get_by_role("button", name="Go on now").click()
+    expect(page.locator("#status")).to_contain_text("TikTok goes on.")
+
+
+def test_the_queue_can_be_paused(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    page.get_by_role("button", name="Pause the queue").click()
+    expect(page.locator(".banner[data-id=paused]")).to_be_visible()
+    download(page, simulator.url("tiktok", "ok"))
+    expect(rows(page, "queued")).to_have_count(1)
+    page.locator(".banner").get_by_role("button", name="Resume the queue").click()
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_a_storage_that_cannot_be_used_is_told_of_until_it_can(page: Any, server: Server, tmp_path: Path) -> None:
+    raw = tmp_path / "storage" / "raw"
+    raw.rmdir()
+    raw.write_bytes(b"no folder")
+    server.ask("GET", "/readyz")  # which tries
+    open_dashboard(page, server)
+    banner = page.locator(".banner[data-id=storage-error]")
+    expect(banner).to_contain_text(f"The storage folder cannot be written ({raw}: it is no folder")
+    raw.unlink()
+    server.ask("GET", "/readyz")
+    open_dashboard(page, server)
+    expect(banner).to_be_hidden()
+
+
+# When it fails
+
+
+def test_what_failed_is_tried_once_more_by_itself(page: Any, start_server: Start, simulator: Simulator) -> None:
+    server = start_server(DOWNLOADER_MAX_ATTEMPTS="1", DOWNLOADER_RETRIES="0")
+    open_dashboard(page, server)
+    download(page, f"{simulator.url('tiktok', 'unavailable_once')} {simulator.url('tiktok', 'ok')}")
+    expect(rows(page, "succeeded")).to_have_count(2, timeout=SOON)
+    expect(page.locator(".batch .again")).to_have_text("1 failed link was tried once more by itself.")
+    expect(page.locator(".batch .summary")).to_have_text("Done: all 2 videos")
+
+
+def test_failed_links_can_be_copied_and_retried(new_page: NewPage, server: Server, simulator: Simulator) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    open_dashboard(page, server)
+    private, ok = simulator.url("youtube", "private"), simulator.url("tiktok", "ok")
+    download(page, f"{private}\n{ok}")
+    expect(page.locator(".batch .summary")).to_have_text("Done: 1 of 2, 1 failed", timeout=SOON)
+    page.get_by_role("button", name="Copy failed links").click()
+    expect(page.locator("#status")).to_have_text("1 failed link copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == private
+    page.get_by_role("button", name="Failed 1", exact=True).click()
+    expect(page.locator("#batches .job")).to_have_count(1)
+    page.get_by_role("button", name="Retry failed").click()
+    expect(page.locator("#status")).to_have_text("Batch of 2 done: 1 downloaded, 1 failed.", timeout=SOON)
+
+
+def test_a_hostile_title_is_shown_as_text(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    download(page, simulator.url("youtube", "hostile_title"))
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    expect(rows(page, "succeeded")).to_contain_text("<script>")
+    assert page.locator("#batches script").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # nor does it break the page
+    page.goto(f"{server.url}/dashboard#history")
+    expect(page.locator("#history-jobs")).to_contain_text("<script>")
+
+
+def test_a_double_click_means_one(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    page.fill("#links", simulator.url("tiktok", "hang"))
+    page.dblclick("#download")
+    expect(rows(page, "running")).to_have_count(1, timeout=SOON)
+    page.keyboard.press("Control+Enter")
+    rows(page, "running").get_by_role("button", name="Cancel").dblclick()
+    expect(rows(page, "cancelled")).to_have_count(1)
+    expect(page.locator("#delete")).to_be_hidden()  # which is what came in the place of the button
+    assert len(server.ask("GET", "/api/v1/batches")[1]["batches"]) == 1
+
+
+def test_what_is_typed_while_links_are_sent_stays(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    first, second = simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "ok", 2)
+    page.fill("#links", first)
+    expect(page.locator("#download")).to_be_enabled()
+    page.evaluate(
+        """second => {
+             const box = document.getElementById("links");
+             document.getElementById("download").click();
+             box.value += second;
+             box.dispatchEvent(new Event("input"));
+           }""",
+        second,
+    )
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    expect(page.locator("#links")).to_have_value(second)
+
+
+def test_an_answer_that_comes_after_the_events_turns_nothing_back(
+    page: Any, server: Server, simulator: Simulator
+) -> None:
+    """The answer and the stream come by different connections."""
+    from threading import Event, Thread
+
+    done = Event()
+
+    def follow() -> None:
+        while not done.is_set():
+            batches = server.ask("GET", "/api/v1/batches")[1]["batches"]
+            if batches and batches[0]["counts"]["succeeded"] == 1:
+                done.set()
+
+    def answer_late(route: Any) -> None:
+        if route.request.method != "POST":
+            route.continue_()
+            return
+        answer = route.fetch()
+        assert done.wait(20)
+        route.fulfill(response=answer)
+
+    page.route("**/api/v1/batches", answer_late)
+    open_dashboard(page, server)
+    thread = Thread(target=follow)
+    thread.start()
+    download(page, simulator.url("tiktok", "ok"))
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    thread.join(20)
+
+
+def test_a_retry_from_the_history_reaches_its_batch(page: Any, server: Server, simulator: Simulator) -> None:
+    for scenario in ("private", "ok"):
+        server.ask("POST", "/download", {"url": simulator.url("youtube", scenario)})
+    server.ask("POST", "/api/v1/queue/pause")
+    open_dashboard(page, server, "#history")
+    page.locator("#history-jobs [data-state=failed]").get_by_role("button", name="Retry").click()
+    expect(page.locator("#status")).to_have_text("1 link is in the queue again.")  # seen in every view
+    page.locator("nav a[href='#downloads']").click()
+    expect(page.locator(".batch .summary").last).to_have_text("0 of 1 done")
+
+
+def test_a_file_that_is_gone_is_said_in_a_sentence(
+    page: Any, server: Server, simulator: Simulator, tmp_path: Path
+) -> None:
+    open_dashboard(page, server)
+    download(page, simulator.url("tiktok", "ok"))
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    [file] = (tmp_path / "storage" / "raw").iterdir()
+    file.unlink()
+    rows(page, "succeeded").get_by_role("button", name="Play").click()
+    expect(page.locator("#player-error")).to_contain_text("This file is not there any more")
+    page.keyboard.press("Escape")
+    rows(page, "succeeded").get_by_role("link", name="Save").click()
+    expect(page.locator("#status")).to_contain_text("This file is not there any more")
+    page.get_by_role("link", name="Save all").click()
+    expect(page.locator("#status")).to_contain_text("not there any more")
+
+
+def test_the_focus_is_never_lost(page: Any, server: Server, simulator: Simulator) -> None:
+    urls = [simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "ok", 2)]
+    server.ask("POST", "/download/batch", {"urls": urls})
+    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "hang")]})
+    open_dashboard(page, server)
+    expect(rows(page, "running")).to_have_count(1, timeout=SOON)
+    page.get_by_role("button", name="Cancel batch").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".batch .toggle").first).to_be_focused()
+    page.locator(".batch .toggle").last.click()
+    rows(page, "succeeded").first.get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    page.locator("#delete").get_by_role("button", name="Take off the list").click()
+    expect(rows(page, "succeeded")).to_have_count(1)
+    expect(rows(page, "succeeded")).to_be_focused()
+    page.get_by_role("button", name="Delete batch").last.focus()
+    page.keyboard.press("Enter")
+    page.locator("#delete").get_by_role("button", name="Take off the list").click()
+    expect(page.locator(".batch")).to_have_count(1)
+    expect(page.locator(".batch .toggle")).to_be_focused()
+
+
+# Having
+
+
+def test_a_batch_is_saved_as_one_zip(page: Any, server: Server, simulator: Simulator, tmp_path: Path) -> None:
+    open_dashboard(page, server)
+    download(
+        page,
+        f"{simulator.url('tiktok', 'ok')}\n{simulator.url('instagram', 'ok')}\n{simulator.url('tiktok', 'removed')}",
+    )
+    expect(page.locator(".batch .summary")).to_have_text("Done: 2 of 3, 1 failed", timeout=SOON)
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save all").click()
+    with zipfile.ZipFile(io.BytesIO(Path(saved.value.path()).read_bytes())) as found:
+        assert found.testzip() is None
+        files = {path.name: path.read_bytes() for path in (tmp_path / "storage" / "raw").iterdir()}
+        assert {name: found.read(name) for name in found.namelist()} == files
+
+
+def test_the_history_is_searched(page: Any, server: Server, simulator: Simulator) -> None:
+    urls = [simulator.url("tiktok", "ok"), simulator.url("youtube", "private"), simulator.url("youtube", "removed")]
+    server.ask("POST", "/download/batch", {"urls": urls})
+    open_dashboard(page, server, "#history")
+    jobs = page.locator("#history-jobs .job")
+    expect(jobs).to_have_count(3)
+    page.select_option("#history-platform", "youtube")
+    expect(jobs).to_have_count(2)
+    page.fill("#history-text", "is private")
+    expect(jobs).to_have_count(1)
+    expect(page.locator("#history-status")).to_have_text("1 entry shown.")
+    page.select_option("#history-state", "succeeded")
+    expect(page.locator("#history-status")).to_have_text("Nothing found.")
+
+
+def test_a_long_history_is_paged(page: Any, server: Server, simulator: Simulator) -> None:
+    server.ask("POST", "/api/v1/queue/pause")
+    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok", number) for number in range(70)]})
+    open_dashboard(page, server, "#history")
+    jobs = page.locator("#history-jobs .job")
+    expect(jobs).to_have_count(50)
+    page.get_by_role("button", name="Load more").click()
+    expect(jobs).to_have_count(70)
+    expect(page.get_by_role("button", name="Load more")).to_be_hidden()
+
+
+# Offline
+
+
+def test_links_added_without_the_server_are_sent_once_when_it_is_back(
+    new_page: NewPage, start_server: Start, simulator: Simulator
+) -> None:
+    server = start_server()
+    page = new_page()
+    open_dashboard(page, server)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    server.stop()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "offline", timeout=SOON)
+    download(page, simulator.url("tiktok", "ok"))
+    expect(page.locator("#outbox")).to_contain_text("1 link, added")
+    context = page.context
+    page.close()
+
+    page = context.new_page()
+    page.goto(f"{server.url}/dashboard")  # nobody answers there: the service worker does
+    expect(page.locator("#outbox")).to_contain_text("1 link, added")
+    server = start_server(port=server.port)
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    expect(page.locator("#outbox")).to_be_hidden()
+    page.reload()
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    [batch] = server.ask("GET", "/api/v1/batches")[1]["batches"]
+    assert batch["total"] == 1
+
+
+def test_an_answer_that_got_lost_sends_nothing_twice(page: Any, server: Server, simulator: Simulator) -> None:
+    lost: list[str] = []
+
+    def lose_the_first(route: Any) -> None:
+        if route.request.method == "POST" and not lost:
+            route.fetch()  # the server has it
+            lost.append(route.request.headers["idempotency-key"])
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/batches", lose_the_first)
+    open_dashboard(page, server)
+    download(page, simulator.url("tiktok", "ok"))
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    expect(page.locator("#outbox")).to_be_hidden(timeout=SOON)
+    assert len(lost) == 1
+    assert len(server.ask("GET", "/api/v1/batches")[1]["batches"]) == 1
+
+
+def test_what_the_server_refuses_can_be_taken_back(page: Any, server: Server, simulator: Simulator) -> None:
+    page.route(
+        "**/api/v1/batches",
+        lambda route: (
+            route.fulfill(status=400, json={"error": "Not today."})
+            if route.request.method == "POST"
+            else route.continue_()
+        ),
+    )
+    open_dashboard(page, server)
+    link = simulator.url("tiktok", "ok")
+    download(page, link)
+    expect(page.locator("#outbox .error")).to_have_text("Not today.")
+    page.get_by_role("button", name="Take back").click()
+    expect(page.locator("#links")).to_have_value(link)
+    expect(page.locator("#outbox")).to_be_hidden()
+
+
+# Who may
+
+
+def test_who_has_no_session_any_more_logs_in_and_comes_back(
+    page: Any, start_server: Start, simulator: Simulator
+) -> None:
+    server = start_server(DOWNLOADER_API_KEY="correct-horse-battery")
+    page.goto(f"{server.url}/dashboard")
+    page.get_by_label("Key").fill("correct-horse-battery")
+    page.keyboard.press("Enter")
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    link = simulator.url("tiktok", "ok")
+    page.fill("#links", link)
+    page.context.clear_cookies()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.get_by_label("Key").fill("correct-horse-battery")
+    page.keyboard.press("Enter")
+    expect(page.locator("#links")).to_have_value(link)
+    page.click("#download")
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_cookies_that_expire_are_told_of_before_a_batch_needs_them(page: Any, server: Server) -> None:
+    soon = int(time.time()) + 24 * 3600
+    cookies = f"# Netscape HTTP Cookie File\n.tiktok.com\tTRUE\t/\tTRUE\t{soon}\tsessionid\tsecret\n"
+    assert server.ask("PUT", "/api/v1/cookies/tiktok", {"cookies": cookies})[0] == 200
+    open_dashboard(page, server)
+    expect(page.locator(".banner[data-id=cookies-tiktok]")).to_contain_text("The cookies for TikTok expire")
+
+
+# Seeing
+
+
+def test_figures_are_drawn(page: Any, server: Server, simulator: Simulator) -> None:
+    urls = [simulator.url("tiktok", "ok"), simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "removed")]
+    server.ask("POST", "/download/batch", {"urls": urls})
+    open_dashboard(page, server, "#figures")
+    tiktok = page.locator(".figures", has_text="TikTok")
+    expect(tiktok.locator("dd").first).to_have_text("67%")
+    expect(tiktok.get_by_role("img", name="TikTok: downloaded and failed tries")).to_be_visible()
+    assert tiktok.locator("rect.good").count() >= 1
+    expect(page.locator(".figures", has_text="YouTube")).to_contain_text("Nothing was downloaded from YouTube")
+    page.select_option("#figures-hours", "168")
+    expect(tiktok.locator("dd").first).to_have_text("67%")
+
+
+def test_figures_that_are_looked_at_follow_what_happens(page: Any, server: Server, simulator: Simulator) -> None:
+    page.clock.install()  # it runs as ever, and can be turned on
+    open_dashboard(page, server, "#figures")
+    tiktok = page.locator(".figures", has_text="TikTok")
+    expect(tiktok).to_contain_text("Nothing was downloaded from TikTok")
+    server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "ok")]})
+    expect(tiktok.locator("dd").first).to_have_text("100%")
+    # Nobody looks: nothing is asked for until somebody does.
+    page.goto(f"{page.url.partition('#')[0]}#downloads")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/figures?" in request.url else None)
+    server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "removed")]})
+    expect(page.locator("#view-downloads")).to_contain_text("Done: 0 of 1, 1 failed")
+    page.clock.run_for(60_000)
+    assert asked == []
+    page.goto(f"{page.url.partition('#')[0]}#figures")
+    expect(tiktok.locator("dd").first).to_have_text("50%")
+
+
+# For everyone
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_page_is_accessible(
+    new_page: NewPage, server: Server, simulator: Simulator, colours: str, width: int
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = new_page(color_scheme=colours, viewport={"width": width, "height": 900})
+    open_dashboard(page, server)
+    mixed = [simulator.url("tiktok", "ok"), simulator.url("youtube", "private"), simulator.url("instagram", "ok")]
+    server.ask("POST", "/download/batch", {"urls": mixed})
+    server.ask("POST", "/api/v1/queue/pause")
+    page.reload()
+    page.fill(
+        "#links",
+        f"{simulator.url('tiktok', 'ok', 5)}\n{simulator.url('tiktok', 'ok', 5)}\nhttps://netflix.com/1\nhttps://x.com/ada",
+    )
+    page.click("#problems summary")
+    page.click("#asides summary")
+    expect(page.locator(".job")).to_have_count(3)
+    views = {
+        "#downloads": page.locator(".batch .summary"),
+        "#history": page.locator("#history-jobs .job").first,
+        "#figures": page.locator(".figures dl").first,
+    }
+    for view, shown in views.items():
+        page.locator(f"nav a[href='{view}']").click()
+        expect(shown).to_be_visible()
+        check(Axe().run(page))
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), view
+    page.locator("nav a[href='#downloads']").click()
+    page.get_by_role("button", name="Play").first.click()
+    check(Axe().run(page))
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Delete batch").click()
+    check(Axe().run(page))
+    page.locator("#delete").get_by_role("button", name="Take off the list").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    check(Axe().run(page))
+
+
+def check(results: Any) -> None:
+    assert results.violations_count == 0, results.generate_report()
+
+
+def test_everything_is_done_by_keyboard(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # the skip link
+    page.keyboard.press("Tab")
+    page.focus("#links")
+    page.keyboard.insert_text(simulator.url("tiktok", "ok"))
+    page.keyboard.press("Control+Enter")
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    rows(page, "succeeded").get_by_role("button", name="Play").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#player")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(rows(page, "succeeded").get_by_role("button", name="Play")).to_be_focused()
+    rows(page, "succeeded").get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#delete").get_by_role("button", name="Keep")).to_be_focused()
+
+
+def test_colours_can_be_chosen_and_stay(page: Any, server: Server) -> None:
+    open_dashboard(page, server)
+    page.get_by_role("button", name="Colours: as the system").click()
+    page.get_by_role("button", name="Colours: light").click()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    page.reload()
+    expect(page.get_by_role("button", name="Colours: dark")).to_be_visible()
+
+
+def test_the_page_is_light_and_quick(new_page: NewPage, server: Server) -> None:
+    page = new_page(viewport=DESKTOP)
+    weights: list[int] = []
+    page.on("requestfinished", lambda request: weights.append(weight_of(request, server)))
+    open_dashboard(page, server)
+    assert 20_000 < sum(weights) < 150_000
+    # Other programs run on the machine as well: the best of three is what the page can do.
+    assert min(first_paint(page, server) for _ in range(3)) < 500
+
+
+def first_paint(page: Any, server: Server) -> float:
+    """Load the page; return the milliseconds until something is seen of it."""
+    page.goto(f"{server.url}/dashboard")
+    return float(
+        page.evaluate(
+            """() => new Promise(resolve => new PerformanceObserver(
+                 list => resolve(list.getEntriesByName("first-contentful-paint")[0].startTime)
+               ).observe({type: "paint", buffered: true}))"""
+        )
+    )
+
+
+def weight_of(request: Any, server: Server) -> int:
+    assert request.url.startswith(server.url)
+    if "/api/v1/events" in request.url:
+        return 0
+    sizes = request.sizes()
+    return int(sizes["responseBodySize"] + sizes["responseHeadersSize"])
+
+
+def test_two_thousand_jobs_stay_smooth(new_page: NewPage, server: Server, simulator: Simulator) -> None:
+    server.ask("POST", "/api/v1/queue/pause")
+    ids = []
+    for half in range(2):
+        urls = [simulator.url("tiktok", "ok", half * 1000 + number) for number in range(1000)]
+        ids.append(server.ask("POST", "/api/v1/batches", {"urls": urls})[1]["batch"]["id"])
+    page = new_page(viewport=DESKTOP)
+    open_dashboard(page, server)
+    expect(rows(page, "queued")).to_have_count(50)  # the newest is open
+    page.locator(".toggle[aria-expanded=false]").click()
+    expect(rows(page, "queued")).to_have_count(100)
+    page.get_by_role("button", name="Show 200 more").first.click()
+    expect(rows(page, "queued")).to_have_count(300)
+    page.fill("#links", "\n".join(simulator.url("tiktok", "ok", 5000 + number) for number in range(500)))
+
+    # Other programs run on the machine as well: the best of three is what the page can do.
+    slowest = min(slowest_interaction(page, server, ids if turn == 2 else []) for turn in range(3))
+    assert slowest < 100
+
+
+def slowest_interaction(page: Any, server: Server, cancelled: list[str]) -> float:
+    """Scroll and type, while the batches in *cancelled* send an event for each of their jobs; return milliseconds."""
+    page.evaluate(
+        """() => {
+             window.durations = [];
+             const note = list => window.durations.push(...list.getEntries().map(entry => entry.duration));
+             window.observers = [["event", {durationThreshold: 16}], ["longtask", {}]].map(([type, more]) => {
+               const observer = new PerformanceObserver(note);
+               observer.observe({type, ...more});
+               return observer;
+             });
+           }"""
+    )
+    for batch_id in cancelled:
+        server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+    page.mouse.move(700, 600)
+    for _ in range(10):
+        page.mouse.wheel(0, 900)
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.evaluate("scrollTo(0, 0)")
+    page.focus("#links")
+    page.keyboard.type(" https://youtu.be/dQw4w9WgXcQ ")
+    if cancelled:
+        expect(page.locator(".batch .summary").first).to_contain_text("1,000 cancelled", timeout=SOON)
+    return float(
+        page.evaluate(
+            """() => new Promise(resolve => requestAnimationFrame(() => setTimeout(() => {
+                 window.observers.forEach(observer => observer.disconnect());
+                 resolve(Math.max(0, ...window.durations));
+               })))"""
+        )
+    )

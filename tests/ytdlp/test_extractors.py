@@ -1,0 +1,62 @@
+"""A platform's own extractors are loaded, all others left where they are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from downloader.batch_downloader import PLATFORMS
+from downloader.ytdlp.extractors import extractors_of
+from tests.real_server import REPOSITORY
+
+
+def test_the_engine_can_be_loaded_from_two_ends_at_once() -> None:
+    script = (
+        "import threading\n"
+        "from downloader.batch_downloader import warm_up_engine\n"
+        "failed = []\n"
+        "def run(function):\n"
+        "    try: function()\n"
+        "    except BaseException as error: failed.append(error)\n"
+        "def first():\n"
+        "    import yt_dlp\n"
+        "    yt_dlp.YoutubeDL\n"
+        "threads = [threading.Thread(target=run, args=(function,)) for function in (first, warm_up_engine)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "raise SystemExit(repr(failed) if failed else 0)\n"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=30, cwd=REPOSITORY)
+
+
+def test_the_list_of_all_extractors_is_not_made() -> None:
+    program = (
+        "import sys; from downloader import batch_downloader as b; b.warm_up_engine();"
+        " sys.exit('yt_dlp.extractor.lazy_extractors' in sys.modules or 'yt_dlp.extractor.tiktok' not in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=50, check=False)
+    assert done.returncode == 0
+
+
+def test_an_extractor_of_a_plugin_takes_the_place_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
+    from yt_dlp.extractor.tiktok import TikTokIE
+    from yt_dlp.globals import extractors
+
+    class Other(TikTokIE):  # type: ignore[misc]
+        pass
+
+    assert [each.__name__ for each in extractors_of(PLATFORMS["tiktok"])] == ["TikTokIE"]
+    monkeypatch.setattr(extractors, "value", {"TikTokIE": Other})
+    [extractor] = extractors_of(PLATFORMS["tiktok"])
+    assert issubclass(extractor, Other)
+    assert extractor.ie_key() == "TikTok"
+
+
+def test_a_ytdlp_that_keeps_its_extractors_elsewhere_is_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.ytdlp.extractors.import_module", lambda name: object())
+    monkeypatch.setattr("yt_dlp.globals.extractors.value", {})
+    monkeypatch.setattr("yt_dlp.extractor.get_info_extractor", lambda name: f"{name} by name")
+    assert extractors_of(PLATFORMS["instagram"]) == ["Instagram by name"]
