@@ -1468,7 +1468,7 @@ def test_the_migrations_make_what_a_new_database_has(new_database_url: str) -> N
 
 def test_the_head_that_is_written_down_is_that_of_the_migrations() -> None:
     config = Config()
-    config.set_main_option("script_location", str(REPOSITORY / "downloader" / "migrations"))
+    config.set_main_option("script_location", str(REPOSITORY / "downloader" / "store" / "migrations"))
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
@@ -1477,7 +1477,7 @@ def migrate(database_url: str, revision: str) -> None:
     url = make_url(database_url)
     engine = create_engine(url.set(drivername="postgresql+psycopg") if url.get_backend_name() != "sqlite" else url)
     config = Config()
-    config.set_main_option("script_location", str(REPOSITORY / "downloader" / "migrations"))
+    config.set_main_option("script_location", str(REPOSITORY / "downloader" / "store" / "migrations"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
