@@ -43,7 +43,11 @@ def _extractor(platform: Platform, name: str) -> Any:
     try:
         from yt_dlp.globals import extractors as of_plugins
 
-        return of_plugins.value.get(name) or getattr(import_module(f"yt_dlp.extractor.{platform.name}"), name)
+        known = of_plugins.value.get(name)
+        # A lazy class makes instances of the class it stands for, also where it was subclassed: no use to CORRECTIONS.
+        if known is not None and known.__module__ != "yt_dlp.extractor.lazy_extractors":
+            return known
+        return getattr(import_module(f"yt_dlp.extractor.{platform.name}"), name)
     except (ImportError, AttributeError):
         from yt_dlp.extractor import get_info_extractor
 

@@ -60,3 +60,13 @@ def test_a_ytdlp_that_keeps_its_extractors_elsewhere_is_asked_for_them(monkeypat
     monkeypatch.setattr("yt_dlp.globals.extractors.value", {})
     monkeypatch.setattr("yt_dlp.extractor.get_info_extractor", lambda name: f"{name} by name")
     assert extractors_of(PLATFORMS["instagram"]) == ["Instagram by name"]
+
+
+def test_the_list_of_all_extractors_may_be_loaded_by_others() -> None:
+    program = (
+        "import sys; from yt_dlp.extractor import gen_extractor_classes; gen_extractor_classes();"
+        " from downloader.batch_downloader import PLATFORMS; from downloader.ytdlp.extractors import extractors_of;"
+        " made = [type(extractors_of(PLATFORMS[name])[0]()).__module__ for name in ('tiktok', 'twitter')];"
+        " sys.exit(repr(made) if made != ['downloader.ytdlp.posts'] * 2 else 0)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50, cwd=REPOSITORY)
