@@ -10,7 +10,7 @@ INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check $(if $(
 RUN_NEEDS := $(if $(LOCKED),$(LOCK),requirements.txt)
 TEST_NEEDS := $(if $(LOCKED),$(LOCK),requirements-dev.txt)
 
-.PHONY: run test lint types format links fuzz bench lock audit update-ytdlp
+.PHONY: run test lint types format platforms fuzz bench lock audit update-ytdlp
 
 ## run: set up what is needed and serve; ARGS="--port 9000" is handed on
 run: $(VENV)/run.stamp
@@ -31,9 +31,9 @@ format: $(VENV)/test.stamp
 	$(IN_VENV) -m ruff check --fix .
 	$(IN_VENV) -m ruff format .
 
-## links: the table of link forms, for the page
-links: $(VENV)/run.stamp
-	$(IN_VENV) -m downloader.post_links > portal/static/link_forms.js
+## platforms: the page's copy of the platforms
+platforms: $(VENV)/run.stamp
+	$(IN_VENV) -m portal.generate
 
 ## fuzz: a million made-up inputs for what reads strangers' text; ARGS="host --inputs 10000 --seed 2" is handed on
 fuzz: $(VENV)/test.stamp

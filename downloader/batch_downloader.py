@@ -6,35 +6,29 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from downloader.daemon_thread import in_thread
 from downloader.errors import ErrorCode, is_retryable, sentence
-from downloader.insta_downloader import PLATFORM as INSTAGRAM
 from downloader.insta_downloader import download_instagram_video
 from downloader.limiter import Gate
-from downloader.models import Outcome, Platform, PlatformType, Record
+from downloader.models import Outcome
 from downloader.platform_detector import parse_link
-from downloader.tiktok_downloader import PLATFORM as TIKTOK
+from downloader.platforms import PLATFORMS, PlatformType
+from downloader.records import Record
 from downloader.tiktok_downloader import download_tiktok_video
-from downloader.twitter_downloader import PLATFORM as TWITTER
 from downloader.twitter_downloader import download_twitter_video
-from downloader.youtube_downloader import PLATFORM as YOUTUBE
 from downloader.youtube_downloader import download_youtube_video
-from downloader.ytdlp.client import FetchContext, fetch_context, remove_leftovers, warm_up
+from downloader.ytdlp.client import FetchContext, fetch, fetch_context, remove_leftovers, warm_up
 
 if TYPE_CHECKING:
     from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
-
-PLATFORMS: Mapping[PlatformType, Platform] = {
-    platform.name: platform for platform in (TIKTOK, INSTAGRAM, TWITTER, YOUTUBE)
-}
 
 Wrapper = Callable[[str, str], tuple[bool, str | None, str | None]]
 
@@ -107,7 +101,6 @@ async def download_batch(
 
 
 __all__ = [
-    "PLATFORMS",
     "Orchestra",
     "download_batch",
     "download_single_video",
@@ -147,14 +140,14 @@ async def _download(url: str, output_dir: str, orchestra: Orchestra) -> Record:
 
 def wrapper_of(platform: PlatformType) -> Wrapper:
     """Return the function that downloads from *platform*; blocking, called as (url, output_dir)."""
-    # Looked up by name at every call, so that a test can put another in its place.
+    # Looked up by name at every call, so that a test can replace them.
     wrappers: dict[PlatformType, Wrapper] = {
         "tiktok": download_tiktok_video,
         "instagram": download_instagram_video,
         "twitter": download_twitter_video,
         "youtube": download_youtube_video,
     }
-    return wrappers[platform]
+    return wrappers.get(platform) or partial(fetch, PLATFORMS[platform])
 
 
 def _as_record(url: str, result: Record | BaseException) -> Record:

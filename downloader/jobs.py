@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from downloader.errors import ErrorCode
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 
 JobState = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 
 
 @dataclass(eq=False, slots=True)

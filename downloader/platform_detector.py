@@ -1,21 +1,33 @@
-"""Which platform owns a link, judged by its host alone.
+"""Reads a link: which platform owns it, and what on that platform it leads to. Makes no request.
 
-This is the allow-list of what the server fetches: whatever is not plainly a link to one of the four platforms is
-`unknown`. Only the host counts, after the link is taken apart by one anchored pattern; nothing is decoded, guessed or
-repaired, because whatever we repair, another parser down the line may read differently.
+`parse_link` is the allow-list of what the server fetches. Only the host counts, after one anchored pattern has taken
+the link apart; nothing is decoded, guessed or repaired, because another parser down the line might read a repaired link
+differently. `read_link` then finds the post. What it returns is built from parts that were checked, never copied from
+the link's text.
+
+`portal/static/post_links.js` reads links by the same rules: change both.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+from urllib.parse import parse_qsl
 
-from downloader.models import PlatformType
-from downloader.post_links import fold_fragment, platform_of_host
+from downloader.platforms import PLATFORMS, LinkForm, Platform, PlatformType
 
-#: Longer links are nobody's; the limit also bounds what a hostile one can cost.
+#: Longer links are refused; this also bounds what a hostile one can cost.
 MAX_URL_LENGTH = 2048
+
+#: Links within links are read to this depth.
+MAX_DEPTH = 4
+
+LinkKind = Literal["post", "short", "collection", "other", "mistyped", "unknown"]
+"""A `short` link must be followed, a `mistyped` one has no valid post id, an `unknown` one is no platform's."""
 
 # The authority ends at the first of / ? #. Neither a user part (@), nor a backslash (some parsers read it as /),
 # nor a bracket, percent sign or non-ASCII letter can be part of a host here, so none of them can hide one.
@@ -26,6 +38,19 @@ _LINK = re.compile(
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
+_URL = re.compile(
+    r"https?://(?P<host>[a-z0-9.-]+)(?::(?:80|443))?(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?:#.*)?",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
+)
+_SCHEME = re.compile(r"https?://", re.ASCII | re.IGNORECASE)
+_ROUTE = re.compile(
+    r"\A(?:(?:/(?:index|foryou|trending)?)?(?:\?[^#]*)?#!?(?=/)|/[a-z0-9_]{1,15}#!(?=/[a-z0-9_]{1,15}/status))",
+    re.ASCII | re.IGNORECASE,
+)
+_WATCH_ROUTE = re.compile(r"\A/watch#!?(?=v=)", re.ASCII | re.IGNORECASE)
+# An id also ends at a ? or & too many, or at an encoded one.
+_ID_ENDS = re.compile(r"[?& ]|%3f|%26|%20", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -33,6 +58,25 @@ class Link:
 
     url: str  #: https, lower-case host, no port, no fragment
     platform: PlatformType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTarget:
+    """What a link leads to."""
+
+    kind: LinkKind
+    platform: PlatformType
+    canonical_url: str | None = None  #: for a post or a short link: what to fetch
+    post_id: str | None = None
+    part: int | None = None  #: which of the post's media is meant, from 1; None: all of them
+    more_ids: tuple[str, ...] = ()  #: of other posts that the link names
+    destination: str | None = None  #: for the other kinds: a key of `DESTINATIONS`, or `unknown` if no form matches
+
+
+def detect_platform(url: str) -> PlatformType:
+    """Return the platform that owns *url*, `unknown` for everything else. Never raises for a string."""
+    link = parse_link(url)
+    return "unknown" if link is None else link.platform
 
 
 def parse_link(url: str) -> Link | None:
@@ -44,18 +88,17 @@ def parse_link(url: str) -> Link | None:
     if match is None or not _has_default_port(match["scheme"], match["port"]):
         return None
     host = match["host"].lower()
-    platform = platform_of_host(host)
-    if platform == "unknown" or any(_is_unwritable(character) for character in text):
+    platform = _owner(host)
+    if platform is None or any(_is_unwritable(character) for character in text):
         return None
-    link = f"https://{host}{fold_fragment(match['rest'])}"
-    # It may have become longer, by its scheme, and whoever reads it again must read the same.
-    return Link(link, platform) if len(link) <= MAX_URL_LENGTH else None
+    link = f"https://{host}{_fold_fragment(match['rest'])}"
+    # With its scheme it may be longer; whatever was accepted must be accepted again.
+    return Link(link, platform.name) if len(link) <= MAX_URL_LENGTH else None
 
 
-def detect_platform(url: str) -> PlatformType:
-    """Return the platform that owns *url*, `unknown` for everything else. Never raises for a string."""
-    link = parse_link(url)
-    return "unknown" if link is None else link.platform
+def read_link(url: str) -> LinkTarget:
+    """Return what *url*, best one from `parse_link`, leads to. Never raises for a string."""
+    return _read(url, MAX_DEPTH)
 
 
 def _has_default_port(scheme: str | None, port: str | None) -> bool:
@@ -69,3 +112,91 @@ def _has_default_port(scheme: str | None, port: str | None) -> bool:
 def _is_unwritable(character: str) -> bool:
     # Spaces and all of Unicode's "other" categories: controls, invisible formatting, lone surrogates.
     return character.isspace() or unicodedata.category(character).startswith("C")
+
+
+def _fold_fragment(rest: str) -> str:
+    """Return *rest*, what follows the host of a link, without its fragment.
+
+    Old pages of X, YouTube and TikTok had the post's address behind a #: it becomes the path, as a fragment never
+    reaches a server. Any other is dropped: yt-dlp reads private instructions to its extractors from it.
+    """
+    return _WATCH_ROUTE.sub("/watch?", _ROUTE.sub("", rest)).partition("#")[0]
+
+
+def _owner(host: str) -> Platform | None:
+    return next((platform for platform in PLATFORMS.values() if host in platform.hosts), None)
+
+
+def _read(url: str, depth: int) -> LinkTarget:
+    match = _URL.fullmatch(url)
+    host = match["host"].lower() if match else ""
+    platform = _owner(host)
+    if match is None or platform is None:
+        return LinkTarget(kind="unknown", platform="unknown")
+    path = re.sub(r"/+", "/", match["path"] or "").rstrip("/")
+    query = _parameters(match["query"] or "")
+    for form in platform.link_forms:
+        if form.host and not _matches(form.host, host):
+            continue
+        found = _compiled(form.path).fullmatch(path)
+        value = next((query[name] for name in form.query if query.get(name)), None)
+        if found is None or (value is None and form.query):
+            continue
+        if target := _target(form, platform, {**found.groupdict(), "host": host}, value, depth):
+            return target
+    return LinkTarget(kind="other", platform=platform.name, destination="unknown" if path else "page")
+
+
+def _target(
+    form: LinkForm, platform: Platform, groups: Mapping[str, str | None], value: str | None, depth: int
+) -> LinkTarget | None:
+    """Return what a link of *form* leads to; None for a wrapper whose inner link is useless, if later forms decide."""
+    if form.kind == "wrapper":
+        inner = _read(_absolute(value or "", groups["host"] or ""), depth - 1) if depth else None
+        if inner and inner.kind != "unknown" and inner.destination not in ("page", "unknown"):
+            return inner
+        if not form.destination:
+            return None
+        return LinkTarget(kind="other", platform=platform.name, destination=form.destination)
+    if form.kind not in ("post", "short"):
+        return LinkTarget(kind=form.kind, platform=platform.name, destination=form.destination or None)
+    text = (value if form.query else groups["id"]) or ""
+    ids = [_ID_ENDS.split(id)[0] for id in (text.split(",") if form.several else [text])]
+    if not all(_matches(form.id or platform.post_id, id) for id in ids):
+        return LinkTarget(kind="mistyped", platform=platform.name)
+    values = {**groups, "id": ids[0]}
+    return LinkTarget(
+        kind=form.kind,
+        platform=platform.name,
+        canonical_url=re.sub(r"\{([a-z]+)\}", lambda field: values.get(field[1]) or "_", form.link),
+        post_id=ids[0] if form.kind == "post" else None,
+        part=int(part) if (part := groups.get("part")) else None,
+        more_ids=tuple(dict.fromkeys(id for id in ids if id != ids[0])),
+    )
+
+
+def _absolute(link: str, host: str) -> str:
+    """Return *link*, found in a link to *host*, as an absolute URL."""
+    if _SCHEME.match(link):
+        return link
+    if link.startswith("//"):
+        return f"https:{link}"
+    return f"https://{host}{link}" if link.startswith("/") else f"https://{link}"
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """Return the first value of each parameter that has one; `&` may be written as in HTML, or as a semicolon."""
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(re.sub(r"&amp;|;", "&", query), keep_blank_values=True, errors="replace"):
+        if value and name not in found:
+            found[name] = value
+    return found
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII | re.IGNORECASE)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None

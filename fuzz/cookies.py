@@ -13,8 +13,8 @@ from pathlib import Path
 
 from yt_dlp.cookies import YoutubeDLCookieJar
 
-from downloader.batch_downloader import PLATFORMS
 from downloader.cookies.store import CookieShelf
+from downloader.platforms import PLATFORMS
 from downloader.settings import Settings
 from downloader.ytdlp.options import ytdlp_options
 from fuzz.runner import Check, Finding, Target

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from downloader.jobs import Job
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.operations import JobQueue

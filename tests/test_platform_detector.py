@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.platform_detector import MAX_URL_LENGTH, detect_platform, parse_link
+from downloader.platform_detector import (
+    MAX_DEPTH,
+    MAX_URL_LENGTH,
+    Link,
+    LinkTarget,
+    detect_platform,
+    parse_link,
+    read_link,
+)
+
+CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data/post_links.json").read_text(encoding="utf-8"))
+POSTS = [case for case in CASES if case["kind"] == "post"]
 
 OURS = [
     ("https://www.tiktok.com/@ada/video/7123456789012345678", "tiktok"),
@@ -204,3 +220,43 @@ def test_whatever_is_let_through_goes_to_a_platform(text: str) -> None:
 def test_a_huge_string_is_given_up_before_it_is_read(filler: str) -> None:
     # Bounded work instead of a stopwatch: beyond the limit only its length is looked at.
     assert detect_platform("https://youtube.com/" + filler * 100_000 + "x") == "unknown"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["url"])
+def test_a_link_is_read_by_its_form(case: dict[str, Any]) -> None:
+    told = {name: value for name, value in case.items() if name != "url"}
+    assert read_link(case["url"]) == LinkTarget(**{**told, "more_ids": tuple(told.get("more_ids", ()))})
+
+
+@pytest.mark.parametrize("case", POSTS, ids=lambda case: case["url"])
+def test_the_canonical_link_is_read_like_the_link_that_it_stands_for(case: dict[str, Any]) -> None:
+    canonical = read_link(case["canonical_url"])
+    assert (canonical.kind, canonical.platform, canonical.post_id) == ("post", case["platform"], case["post_id"])
+    assert canonical.canonical_url == case["canonical_url"]
+    assert parse_link(case["canonical_url"]) == Link(case["canonical_url"], case["platform"])
+
+
+@pytest.mark.parametrize("canonical", sorted({case["canonical_url"] for case in CASES if case["kind"] == "short"}))
+def test_a_short_link_stays_short_and_with_its_platform(canonical: str) -> None:
+    link = parse_link(canonical)
+    assert link is not None
+    assert read_link(link.url) == LinkTarget(kind="short", platform=link.platform, canonical_url=canonical)
+
+
+def test_links_within_links_are_read_to_a_limit() -> None:
+    url = "/watch?v=dQw4w9WgXcQ"
+    for _ in range(MAX_DEPTH):
+        url = f"/redirect?q={url.replace('%', '%25').replace('?', '%3F').replace('=', '%3D')}"
+    assert read_link(f"https://www.youtube.com{url}").post_id == "dQw4w9WgXcQ"
+    deeper = url.replace("%", "%25").replace("?", "%3F").replace("=", "%3D")
+    assert read_link(f"https://www.youtube.com/redirect?q={deeper}").destination == "elsewhere"
+
+
+@given(
+    st.text() | st.builds("https://{}/{}".format, st.sampled_from(["x.com", "www.tiktok.com", "youtu.be"]), st.text())
+)
+def test_anything_is_read_and_what_is_to_be_fetched_is_a_plain_link(text: str) -> None:
+    target = read_link(text)
+    if target.canonical_url is not None:
+        assert re.fullmatch(r"https://[a-z.]+/[A-Za-z0-9/@._?=-]+", target.canonical_url)
+        assert parse_link(target.canonical_url) == Link(target.canonical_url, target.platform)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from downloader.errors import CookiesRefused
-from downloader.models import Platform
+from downloader.platforms import Platform
 
 HEADER = "# Netscape HTTP Cookie File"
 

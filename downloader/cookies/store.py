@@ -14,7 +14,7 @@ from typing import Literal
 
 from downloader.cookies.netscape import Cookie, CookieFile, complaint, decoded, read_cookies, written
 from downloader.errors import CookiesNotWritable, CookiesRefused
-from downloader.models import Platform, PlatformType
+from downloader.platforms import Platform, PlatformType
 
 log = logging.getLogger(__name__)
 

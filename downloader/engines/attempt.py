@@ -14,7 +14,8 @@ from downloader import batch_downloader
 from downloader.download_settings import DownloadSettings
 from downloader.errors import ErrorCode, sentence
 from downloader.jobs import Phase, Progress, Work
-from downloader.models import Outcome, PlatformType
+from downloader.models import Outcome
+from downloader.platforms import PLATFORMS, PlatformType
 from downloader.ytdlp.client import FetchContext, fetch_context
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def run_attempt(
 
 def failed(platform: PlatformType, code: ErrorCode, detail: str) -> Outcome:
     """Return the outcome of an attempt that came to nothing for a reason of the engine's own."""
-    label = batch_downloader.PLATFORMS[platform].label
+    label = PLATFORMS[platform].label
     return Outcome(False, None, sentence(code, label), error_code=code, detail=detail)
 
 

@@ -13,7 +13,7 @@ from random import Random
 from typing import Literal
 
 from downloader.jobs import LONGEST_ASKED_SECONDS, PlatformRest
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 
 #: The first rest, where the platform does not say how long; each further rate limit in a row doubles it.
 FIRST_REST_SECONDS = 60.0

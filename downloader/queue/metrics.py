@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from downloader.engines.base import EngineHealth
 from downloader.jobs import JobState
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 from downloader.ytdlp.release import ytdlp_release
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

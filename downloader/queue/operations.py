@@ -22,8 +22,8 @@ from downloader.jobs import (
     Progress,
     Submission,
 )
-from downloader.models import PlatformType
 from downloader.platform_detector import parse_link
+from downloader.platforms import PlatformType
 from downloader.queue.hub import EventHub, Subscription
 from downloader.queue.scheduler import QueueStatus, Scheduler
 from downloader.queue.statistics import Figures, Span, figures

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 
 #: Silent for this long, a download takes no part of the total any more, so that other platforms go on at once.
 SILENT_SECONDS = 0.5

@@ -10,9 +10,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from downloader.jobs import Job, Submission
-from downloader.models import Record
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
+from downloader.records import Record
 
 #: How often to look whether anyone still listens.
 TICK_SECONDS = 0.5
@@ -40,7 +40,7 @@ def records_as_they_end(
                 watching.result()  # raises what went wrong
                 return
             for url in urls_of[one.id]:
-                yield Record.from_job(one).for_url(url).to_json()
+                yield Record.reply(one, url).to_json()
     finally:
         watching.cancel()
 

@@ -26,7 +26,8 @@ from downloader.errors import STORAGE_CODES, ErrorCode, NotFound, sentence
 from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, Progress, Work
 from downloader.media.files import discard_work
 from downloader.media.removal import MediaRemoval
-from downloader.models import Outcome, PlatformType
+from downloader.models import Outcome
+from downloader.platforms import PlatformType
 from downloader.queue.clock import MIN_STEP_SECONDS, ClockWatch
 from downloader.queue.disk import LOOK_SECONDS, DiskWatch
 from downloader.queue.governor import FIRST_REST_SECONDS, Governor

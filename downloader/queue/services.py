@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from downloader import batch_downloader
-from downloader.batch_downloader import PLATFORMS
 from downloader.cookies.store import CookieShelf
 from downloader.egress.guard import check_proxies
 from downloader.engines.base import Engine
@@ -19,7 +18,7 @@ from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.errors import DownloaderError, StartRefused
 from downloader.media.move import try_move
-from downloader.models import Record
+from downloader.platforms import PLATFORMS
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.lock import InstanceLock
@@ -27,6 +26,7 @@ from downloader.queue.loop import ServiceLoop
 from downloader.queue.metrics import Metrics, Snapshot
 from downloader.queue.operations import JobQueue
 from downloader.queue.scheduler import QueueStatus, Scheduler, utc_now
+from downloader.records import Record
 from downloader.settings import Settings
 from downloader.store.repository import Store
 
@@ -157,7 +157,7 @@ class Services:
 
         async def run(queue: JobQueue) -> list[dict[str, Any]]:
             jobs = await queue.wait(await queue.submit(urls))
-            return [Record.from_job(job).for_url(url).to_json() for url, job in zip(urls, jobs, strict=True)]
+            return [Record.reply(job, url).to_json() for url, job in zip(urls, jobs, strict=True)]
 
         return await self.use(run)
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from downloader.errors import ErrorCode
 from downloader.jobs import EndedAttempts
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 
 HOUR_SECONDS = 3600
 MAX_BUCKETS = 48

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from downloader.errors import NotFound
 from downloader.jobs import FINAL_STATES, Attempt, Batch, EndedAttempts, Event, Job, JobState, PlatformRest
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 from downloader.store.rows import attempt_of, batch_of, event_of, folded, job_of, read_cursor, write_cursor
 from downloader.store.schema import attempts, batches, events, files, jobs, links, numbers, platform_rests
 

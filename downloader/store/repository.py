@@ -30,7 +30,8 @@ from downloader.jobs import (
     PlatformRest,
     Submission,
 )
-from downloader.models import Outcome, PlatformType
+from downloader.models import Outcome
+from downloader.platforms import PlatformType
 from downloader.store import queries as store_queries
 from downloader.store.changes import Change, SecondTry
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing

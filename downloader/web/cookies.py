@@ -10,7 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from downloader.cookies.netscape import decoded
 from downloader.errors import NotFound
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 from downloader.queue.services import Services
 from downloader.web.queries import CookieUpload
 from downloader.web.requests import parse_object

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from downloader.jobs import JobState
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 
 #: Jobs that one request may change.
 MAX_JOB_IDS = 1000

@@ -11,10 +11,11 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from downloader.cookies.store import CookieCondition, CookieState
-from downloader.errors import ErrorCode, is_retryable
+from downloader.errors import ErrorCode
 from downloader.jobs import Attempt, AttemptResult, Batch, Event, EventKind, Job, JobState, Phase
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 from downloader.queue.statistics import Figures
+from downloader.records import Record
 
 
 class Answer(BaseModel):
@@ -93,25 +94,7 @@ class JobRecord(DownloadRecord):
     def of(cls, job: Job, *, files_url: str, url: str | None = None) -> Self:
         """Return the record of *job*, as the answer to *url* if another spelling of its link was sent."""
         return cls(
-            url=job.url if url is None else url,
-            success=job.state == "succeeded",
-            file_path=job.files[0] if job.files else None,
-            error=job.error,
-            platform=job.platform,
-            error_code=job.error_code,
-            retryable=job.error_code is not None and is_retryable(job.error_code),
-            detail=job.detail,
-            files=list(job.files),
-            id=job.media_id,
-            title=job.title,
-            duration_seconds=job.duration_seconds,
-            size_bytes=job.size_bytes,
-            elapsed_seconds=round(job.elapsed_seconds, 3),
-            job_id=job.id,
-            batch_id=job.batch_id,
-            state=job.state,
-            attempts=job.attempts,
-            next_attempt_at=job.next_attempt_at,
+            **Record.from_job(job, url=url).to_json(),
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,

@@ -23,11 +23,12 @@ from downloader.media.check import NotPlayable, check_part
 from downloader.media.files import Downloaded, empty_work, enter_work, keep, kept
 from downloader.media.limits import ArrivalCount, MediaLimits
 from downloader.media.move import INCOMING_PREFIX, try_move
-from downloader.models import Media, Outcome, Platform
+from downloader.models import Media, Outcome
+from downloader.platforms import Platform
 from downloader.ytdlp import tools as toolchain
 from downloader.ytdlp.errors import classify
 from downloader.ytdlp.extractors import add_extractors, extractors_of
-from downloader.ytdlp.finder import followed, what_to_fetch
+from downloader.ytdlp.finder import canonical_url, follow
 from downloader.ytdlp.lean import make_lean
 from downloader.ytdlp.options import cookie_fault, rehearsal_options, ytdlp_options
 from downloader.ytdlp.progress import ProgressMeter, Report
@@ -129,7 +130,7 @@ def _failed(code: ErrorCode, platform: Platform, detail: str) -> Outcome:
 
 def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext) -> Outcome:
     try:
-        media = _download(platform, what_to_fetch(platform, url), Path(output_dir), context)
+        media = _download(platform, canonical_url(platform, url), Path(output_dir), context)
     except Exception as error:
         failure = _failure(error, platform, folders=_folders(output_dir, context.work_dir))
         if failure.code in _PERHAPS_STORAGE:
@@ -305,7 +306,7 @@ def _attempt(
         ydl.urlopen = requests
         ydl.add_post_processor(_planner(limits, meter), when="before_dl")
         try:
-            post = followed(requests, platform, url)
+            post = follow(requests, platform, url)
             add_extractors(ydl, platform, post)
             info = ydl.extract_info(post, download=True)
         except Exception as error:

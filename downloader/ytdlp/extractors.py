@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from downloader.errors import DownloadFailed
-from downloader.models import Platform
+from downloader.platforms import Platform
 from downloader.ytdlp.posts import CORRECTIONS
 
 # yt_dlp is imported where it is used, as in `ytdlp.client`.

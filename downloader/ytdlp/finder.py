@@ -1,90 +1,91 @@
-"""Finds the post behind a link: by the link alone, or by following it where it is a short one."""
+"""Finds the post behind a link: by the link alone, or by following it if it is a short one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from downloader.errors import DownloadFailed, ErrorCode, NotAPost
-from downloader.models import Platform, PlatformType
-from downloader.post_links import THINGS, read_link
+from downloader.errors import DownloadFailed, NotAPost
+from downloader.platform_detector import LinkTarget, read_link
+from downloader.platforms import DESTINATIONS, Platform
 
 # yt_dlp is imported where it is used, as in `ytdlp.client`.
 
-#: The user agents that short links are opened with, where it matters. yt-dlp's own TikTokVM sends the same.
-_USER_AGENTS: Mapping[PlatformType, str] = {"tiktok": "facebookexternalhit/1.1"}
-
-#: What a redirect to the login page means, where that is not `login_required`: see `ytdlp.errors`.
-_LOGIN_PAGE_MEANS: Mapping[PlatformType, ErrorCode] = {"instagram": "rate_limited"}
-
-_NO_SUCH_METHOD = (405, 501)
+_METHOD_NOT_SUPPORTED = (405, 501)
 
 
-def what_to_fetch(platform: Platform, url: str) -> str:
-    """Return *url* in the one spelling of its post or short link, by the link alone; as it is where it is unknown.
+def canonical_url(platform: Platform, url: str) -> str:
+    """Return the canonical URL of the post or short link at *url*, which is not requested.
 
-    Platforms make new forms of links, which yt-dlp may know already.
+    A link in an unknown form is returned as it is: platforms invent new forms, and yt-dlp may know them already.
 
     Raises:
-        NotAPost: it is something else.
+        NotAPost: it leads to something else.
     """
-    reading = read_link(url)
-    if reading.kind == "mistyped":
+    target = read_link(url)
+    if target.kind == "mistyped":
         raise NotAPost(
             f"This {platform.label} link has no valid post id: copy the whole link again, and nothing else.",
             detail="no id of a post in the link",
         )
-    if reading.kind in ("collection", "other") and reading.thing != "unknown":
-        raise _leads_to(platform, reading.thing)
-    if reading.kind != "unknown" and reading.platform != platform.name:
-        raise _leads_to(platform, "elsewhere")
-    return reading.canonical or url
+    if target.kind in ("collection", "other") and target.destination != "unknown":
+        raise _not_a_post(platform, target.destination)
+    if target.kind != "unknown" and target.platform != platform.name:
+        raise _not_a_post(platform, "elsewhere")
+    return target.canonical_url or url
 
 
-def followed(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
-    """Return the link of the post that *url* leads to, asked for by *urlopen*, yt-dlp's; itself where it is not short.
+def follow(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
+    """Return the URL of the post that the short link *url* redirects to; any other link is returned as it is.
+
+    *urlopen* is yt-dlp's.
 
     Raises:
         NotAPost: it leads to something else.
-        DownloadFailed: it leads nowhere any more, or to the login page.
+        DownloadFailed: the post is gone, or it leads to the login page.
         Exception: yt-dlp's own, where the request fails.
     """
     if read_link(url).kind != "short":
         return url
-    reached = _open(urlopen, platform, url)
-    found = read_link(reached)
-    if found.kind == "post" and found.platform == platform.name:
-        assert found.canonical is not None
-        return found.canonical
+    reached = _final_url(urlopen, platform, url)
+    target = read_link(reached)
+    if target.kind == "post" and target.platform == platform.name:
+        assert target.canonical_url is not None
+        return target.canonical_url
     detail = f"redirected to {reached}"
-    if found.kind in ("short", "other") and read_link(reached.partition("?")[0]).thing == "login":
-        code = _LOGIN_PAGE_MEANS.get(platform.name, "login_required")
+    if _is_login_page(reached, target):
+        code = platform.login_redirect_means
         raise DownloadFailed(code, platform_label=platform.label, detail=detail, walled=code == "rate_limited")
-    if found.platform == platform.name and found.thing in (None, "page", "unknown"):
-        # To the home page, a page of errors, or nowhere: so platforms answer for what is gone.
+    if target.platform == platform.name and target.destination in (None, "page", "unknown"):
+        # To the home page, an error page or nowhere: this is how platforms answer for posts that are gone.
         raise DownloadFailed("removed", platform_label=platform.label, detail=detail)
-    raise _leads_to(platform, found.thing or "elsewhere", detail=detail)
+    raise _not_a_post(platform, target.destination or "elsewhere", detail=detail)
 
 
-def _open(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
-    """Return where *url* leads in the end."""
+def _is_login_page(url: str, target: LinkTarget) -> bool:
+    # Its parameters may hold the link to return to, which `read_link` takes for the target.
+    return target.kind in ("short", "other") and read_link(url.partition("?")[0]).destination == "login"
+
+
+def _final_url(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
+    """Return where *url* redirects to in the end."""
     from yt_dlp.networking import HEADRequest, Request
     from yt_dlp.networking.exceptions import HTTPError
 
-    agent = _USER_AGENTS.get(platform.name)
+    agent = platform.short_link_user_agent
     headers = {} if agent is None else {"User-Agent": agent}
     try:
         response = urlopen(HEADRequest(url, headers=headers))
     except HTTPError as error:
-        if error.status not in _NO_SUCH_METHOD:
+        if error.status not in _METHOD_NOT_SUPPORTED:
             raise
         response = urlopen(Request(url, headers=headers))
     response.close()
     return str(response.url)
 
 
-def _leads_to(platform: Platform, thing: str | None, *, detail: str = "no post at such a link") -> NotAPost:
-    words = THINGS[thing or "page"]
+def _not_a_post(platform: Platform, destination: str | None, *, detail: str = "no post at such a link") -> NotAPost:
+    words = DESTINATIONS[destination or "page"]
     return NotAPost(
         f"This {platform.label} link leads to {words}, not to a single post: open the video itself and copy its link.",
         detail=detail,

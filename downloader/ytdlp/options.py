@@ -14,7 +14,7 @@ from downloader.cookies.store import CookieShelf
 from downloader.download_settings import DownloadSettings
 from downloader.errors import CookiesRefused, DownloadFailed
 from downloader.media.limits import MediaLimits
-from downloader.models import Platform
+from downloader.platforms import Platform
 from downloader.ytdlp import tools as toolchain
 from downloader.ytdlp.lean import MIN_BLOCK_BYTES
 

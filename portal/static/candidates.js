@@ -1,7 +1,7 @@
 // Finds what is meant as a link in a line of text: cuts off what is glued to it, mends its beginning. What it leads to,
 // links.js says. Touches no document.
 
-import { HOSTS } from "./post_links.js";
+import { PLATFORMS } from "./platforms.js";
 import { percentDecoded } from "./unescape.js";
 import { OTHER_HOSTS } from "./wrappers.js";
 
@@ -12,7 +12,7 @@ import { OTHER_HOSTS } from "./wrappers.js";
  * @property {string} marks what was cut off behind, and may have been part of it
  */
 
-const PLATFORM = Object.values(HOSTS).join("|");
+const PLATFORM = Object.values(PLATFORMS).flatMap(({ hosts }) => hosts).join("|").replaceAll(".", "\\.");
 const IS_OWN = new RegExp(`^(?:${PLATFORM}|${OTHER_HOSTS})$`, "i");
 const IS_OTHER = new RegExp(`^(?:${OTHER_HOSTS})$`, "i");
 const BLANK_THEN_HOST = new RegExp(String.raw`^\s{1,2}(?:${PLATFORM})`, "i");

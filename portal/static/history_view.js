@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { element, setText, show } from "./dom.js";
 import { JobRow } from "./job_row.js";
-import { PLATFORMS } from "./links.js";
+import { PLATFORMS } from "./platforms.js";
 import { sayError } from "./notices.js";
 import { text } from "./text.js";
 
@@ -28,7 +28,7 @@ export class HistoryView {
     this._cursor = null;
     this._turn = 0;
     this._timer = 0;
-    for (const [name, label] of Object.entries(PLATFORMS)) platform.append(element("option", { value: name }, label));
+    for (const [name, { label }] of Object.entries(PLATFORMS)) platform.append(element("option", { value: name }, label));
     for (const name of STATES) state.append(element("option", { value: name }, text(`state_${name}`)));
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {

@@ -2,7 +2,8 @@
 // (downloader/platform_detector.py; tests/portal/test_modules.py holds both to it). Touches no document.
 
 import { findCandidates, trimEnd } from "./candidates.js";
-import { foldFragment, platformOfHost, readPost } from "./post_links.js";
+import { MAX_URL_LENGTH } from "./platforms.js";
+import { foldFragment, platformOfHost, readLink } from "./post_links.js";
 import { toJson, toRecords, unquoted } from "./records.js";
 import { percentDecoded } from "./unescape.js";
 import { unwrapped } from "./wrappers.js";
@@ -15,14 +16,9 @@ import { unwrapped } from "./wrappers.js";
  * @typedef {object} Aside a link of a platform that leads to no post
  * @property {string} text
  * @property {number} line
- * @property {string} thing what it leads to ("profile", "playlist" …); "unknown" where its form is, and it is taken
+ * @property {string} destination what it leads to ("profile", "playlist" …); "unknown" where its form is, and it is taken
  * @property {boolean} isAlone it is all that stands in its line, so somebody may have meant it
  */
-
-/** @type {Record<Platform, string>} */
-export const PLATFORMS = { tiktok: "TikTok", instagram: "Instagram", twitter: "Twitter/X", youtube: "YouTube" };
-
-const MAX_URL_LENGTH = 2048;
 
 const LINK = /^(?:(https?):\/\/)?([a-z0-9.-]+)(?::([0-9]{1,5}))?((?:[/?#].*)?)$/is; // no u: K must not match the Kelvin sign
 const BLANKS_AROUND = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
@@ -125,7 +121,7 @@ function readJson({ isList, strings, inner }) {
 
 /** Whether it is told although it is taken. */
 function isDoubt(aside) {
-  return aside.thing === "unknown";
+  return aside.destination === "unknown";
 }
 
 function hasPosts(record) {
@@ -215,9 +211,9 @@ function judge({ text, url, marks }, read, kind) {
   if (NAMESPACE.test(url)) return;
   let meaning = knownMeaningOf(url);
   if (meaning.reason === "mistyped" && marks !== "") meaning = knownMeaningOf(url + marks);
-  const { posts = [], thing, reason } = meaning;
+  const { posts = [], destination, reason } = meaning;
   read.posts.push(...posts);
-  if (thing) read.asides.push({ text, line: read.line, thing, isAlone: kind === "link" });
+  if (destination) read.asides.push({ text, line: read.line, destination, isAlone: kind === "link" });
   if (reason) read.problems.push({ text, line: read.line, reason });
 }
 
@@ -232,35 +228,35 @@ function knownMeaningOf(url) {
   return meaning;
 }
 
-/** @returns {{posts?: {key: string, link: Link}[], thing?: string, reason?: Reason}} */
+/** @returns {{posts?: {key: string, link: Link}[], destination?: string, reason?: Reason}} */
 function meaningOf(url, depth = MOST_WRAPPERS) {
   const link = parseLink(url);
   if (link === null) {
     const inner = depth > 0 ? unwrapped(url).map((each) => meaningOf(each, depth - 1)) : [];
     return inner.find((meaning) => meaning.posts) ?? { reason: reasonOf(url) };
   }
-  const reading = readPost(link.url);
-  if (reading.canonical) return { posts: postsOf(reading, link) };
-  const isOdd = reading.kind === "mistyped" || reading.thing === "page" || reading.thing === "unknown" || ENCODED_PATH.test(link.url);
+  const target = readLink(link.url);
+  if (target.canonical_url) return { posts: postsOf(target, link) };
+  const isOdd = target.kind === "mistyped" || ["page", "unknown"].includes(target.destination) || ENCODED_PATH.test(link.url);
   for (const guess of isOdd ? guesses(link.url) : []) {
     const guessed = parseLink(guess);
-    const better = guessed && readPost(guessed.url);
-    if (better?.canonical) return { posts: postsOf(better, guessed) };
+    const better = guessed && readLink(guessed.url);
+    if (better?.canonical_url) return { posts: postsOf(better, guessed) };
   }
-  if (reading.kind === "mistyped") return { reason: "mistyped" };
+  if (target.kind === "mistyped") return { reason: "mistyped" };
   // Platforms make new forms. What has something like an id is tried: the server knows best.
-  const isUnknown = UNKNOWN_FORM[reading.thing]?.test(link.url) ?? false;
-  if (isUnknown) return { posts: [{ key: link.url, link }], thing: "unknown" };
-  return { thing: reading.thing === "unknown" ? "page" : reading.thing };
+  const isUnknown = UNKNOWN_FORM[target.destination]?.test(link.url) ?? false;
+  if (isUnknown) return { posts: [{ key: link.url, link }], destination: "unknown" };
+  return { destination: target.destination === "unknown" ? "page" : target.destination };
 }
 
 /** The link as it stands there where it is the post's own, else the one that we would write; and those it has more. */
-function postsOf({ platform, canonical, id, part, also }, link) {
-  const code = id ?? canonical.split("/").slice(3).filter(Boolean).pop();
+function postsOf({ platform, canonical_url: canonicalUrl, post_id: id, part, more_ids: moreIds }, link) {
+  const code = id ?? canonicalUrl.split("/").slice(3).filter(Boolean).pop();
   const whole = withoutTail(platform, code);
-  const meant = canonical.replace(code, () => whole);
+  const meant = canonicalUrl.replace(code, () => whole);
   const url = whole === code && hasId(link.url, code) ? link.url : meant;
-  const more = also.map((each) => ({ key: `${platform} ${each} null`, link: { url: canonical.replace(id, () => each), platform } }));
+  const more = moreIds.map((each) => ({ key: `${platform} ${each} null`, link: { url: canonicalUrl.replace(id, () => each), platform } }));
   return [{ key: id ? `${platform} ${whole} ${part}` : meant, link: { url, platform } }, ...more];
 }
 

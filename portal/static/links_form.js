@@ -1,7 +1,8 @@
 // The box that takes links, however they come: typed, pasted, dropped, from a file, from another page, from a phone.
 
 import { element, icon, setText, show } from "./dom.js";
-import { PLATFORMS, readLinks } from "./links.js";
+import { readLinks } from "./links.js";
+import { PLATFORMS } from "./platforms.js";
 import { offerUndo, say, sayError } from "./notices.js";
 import { text } from "./text.js";
 
@@ -53,7 +54,7 @@ export function startLinksForm(submit) {
     // First out of the box: a second press must find nothing, and what is typed meanwhile must stay. What was no link may
     // be a typing error, and a playlist that has a line of its own was meant: they stay. The draft is forgotten only when
     // the links are safe elsewhere.
-    const left = [...bad, ...others.filter(({ isAlone, thing }) => isAlone && !PASSED_OVER.has(thing))];
+    const left = [...bad, ...others.filter(({ isAlone, destination }) => isAlone && !PASSED_OVER.has(destination))];
     box.value = left.sort((a, b) => a.line - b.line).map((problem) => problem.text).join("\n");
     paint();
     box.focus();
@@ -110,11 +111,11 @@ function paint() {
   const counts = new Map();
   for (const { platform } of links) counts.set(platform, (counts.get(platform) ?? 0) + 1);
   const chips = [...counts].map(([platform, count]) => {
-    const said = text("links_platform", { count, platform: PLATFORMS[platform] });
+    const said = text("links_platform", { count, platform: PLATFORMS[platform].label });
     return element("li", { class: "chip" }, icon(platform), said);
   });
   const hint = (key, values) => chips.push(element("li", { class: "hint" }, text(key, values)));
-  const doubts = others.filter(({ thing }) => thing === "unknown").length;
+  const doubts = others.filter(({ destination }) => destination === "unknown").length;
   if (duplicates > 0) hint("links_merged", { count: duplicates });
   if (doubts > 0) hint("links_doubtful", { count: doubts });
   if (links.length > maxUrls) hint("links_batches", { count: Math.ceil(links.length / maxUrls), most: maxUrls });
@@ -129,13 +130,13 @@ function paint() {
   paintList(asides, text(summary, { count }), others);
 }
 
-/** @param {HTMLElement} details @param {string} summary @param {{text: string, line: number, reason?: string, thing?: string}[]} entries */
+/** @param {HTMLElement} details @param {string} summary @param {{text: string, line: number, reason?: string, destination?: string}[]} entries */
 function paintList(details, summary, entries) {
   show(details, entries.length > 0);
   if (entries.length === 0) return;
   setText(details.querySelector("summary"), summary);
-  const items = entries.slice(0, MOST_PROBLEMS).map(({ text: words, line, reason, thing }) => {
-    const why = text("problem_line", { line, reason: text(`problem_${reason ?? thing}`) });
+  const items = entries.slice(0, MOST_PROBLEMS).map(({ text: words, line, reason, destination }) => {
+    const why = text("problem_line", { line, reason: text(`problem_${reason ?? destination}`) });
     return element("li", {}, element("span", { dir: "auto" }, words.slice(0, 200)), ` – ${why}`);
   });
   if (entries.length > MOST_PROBLEMS) items.push(element("li", {}, text("problems_more", { count: entries.length - MOST_PROBLEMS })));

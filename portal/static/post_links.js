@@ -1,23 +1,20 @@
-// What a link means: `read_link` of downloader/post_links.py once more, with its tables. Change both;
+// What a link means: the rules of downloader/platform_detector.py: change both.
 // tests/data/post_links.json holds them to each other. Touches no document.
 
-import { FORMS, HOSTS, IDS, MAX_DEPTH } from "./link_forms.js";
+import { MAX_DEPTH, PLATFORMS } from "./platforms.js";
 
-export { FORMS, HOSTS, IDS };
-
-/** @typedef {import("./link_forms.js").Platform} Platform */
-/** @typedef {import("./link_forms.js").LinkForm} LinkForm */
+/** @typedef {import("./platforms.js").Platform} Platform */
+/** @typedef {import("./platforms.js").LinkForm} LinkForm */
 /**
- * @typedef {object} Reading
+ * @typedef {object} LinkTarget what a link leads to
  * @property {"post" | "short" | "collection" | "other" | "mistyped" | "unknown"} kind `short` must be followed,
  *   `mistyped` has no id that the platform gives, `unknown` is no link to one of the platforms
  * @property {Platform | "unknown"} platform
- * @property {string | null} canonical of a post, and of a short link: what to fetch, in one spelling
- * @property {string | null} id of a post: what the platform calls it
+ * @property {string | null} canonical_url for a post or a short link: what to fetch
+ * @property {string | null} post_id
  * @property {number | null} part which of the post's media is meant, from 1; null: all of them
- * @property {string[]} also ids of other posts that the link names
- * @property {string | null} thing of the rest: what it leads to ("profile", "playlist", "live" …); "unknown" where no form
- *   is like it
+ * @property {string[]} more_ids of other posts that the link names
+ * @property {string | null} destination for the other kinds: "profile", "playlist", "live" …; "unknown" if no form matches
  */
 
 const URL_PARTS = /^https?:\/\/([a-z0-9.-]+)(?::(?:80|443))?(\/[^?#]*)?(?:\?([^#]*))?(?:#[^]*)?$/i;
@@ -31,14 +28,14 @@ const compiled = new Map();
 
 /**
  * @param {string} url best one that `parseLink` handed on, which has what matters of a fragment in its path
- * @returns {Reading}
+ * @returns {LinkTarget}
  */
-export function readPost(url) {
+export function readLink(url) {
   return read(url, MAX_DEPTH);
 }
 
 /**
- * Old pages of X, YouTube and TikTok had the address of the post behind a #: that becomes the path.
+ * Old pages of X, YouTube and TikTok had the post's address behind a #: it becomes the path.
  * @param {string} rest what follows the host of a link
  * @returns {string} the same without its fragment
  */
@@ -48,56 +45,57 @@ export function foldFragment(rest) {
 
 /** @param {string} host */
 export function platformOfHost(host) {
-  const found = Object.entries(HOSTS).find(([, pattern]) => match(pattern, host));
+  const name = host.toLowerCase();
+  const found = Object.entries(PLATFORMS).find(([, { hosts }]) => hosts.includes(name));
   return /** @type {Platform | "unknown"} */ (found ? found[0] : "unknown");
 }
 
-/** @returns {Reading} */
+/** @returns {LinkTarget} */
 function read(url, depth) {
   const [, writtenHost = "", writtenPath = "", writtenQuery = ""] = URL_PARTS.exec(url) ?? [];
   const host = writtenHost.toLowerCase();
   const platform = platformOfHost(host);
-  if (platform === "unknown") return reading("unknown", platform);
+  if (platform === "unknown") return target("unknown", platform);
   const path = writtenPath.replace(/\/+/g, "/").replace(/\/$/, "");
   const query = parameters(writtenQuery);
-  for (const form of FORMS[platform]) {
+  for (const form of PLATFORMS[platform].linkForms) {
     if (form.host && !match(form.host, host)) continue;
     const found = match(form.path, path);
     const name = form.query?.find((each) => query.has(each));
     if (!found || (name === undefined && form.query)) continue;
     const value = name === undefined ? null : query.get(name);
-    const known = asForm(form, platform, { ...found.groups, host }, value, depth);
+    const known = targetOf(form, platform, { ...found.groups, host }, value, depth);
     if (known) return known;
   }
-  return reading("other", platform, { thing: path === "" ? "page" : "unknown" });
+  return target("other", platform, { destination: path === "" ? "page" : "unknown" });
 }
 
-/** @returns {Reading | null} null: a wrapper, what is inside is no use, and other forms may know */
-function asForm(form, platform, groups, value, depth) {
+/** @returns {LinkTarget | null} null: a wrapper whose inner link is useless, and later forms decide */
+function targetOf(form, platform, groups, value, depth) {
   if (form.kind === "wrapper") {
     const inner = depth > 0 ? read(absolute(value, groups.host), depth - 1) : null;
-    if (inner && inner.kind !== "unknown" && inner.thing !== "page" && inner.thing !== "unknown") return inner;
-    return form.thing ? reading("other", platform, { thing: form.thing }) : null;
+    if (inner && inner.kind !== "unknown" && inner.destination !== "page" && inner.destination !== "unknown") return inner;
+    return form.destination ? target("other", platform, { destination: form.destination }) : null;
   }
-  if (form.kind !== "post" && form.kind !== "short") return reading(form.kind, platform, { thing: form.thing ?? null });
+  if (form.kind !== "post" && form.kind !== "short") return target(form.kind, platform, { destination: form.destination ?? null });
   const text = (form.query ? value : groups.id) ?? "";
   const ids = (form.several ? text.split(",") : [text]).map((id) => id.split(ID_ENDS)[0]);
-  if (!ids.every((id) => match(form.id ?? IDS[platform], id))) return reading("mistyped", platform);
+  if (!ids.every((id) => match(form.id ?? PLATFORMS[platform].postId, id))) return target("mistyped", platform);
   const values = { ...groups, id: ids[0] };
-  return reading(form.kind, platform, {
-    canonical: form.link.replace(/\{([a-z]+)\}/g, (_, name) => values[name] || "_"),
-    id: form.kind === "post" ? ids[0] : null,
+  return target(form.kind, platform, {
+    canonical_url: form.link.replace(/\{([a-z]+)\}/g, (_, name) => values[name] || "_"),
+    post_id: form.kind === "post" ? ids[0] : null,
     part: groups.part ? Number(groups.part) : null,
-    also: [...new Set(ids)].slice(1),
+    more_ids: [...new Set(ids)].slice(1),
   });
 }
 
-/** @returns {Reading} */
-function reading(kind, platform, more = {}) {
-  return { kind, platform, canonical: null, id: null, part: null, also: [], thing: null, ...more };
+/** @returns {LinkTarget} */
+function target(kind, platform, more = {}) {
+  return { kind, platform, canonical_url: null, post_id: null, part: null, more_ids: [], destination: null, ...more };
 }
 
-/** *link*, found in one to *host*, with all that a link has. */
+/** *link*, found in a link to *host*, as an absolute URL. */
 function absolute(link, host) {
   if (/^https?:\/\//i.test(link)) return link;
   if (link.startsWith("//")) return `https:${link}`;

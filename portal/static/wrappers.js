@@ -1,15 +1,10 @@
 // Links by way of another host, where what they lead to stands in them. The server takes none of these hosts; the page,
 // which only reads text, hands on what is inside. Touches no document.
 
-/** Other hosts of the platforms, and mirrors of them, by pattern; and the one that has the same post under the same path. */
-const ALIASES = [
-  [String.raw`(?:[a-z0-9-]{1,20}\.)?tiktokv\.com|t\.tiktok\.com`, "www.tiktok.com"],
-  [String.raw`(?:www\.)?youtubekids\.com|(?:gaming|tv|[a-z]{2})\.youtube\.com|youtube\.googleapis\.com`, "www.youtube.com"],
-  [String.raw`yewtu\.be|(?:www\.)?(?:piped|invidious)(?:\.[a-z0-9-]{1,30}){1,2}`, "www.youtube.com"],
-  [String.raw`(?:(?:www|[a-z])\.)?(?:(?:vx|fx|fixv)twitter|fixvx|fixupx|twittpr|xcancel|nitter(?:\.[a-z0-9-]{1,30})?)\.[a-z]{2,5}`, "x.com"],
-  [String.raw`(?:(?:www|[a-z])\.)?(?:kk|dd|vx|ee|ez)instagram\.com`, "www.instagram.com"],
-  [String.raw`(?:www\.)?(?:vx|tn|d)(?:tiktok|ktok)\.com`, "www.tiktok.com"],
-];
+import { PLATFORMS } from "./platforms.js";
+
+/** Hosts with the same paths as a platform's, by pattern; and the platform's own. */
+const MIRRORS = Object.values(PLATFORMS).filter(({ mirrors }) => mirrors).map(({ mirrors, hosts }) => [mirrors, hosts[0]]);
 
 /** Hosts that send people on to where a parameter says: asked for consent or a log-in, warned, or counted. */
 const WRAPPERS = [
@@ -21,9 +16,9 @@ const WRAPPERS = [
 ];
 
 /** Pattern for the hosts whose links are read here. */
-export const OTHER_HOSTS = [...ALIASES.map(([hosts]) => hosts), ...WRAPPERS].join("|");
+export const OTHER_HOSTS = [...MIRRORS.map(([hosts]) => hosts), ...WRAPPERS].join("|");
 
-const ALIAS = ALIASES.map(([hosts, host]) => [new RegExp(`^(?:${hosts})$`, "i"), host]);
+const MIRROR = MIRRORS.map(([hosts, host]) => [new RegExp(`^(?:${hosts})$`, "i"), host]);
 const WRAPPER = new RegExp(`^(?:${WRAPPERS.join("|")})$`, "i");
 const PARTS = /^(?:https?:\/\/)?([a-z0-9.-]+)(?::\d{1,5})?(\/[^?#]*)?(?:\?([^#]*))?/i;
 const LINK = /^(?:https?:)?\/\/|^(?:[a-z0-9-]{1,63}\.){1,3}[a-z]{2,8}\//i;
@@ -36,8 +31,8 @@ const MOST_INSIDE = 5;
 export function unwrapped(url) {
   const [, host, path = "", query = ""] = PARTS.exec(url) ?? [];
   if (host === undefined) return [];
-  const alias = ALIAS.find(([hosts]) => hosts.test(host));
-  if (alias) return [`https://${alias[1]}${path}${query && `?${query}`}`];
+  const mirror = MIRROR.find(([hosts]) => hosts.test(host));
+  if (mirror) return [`https://${mirror[1]}${path}${query && `?${query}`}`];
   if (!WRAPPER.test(host)) return [];
   // Some have the link alone behind their question mark.
   const values = [...new URLSearchParams(query)].map(([name, value]) => (value === "" ? name : value));

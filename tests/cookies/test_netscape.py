@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from yt_dlp.cookies import YoutubeDLCookieJar
 
-from downloader.batch_downloader import PLATFORMS
 from downloader.cookies.netscape import HEADER, CookieFile, complaint, decoded, read_cookies, written
 from downloader.errors import CookiesRefused
+from downloader.platforms import PLATFORMS
 
 SECRET = "hunter2"
 TIKTOK = PLATFORMS["tiktok"]

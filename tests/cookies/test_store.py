@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from yt_dlp import YoutubeDL
 
-from downloader.batch_downloader import PLATFORMS
 from downloader.cookies.netscape import read_cookies, written
 from downloader.cookies.store import CookieShelf
 from downloader.errors import CookiesNotWritable, CookiesRefused
-from downloader.models import PlatformType
+from downloader.platforms import PLATFORMS, PlatformType
 from tests.fakes import FakeClock
 
 SECRET = "hunter2"

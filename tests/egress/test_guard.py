@@ -30,7 +30,8 @@ from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.errors import StartRefused
 from downloader.jobs import Progress, Work
-from downloader.models import Outcome, PlatformType
+from downloader.models import Outcome
+from downloader.platforms import PlatformType
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch_context
 from downloader.ytdlp.proxying import tie_request, tie_to_proxy

@@ -28,7 +28,8 @@ from downloader.engines.threads import ThreadEngine
 from downloader.engines.worker_process import WorkerProcess
 from downloader.jobs import Phase, Progress, Work
 from downloader.media.files import OUTCOME_NAME
-from downloader.models import Outcome, PlatformType
+from downloader.models import Outcome
+from downloader.platforms import PlatformType
 from downloader.settings import Settings
 from tests.simulator.client import Simulator
 from tests.simulator.scenarios import SCENARIOS

@@ -14,7 +14,7 @@ const WATCH = "https://www.youtube.com/watch?v=dQw4w9WgXcQ";
 
 const urls = (text) => readLinks(text).links.map((link) => link.url);
 const problems = (text) => readLinks(text).problems.map(({ line, reason }) => [line, reason]);
-const asides = (text) => readLinks(text).asides.map(({ line, thing }) => [line, thing]);
+const asides = (text) => readLinks(text).asides.map(({ line, destination }) => [line, destination]);
 
 /** @param {[name: string, text: string, expected: string[]][]} cases where nothing may be left over */
 function finds(cases) {
@@ -168,7 +168,7 @@ test("lists what it cannot mend", () => {
 // What is no post
 
 test("tells what is no post, and takes none of it", () => {
-  for (const [text, thing] of [
+  for (const [text, destination] of [
     ["https://www.youtube.com/@ada", "channel"],
     ["https://www.youtube.com/playlist?list=PL0123456789", "playlist"],
     ["https://x.com/ada", "profile"],
@@ -183,13 +183,13 @@ test("tells what is no post, and takes none of it", () => {
     ["youtube.com", "page"],
     ["https://www.youtube.com/feed/you", "playlist"],
   ]) {
-    assert.deepEqual([urls(text), problems(text), asides(text)], [[], [], [[1, thing]]], text);
+    assert.deepEqual([urls(text), problems(text), asides(text)], [[], [], [[1, destination]]], text);
   }
 });
 
 test("tells them once, and whether they stand alone", () => {
   const text = `My channel https://www.youtube.com/@ada and ${B}\nhttps://x.com/ada\nhttps://x.com/ada\n`;
-  const told = readLinks(text).asides.map(({ thing, line, isAlone }) => [thing, line, isAlone]);
+  const told = readLinks(text).asides.map(({ destination, line, isAlone }) => [destination, line, isAlone]);
   assert.deepEqual(told, [["channel", 1, false], ["profile", 2, true]]);
 });
 

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { readPost } from "../../portal/static/post_links.js";
+import { readLink } from "../../portal/static/post_links.js";
 
 const CASES = JSON.parse(readFileSync(new URL("../data/post_links.json", import.meta.url), "utf8"));
-const UNSAID = { canonical: null, id: null, part: null, also: [], thing: null };
+const UNSAID = { canonical_url: null, post_id: null, part: null, more_ids: [], destination: null };
 
 for (const { url, ...told } of CASES) {
-  test(`reads ${url}`, () => assert.deepEqual(readPost(url), { ...UNSAID, ...told }));
+  test(`reads ${url}`, () => assert.deepEqual(readLink(url), { ...UNSAID, ...told }));
 }

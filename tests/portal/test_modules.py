@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from downloader.platform_detector import parse_link
-from downloader.post_links import THINGS, read_link
-from tests.test_platform_detector import NOT_OURS, OURS
-from tests.test_post_links import CASES
+from downloader.platform_detector import parse_link, read_link
+from downloader.platforms import DESTINATIONS
+from tests.test_platform_detector import CASES, NOT_OURS, OURS
 
 REPOSITORY = Path(__file__).parents[2]
 NODE = shutil.which("node")
@@ -48,8 +47,8 @@ def of_server(text: str) -> dict[str, str] | None:
 
 
 def as_server_reads(url: str) -> dict[str, Any]:
-    reading = asdict(read_link(url))
-    return reading | {"also": list(reading["also"])}
+    target = asdict(read_link(url))
+    return target | {"more_ids": list(target["more_ids"])}
 
 
 def test_the_modules_pass_their_own_tests() -> None:
@@ -86,7 +85,7 @@ def test_page_and_server_agree_on_thousands_of_damaged_links() -> None:
 
 def test_page_and_server_agree_on_what_a_link_means() -> None:
     urls = [case["url"] for case in CASES]
-    read = run_in_node("readPost", urls, module="post_links.js")
+    read = run_in_node("readLink", urls, module="post_links.js")
     different = [(url, theirs) for url, theirs in zip(urls, read, strict=True) if theirs != as_server_reads(url)]
     assert different == []
 
@@ -105,7 +104,7 @@ def test_page_and_server_agree_on_what_thousands_of_damaged_links_mean() -> None
             where = chance.randrange(len(url) + 1)
             url[where : where + chance.randint(0, 3)] = chance.choice(pieces)
         urls.append("".join(url))
-    read = run_in_node("readPost", urls, module="post_links.js")
+    read = run_in_node("readLink", urls, module="post_links.js")
     different = [(url, theirs) for url, theirs in zip(urls, read, strict=True) if theirs != as_server_reads(url)]
     assert different == []
 
@@ -122,10 +121,10 @@ def test_what_the_page_takes_is_the_post_that_is_meant() -> None:
     for tail in ("", "🔥 and more", "_", ", "):
         for case, found in zip(posts, run_in_node("readLinks", [case["url"] + tail for case in posts]), strict=True):
             if case["kind"] == "post":
-                ids = [read_link(link["url"]).id for link in found["links"]]
-                assert ids == [case["id"], *case.get("also", [])], (case["url"], tail)
+                ids = [read_link(link["url"]).post_id for link in found["links"]]
+                assert ids == [case["post_id"], *case.get("more_ids", [])], (case["url"], tail)
             elif tail != "_":  # which may be part of a short link
-                assert [read_link(link["url"]).canonical for link in found["links"]] == [case["canonical"]]
+                assert [read_link(link["url"]).canonical_url for link in found["links"]] == [case["canonical_url"]]
             assert found["problems"] == found["asides"] == []
 
 
@@ -144,25 +143,25 @@ def test_whatever_is_glued_together_what_the_page_takes_is_a_post_to_the_server(
     ]
     taken = 0
     for text, found in zip(texts, run_in_node("readLinks", texts), strict=True):
-        unknown = any(aside["thing"] == "unknown" for aside in found["asides"])
+        unknown = any(aside["destination"] == "unknown" for aside in found["asides"])
         for link in found["links"]:
             taken += 1
             assert of_server(link["url"]) == link, text
-            assert unknown or read_link(link["url"]).canonical, text
+            assert unknown or read_link(link["url"]).canonical_url, text
     assert taken > 4000
 
 
 def test_the_page_tells_what_is_no_post_and_takes_none_of_it() -> None:
-    others = [case for case in CASES if case["kind"] in {"collection", "other"} and case["thing"] != "unknown"]
+    others = [case for case in CASES if case["kind"] in {"collection", "other"} and case["destination"] != "unknown"]
     for case, found in zip(others, run_in_node("readLinks", [case["url"] for case in others]), strict=True):
         assert [found["links"], found["problems"]] == [[], []], case["url"]
-        assert [aside["thing"] for aside in found["asides"]] == [case["thing"]], case["url"]
+        assert [aside["destination"] for aside in found["asides"]] == [case["destination"]], case["url"]
 
 
-def test_every_thing_that_a_link_may_lead_to_has_its_words() -> None:
+def test_every_destination_of_a_link_has_its_words() -> None:
     strings = json.loads((REPOSITORY / "portal/strings/en.json").read_text(encoding="utf-8"))
     reasons = {"unsupported", "too_long", "mistyped", "no_link", "other"}
-    assert {f"problem_{name}" for name in reasons | THINGS.keys() | {"unknown"}} - strings.keys() == set()
+    assert {f"problem_{name}" for name in reasons | DESTINATIONS.keys() | {"unknown"}} - strings.keys() == set()
 
 
 def test_every_text_that_the_page_asks_for_is_there() -> None:

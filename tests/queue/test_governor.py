@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.jobs import PlatformRest
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 from downloader.queue.governor import (
     FIRST_REST_SECONDS,
     LONGEST_REST_SECONDS,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.jobs import EndedAttempts
-from downloader.models import PlatformType
+from downloader.platforms import PlatformType
 from downloader.queue.statistics import Bucket, ErrorCount, Span, figures, quantile
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

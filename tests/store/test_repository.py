@@ -40,7 +40,8 @@ from downloader.errors import (
     is_retryable,
 )
 from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, NewJob, PlatformRest, Submission
-from downloader.models import Media, Outcome, PlatformType
+from downloader.models import Media, Outcome
+from downloader.platforms import PlatformType
 from downloader.store import database as store_database
 from downloader.store.database import _upgrade, open_database, reading, writing
 from downloader.store.repository import Store

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from downloader import create_downloader_app
-from downloader.models import Record
+from downloader.records import Record
 from downloader.settings import Settings
 from downloader.web import responses as api_models
 from tests.real_server import Server

@@ -14,12 +14,12 @@ from typing import Any, Self
 
 import pytest
 
-from downloader.batch_downloader import PLATFORMS
 from downloader.errors import DownloadFailed
 from downloader.insta_downloader import download_instagram_video
 from downloader.media.files import discard_work
 from downloader.media.move import INCOMING_PREFIX
-from downloader.models import Outcome, PlatformType
+from downloader.models import Outcome
+from downloader.platforms import PLATFORMS, PlatformType
 from downloader.settings import Settings
 from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from downloader.batch_downloader import PLATFORMS
+from downloader.platforms import PLATFORMS
 from downloader.ytdlp.extractors import extractors_of
 from tests.real_server import REPOSITORY
 

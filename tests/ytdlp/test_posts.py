@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from downloader.batch_downloader import PLATFORMS
+from downloader.platforms import PLATFORMS
 from downloader.ytdlp.extractors import extractors_of
 from downloader.ytdlp.posts import CORRECTIONS
 

@@ -13,9 +13,8 @@ from yt_dlp.networking import Request
 from yt_dlp.networking import Response as YtdlpResponse
 from yt_dlp.networking.exceptions import HTTPError
 
-from downloader.batch_downloader import PLATFORMS
 from downloader.errors import DownloadFailed
-from downloader.models import PlatformType
+from downloader.platforms import PLATFORMS, PlatformType
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
 from downloader.ytdlp.progress import ProgressMeter

@@ -1,0 +1,109 @@
+"""Records: the JSON of a job, as clients of the API and of the library get it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from downloader.errors import ErrorCode, is_retryable, sentence
+from downloader.jobs import Job
+from downloader.models import Outcome
+from downloader.platforms import PlatformType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The JSON of a job. The first five fields are a contract; the others are additions."""
+
+    url: str
+    success: bool
+    file_path: str | None = None
+    error: str | None = None
+    platform: PlatformType = "unknown"
+    error_code: ErrorCode | None = None
+    retryable: bool = False
+    detail: str | None = None  #: yt-dlp's own words
+    files: tuple[str, ...] = ()
+    id: str | None = None
+    title: str | None = None
+    duration_seconds: float | None = None
+    size_bytes: int | None = None
+    elapsed_seconds: float = 0.0
+    job_id: str | None = None  #: where it went through the server's queue, as the rest of these
+    batch_id: str | None = None
+    state: str | None = None
+    attempts: int | None = None
+    next_attempt_at: str | None = None  #: ISO 8601, UTC; set while it waits to be tried again
+
+    @classmethod
+    def from_job(cls, job: Job, *, url: str | None = None) -> Record:
+        """Return *job* as it is now, as the record of *url* if another spelling of its link was sent."""
+        return cls(
+            url=job.url if url is None else url,
+            success=job.state == "succeeded",
+            file_path=job.files[0] if job.files else None,
+            error=job.error,
+            platform=job.platform,
+            error_code=job.error_code,
+            retryable=job.error_code is not None and is_retryable(job.error_code),
+            detail=job.detail,
+            files=job.files,
+            id=job.media_id,
+            title=job.title,
+            duration_seconds=job.duration_seconds,
+            size_bytes=job.size_bytes,
+            elapsed_seconds=round(job.elapsed_seconds, 3),
+            job_id=job.id,
+            batch_id=job.batch_id,
+            state=job.state,
+            attempts=job.attempts,
+            next_attempt_at=None if job.next_attempt_at is None else job.next_attempt_at.isoformat(),
+        )
+
+    @classmethod
+    def reply(cls, job: Job, url: str) -> Record:
+        """Return the answer to a request that waited for *url*: if there is no file, it says why."""
+        record = cls.from_job(job, url=url)
+        if job.state == "cancelled":
+            return record._with_error("cancelled", sentence("cancelled"))
+        if job.state in ("queued", "running") and job.error_code is None:
+            return record._with_error("interrupted", "The download is still in the queue; the server continues it.")
+        return record
+
+    @classmethod
+    def from_outcome(cls, url: str, platform: PlatformType, outcome: Outcome, *, elapsed_seconds: float) -> Record:
+        """Return the record of *url*, downloaded from *platform* with *outcome*."""
+        success, file_path, error = outcome
+        record = cls(
+            url=url,
+            success=success,
+            file_path=file_path,
+            error=error,
+            platform=platform,
+            error_code=outcome.error_code,
+            retryable=outcome.error_code is not None and is_retryable(outcome.error_code),
+            detail=outcome.detail,
+            elapsed_seconds=round(elapsed_seconds, 3),
+        )
+        if outcome.media is None:
+            return record
+        media = outcome.media
+        return replace(
+            record,
+            files=media.files,
+            id=media.id,
+            title=media.title,
+            duration_seconds=media.duration_seconds,
+            size_bytes=media.size_bytes,
+        )
+
+    def _with_error(self, code: ErrorCode, error: str) -> Record:
+        return replace(self, error=error, error_code=code, retryable=is_retryable(code))
+
+    def for_url(self, url: str) -> Record:
+        """Return the same record as the answer to *url*, another spelling of the link."""
+        return self if url == self.url else replace(self, url=url)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON types."""
+        return asdict(self) | {"files": list(self.files)}
