@@ -1,4 +1,4 @@
-"""Downloads many links at once: one coroutine per link, gathered; each ends as a record, whatever happens to it."""
+"""Downloads many links at once: one coroutine per link, gathered; each ends as a record, even if it fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from downloader.daemon_thread import in_thread
 from downloader.errors import ErrorCode, is_retryable, sentence
 from downloader.insta_downloader import download_instagram_video
-from downloader.limiter import Gate
+from downloader.limiter import ConcurrencyLimiter
 from downloader.models import Outcome
 from downloader.platform_detector import parse_link
 from downloader.platforms import PLATFORMS, PlatformType
@@ -34,74 +34,60 @@ Wrapper = Callable[[str, str], tuple[bool, str | None, str | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orchestra:
-    """What all downloads of one service share: its settings, its caps, and a way to stop them all."""
+class DownloadSession:
+    """What downloads share: the settings and a limiter."""
 
     settings: Settings
-    gate: Gate
-    running: set[asyncio.Task[Record]] = field(default_factory=set)
+    limiter: ConcurrencyLimiter
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Orchestra:
-        """Return a new one, as *settings* say."""
-        return cls(
-            settings=settings,
-            gate=Gate(total=settings.workers, per_platform=settings.platform_concurrency),
-        )
-
-    def interrupt(self) -> None:
-        """End every download now, each with the record of an interrupted one; call it on their event loop."""
-        for task in tuple(self.running):
-            task.cancel()
+    def from_settings(cls, settings: Settings) -> DownloadSession:
+        """Return a new one, limited as *settings* say."""
+        limiter = ConcurrencyLimiter(total=settings.workers, per_platform=settings.platform_concurrency)
+        return cls(settings=settings, limiter=limiter)
 
 
 @cache
-def _shared_orchestra() -> Orchestra:
-    """Return the one that library calls share, so that its caps hold for the whole process."""
-    # Here, because a worker, which has no orchestra, must not load what reads the environment.
+def _shared_session() -> DownloadSession:
+    """Return the session of all library calls, so that its limits hold for the whole process."""
+    # Imported here, because a worker must not load what reads the environment.
     from downloader.settings import default_settings
 
-    return Orchestra.from_settings(default_settings())
+    return DownloadSession.from_settings(default_settings())
 
 
 async def download_single_video(
-    url: str, output_dir: str | PathLike[str] | None = None, *, orchestra: Orchestra | None = None
+    url: str, output_dir: str | PathLike[str] | None = None, *, session: DownloadSession | None = None
 ) -> dict[str, Any]:
-    """Download the video behind *url*; return its record, also where that failed.
+    """Download the video behind *url*; return its record, also if that fails.
 
-    Files go to *output_dir*, by default where the settings say (`./storage/raw`).
+    Files go to *output_dir*, by default to the settings' folder (`./storage/raw`).
     """
-    [record] = await download_batch([url], output_dir, orchestra=orchestra)
+    [record] = await download_batch([url], output_dir, session=session)
     return record
 
 
 async def download_batch(
-    urls: Sequence[str], output_dir: str | PathLike[str] | None = None, *, orchestra: Orchestra | None = None
+    urls: Sequence[str], output_dir: str | PathLike[str] | None = None, *, session: DownloadSession | None = None
 ) -> list[dict[str, Any]]:
     """Download the videos behind *urls*, as many at once as the settings allow.
 
     Returns:
-        A record (see `models.Record`) for each URL, in the order given. A link that occurs twice is downloaded once
-        and answered twice. Nothing that happens to one of them is raised.
+        A record (see `records.Record`) for each URL, in the order given. A repeated link is downloaded once. An
+        exception becomes its link's record and is never raised.
     """
-    orchestra = orchestra or _shared_orchestra()
-    urls = [url if isinstance(url, str) else repr(url) for url in urls]  # what is no string is nobody's link
-    target = str(orchestra.settings.raw_dir if output_dir is None else output_dir)
+    session = session or _shared_session()
+    urls = [url if isinstance(url, str) else repr(url) for url in urls]  # what is not a string becomes a failed record
+    target = str(session.settings.raw_dir if output_dir is None else output_dir)
     keys = [_key(url) for url in urls]
-    tasks: dict[str, asyncio.Task[Record]] = {}
-    for key, url in zip(keys, urls, strict=True):
-        if key not in tasks:
-            task = asyncio.ensure_future(_download(url, target, orchestra))
-            orchestra.running.add(task)
-            task.add_done_callback(orchestra.running.discard)
-            tasks[key] = task
-    ended = await asyncio.gather(*tasks.values(), return_exceptions=True)
-    results = dict(zip(tasks, ended, strict=True))
-    return [_as_record(url, results[key]).to_json() for key, url in zip(keys, urls, strict=True)]
+    downloads = {key: _download(key, target, session) for key in dict.fromkeys(keys)}
+    results = await asyncio.gather(*downloads.values(), return_exceptions=True)
+    found = dict(zip(downloads, results, strict=True))
+    return [_as_record(url, found[key]).to_json() for key, url in zip(keys, urls, strict=True)]
 
 
 __all__ = [
-    "Orchestra",
+    "DownloadSession",
     "download_batch",
     "download_single_video",
     "remove_leftovers",
@@ -116,21 +102,21 @@ def warm_up_engine() -> None:
 
 
 def _key(url: str) -> str:
-    """Return what two spellings of one link have in common."""
+    """Return the one spelling of a link; what is no link stays as it is."""
     link = parse_link(url)
     return url if link is None else link.url
 
 
-async def _download(url: str, output_dir: str, orchestra: Orchestra) -> Record:
+async def _download(url: str, output_dir: str, session: DownloadSession) -> Record:
     link = parse_link(url)
     if link is None:
         return _failed(url, "unknown", "unsupported_platform")
-    slot = await orchestra.gate.acquire(link.platform)
+    permit = await session.limiter.acquire(link.platform)
     stop = threading.Event()
     started = time.monotonic()
-    with fetch_context(FetchContext(settings=orchestra.settings, stop=stop)):
-        # The slot comes back when the thread ends, which after a cancellation is later than this coroutine does.
-        running = in_thread(wrapper_of(link.platform), link.url, output_dir, on_end=slot.release)
+    with fetch_context(FetchContext(settings=session.settings, stop=stop)):
+        # Released when the thread ends, which after a cancellation is later than this coroutine does.
+        running = in_thread(wrapper_of(link.platform), link.url, output_dir, on_end=permit.release)
     try:
         outcome = Outcome.of(await running)
     finally:

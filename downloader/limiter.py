@@ -1,7 +1,7 @@
-"""Admits downloads within caps, for those who wait on an event loop of their own: library use.
+"""Limits how many downloads run at once, for library use.
 
-Shared by the whole process, whichever loop a caller waits on: the counts are kept under a lock, and a waiter is woken
-on its own loop. The server's queue asks the governor instead, which also knows rest and spacing.
+One limiter serves the whole process, whichever event loop a caller waits on: the counts are kept under a lock, and a
+permit is granted on its caller's own loop. The server's queue has the governor instead, which also cools down.
 """
 
 from __future__ import annotations
@@ -11,102 +11,85 @@ import threading
 from collections import Counter, defaultdict, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 
 from downloader.platforms import PlatformType
 
 
 @dataclass(eq=False, slots=True)
-class _Waiter:
-    number: int  #: order of arrival
-    loop: asyncio.AbstractEventLoop
-    admitted: asyncio.Future[None]
-    holds_slot: bool = False
-    gone: bool = False
+class Permit:
+    """Permission to run one download. Release it from any thread; releasing it again does nothing."""
 
-
-@dataclass(slots=True)
-class Slot:
-    """Leave to run one download; give it back with `release`, from any thread, as often as you like."""
-
-    _gate: Gate
     platform: PlatformType
-    _held: bool = field(default=True)
+    _limiter: ConcurrencyLimiter
+    _number: int  #: order of arrival
+    _granted: asyncio.Future[None]
+    _is_counted: bool = field(default=False)  #: among the running downloads
+    _is_released: bool = field(default=False)
 
     def release(self) -> None:
         """Let the next download start."""
-        with self._gate._lock:
-            if not self._held:
-                return
-            self._held = False
-        self._gate._give_back(self.platform)
+        self._limiter._release(self)
 
 
-class Gate:
-    """Admits downloads first come, first served, but never one of a platform that is full."""
+class ConcurrencyLimiter:
+    """Grants permits first come, first served, but skips platforms that are full."""
 
     def __init__(self, *, total: int, per_platform: int) -> None:
-        """Admit at most *total* downloads at once, *per_platform* of one platform."""
+        """Allow *total* downloads at once, *per_platform* of one platform."""
         self._total = total
         self._per_platform = per_platform
         self._lock = threading.Lock()
         self._running: Counter[PlatformType] = Counter()
-        self._waiting: defaultdict[PlatformType, deque[_Waiter]] = defaultdict(deque)
-        self._arrivals = 0
+        self._waiting: defaultdict[PlatformType, deque[Permit]] = defaultdict(deque)
+        self._numbers = count()
 
-    async def acquire(self, platform: PlatformType) -> Slot:
-        """Wait until *platform* may start another download; the caller must release the slot."""
-        loop = asyncio.get_running_loop()
+    async def acquire(self, platform: PlatformType) -> Permit:
+        """Wait until *platform* may start another download; the caller must release the permit."""
+        granted = asyncio.get_running_loop().create_future()
         with self._lock:
-            self._arrivals += 1
-            waiter = _Waiter(self._arrivals, loop, loop.create_future())
-            self._waiting[platform].append(waiter)
-            self._admit()
+            permit = Permit(platform, self, next(self._numbers), granted)
+            self._waiting[platform].append(permit)
+            self._grant()
         try:
-            await waiter.admitted
-        except BaseException:  # cancelled, or thrown away together with its loop
-            with self._lock:
-                waiter.gone = True
-                took_slot = waiter.holds_slot
-            if took_slot:
-                self._give_back(platform)
+            await granted
+        except BaseException:  # cancelled, or discarded together with its loop
+            permit.release()
             raise
-        return Slot(self, platform)
+        return permit
 
     def running(self, platform: PlatformType) -> int:
-        """Return how many downloads of *platform* run now."""
+        """Return how many downloads of *platform* are running."""
         with self._lock:
             return self._running[platform]
 
-    def _give_back(self, platform: PlatformType) -> None:
+    def _release(self, permit: Permit) -> None:
         with self._lock:
-            self._running[platform] -= 1
-            self._admit()
+            if permit._is_counted and not permit._is_released:
+                self._running[permit.platform] -= 1
+            permit._is_released = True
+            self._grant()
 
-    def _admit(self) -> None:
-        """Wake whoever may start; the lock is held."""
+    def _grant(self) -> None:
+        """Grant the longest waiting permits that the limits allow; the lock is held."""
         while self._running.total() < self._total:
-            platform = self._next_platform()
-            if platform is None:
+            allowed = (
+                waiting[0]
+                for platform, waiting in self._waiting.items()
+                if waiting and self._running[platform] < self._per_platform
+            )
+            permit = min(allowed, key=lambda each: each._number, default=None)
+            if permit is None:
                 return
-            waiter = self._waiting[platform].popleft()
-            # The loop of a waiter may have ended without cancelling it: then nobody is left to take the slot.
-            with suppress(RuntimeError):
-                waiter.loop.call_soon_threadsafe(_wake, waiter.admitted)
-                waiter.holds_slot = True
-                self._running[platform] += 1
-
-    def _next_platform(self) -> PlatformType | None:
-        """Return the platform of the longest waiting download that may start; the lock is held."""
-        best: tuple[int, PlatformType] | None = None
-        for platform, waiters in self._waiting.items():
-            while waiters and waiters[0].gone:
-                waiters.popleft()
-            if waiters and self._running[platform] < self._per_platform:
-                candidate = (waiters[0].number, platform)
-                best = candidate if best is None else min(best, candidate)
-        return None if best is None else best[1]
+            self._waiting[permit.platform].popleft()
+            if permit._is_released:  # its caller gave up
+                continue
+            with suppress(RuntimeError):  # its loop is closed, so no one is waiting
+                permit._granted.get_loop().call_soon_threadsafe(_resolve, permit._granted)
+                self._running[permit.platform] += 1
+                permit._is_counted = True
 
 
-def _wake(admitted: asyncio.Future[None]) -> None:
-    if not admitted.done():
-        admitted.set_result(None)
+def _resolve(granted: asyncio.Future[None]) -> None:
+    if not granted.done():
+        granted.set_result(None)

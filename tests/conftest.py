@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 
 from downloader import create_downloader_app
-from downloader.batch_downloader import Orchestra
+from downloader.batch_downloader import DownloadSession
 from downloader.download_settings import PREFIX
 from downloader.settings import Settings
 from downloader.ytdlp import tools as toolchain
@@ -67,8 +67,8 @@ def make_settings(tmp_path: Path, simulator: Simulator) -> Callable[..., Setting
 
 
 @pytest.fixture
-def orchestra(make_settings: Callable[..., Settings]) -> Orchestra:
-    return Orchestra.from_settings(make_settings())
+def session(make_settings: Callable[..., Settings]) -> DownloadSession:
+    return DownloadSession.from_settings(make_settings())
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Caps: never passed, fair, shared by event loops, and no slot is ever lost."""
+"""Limits: never exceeded, fair, shared by event loops, and no permit is ever lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from downloader.limiter import Gate, Slot
+from downloader.limiter import ConcurrencyLimiter, Permit
 
 
 async def settled() -> None:
@@ -18,16 +18,16 @@ async def settled() -> None:
 
 
 async def test_no_more_start_than_the_caps_allow() -> None:
-    gate = Gate(total=3, per_platform=2)
-    tiktok = [asyncio.ensure_future(gate.acquire("tiktok")) for _ in range(5)]
-    youtube = [asyncio.ensure_future(gate.acquire("youtube")) for _ in range(5)]
+    limiter = ConcurrencyLimiter(total=3, per_platform=2)
+    tiktok = [asyncio.ensure_future(limiter.acquire("tiktok")) for _ in range(5)]
+    youtube = [asyncio.ensure_future(limiter.acquire("youtube")) for _ in range(5)]
     await settled()
     assert [task.done() for task in tiktok] == [True, True, False, False, False]
     assert [task.done() for task in youtube] == [True, False, False, False, False]
 
     (await tiktok[0]).release()
     await settled()
-    # Whoever came first of those that may: the third of TikTok.
+    # The longest waiting one that may start: the third of TikTok.
     assert sum(task.done() for task in tiktok) == 3
     assert sum(task.done() for task in youtube) == 1
     for task in tiktok + youtube:
@@ -35,64 +35,64 @@ async def test_no_more_start_than_the_caps_allow() -> None:
 
 
 async def test_a_full_platform_does_not_hold_up_the_others() -> None:
-    gate = Gate(total=8, per_platform=2)
-    stuck = [asyncio.ensure_future(gate.acquire("tiktok")) for _ in range(20)]
-    slot = await asyncio.wait_for(gate.acquire("youtube"), 5)
-    assert slot.platform == "youtube"
-    assert gate.running("tiktok") == 2
+    limiter = ConcurrencyLimiter(total=8, per_platform=2)
+    stuck = [asyncio.ensure_future(limiter.acquire("tiktok")) for _ in range(20)]
+    permit = await asyncio.wait_for(limiter.acquire("youtube"), 5)
+    assert permit.platform == "youtube"
+    assert limiter.running("tiktok") == 2
     for task in stuck:
         task.cancel()
 
 
-async def test_a_slot_released_twice_counts_once() -> None:
-    gate = Gate(total=2, per_platform=2)
-    first = await gate.acquire("tiktok")
-    await gate.acquire("tiktok")
+async def test_a_permit_released_twice_counts_once() -> None:
+    limiter = ConcurrencyLimiter(total=2, per_platform=2)
+    first = await limiter.acquire("tiktok")
+    await limiter.acquire("tiktok")
     first.release()
     first.release()
-    assert gate.running("tiktok") == 1
+    assert limiter.running("tiktok") == 1
 
 
 async def test_a_waiter_that_gives_up_leaves_no_trace() -> None:
-    gate = Gate(total=1, per_platform=1)
-    slot = await gate.acquire("tiktok")
-    waiting = asyncio.ensure_future(gate.acquire("tiktok"))
+    limiter = ConcurrencyLimiter(total=1, per_platform=1)
+    permit = await limiter.acquire("tiktok")
+    waiting = asyncio.ensure_future(limiter.acquire("tiktok"))
     await settled()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    slot.release()
-    assert gate.running("tiktok") == 0
-    await asyncio.wait_for(gate.acquire("tiktok"), 5)
+    permit.release()
+    assert limiter.running("tiktok") == 0
+    await asyncio.wait_for(limiter.acquire("tiktok"), 5)
 
 
-async def test_a_waiter_cancelled_just_as_it_was_admitted_gives_its_slot_back() -> None:
-    gate = Gate(total=1, per_platform=1)
-    slot = await gate.acquire("tiktok")
-    waiting = asyncio.ensure_future(gate.acquire("tiktok"))
+async def test_a_waiter_cancelled_just_as_its_permit_was_granted_releases_it() -> None:
+    limiter = ConcurrencyLimiter(total=1, per_platform=1)
+    permit = await limiter.acquire("tiktok")
+    waiting = asyncio.ensure_future(limiter.acquire("tiktok"))
     await settled()
-    slot.release()  # admits it; its loop has not run since
+    permit.release()  # grants the next one; its loop has not run since
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert gate.running("tiktok") == 0
+    assert limiter.running("tiktok") == 0
 
 
 def test_caps_hold_across_event_loops_and_threads() -> None:
-    gate = Gate(total=4, per_platform=3)
+    limiter = ConcurrencyLimiter(total=4, per_platform=3)
     lock = threading.Lock()
     running = peak = 0
 
     async def job() -> None:
         nonlocal running, peak
-        slot = await gate.acquire("instagram")
+        permit = await limiter.acquire("instagram")
         with lock:
             running += 1
             peak = max(peak, running)
         await settled()
         with lock:
             running -= 1
-        await asyncio.to_thread(slot.release)
+        await asyncio.to_thread(permit.release)
 
     async def many() -> None:
         await asyncio.gather(*(job() for _ in range(25)))
@@ -104,20 +104,20 @@ def test_caps_hold_across_event_loops_and_threads() -> None:
         thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
     assert peak == 3
-    assert gate.running("instagram") == 0
+    assert limiter.running("instagram") == 0
 
 
-def test_a_loop_that_ended_does_not_keep_a_slot() -> None:
-    gate = Gate(total=1, per_platform=1)
-    slot = asyncio.run(gate.acquire("tiktok"))
+def test_a_loop_that_ended_does_not_keep_a_permit() -> None:
+    limiter = ConcurrencyLimiter(total=1, per_platform=1)
+    permit = asyncio.run(limiter.acquire("tiktok"))
     loop = asyncio.new_event_loop()
-    forgotten = loop.create_task(gate.acquire("tiktok"))
+    forgotten = loop.create_task(limiter.acquire("tiktok"))
     loop.run_until_complete(settled())
     loop.close()
-    slot.release()
+    permit.release()
 
     async def next_one() -> None:
-        (await asyncio.wait_for(gate.acquire("tiktok"), 5)).release()
+        (await asyncio.wait_for(limiter.acquire("tiktok"), 5)).release()
 
     asyncio.run(next_one())
     assert not forgotten.done()
@@ -125,20 +125,20 @@ def test_a_loop_that_ended_does_not_keep_a_slot() -> None:
     forgotten._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-def test_a_slot_handed_to_a_loop_that_then_ended_comes_back() -> None:
-    gate = Gate(total=2, per_platform=1)
+def test_a_permit_granted_to_a_loop_that_then_ended_is_released() -> None:
+    limiter = ConcurrencyLimiter(total=2, per_platform=1)
     loop = asyncio.new_event_loop()
 
-    async def one_runs_one_waits() -> Slot:
-        slot = await gate.acquire("tiktok")
-        waiting.append(asyncio.ensure_future(gate.acquire("tiktok")))
+    async def one_runs_one_waits() -> Permit:
+        permit = await limiter.acquire("tiktok")
+        waiting.append(asyncio.ensure_future(limiter.acquire("tiktok")))
         await settled()
-        return slot
+        return permit
 
-    waiting: list[asyncio.Future[Slot]] = []
-    slot = loop.run_until_complete(one_runs_one_waits())
-    slot.release()  # hands it to the one that waits, on a loop that runs no more
+    waiting: list[asyncio.Future[Permit]] = []
+    permit = loop.run_until_complete(one_runs_one_waits())
+    permit.release()  # grants one to the waiter, whose loop runs no more
     loop.close()
-    waiting.pop()._log_destroy_pending = False  # type: ignore[attr-defined]  # it is forgotten on purpose
+    waiting.pop()._log_destroy_pending = False  # type: ignore[attr-defined]  # forgotten on purpose
     gc.collect()
-    assert gate.running("tiktok") == 0
+    assert limiter.running("tiktok") == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from downloader.batch_downloader import Orchestra, download_single_video
+from downloader.batch_downloader import DownloadSession, download_single_video
 from downloader.errors import RETRYABLE
 from downloader.media.check import check_media
 from downloader.ytdlp.client import PARTIAL_DIR
@@ -25,20 +25,20 @@ def media_in(raw_dir: Path) -> set[Path]:
     ("platform", "scenario"), PLAYED, ids=[f"{platform}-{scenario.name}" for platform, scenario in PLAYED]
 )
 async def test_a_scenario_gives_its_code_and_leaves_no_stray_file(
-    simulator: Simulator, orchestra: Orchestra, ffmpeg: str, platform: Platform, scenario: Scenario
+    simulator: Simulator, session: DownloadSession, ffmpeg: str, platform: Platform, scenario: Scenario
 ) -> None:
     url = simulator.url(platform, scenario.name)
-    record = await download_single_video(url, orchestra=orchestra)
+    record = await download_single_video(url, session=session)
     if scenario.name.endswith("_once") and record["retryable"]:
         # Trouble that passes: what it is called is another scenario's matter, that the next try works is this one's.
-        record = await download_single_video(url, orchestra=orchestra)
+        record = await download_single_video(url, session=session)
 
     expected = scenario.expected(platform)
     assert record["error_code"] == expected, record
     assert record["success"] is (expected is None)
     assert record["platform"] == platform
     assert record["retryable"] is (expected in RETRYABLE)
-    raw_dir = orchestra.settings.raw_dir
+    raw_dir = session.settings.raw_dir
     if expected is None:
         assert record["error"] is None
         assert media_in(raw_dir) == {Path(name) for name in record["files"]}
