@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -105,6 +105,18 @@ class Batch:
     retry_failed_once: bool = False  #: a second round is wanted; a batch that was cancelled wants none any more
     second_round_at: datetime | None = None  #: when it began; there is one at most
     second_round_jobs: int = 0  #: put back by it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs to list, newest first, and which page of them; an empty field filters nothing."""
+
+    states: Sequence[JobState] = ()
+    platform: PlatformType | None = None
+    batch_id: str | None = None
+    text: str | None = None  #: searched for in URL, title and error, literally, without regard to case
+    cursor: str | None = None  #: from the page before
+    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from downloader.jobs import Job
+from downloader.media.removal import MediaRemoval
 from downloader.platforms import PlatformType
+from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.operations import JobQueue
@@ -40,20 +42,32 @@ class World:
         self.clock = FakeClock()
         self.engine = HandEngine()
         self.store = Store.open(self.settings.store_url)
-        governor = Governor(
+        self.governor = Governor(
             PLATFORMS, total=self.settings.workers, per_platform=self.settings.platform_concurrency, random=Random(1)
         )
+        hub = EventHub()
+        removal = MediaRemoval(self.settings.raw_dir, self.settings.work_dir, self.store.file_users)
+        self.database = Database(self.store, self.governor, self.clock, self.clock.watch())
         self.scheduler = Scheduler(
             store=self.store,
+            database=self.database,
             engine=self.engine,
-            governor=governor,
+            governor=self.governor,
+            removal=removal,
             settings=self.settings,
-            hub=EventHub(),
+            hub=hub,
             clock=self.clock,
-            clock_watch=self.clock.watch(),
             random=Random(1),
         )
-        self.queue = JobQueue(self.scheduler, PLATFORMS, str)
+        self.queue = JobQueue(
+            database=self.database,
+            scheduler=self.scheduler,
+            governor=self.governor,
+            hub=hub,
+            removal=removal,
+            clock=self.clock,
+            labels={platform: str(platform) for platform in PLATFORMS},
+        )
 
     async def submit(self, *urls: str) -> list[Job]:
         return list((await self.queue.submit(urls)).jobs)
@@ -65,7 +79,7 @@ class World:
 
     async def until(self, job: Job, condition: Callable[[Job], bool]) -> Job:
         """Wait for a stored change that makes *condition* true of *job*."""
-        with self.queue.subscribe() as changes:
+        with self.queue.hub.subscribe() as changes:
             while not condition(now := await self.queue.job(job.id)):
                 assert await asyncio.to_thread(changes.get, 10), now
         return now

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from downloader.jobs import Event, Progress
+from downloader.jobs import Event, JobFilter, Progress
 from downloader.queue.hub import Overrun, Subscription
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
@@ -54,23 +54,23 @@ class EventFeed:
         queue = self._services.open()
         while True:
             # Listen first, look then: whichever way round a change comes, it is told once.
-            with queue.subscribe(batch_id=self._batch_id) as subscription:
-                yield from self._stored(queue)
+            with queue.hub.subscribe(self._batch_id) as subscription:
+                yield from self._stored()
                 try:
                     yield from self._live(subscription)
                 except Overrun:
                     continue
                 return
 
-    def _stored(self, queue: JobQueue) -> Iterator[list[Beginning | Event | Progress]]:
+    def _stored(self) -> Iterator[list[Beginning | Event | Progress]]:
         last_id = self._last_id
-        if last_id is None or not self._services.loop.submit(can_continue(queue, last_id)).result():
-            beginning = self._services.loop.submit(begin(queue, self._batch_id)).result()
+        if last_id is None or not self._services.call(can_continue, last_id):
+            beginning = self._services.call(begin, self._batch_id)
             self._last_id = beginning.last_id
             yield [beginning]
             return
         while True:
-            page = self._services.loop.submit(queue.events_since(last_id, batch_id=self._batch_id, limit=PAGE)).result()
+            page = self._services.call(JobQueue.events_since, last_id, batch_id=self._batch_id, limit=PAGE)
             if page:
                 self._last_id = last_id = page[-1].id
                 yield list(page)
@@ -122,9 +122,9 @@ async def look(queue: JobQueue, *, batch_id: str | None, since: int | None) -> L
 
 
 async def _progress(queue: JobQueue, batch_id: str | None) -> tuple[Progress, ...]:
-    progress = queue.progress()
+    progress = queue.scheduler.progress()
     if batch_id is not None and progress:
-        running, _ = await queue.jobs(states=("running",), batch_id=batch_id, limit=len(progress))
+        running, _ = await queue.jobs(JobFilter(states=("running",), batch_id=batch_id, limit=len(progress)))
         ids = {job.id for job in running}
         progress = [each for each in progress if each.job_id in ids]
     return tuple(progress)

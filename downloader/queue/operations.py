@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import ParamSpec, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from downloader.errors import DownloaderError, ErrorCode, NotFound, StoreUnavailable, sentence
 from downloader.jobs import (
     FINAL_STATES,
-    Attempt,
-    Batch,
-    Event,
     Job,
-    JobState,
     NewJob,
     PlatformView,
-    Progress,
     Submission,
 )
+from downloader.media.removal import MediaRemoval
 from downloader.platform_detector import parse_link
 from downloader.platforms import PlatformType
-from downloader.queue.hub import EventHub, Subscription
-from downloader.queue.scheduler import QueueStatus, Scheduler
+from downloader.queue.database import Database
+from downloader.queue.governor import Governor
+from downloader.queue.hub import EventHub
+from downloader.queue.scheduler import Scheduler
 from downloader.queue.statistics import Figures, Span, figures
+from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
 
@@ -43,28 +43,51 @@ REST_LOOK_SECONDS = 5.0
 RECENT_SECONDS = 3600.0
 
 
+def _query(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[JobQueue, P], Coroutine[Any, Any, T]]:
+    """Return *method* of the store as one of the queue, off its loop."""
+
+    @wraps(method)
+    async def query(queue: JobQueue, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await queue._db(method, queue._store, *args, **kwargs)
+
+    return query
+
+
 class JobQueue:
     """All coroutines run on the event loop that `start` ran on."""
 
-    def __init__(self, scheduler: Scheduler, platforms: Sequence[PlatformType], label: Callable[[str], str]) -> None:
-        """Serve *scheduler*'s jobs of *platforms*; *label* tells how a platform is written."""
-        self._scheduler = scheduler
-        self._store = scheduler.store
-        self._hub: EventHub = scheduler.hub
-        self._platforms = tuple(platforms)
-        self._label = label
+    def __init__(
+        self,
+        *,
+        database: Database,
+        scheduler: Scheduler,
+        governor: Governor,
+        hub: EventHub,
+        removal: MediaRemoval,
+        clock: Callable[[], datetime],
+        labels: Mapping[PlatformType, str],
+    ) -> None:
+        """Serve the jobs of *scheduler*, of the platforms that have *labels*."""
+        self.scheduler = scheduler
+        self.hub = hub
+        self._database = database
+        self._store = database.store
+        self._governor = governor
+        self._removal = removal
+        self._now = clock
+        self._labels = labels
         self._figuring = asyncio.Lock()
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
-        self._store.on_event(self._hub.publish)
+        self._store.on_event(hub.publish)
         scheduler.on_end(self._tell_waiters)
 
     async def start(self) -> None:
         """Take up what was left, and begin."""
-        await self._scheduler.start()
+        await self.scheduler.start()
 
     async def close(self, grace_seconds: float) -> None:
         """Stop; requests that wait get their jobs as they are, or `StoreUnavailable`."""
-        await self._scheduler.close(grace_seconds)
+        await self.scheduler.close(grace_seconds)
         for job_id in tuple(self._waiters):
             try:
                 self._settle(job_id, await asyncio.to_thread(self._store.job, job_id))
@@ -73,7 +96,7 @@ class JobQueue:
                 for future in self._waiters.get(job_id, ()):
                     if not future.done():
                         future.set_exception(StoreUnavailable())
-        self._hub.close()
+        self.hub.close()
         await asyncio.to_thread(self._store.close)
 
     # Submitting
@@ -95,7 +118,7 @@ class JobQueue:
             idempotency_key=idempotency_key,
             retry_failed_once=retry_failed_once,
         )
-        self._scheduler.wake()
+        self.scheduler.wake()
         return submission
 
     def _new_job(self, url: str) -> NewJob:
@@ -142,10 +165,10 @@ class JobQueue:
     def _rests_for_long(self, job: Job) -> bool:
         if job.state != "queued":
             return False
-        status = self._scheduler.status()
+        status = self.scheduler.status()
         if status.held_up:
             return True
-        until = self._scheduler.governor.cooling_until(job.platform, self._now())
+        until = self._governor.cooling_until(job.platform, self._now())
         return until is not None and until > self._now() + timedelta(seconds=PATIENCE_SECONDS)
 
     def _tell_waiters(self, job: Job) -> None:
@@ -159,67 +182,32 @@ class JobQueue:
             if not future.done():
                 future.set_result(job)
 
-    # Looking
+    # Reading
 
-    async def batch(self, batch_id: str) -> Batch:
-        """Return a batch. Raises NotFound."""
-        return await self._db(self._store.batch, batch_id)
-
-    async def batches(self, *, before: str | None = None, limit: int = 50) -> tuple[list[Batch], str | None]:
-        """Return batches, newest first, and the cursor of the next page."""
-        return await self._db(self._store.batches, before=before, limit=limit)
-
-    async def batch_jobs(self, batch_id: str) -> list[tuple[str, Job]]:
-        """Return (URL as sent, job) for each link of a batch, in order. Raises NotFound."""
-        return await self._db(self._store.batch_jobs, batch_id)
-
-    async def job(self, job_id: str) -> Job:
-        """Return a job. Raises NotFound."""
-        return await self._db(self._store.job, job_id)
-
-    async def jobs(
-        self,
-        *,
-        states: Sequence[JobState] = (),
-        platform: PlatformType | None = None,
-        batch_id: str | None = None,
-        text: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> tuple[list[Job], str | None]:
-        """Return jobs, newest first, and the cursor of the next page. Raises BadCursor."""
-        return await self._db(
-            self._store.jobs,
-            states=states,
-            platform=platform,
-            batch_id=batch_id,
-            text=text,
-            cursor=cursor,
-            limit=limit,
-        )
-
-    async def attempts(self, job_id: str) -> list[Attempt]:
-        """Return a job's attempts in order. Raises NotFound."""
-        return await self._db(self._store.attempts, job_id)
-
-    def progress(self) -> list[Progress]:
-        """Return how far everything that runs is."""
-        return self._scheduler.progress()
+    batch = _query(Store.batch)
+    batches = _query(Store.batches)
+    batch_jobs = _query(Store.batch_jobs)
+    job = _query(Store.job)
+    jobs = _query(Store.jobs)
+    attempts = _query(Store.attempts)
+    counts = _query(Store.counts)
+    events_since = _query(Store.events_since)
+    last_event_id = _query(Store.last_event_id)
 
     async def platforms(self) -> list[PlatformView]:
         """Return how each platform is treated and how it fared in the last hour."""
         now = self._now()
         counts = await self._db(self._store.counts)
         recent = await self._db(self._store.recent, since=now - timedelta(seconds=RECENT_SECONDS))
-        governor = self._scheduler.governor
+        governor = self._governor
         views = []
-        for platform in self._platforms:
+        for platform, label in self._labels.items():
             succeeded, failed, seconds = recent.get(platform, (0, 0, 0.0))
             of_platform = counts.get(platform, {})
             views.append(
                 PlatformView(
                     platform=platform,
-                    label=self._label(platform),
+                    label=label,
                     cap=governor.cap(platform),
                     running=governor.running(platform),
                     queued=of_platform.get("queued", 0),
@@ -234,26 +222,13 @@ class JobQueue:
 
     async def figures(self, hours: int) -> Figures:
         """Return how each platform fared in the last *hours*."""
-        labels = {platform: self._label(platform) for platform in self._platforms}
         # One at a time: it takes the database most of a second for 100,000 attempts, and the queue must find it free.
         async with self._figuring:
             span = Span.last(hours, self._now())
             ended = await self._db(
                 self._store.ended, since=span.since, until=span.until, bucket_seconds=span.bucket_seconds
             )
-            return await asyncio.to_thread(figures, span, ended, labels)
-
-    async def counts(self) -> dict[PlatformType, dict[JobState, int]]:
-        """Return how many jobs each platform has, by state."""
-        return await self._db(self._store.counts)
-
-    async def look(self, *, thoroughly: bool = False) -> None:
-        """Bring `status` up to date; *thoroughly*: by writing a file."""
-        await self._scheduler.look(thoroughly=thoroughly)
-
-    def status(self) -> QueueStatus:
-        """Return whether new downloads are begun, as of the last look."""
-        return self._scheduler.status()
+            return await asyncio.to_thread(figures, span, ended, self._labels)
 
     # Changing
 
@@ -262,8 +237,8 @@ class JobQueue:
         return await self._cancelled(await self._db(self._store.cancel, job_ids, now=self._now()))
 
     async def _cancelled(self, before: Sequence[Job]) -> list[Job]:
-        self._scheduler.wake()  # the second round of a batch may have begun
-        await self._scheduler.cancelled(before)
+        self.scheduler.wake()  # the second round of a batch may have begun
+        await self.scheduler.cancelled(before)
         after = await self._db(self._as_they_are, before)
         for job in after:
             self._tell_waiters(job)
@@ -286,7 +261,7 @@ class JobQueue:
     async def retry(self, job_ids: Sequence[str]) -> list[Job]:
         """Put failed and cancelled ones back into the queue; return them. Raises NotFound."""
         jobs = await self._db(self._store.retry, job_ids, now=self._now())
-        self._scheduler.wake()
+        self.scheduler.wake()
         return jobs
 
     async def retry_batch(self, batch_id: str) -> list[Job]:
@@ -303,51 +278,17 @@ class JobQueue:
             self._settle(job.id, job)
         if with_files:
             paths = [path for job in deleted for path in job.files]
-            await self._db(self._scheduler.removal.remove, paths, of=[job.id for job in deleted])
-            self._scheduler.files_removed()
+            await self._db(self._removal.remove, paths, of=[job.id for job in deleted])
+            self.scheduler.files_removed()
         return deleted
-
-    async def pause(self) -> None:
-        """Begin nothing more; what runs goes on."""
-        await self._scheduler.set_paused(True)
-
-    async def resume(self) -> None:
-        """Go on."""
-        await self._scheduler.set_paused(False)
-
-    async def end_cooldown(self, platform: PlatformType) -> None:
-        """Let a resting platform start again at once."""
-        await self._scheduler.end_rest(platform)
-
-    # Following
-
-    async def events_since(self, event_id: int, *, batch_id: str | None = None, limit: int = 500) -> list[Event]:
-        """Return events with greater numbers, in order."""
-        return await self._db(self._store.events_since, event_id, batch_id=batch_id, limit=limit)
-
-    async def last_event_id(self) -> int:
-        """Return the number of the newest event; 0 where there is none yet."""
-        return await self._db(self._store.last_event_id)
-
-    @property
-    def onlookers(self) -> int:
-        """How many subscriptions there are."""
-        return len(self._hub)
-
-    def subscribe(self, *, batch_id: str | None = None) -> Subscription:
-        """Return a subscription to all changes and progress from now on, or to those of one batch."""
-        return self._hub.subscribe(batch_id)
 
     # Helpers
 
     async def _db(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return await self._scheduler.db(function, *args, **kwargs)
+            return await self._database.call(function, *args, **kwargs)
         except (DownloaderError, ValueError):
             raise
         except Exception as error:
             log.exception("the store failed")
             raise StoreUnavailable from error
-
-    def _now(self) -> datetime:
-        return self._scheduler.clock()

@@ -11,13 +11,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal
 
 from downloader.daemon_thread import in_thread
 from downloader.engines.attempt import failed
@@ -28,7 +27,8 @@ from downloader.media.files import discard_work
 from downloader.media.removal import MediaRemoval
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.queue.clock import MIN_STEP_SECONDS, ClockWatch
+from downloader.queue.clock import MIN_STEP_SECONDS
+from downloader.queue.database import Database
 from downloader.queue.disk import LOOK_SECONDS, DiskWatch
 from downloader.queue.governor import FIRST_REST_SECONDS, Governor
 from downloader.queue.hub import EventHub
@@ -40,9 +40,6 @@ from downloader.settings import Settings
 from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: Events that a client may resume from; older ones are removed now and then, and who was away longer loads anew.
 KEPT_EVENTS = 50_000
@@ -115,21 +112,18 @@ class Scheduler:
     """Runs the jobs of a store. All methods are called on one event loop, `start` first."""
 
     store: Store
+    database: Database  #: calls the store
     engine: Engine
     governor: Governor
+    removal: MediaRemoval
     settings: Settings
     hub: EventHub
     clock: Callable[[], datetime] = utc_now
-    clock_watch: ClockWatch | None = None  #: None: one of *clock*
     random: Random = field(default_factory=Random)
     #: told of every attempt that ended: platform, what it came to, seconds, bytes of media
     on_attempt: Callable[[PlatformType, str, float, int], None] = lambda *_: None
 
     def __post_init__(self) -> None:
-        self._clock_watch = self.clock_watch or ClockWatch(self.clock)
-        self._clock_step = timedelta()  #: by which the clock was set and stored times are not moved yet
-        self._unsaved_rests: set[PlatformType] = set()  #: of which platforms they are not stored as they are
-        self._shifting = asyncio.Lock()
         self._running: dict[str, _Running] = {}
         self._ending: set[_Running] = set()  #: what ran, until its end is stored
         self._tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
@@ -144,7 +138,6 @@ class Scheduler:
         self._store_fault: str | None = None  #: as of the last look
         self._told_of: tuple[bool, bool, str | None] = (False, False, None)
         self._storage = StorageWatch((self.settings.raw_dir, self.settings.work_dir), self.settings.max_storage_bytes)
-        self.removal = MediaRemoval(self.settings.raw_dir, self.settings.work_dir, self.store.file_users)
         self._retention = Retention(self.store, self.removal, self.settings.retention_days)
         self._first_platform = 0
         self._wake = asyncio.Event()
@@ -157,24 +150,25 @@ class Scheduler:
         self._orphans_checked_at = time.monotonic()
         self._loop_task: asyncio.Task[None] | None = None
         self._on_end: list[Callable[[Job], None]] = []
-        # Several: a claim need not wait for a long list that somebody reads.
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="store")
         self.store.on_batch_end(self._second_try)
+        self.database.on_clock_set(self._shift_running)
 
     # Life
 
     async def start(self) -> None:
         """Take up what an earlier process left, and begin."""
-        self._paused = await self.db(self.store.paused)
-        for rest in (await self.db(self.store.platform_rests)).values():
+        self._paused = await self.database.call(self.store.paused)
+        for rest in (await self.database.call(self.store.platform_rests)).values():
             self.governor.restore(rest)
-        for event in await self.db(self.store.events_since, await self.db(self.store.last_event_id) - 1):
+        for event in await self.database.call(
+            self.store.events_since, await self.database.call(self.store.last_event_id) - 1
+        ):
             if (step := self.clock() - event.at) < timedelta(seconds=-MIN_STEP_SECONDS):
-                self._clock_was_set(step)  # while no server was running
-        recovered = await self.db(self.store.recover, now=self.clock())
+                self.database.clock_was_set(step)  # while no server was running
+        recovered = await self.database.call(self.store.recover, now=self.clock())
         if recovered:
             log.info("resuming what was interrupted", extra={"jobs": recovered})
-        await self.db(self._clear_work)
+        await self.database.call(self._clear_work)
         self._loop_task = asyncio.create_task(self._run(), name="scheduler")
 
     def _clear_work(self) -> None:
@@ -202,54 +196,14 @@ class Scheduler:
             self._end_early(entry, "interrupted")
         await asyncio.gather(*self._tasks.values(), *self._removals.values(), return_exceptions=True)
         await self.engine.close()
-        self._threads.shutdown()
+        self.database.close()
 
-    async def db(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the store, which blocks, off the loop."""
-        await self._keep_step()
-        return await self._in_thread(function, *args, **kwargs)
-
-    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
-
-    # A clock that is set
-
-    def _notice_clock(self) -> None:
-        if (step := self._clock_watch.step()) is not None:
-            log.warning("the clock was set", extra={"by_seconds": round(step.total_seconds(), 3)})
-            self._clock_was_set(step)
-
-    def _clock_was_set(self, step: timedelta) -> None:
-        """Move what lies ahead, and the starts of what runs, by *step*: all waits and durations stay as they are."""
-        self._clock_step += step
-        self._unsaved_rests.update(rest.platform for rest in self.governor.shift(step))
+    def _shift_running(self, step: timedelta) -> None:
         for entry in (*self._running.values(), *self._ending):
             entry.started_at += step
             entry.signs.last_at += step
             if entry.ended_at is not None:
                 entry.ended_at += step
-
-    async def _keep_step(self) -> None:
-        """Return when what is stored keeps step with the clock; what is computed from it before may be out of date."""
-        self._notice_clock()
-        while self._clock_step or self._unsaved_rests or self._shifting.locked():
-            await self._shift_stored()
-            self._notice_clock()
-
-    async def _shift_stored(self) -> None:
-        async with self._shifting:
-            step = self._clock_step
-            if step:
-                await self._in_thread(self.store.shift_times, step, now=self.clock())
-                self._clock_step -= step
-            while self._unsaved_rests:
-                platform = self._unsaved_rests.pop()  # before it is stored: it may be moved once more meanwhile
-                try:
-                    rest = self.governor.rest(platform)
-                    await self._in_thread(self.store.save_platform_rest, rest, now=self.clock())
-                except BaseException:
-                    self._unsaved_rests.add(platform)
-                    raise
 
     # What others ask
 
@@ -307,7 +261,7 @@ class Scheduler:
 
     async def set_paused(self, paused: bool) -> None:
         """Begin nothing more, or go on; what runs is left alone."""
-        await self.db(self.store.set_paused, paused, now=self.clock())
+        await self.database.call(self.store.set_paused, paused, now=self.clock())
         self._paused = paused
         self.wake()
 
@@ -356,7 +310,7 @@ class Scheduler:
         """Let a resting platform start again at once."""
         self.governor.end_rest(platform)
         await self._remember(platform)
-        await self.db(self.store.release_waiting, platform, now=self.clock())
+        await self.database.call(self.store.release_waiting, platform, now=self.clock())
         self.wake()
 
     # Starting
@@ -396,7 +350,7 @@ class Scheduler:
         """
         if time.monotonic() < self._orphans_checked_at + ORPHAN_CHECK_SECONDS:
             return
-        orphans = await self.db(self.store.recover, now=self.clock(), but=frozenset(self._tasks))
+        orphans = await self.database.call(self.store.recover, now=self.clock(), but=frozenset(self._tasks))
         self._orphans_checked_at = time.monotonic()
         if orphans:
             log.error("jobs that nothing was running were put back into the queue", extra={"jobs": orphans})
@@ -407,7 +361,7 @@ class Scheduler:
         if not 0 <= age < PRUNE_SECONDS:  # below 0: the clock was set back
             self._pruned_at = now
             try:
-                await self.db(self.store.prune_events, KEPT_EVENTS)
+                await self.database.call(self.store.prune_events, KEPT_EVENTS)
             except Exception:
                 log.exception("old events could not be removed")
 
@@ -416,20 +370,20 @@ class Scheduler:
         look_seconds = self._retention.look_seconds
         if look_seconds is None:
             return pause_seconds
-        if await self.db(self._retention.remove_some, self.clock()):
+        if await self.database.call(self._retention.remove_some, self.clock()):
             look_seconds = 0.0
             self._storage.measure_soon()
         return look_seconds if pause_seconds is None else min(pause_seconds, look_seconds)
 
     async def _start_what_may(self) -> float | None:
         """Start all that may start now; return the seconds until time alone allows more, None: until woken."""
-        self._notice_clock()
+        self.database.notice_clock()
         now = self.clock()
         if self._paused:
             return None
         if await self._no_room(now):
             return LOOK_SECONDS
-        due = await self.db(self.store.due)
+        due = await self.database.call(self.store.due)
         ready = [platform for platform, at in due.items() if at is None or at <= now]
         # Begin with another platform each time, so that none is always served first.
         self._first_platform += 1
@@ -444,7 +398,7 @@ class Scheduler:
         started = False
         for platform, count in shares.items():
             for job in await self._claim(platform, count):
-                self._notice_clock()
+                self.database.notice_clock()
                 self._start(job, self.clock())
                 started = True
         if started:
@@ -456,8 +410,8 @@ class Scheduler:
     async def _claim(self, platform: PlatformType, count: int) -> list[Job]:
         self._claiming = True
         try:
-            await self._keep_step()
-            jobs = await self.db(self.store.claim, platform, count, now=self.clock())
+            await self.database.keep_step()
+            jobs = await self.database.call(self.store.claim, platform, count, now=self.clock())
             jobs = [job for job in jobs if (job.id, job.tries) not in self._cancelled_in_claim]
             rests = self.governor.cooling_until(platform, self.clock()) is not None
             if not (rests or self._paused or self._closing):
@@ -471,7 +425,7 @@ class Scheduler:
             self._cancelled_in_claim.clear()
 
     async def _put_back(self, job: Job) -> None:
-        await self.db(
+        await self.database.call(
             self.store.finish,
             job.id,
             state="queued",
@@ -550,7 +504,7 @@ class Scheduler:
                 log.exception("the disk was not looked at", extra={"job_id": entry.job.id})
         if before is not None:  # still at work in the same folder, if *run* was ended before its turn came
             await asyncio.wait({before})
-        self._notice_clock()
+        self.database.notice_clock()
         job, entry.ended_at = entry.job, self.clock()
         # The place is free from here on, whatever the database says to the rest.
         if self._running.get(job.id) is entry:
@@ -670,13 +624,13 @@ class Scheduler:
         job = entry.job
         if rest_changed:
             await self._remember(job.platform)
-        await self._keep_step()  # perhaps set since it ended, or since the database would not have it
+        await self.database.keep_step()  # perhaps set since it ended, or since the database would not have it
         assert entry.ended_at is not None
         now = entry.ended_at
         if outcome is None:
             return await self._store_early_end(entry, now)
         state, result, retry_at = self._verdict(entry, outcome, now)
-        ended = await self.db(self._finish, job, state, result, outcome, now, retry_at)
+        ended = await self.database.call(self._finish, job, state, result, outcome, now, retry_at)
         log.info(
             "attempt ended",
             extra={
@@ -727,7 +681,7 @@ class Scheduler:
             return None
         back_at = now + timedelta(seconds=STEP_BACK_SECONDS) if entry.why == "stepped_back" else None
         state: JobState = "queued" if back_at is None else "waiting"
-        return await self.db(self._finish, job, state, "interrupted", None, now, back_at)
+        return await self.database.call(self._finish, job, state, "interrupted", None, now, back_at)
 
     def _finish(
         self,
@@ -815,8 +769,7 @@ class Scheduler:
         return self.settings.work_dir / job_id
 
     async def _remember(self, platform: PlatformType) -> None:
-        self._unsaved_rests.add(platform)
-        await self._keep_step()  # one after another: the newest is stored last
+        await self.database.save_platform(platform)
         rest, now = self.governor.rest(platform), self.clock()
         if rest.cooling_until is not None and rest.cooling_until > now:
             log.warning(
@@ -841,7 +794,7 @@ class Scheduler:
             log.warning("the storage can be used again")
         if self._told_of != (was_low, was_full, old_fault) and self._store_fault is None:
             data = {"disk_low": low, "storage_full": full, "storage_error": fault}
-            await self.db(self.store.add_event, Event(id=0, at=now, kind="queue_changed", data=data))
+            await self.database.call(self.store.add_event, Event(id=0, at=now, kind="queue_changed", data=data))
         return low or full or fault is not None
 
 

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from downloader import batch_downloader
 from downloader.cookies.store import CookieShelf
@@ -18,7 +18,9 @@ from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.errors import DownloaderError, StartRefused
 from downloader.media.move import try_move
+from downloader.media.removal import MediaRemoval
 from downloader.platforms import PLATFORMS
+from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.lock import InstanceLock
@@ -32,6 +34,7 @@ from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 EngineKind = Literal["threads", "processes"]
@@ -77,13 +80,21 @@ class Services:
 
     # The queue
 
-    async def use(self, function: Callable[[JobQueue], Coroutine[Any, Any, T]]) -> T:
-        """Run what *function* makes of the queue on the service's loop; return its result."""
+    def call(
+        self, function: Callable[Concatenate[JobQueue, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call *function* with the queue and the other arguments on the service's loop; return its result. Blocking."""
+        return self.loop.submit(function(self.open(), *args, **kwargs)).result()
+
+    async def acall(
+        self, function: Callable[Concatenate[JobQueue, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `call`, for views that are coroutines."""
         # Only to open it blocks, and a view's loop is new each time: to ask it for a thread is to start one.
         queue = self._queue
         if queue is None:
             queue = await asyncio.to_thread(self.open)
-        return await self.loop.run(function(queue))
+        return await self.loop.run(function(queue, *args, **kwargs))
 
     def open(self) -> JobQueue:
         """Return the running queue; open and start it if that was not done yet. Blocking.
@@ -140,15 +151,28 @@ class Services:
             per_platform=settings.platform_concurrency,
             interval_seconds=settings.platform_interval_seconds,
         )
-        self._scheduler = scheduler = Scheduler(
+        database = Database(store, self._governor, utc_now)
+        removal = MediaRemoval(settings.raw_dir, settings.work_dir, store.file_users)
+        hub = EventHub()
+        self._scheduler = Scheduler(
             store=store,
+            database=database,
             engine=self.engine,
             governor=self._governor,
+            removal=removal,
             settings=settings,
-            hub=EventHub(),
+            hub=hub,
             on_attempt=self._metrics.attempt_ended,
         )
-        queue = JobQueue(scheduler, tuple(PLATFORMS), lambda platform: PLATFORMS[platform].label)  # type: ignore[index]
+        queue = JobQueue(
+            database=database,
+            scheduler=self._scheduler,
+            governor=self._governor,
+            hub=hub,
+            removal=removal,
+            clock=utc_now,
+            labels={name: platform.label for name, platform in PLATFORMS.items()},
+        )
         await queue.start()
         return queue
 
@@ -159,14 +183,14 @@ class Services:
             jobs = await queue.wait(await queue.submit(urls))
             return [Record.reply(job, url).to_json() for url, job in zip(urls, jobs, strict=True)]
 
-        return await self.use(run)
+        return await self.acall(run)
 
     # How it is
 
     async def check(self) -> dict[str, str]:
         """Return, for each thing that downloads need, `ok` or a sentence that says what is wrong with it."""
         try:
-            status = await self.use(_status)
+            status = await self.acall(_status)
         except Exception as error:
             log.warning("not ready", exc_info=error)
             return {"database": str(error) if isinstance(error, DownloaderError) else "The database does not answer."}
@@ -180,8 +204,7 @@ class Services:
 
     def render_metrics(self) -> bytes:
         """Return the service's figures as text; blocking."""
-        queue = self.open()
-        self.loop.submit(queue.look()).result()
+        self.call(_look)
         return self._metrics.render()
 
     def _snapshot(self) -> Snapshot:
@@ -229,10 +252,14 @@ class Services:
             self._lock.release()
 
 
+async def _look(queue: JobQueue) -> None:
+    await queue.scheduler.look()
+
+
 async def _status(queue: JobQueue) -> QueueStatus:
     await queue.last_event_id()  # the database answers
-    await queue.look(thoroughly=True)
-    return queue.status()
+    await queue.scheduler.look(thoroughly=True)
+    return queue.scheduler.status()
 
 
 def _no_room(status: QueueStatus) -> str | None:

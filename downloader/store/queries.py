@@ -22,13 +22,15 @@ from sqlalchemy import (
 )
 
 from downloader.errors import NotFound
-from downloader.jobs import FINAL_STATES, Attempt, Batch, EndedAttempts, Event, Job, JobState, PlatformRest
+from downloader.jobs import FINAL_STATES, Attempt, Batch, EndedAttempts, Event, Job, JobFilter, JobState, PlatformRest
 from downloader.platforms import PlatformType
-from downloader.store.rows import attempt_of, batch_of, event_of, folded, job_of, read_cursor, write_cursor
+from downloader.store.rows import attempt_of, batch_of, event_of, folded, job_of, read_cursor, utc, write_cursor
 from downloader.store.schema import attempts, batches, events, files, jobs, links, numbers, platform_rests
 
 PLATFORMS: tuple[PlatformType, ...] = get_args(PlatformType)
 STATES: tuple[JobState, ...] = get_args(JobState)
+
+_ALL_JOBS = JobFilter()
 
 #: How many ids one statement names; databases bound it.
 CHUNK = 500
@@ -57,8 +59,8 @@ def batch(connection: Connection, batch_id: str) -> Batch:
     return batch_of(row, _batch_counts(connection, [row.id])[row.id])
 
 
-def batch_page(connection: Connection, before: str | None, limit: int) -> tuple[list[Batch], str | None]:
-    """Newest first, and the cursor of the next page."""
+def batch_page(connection: Connection, *, before: str | None = None, limit: int = 50) -> tuple[list[Batch], str | None]:
+    """Newest first; the second value is the cursor of the next page, None at the end. Raises BadCursor."""
     query = select(batches).order_by(batches.c.seq.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(batches.c.seq < read_cursor("batch", before))
@@ -82,6 +84,14 @@ def batch_links(connection: Connection, batch_id: str) -> list[tuple[str, Job]]:
     rows = connection.execute(_LINKS_OF_BATCH, {"batch": batch_id}).all()
     paths = _paths_of(connection, rows)
     return [(row.sent_url, job_of(row, paths[row.id])) for row in rows]
+
+
+def batch_jobs(connection: Connection, batch_id: str) -> list[tuple[str, Job]]:
+    """(url as sent, job) for each link sent, in that order; deleted jobs are left out. Raises NotFound."""
+    found = batch_links(connection, batch_id)
+    if not found:
+        batch(connection, batch_id)
+    return found
 
 
 _COUNTS_OF_BATCHES = (
@@ -115,31 +125,27 @@ def job(connection: Connection, job_id: str) -> Job:
     return jobs_of(connection, [row])[0]
 
 
-def job_page(
-    connection: Connection,
-    *,
-    states: Sequence[JobState],
-    platform: PlatformType | None,
-    batch_id: str | None,
-    text: str | None,
-    cursor: str | None,
-    limit: int,
-) -> tuple[list[Job], str | None]:
-    """Newest first, and the cursor of the next page."""
+def job_page(connection: Connection, wanted: JobFilter = _ALL_JOBS) -> tuple[list[Job], str | None]:
+    """Newest first; the second value is the cursor of the next page, None at the end; new jobs move no page.
+
+    Raises:
+        BadCursor: it is none of ours.
+    """
     conditions: list[ColumnElement[bool]] = []
-    if platform is not None:
-        conditions.append(jobs.c.platform == platform)
-    if batch_id is not None:
-        conditions.append(jobs.c.batch_id == batch_id)
-    if text:
-        conditions.append(_contains(connection, jobs.c.search, folded(text)))
-    if cursor is not None:
-        conditions.append(jobs.c.seq < read_cursor("job", cursor))
-    if not states and (platform is not None or batch_id is not None):
-        states = STATES  # for the sake of the indexes, all of which have the state before the order
-    rows = connection.execute(_newest(conditions, states, limit + 1)).all()
-    page = rows[:limit]
-    following = write_cursor("job", page[-1].seq) if len(rows) > limit else None
+    if wanted.platform is not None:
+        conditions.append(jobs.c.platform == wanted.platform)
+    if wanted.batch_id is not None:
+        conditions.append(jobs.c.batch_id == wanted.batch_id)
+    states = wanted.states
+    if not states and conditions:
+        states = STATES  # for the indexes: all of them have the state before the order
+    if wanted.text:
+        conditions.append(_contains(connection, jobs.c.search, folded(wanted.text)))
+    if wanted.cursor is not None:
+        conditions.append(jobs.c.seq < read_cursor("job", wanted.cursor))
+    rows = connection.execute(_newest(conditions, states, wanted.limit + 1)).all()
+    page = rows[: wanted.limit]
+    following = write_cursor("job", page[-1].seq) if len(rows) > wanted.limit else None
     return jobs_of(connection, page), following
 
 
@@ -182,7 +188,7 @@ def _paths_of(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[str, 
     return paths
 
 
-def job_ids(connection: Connection, batch_id: str, states: Sequence[JobState]) -> list[str]:
+def job_ids(connection: Connection, batch_id: str, *, states: Sequence[JobState] = ()) -> list[str]:
     """Oldest first. Raises NotFound."""
     query = select(jobs.c.id).where(jobs.c.batch_id == batch_id).order_by(jobs.c.seq)
     if states:
@@ -202,14 +208,14 @@ def job_attempts(connection: Connection, job_id: str) -> list[Attempt]:
 
 
 def file_users(connection: Connection, path: str, but: Collection[str] = ()) -> int:
-    """How many jobs, those of *but* left out, have *path* among their files."""
+    """How many jobs have *path* among their files (two jobs of one post share a file), those of *but* left out."""
     users = connection.scalars(select(files.c.job_id).where(files.c.path == path).distinct())
     return len(set(users).difference(but))
 
 
 def finished_before(connection: Connection, moment: datetime, limit: int) -> list[Job]:
     """Final jobs that have been so since before *moment*; those submitted first come first."""
-    old = select(jobs).where(jobs.c.state.in_(sorted(FINAL_STATES)), jobs.c.finished_at < moment)
+    old = select(jobs).where(jobs.c.state.in_(sorted(FINAL_STATES)), jobs.c.finished_at < utc(moment))
     return jobs_of(connection, connection.execute(old.order_by(jobs.c.seq).limit(limit)).all())
 
 
@@ -280,13 +286,13 @@ def counts(connection: Connection) -> dict[PlatformType, dict[JobState, int]]:
     return found
 
 
-def recent(connection: Connection, since: datetime) -> dict[PlatformType, tuple[int, int, float]]:
+def recent(connection: Connection, *, since: datetime) -> dict[PlatformType, tuple[int, int, float]]:
     """For each platform: (succeeded, failed, seconds of the succeeded together) of attempts ended since then."""
     taken = type_coerce(attempts.c.ended_at, BigInteger) - type_coerce(attempts.c.started_at, BigInteger)
     query = (
         select(jobs.c.platform, attempts.c.result, func.count().label("number"), func.sum(taken).label("microseconds"))
         .join(jobs, jobs.c.id == attempts.c.job_id)
-        .where(attempts.c.ended_at >= since, attempts.c.result.in_(("succeeded", "failed")))
+        .where(attempts.c.ended_at >= utc(since), attempts.c.result.in_(("succeeded", "failed")))
         .group_by(jobs.c.platform, attempts.c.result)
     )
     found: dict[PlatformType, tuple[int, int, float]] = {}
@@ -300,8 +306,9 @@ def recent(connection: Connection, since: datetime) -> dict[PlatformType, tuple[
     return found
 
 
-def ended(connection: Connection, since: datetime, until: datetime, bucket_seconds: int) -> list[EndedAttempts]:
+def ended(connection: Connection, *, since: datetime, until: datetime, bucket_seconds: int) -> list[EndedAttempts]:
     """Attempts that succeeded or failed from *since* up to, but without, *until*, counted where they are alike."""
+    since, until = utc(since), utc(until)
     began_at, ended_at = (type_coerce(attempts.c[name], BigInteger) for name in ("started_at", "ended_at"))
     after = type_coerce(attempts.c.ended_at - since, BigInteger)
     # A clock that was set back must not make an attempt take less than no time.
@@ -342,8 +349,10 @@ def ended(connection: Connection, since: datetime, until: datetime, bucket_secon
 # -- events, and what is remembered
 
 
-def events_since(connection: Connection, event_id: int, batch_id: str | None, limit: int) -> list[Event]:
-    """Events with greater numbers, in order."""
+def events_since(
+    connection: Connection, event_id: int, *, batch_id: str | None = None, limit: int = 500
+) -> list[Event]:
+    """Events with greater numbers, in order; no number below one that was seen turns up later."""
     query = select(events).where(events.c.id > event_id).order_by(events.c.id).limit(limit)
     if batch_id is not None:
         query = query.where(events.c.batch_id == batch_id)
@@ -353,6 +362,16 @@ def events_since(connection: Connection, event_id: int, batch_id: str | None, li
 def number(connection: Connection, name: str) -> int:
     """Return the number of that name."""
     return int(connection.scalars(select(numbers.c.value).where(numbers.c.name == name)).one())
+
+
+def last_event_id(connection: Connection) -> int:
+    """Return the number of the newest event; 0 where there is none yet."""
+    return number(connection, "last_event_id")
+
+
+def paused(connection: Connection) -> bool:
+    """Whether the queue was paused by hand."""
+    return number(connection, "paused") == 1
 
 
 def rests(connection: Connection) -> dict[PlatformType, PlatformRest]:

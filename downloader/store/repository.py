@@ -10,19 +10,17 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import BigInteger, Engine, delete, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, Engine, delete, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from downloader.errors import IdempotencyConflict, NotFound, StoreUnavailable, sentence
 from downloader.jobs import (
     FINAL_STATES,
     UNFINISHED_STATES,
-    Attempt,
     AttemptResult,
-    Batch,
-    EndedAttempts,
     Event,
     Job,
     JobState,
@@ -32,7 +30,7 @@ from downloader.jobs import (
 )
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.store import queries as store_queries
+from downloader.store import queries
 from downloader.store.changes import Change, SecondTry
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
 from downloader.store.rows import first_job, new_id, new_row, told_by, utc
@@ -41,6 +39,20 @@ from downloader.store.schema import attempts, batches, events, jobs, links, numb
 log = logging.getLogger(__name__)
 
 Listener = Callable[[Event], None]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _query(query: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Store, P], T]:
+    """Return *query* as a method of the store."""
+
+    @wraps(query)
+    def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with reading(store._engine) as connection:
+            return query(connection, *args, **kwargs)
+
+    return method
 
 
 class Store:
@@ -90,7 +102,27 @@ class Store:
         """Return in a sentence why nothing can be stored any more; None where that is not known."""
         return self._files.fault() or (None if self._lock is None else self._lock.fault())
 
-    # -- submitting and reading
+    # -- reading: each query on a connection of its own
+
+    batch = _query(queries.batch)
+    batches = _query(queries.batch_page)
+    batch_jobs = _query(queries.batch_jobs)
+    job = _query(queries.job)
+    jobs = _query(queries.job_page)
+    job_ids = _query(queries.job_ids)
+    attempts = _query(queries.job_attempts)
+    file_users = _query(queries.file_users)
+    finished_before = _query(queries.finished_before)
+    due = _query(queries.due)
+    counts = _query(queries.counts)
+    recent = _query(queries.recent)
+    ended = _query(queries.ended)
+    events_since = _query(queries.events_since)
+    last_event_id = _query(queries.last_event_id)
+    paused = _query(queries.paused)
+    platform_rests = _query(queries.rests)
+
+    # -- submitting
 
     def submit(
         self,
@@ -134,8 +166,8 @@ class Store:
                 if first is not None:
                     if first.fingerprint != fingerprint:
                         raise IdempotencyConflict
-                    sent = store_queries.batch_links(change.connection, first.id)
-                    batch = store_queries.batch(change.connection, first.id)
+                    sent = queries.batch_links(change.connection, first.id)
+                    batch = queries.batch(change.connection, first.id)
                     return Submission(batch=batch, jobs=tuple(job for _, job in sent), created=False)
             batch_id = new_id()
             by_link: dict[tuple[str | None, str | None], Job] = {}
@@ -165,62 +197,8 @@ class Store:
                 ],
             )
             change.tell("batch_created", batch_id=batch_id, data={"total": len(new_jobs)})
-            batch = store_queries.batch(change.connection, batch_id)
+            batch = queries.batch(change.connection, batch_id)
         return Submission(batch=batch, jobs=tuple(in_order), created=True)
-
-    def batch(self, batch_id: str) -> Batch:
-        """Raises NotFound."""
-        with reading(self._engine) as connection:
-            return store_queries.batch(connection, batch_id)
-
-    def batches(self, *, before: str | None = None, limit: int = 50) -> tuple[list[Batch], str | None]:
-        """Newest first; the second value is the cursor of the next page, None at the end. Raises BadCursor."""
-        with reading(self._engine) as connection:
-            return store_queries.batch_page(connection, before, limit)
-
-    def batch_jobs(self, batch_id: str) -> list[tuple[str, Job]]:
-        """(url as sent, job) for each link sent, in that order; deleted jobs are left out. Raises NotFound."""
-        with reading(self._engine) as connection:
-            found = store_queries.batch_links(connection, batch_id)
-            if not found:
-                store_queries.batch(connection, batch_id)
-            return found
-
-    def job(self, job_id: str) -> Job:
-        """Raises NotFound."""
-        with reading(self._engine) as connection:
-            return store_queries.job(connection, job_id)
-
-    def jobs(
-        self,
-        *,
-        states: Sequence[JobState] = (),
-        platform: PlatformType | None = None,
-        batch_id: str | None = None,
-        text: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> tuple[list[Job], str | None]:
-        """Newest first; *text* is looked for in url, title and error, without regard to case, taken literally.
-
-        The second value is the cursor of the next page, None at the end; jobs that come meanwhile move no page. A
-        cursor that is none of ours raises BadCursor.
-        """
-        with reading(self._engine) as connection:
-            return store_queries.job_page(
-                connection,
-                states=states,
-                platform=platform,
-                batch_id=batch_id,
-                text=text,
-                cursor=cursor,
-                limit=limit,
-            )
-
-    def attempts(self, job_id: str) -> list[Attempt]:
-        """In their order. Raises NotFound."""
-        with reading(self._engine) as connection:
-            return store_queries.job_attempts(connection, job_id)
 
     # -- running
 
@@ -232,7 +210,7 @@ class Store:
         if limit <= 0:
             return []
         with self._change(now) as change:
-            rows = store_queries.claimable(change.connection, platform, limit, change.now)
+            rows = queries.claimable(change.connection, platform, limit, change.now)
             return [change.begin(job) for job in change.jobs_of(rows)]
 
     def finish(
@@ -302,11 +280,6 @@ class Store:
         """
         self._second_try = second_try
 
-    def due(self) -> dict[PlatformType, datetime | None]:
-        """For each platform with something to do: None where a job is queued, else the earliest next_attempt_at."""
-        with reading(self._engine) as connection:
-            return store_queries.due(connection)
-
     # -- by hand
 
     def cancel(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
@@ -361,32 +334,7 @@ class Store:
             change.delete(final)
             return final
 
-    def job_ids(self, batch_id: str, *, states: Sequence[JobState] = ()) -> list[str]:
-        """Oldest first. Raises NotFound."""
-        with reading(self._engine) as connection:
-            return store_queries.job_ids(connection, batch_id, states)
-
-    def file_users(self, path: str, but: Collection[str] = ()) -> int:
-        """How many jobs have *path* among their files (two jobs of one post share a file), those of *but* left out."""
-        with reading(self._engine) as connection:
-            return store_queries.file_users(connection, path, but)
-
-    def finished_before(self, moment: datetime, limit: int) -> list[Job]:
-        """Final jobs that have been so since before *moment*; those submitted first come first."""
-        with reading(self._engine) as connection:
-            return store_queries.finished_before(connection, utc(moment), limit)
-
     # -- around it
-
-    def events_since(self, event_id: int, *, batch_id: str | None = None, limit: int = 500) -> list[Event]:
-        """Events with greater numbers, in order; no number below one that was seen turns up later."""
-        with reading(self._engine) as connection:
-            return store_queries.events_since(connection, event_id, batch_id, limit)
-
-    def last_event_id(self) -> int:
-        """0 where there is none yet."""
-        with reading(self._engine) as connection:
-            return store_queries.number(connection, "last_event_id")
 
     def add_event(self, event: Event) -> Event:
         """Store it under the next number (its own id is ignored)."""
@@ -397,20 +345,15 @@ class Store:
     def prune_events(self, keep: int) -> None:
         """Drop all but the newest *keep*."""
         with writing(self._engine) as connection:
-            last = store_queries.number(connection, "last_event_id")  # numbers have no gaps
+            last = queries.last_event_id(connection)  # numbers have no gaps
             connection.execute(delete(events).where(events.c.id <= last - keep))
-
-    def platform_rests(self) -> dict[PlatformType, PlatformRest]:
-        """What was saved of each platform; those of which nothing was are absent."""
-        with reading(self._engine) as connection:
-            return store_queries.rests(connection)
 
     def save_platform_rest(self, rest: PlatformRest, *, now: datetime) -> None:
         """Remember *rest*; the event `platform_changed` tells of it where it is not as before."""
         until = None if rest.cooling_until is None else utc(rest.cooling_until)
         with self._change(now) as change:
             change.lock_numbers()
-            before = store_queries.rests(change.connection).get(rest.platform)
+            before = queries.rests(change.connection).get(rest.platform)
             if before == rest:
                 return
             values: dict[str, Any] = {"cap": rest.cap, "cooling_until": until, "strikes": rest.strikes}
@@ -422,33 +365,13 @@ class Store:
             told = {"cooling_until": None if until is None else until.isoformat(), "platform": rest.platform}
             change.tell("platform_changed", data=values | told)
 
-    def paused(self) -> bool:
-        """Whether the queue was paused by hand."""
-        with reading(self._engine) as connection:
-            return store_queries.number(connection, "paused") == 1
-
     def set_paused(self, paused: bool, *, now: datetime) -> None:
         """Remember it; the event `queue_changed` tells of it where it is not as before."""
         with self._change(now) as change:
             change.lock_numbers()
-            if (store_queries.number(change.connection, "paused") == 1) != paused:
+            if queries.paused(change.connection) != paused:
                 change.connection.execute(update(numbers).where(numbers.c.name == "paused").values(value=int(paused)))
                 change.tell("queue_changed", data={"paused": paused})
-
-    def counts(self) -> dict[PlatformType, dict[JobState, int]]:
-        """How many jobs there are, by platform and state; what there is none of is absent."""
-        with reading(self._engine) as connection:
-            return store_queries.counts(connection)
-
-    def recent(self, *, since: datetime) -> dict[PlatformType, tuple[int, int, float]]:
-        """For each platform: (succeeded, failed, seconds of the succeeded together) of attempts ended since then."""
-        with reading(self._engine) as connection:
-            return store_queries.recent(connection, utc(since))
-
-    def ended(self, *, since: datetime, until: datetime, bucket_seconds: int) -> list[EndedAttempts]:
-        """Attempts that succeeded or failed from *since* up to, but without, *until*, counted where they are alike."""
-        with reading(self._engine) as connection:
-            return store_queries.ended(connection, utc(since), utc(until), bucket_seconds)
 
     def on_event(self, listener: Listener) -> None:
         """Register a callable that gets every Event of this Store after its transaction is committed, in order, in

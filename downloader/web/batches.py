@@ -10,6 +10,7 @@ from werkzeug.exceptions import Conflict
 
 from downloader.errors import NotFound
 from downloader.jobs import FINAL_STATES, Attempt, Batch, Job, PlatformView, Progress, Submission
+from downloader.platforms import PlatformType
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.files import FILES_PATH
@@ -75,39 +76,39 @@ def _add_batches(routes: Routes, services: Services) -> None:
         With an `Idempotency-Key` it is safe to repeat: the same URLs again answer 200 with the first batch.
         With `retry_failed_once` a batch has a second round; without it, what has failed is final.
         """
-        submission, sent = await services.use(lambda queue: _submit(queue, body, headers.idempotency_key))
+        submission, sent = await services.acall(_submit, body, headers.idempotency_key)
         where = {"Location": url_for("v1.show_batch", batch_id=submission.batch.id)}
         return _batch_detail(submission.batch, sent), 202 if submission.created else 200, where
 
     @routes.get("/batches", BatchPage, query=BatchesQuery)
     async def list_batches(query: BatchesQuery) -> BatchPage:
         """List batches, newest first."""
-        batches, cursor = await services.use(lambda queue: queue.batches(before=query.cursor, limit=query.limit))
+        batches, cursor = await services.acall(JobQueue.batches, before=query.cursor, limit=query.limit)
         return BatchPage(batches=[BatchRecord.of(batch) for batch in batches], next_cursor=cursor)
 
     @routes.get("/batches/<batch_id>", BatchDetail)
     async def show_batch(batch_id: str) -> BatchDetail:
         """Show a batch with a record for each URL sent, in that order."""
-        return _batch_detail(*await services.use(lambda queue: _batch_with_jobs(queue, batch_id)))
+        return _batch_detail(*await services.acall(_batch_with_jobs, batch_id))
 
     @routes.post("/batches/<batch_id>/cancel", BatchDetail)
     async def cancel_batch(batch_id: str) -> BatchDetail:
         """Cancel what is not final of a batch, and its second round; answer the jobs that this changed."""
-        return _changed_batch(*await services.use(lambda queue: _change_batch(queue, queue.cancel_batch, batch_id)))
+        return _changed_batch(*await services.acall(_change_batch, JobQueue.cancel_batch, batch_id))
 
     @routes.post("/batches/<batch_id>/retry", BatchDetail)
     async def retry_batch(batch_id: str) -> BatchDetail:
         """Put what failed or was cancelled of a batch back into the queue; answer the jobs that this changed."""
-        return _changed_batch(*await services.use(lambda queue: _change_batch(queue, queue.retry_batch, batch_id)))
+        return _changed_batch(*await services.acall(_change_batch, JobQueue.retry_batch, batch_id))
 
     @routes.delete("/batches/<batch_id>", Deleted, query=DeleteQuery, refusals={409: "Something of it is not final."})
     async def delete_batch(batch_id: str, query: DeleteQuery) -> Deleted:
         """Delete the records of a batch, with `files=true` the media too."""
-        _, jobs = await services.use(lambda queue: _batch_with_jobs(queue, batch_id))
+        _, jobs = await services.acall(_batch_with_jobs, batch_id)
         if unfinished := {job.id for _, job in jobs if job.state not in FINAL_STATES}:
             raise Conflict(f"{len(unfinished)} of this batch's jobs are not done: cancel it first, then delete it.")
         ids = [job.id for _, job in jobs]
-        return _deleted(await services.use(lambda queue: queue.delete(ids, with_files=query.files)))
+        return _deleted(await services.acall(JobQueue.delete, ids, with_files=query.files))
 
 
 async def _submit(
@@ -126,9 +127,9 @@ async def _batch_with_jobs(queue: JobQueue, batch_id: str) -> tuple[Batch, list[
 
 
 async def _change_batch(
-    queue: JobQueue, change: Callable[[str], Coroutine[Any, Any, list[Job]]], batch_id: str
+    queue: JobQueue, change: Callable[[JobQueue, str], Coroutine[Any, Any, list[Job]]], batch_id: str
 ) -> tuple[Batch, list[Job]]:
-    changed = await change(batch_id)
+    changed = await change(queue, batch_id)
     return await queue.batch(batch_id), changed
 
 
@@ -139,22 +140,13 @@ def _add_jobs(routes: Routes, services: Services) -> None:
     @routes.get("/jobs", JobPage, query=JobsQuery)
     async def list_jobs(query: JobsQuery) -> JobPage:
         """List jobs, newest first."""
-        jobs, cursor = await services.use(
-            lambda queue: queue.jobs(
-                states=query.state,
-                platform=query.platform,
-                batch_id=query.batch,
-                text=query.text,
-                cursor=query.cursor,
-                limit=query.limit,
-            )
-        )
+        jobs, cursor = await services.acall(JobQueue.jobs, query.filter())
         return JobPage(jobs=_records(jobs), next_cursor=cursor)
 
     @routes.get(f"/jobs/<{ID}:job_id>", JobDetail)
     async def show_job(job_id: str) -> JobDetail:
         """Show a job with its attempts and, while it runs, its progress."""
-        job, attempts, progress = await services.use(lambda queue: _job_with_history(queue, job_id))
+        job, attempts, progress = await services.acall(_job_with_history, job_id)
         return JobDetail(
             job=_record(job),
             attempts=[AttemptRecord.of(attempt) for attempt in attempts],
@@ -164,7 +156,7 @@ def _add_jobs(routes: Routes, services: Services) -> None:
     @routes.post(f"/jobs/<{ID}:job_id>/cancel", ChangedJob, refusals={409: "It has succeeded or failed."})
     async def cancel_job(job_id: str) -> ChangedJob:
         """Cancel a job; one that is cancelled stays so."""
-        job, changed = await services.use(lambda queue: _change_job(queue, queue.cancel, job_id))
+        job, changed = await services.acall(_change_job, JobQueue.cancel, job_id)
         if not changed and job.state != "cancelled":
             raise Conflict(f"This job has {job.state} already: there is nothing to cancel.")
         return ChangedJob(job=_record(job))
@@ -174,7 +166,7 @@ def _add_jobs(routes: Routes, services: Services) -> None:
     )
     async def retry_job(job_id: str) -> ChangedJob:
         """Put a failed or cancelled job back into the queue."""
-        job, changed = await services.use(lambda queue: _change_job(queue, queue.retry, job_id))
+        job, changed = await services.acall(_change_job, JobQueue.retry, job_id)
         if not changed and job.link is None:
             raise Conflict("No platform owns this job's URL: trying again would come to the same.")
         if not changed:
@@ -184,8 +176,8 @@ def _add_jobs(routes: Routes, services: Services) -> None:
     @routes.delete(f"/jobs/<{ID}:job_id>", Deleted, query=DeleteQuery, refusals={409: "It is not final."})
     async def delete_job(job_id: str, query: DeleteQuery) -> Deleted:
         """Delete the record of a job, with `files=true` its media too."""
-        job = await services.use(lambda queue: queue.job(job_id))
-        deleted = await services.use(lambda queue: queue.delete([job_id], with_files=query.files))
+        job = await services.acall(JobQueue.job, job_id)
+        deleted = await services.acall(JobQueue.delete, [job_id], with_files=query.files)
         if not deleted:
             raise Conflict(f"This job is {job.state}: cancel it first, then delete it.")
         return _deleted(deleted)
@@ -193,30 +185,30 @@ def _add_jobs(routes: Routes, services: Services) -> None:
     @routes.post("/jobs/cancel", ChangedJobs, body=JobIds)
     async def cancel_jobs(body: JobIds) -> ChangedJobs:
         """Cancel those of the named jobs that are not final; answer the jobs that this changed."""
-        return ChangedJobs(jobs=_records(await services.use(lambda queue: queue.cancel(body.ids))))
+        return ChangedJobs(jobs=_records(await services.acall(JobQueue.cancel, body.ids)))
 
     @routes.post("/jobs/retry", ChangedJobs, body=JobIds)
     async def retry_jobs(body: JobIds) -> ChangedJobs:
         """Put those of the named jobs that failed or were cancelled back into the queue; answer them."""
-        return ChangedJobs(jobs=_records(await services.use(lambda queue: queue.retry(body.ids))))
+        return ChangedJobs(jobs=_records(await services.acall(JobQueue.retry, body.ids)))
 
     @routes.post("/jobs/delete", Deleted, body=JobIdsToDelete)
     async def delete_jobs(body: JobIdsToDelete) -> Deleted:
         """Delete the records of those of the named jobs that are final; answer their ids."""
-        return _deleted(await services.use(lambda queue: queue.delete(body.ids, with_files=body.files)))
+        return _deleted(await services.acall(JobQueue.delete, body.ids, with_files=body.files))
 
 
 async def _job_with_history(queue: JobQueue, job_id: str) -> tuple[Job, list[Attempt], Progress | None]:
     job = await queue.job(job_id)
-    progress = (each for each in queue.progress() if each.job_id == job_id and job.state == "running")
+    progress = (each for each in queue.scheduler.progress() if each.job_id == job_id and job.state == "running")
     return job, await queue.attempts(job_id), next(progress, None)
 
 
 async def _change_job(
-    queue: JobQueue, change: Callable[[list[str]], Coroutine[Any, Any, list[Job]]], job_id: str
+    queue: JobQueue, change: Callable[[JobQueue, list[str]], Coroutine[Any, Any, list[Job]]], job_id: str
 ) -> tuple[Job, bool]:
     await queue.job(job_id)  # NotFound, if there is none
-    changed = await change([job_id])
+    changed = await change(queue, [job_id])
     return await queue.job(job_id), bool(changed)
 
 
@@ -227,40 +219,47 @@ def _add_queue(routes: Routes, services: Services) -> None:
     @routes.get("/queue", QueueRecord)
     async def show_queue() -> QueueRecord:
         """Show whether new downloads are begun, and how much there is to do."""
-        return await services.use(_queue_record)
+        return await services.acall(_queue_record)
 
     @routes.post("/queue/pause", QueueRecord)
     async def pause_queue() -> QueueRecord:
         """Begin nothing more; what runs goes on."""
-        await services.use(lambda queue: queue.pause())
-        return await services.use(_queue_record)
+        return await services.acall(_set_paused, True)
 
     @routes.post("/queue/resume", QueueRecord)
     async def resume_queue() -> QueueRecord:
         """Go on."""
-        await services.use(lambda queue: queue.resume())
-        return await services.use(_queue_record)
+        return await services.acall(_set_paused, False)
 
     @routes.get("/platforms", Platforms)
     async def list_platforms() -> Platforms:
         """Show how each platform is treated, and how it fared in the last hour."""
-        return Platforms(platforms=[_platform(view) for view in await services.use(lambda queue: queue.platforms())])
+        return Platforms(platforms=[_platform(view) for view in await services.acall(JobQueue.platforms)])
 
     @routes.post("/platforms/<name>/end-cooldown", PlatformRecord)
     async def end_cooldown(name: str) -> PlatformRecord:
         """Let a platform that rests start again at once; answer how it is treated then."""
-        views = {view.platform: view for view in await services.use(lambda queue: queue.platforms())}
+        views = {view.platform: view for view in await services.acall(JobQueue.platforms)}
         platform = next((platform for platform in views if platform == name), None)
         if platform is None:
             raise NotFound("platform")
-        await services.use(lambda queue: queue.end_cooldown(platform))
-        views = {view.platform: view for view in await services.use(lambda queue: queue.platforms())}
+        await services.acall(_end_cooldown, platform)
+        views = {view.platform: view for view in await services.acall(JobQueue.platforms)}
         return _platform(views[platform])
 
 
+async def _set_paused(queue: JobQueue, paused: bool) -> QueueRecord:
+    await queue.scheduler.set_paused(paused)
+    return await _queue_record(queue)
+
+
+async def _end_cooldown(queue: JobQueue, platform: PlatformType) -> None:
+    await queue.scheduler.end_rest(platform)
+
+
 async def _queue_record(queue: JobQueue) -> QueueRecord:
-    await queue.look()
-    status = queue.status()
+    await queue.scheduler.look()
+    status = queue.scheduler.status()
     totals: dict[str, int] = {}
     for counts in (await queue.counts()).values():
         for state, number in counts.items():

@@ -24,6 +24,7 @@ from downloader.errors import (
     StoreUnavailable,
 )
 from downloader.platform_detector import detect_platform
+from downloader.queue.operations import JobQueue
 from downloader.queue.records import records_as_they_end
 from downloader.queue.services import Services
 from downloader.web.openapi import JSON
@@ -97,7 +98,7 @@ def create_api(services: Services, version: str) -> Routes:
         with place() as taken:
             if request.accept_mimetypes.best_match([JSON, NDJSON]) != NDJSON:
                 return {"downloads": await services.download(body)}
-            submission = await services.use(lambda queue: queue.submit(body))
+            submission = await services.acall(JobQueue.submit, body)
             records = records_as_they_end(services, submission, body, client_gone())
             response = stream((json.dumps(record) + "\n" for record in records), NDJSON)
             response.call_on_close(taken.pop_all().close)  # only then is its thread free

@@ -13,6 +13,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from downloader.jobs import Event, Progress
 from downloader.queue.feed import Beginning, EventFeed, look
+from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.openapi import JSON
 from downloader.web.queries import EventsQuery, ResumeHeaders
@@ -60,9 +61,9 @@ def create_events_api(services: Services) -> Routes:
         since = query.since if headers.last_event_id is None else headers.last_event_id
         queue = services.open()
         if query.batch is not None:
-            services.loop.submit(queue.batch(query.batch)).result()  # NotFound, if there is none
+            services.call(JobQueue.batch, query.batch)  # NotFound, if there is none
         if request.accept_mimetypes.best_match([EVENT_STREAM, JSON]) == JSON:
-            seen = services.loop.submit(look(queue, batch_id=query.batch, since=since)).result()
+            seen = services.call(look, batch_id=query.batch, since=since)
             return Events(
                 events=[EventRecord.of(event) for event in seen.events],
                 progress=[ProgressRecord.model_validate(each) for each in seen.progress],
@@ -77,7 +78,7 @@ def create_events_api(services: Services) -> Routes:
                 retry_after=5,
             )
         feed = EventFeed(services, batch_id=query.batch, since=since)
-        response = stream(sse(feed.read(), client_gone(), lambda: pace_seconds(queue.onlookers)), EVENT_STREAM)
+        response = stream(sse(feed.read(), client_gone(), lambda: pace_seconds(len(queue.hub))), EVENT_STREAM)
         # Not in the generator: one that was never begun never gets to its end either.
         response.call_on_close(places.release)
         return response

@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wsgi import wrap_file
 
 from downloader.jobs import Job
+from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.queries import FileQuery
 from downloader.web.routes import Routes
@@ -66,7 +67,7 @@ def create_files_api(services: Services) -> Routes:
     )
     async def send_media(job_id: str, query: FileQuery) -> Response:
         """Send a media file of a job, whole or the part that `Range` asks for."""
-        job = await services.use(lambda queue: queue.job(job_id))
+        job = await services.acall(JobQueue.job, job_id)
         path = media_path(job, query.index, services.settings.raw_dir)
         content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
         _tidy_range(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from downloader.jobs import JobState
+from downloader.jobs import JobFilter, JobState
 from downloader.platforms import PlatformType
 
 #: Jobs that one request may change.
@@ -70,6 +70,17 @@ class JobsQuery(Taken):
     )
     cursor: Cursor = None
     limit: Limit = 50
+
+    def filter(self) -> JobFilter:
+        """Return the same as the queue takes it."""
+        return JobFilter(
+            states=self.state,
+            platform=self.platform,
+            batch_id=self.batch,
+            text=self.text,
+            cursor=self.cursor,
+            limit=self.limit,
+        )
 
 
 class DeleteQuery(Taken):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
+from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.queries import FiguresQuery
 from downloader.web.responses import FiguresAnswer
@@ -17,6 +18,6 @@ def create_figures_api(services: Services) -> Routes:
     @routes.get("/figures", FiguresAnswer, query=FiguresQuery)
     async def show_figures(query: FiguresQuery) -> FiguresAnswer:
         """Show how each platform fared in the last hours: successes, failures, sizes, times, errors."""
-        return FiguresAnswer.of(await services.use(lambda queue: queue.figures(query.hours)))
+        return FiguresAnswer.of(await services.acall(JobQueue.figures, query.hours))
 
     return routes

@@ -44,8 +44,7 @@ def create_zip_api(services: Services) -> Routes:
         They are stored in it as they are; what was moved or deleted since is left out. `Content-Length` is right: a
         download that ends before it broke off, for want of a file that went away meanwhile, and must be begun anew.
         """
-        queue = services.open()
-        batch, jobs = services.loop.submit(_batch_with_jobs(queue, batch_id)).result()
+        batch, jobs = services.call(_batch_with_jobs, batch_id)
         found = _zip_of(jobs, services.settings.raw_dir)
         chunks: Iterator[bytes] = iter(())
         if request.method != "HEAD":

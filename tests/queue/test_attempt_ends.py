@@ -400,7 +400,7 @@ async def test_a_stop_answers_all_that_wait_although_the_database_is_away(world:
         raise ConnectionError("the server closed the connection unexpectedly")
 
     world.store.job = world.store.finish = away  # type: ignore[method-assign]
-    with world.queue.subscribe() as changes:
+    with world.queue.hub.subscribe() as changes:
         await asyncio.wait_for(world.queue.close(0), 10)
         assert (await asyncio.wait({*waiting}, timeout=10))[1] == set()
         assert changes.closed
@@ -505,7 +505,7 @@ async def play(folder: Path, deeds: list[tuple[Deed, int]]) -> Counter[str]:
             if not engine.running[link].done():
                 succeed(world, link)
         await asyncio.wait_for(asyncio.gather(*moment.asked), 20)
-    with world.queue.subscribe() as changes:
+    with world.queue.hub.subscribe() as changes:
         async with asyncio.timeout(30):
             while {(await world.queue.job(job.id)).state for job in moment.jobs} - FINAL_STATES:
                 await world.forward(4000)

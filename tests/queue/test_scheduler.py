@@ -157,7 +157,7 @@ async def test_a_job_cancelled_and_retried_before_a_claim_gets_to_it_runs(world:
 async def test_progress_says_which_try_of_which_batch_it_is(world: World) -> None:
     [job] = await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
-    with world.queue.subscribe() as changes:
+    with world.queue.hub.subscribe() as changes:
         world.engine.on_progress[tiktok(1)](Progress(job_id=job.id, phase="extracting"))
         told = await asyncio.to_thread(changes.get, 10)
     assert told == Progress(job_id=job.id, phase="extracting", attempt=1, batch_id=job.batch_id)
@@ -166,24 +166,24 @@ async def test_progress_says_which_try_of_which_batch_it_is(world: World) -> Non
 async def test_old_events_are_removed(open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("downloader.queue.scheduler.KEPT_EVENTS", 3)
     world: World = await open_world()
-    await world.queue.pause()
+    await world.scheduler.set_paused(True)
     for number in range(10):
         await world.submit(tiktok(number))
-    with world.queue.subscribe():
+    with world.queue.hub.subscribe():
         await world.forward(PRUNE_SECONDS + 1)
-        await world.queue.resume()
+        await world.scheduler.set_paused(False)
         await world.engine.until(lambda engine: len(engine.running) == 4)
     oldest = (await world.queue.events_since(0))[0].id
     assert oldest > 5
 
 
 async def test_a_paused_queue_begins_nothing(world: World) -> None:
-    await world.queue.pause()
+    await world.scheduler.set_paused(True)
     [job] = await world.submit(tiktok(1))
     await world.forward(100)
     assert (await world.queue.job(job.id)).state == "queued"
-    assert world.queue.status().paused
-    await world.queue.resume()
+    assert world.scheduler.status().paused
+    await world.scheduler.set_paused(False)
     await world.engine.until(lambda engine: bool(engine.running))
 
 
@@ -232,7 +232,7 @@ async def test_a_stop_puts_running_jobs_back(open_world: Callable[..., Any]) -> 
 
 async def test_a_full_disk_begins_nothing_and_says_so(open_world: Callable[..., Any]) -> None:
     world: World = await open_world(min_free_bytes=1 << 60)
-    with world.queue.subscribe() as changes:
+    with world.queue.hub.subscribe() as changes:
         jobs = await world.submit(*(tiktok(number) for number in range(20)))
         kinds = set()
         while "queue_changed" not in kinds:
@@ -240,7 +240,7 @@ async def test_a_full_disk_begins_nothing_and_says_so(open_world: Callable[..., 
             assert change is not None
             assert not isinstance(change, Progress)
             kinds.add(change.kind)
-    assert world.queue.status().disk_low
+    assert world.scheduler.status().disk_low
     assert {(await world.queue.job(job.id)).state for job in jobs} == {"queued"}
     assert world.engine.started == []
 
@@ -282,12 +282,12 @@ async def test_what_a_disk_failed_costs_no_try_and_goes_on_when_it_is_back(
     [answer] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
     assert answer.state == "queued"
     assert len(world.engine.started) == 1
-    assert "it is no folder" in (world.queue.status().storage_error or "")
+    assert "it is no folder" in (world.scheduler.status().storage_error or "")
 
     bring_back(world)
     await world.forward(LOOK_SECONDS)
     await world.engine.until(lambda engine: {tiktok(1), youtube(1)} <= engine.links())
-    assert world.queue.status().storage_error is None
+    assert world.scheduler.status().storage_error is None
     for link, each in ((tiktok(1), job), (youtube(1), other)):
         world.engine.succeed(link)
         assert (await world.until(each, lambda job: job.state in FINAL_STATES)).state == "succeeded"
@@ -309,7 +309,7 @@ async def test_a_disk_that_fails_is_told_of_and_so_is_its_return(open_world: Cal
     take_away(world)
     await world.forward(LOOK_SECONDS)
     told: list[Any] = []
-    with world.queue.subscribe() as changes:
+    with world.queue.hub.subscribe() as changes:
         for expected in (True, False):
             while not told or told[-1] is not expected:
                 change = await asyncio.to_thread(changes.get, 10)
@@ -358,16 +358,16 @@ async def test_a_disk_that_does_not_answer_holds_up_downloads_and_nothing_else(
     monkeypatch.setattr(world.scheduler._disk, "look", hang)
     await world.forward(LOOK_SECONDS)
     [job] = await world.submit(tiktok(1))
-    while world.queue.status().storage_error is None:
-        await world.queue.look(thoroughly=True)
+    while world.scheduler.status().storage_error is None:
+        await world.scheduler.look(thoroughly=True)
         await asyncio.sleep(0)
-    assert "does not answer" in (world.queue.status().storage_error or "")
+    assert "does not answer" in (world.scheduler.status().storage_error or "")
     assert (await world.queue.job(job.id)).state == "queued"
     assert world.engine.started == []
     monkeypatch.undo()
     answers.set()
-    while world.queue.status().storage_error is not None:
-        await world.queue.look(thoroughly=True)
+    while world.scheduler.status().storage_error is not None:
+        await world.scheduler.look(thoroughly=True)
         await asyncio.sleep(0)
     await world.forward(LOOK_SECONDS)
     await world.engine.until(lambda engine: bool(engine.running))
@@ -394,8 +394,8 @@ async def test_a_database_that_is_gone_is_told_of_and_nothing_begins(world: Worl
     database.rename(database.with_name("aside"))
     with pytest.raises(StoreUnavailable, match="was deleted"):
         await world.submit(tiktok(2))
-    await world.queue.look(thoroughly=True)
-    assert "was deleted" in (world.queue.status().database_error or "")
+    await world.scheduler.look(thoroughly=True)
+    assert "was deleted" in (world.scheduler.status().database_error or "")
     world.engine.succeed(tiktok(1))
     assert (await world.queue.job(job.id)).state == "running"
     database.with_name("aside").rename(database)
@@ -411,14 +411,14 @@ async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_r
     world: World = await open_world(max_storage_bytes=100)
     (world.settings.raw_dir / "old.mp4").write_bytes(bytes(100))
     world.scheduler.files_removed()  # whatever was there at the start: look now
-    with world.queue.subscribe() as changes:
+    with world.queue.hub.subscribe() as changes:
         [job] = await world.submit(tiktok(1))
         change = None
         while not isinstance(change, Event) or change.kind != "queue_changed":
             change = await asyncio.to_thread(changes.get, 10)
             assert change is not None
     assert change.data == {"disk_low": False, "storage_full": True, "storage_error": None}
-    assert world.queue.status().storage_full
+    assert world.scheduler.status().storage_full
     assert (await world.queue.job(job.id)).state == "queued"
     assert world.engine.started == []
     # A request that waits is answered with what there is.
@@ -427,7 +427,7 @@ async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_r
     (world.settings.raw_dir / "old.mp4").unlink()
     await world.forward(MEASURE_SECONDS)
     await world.engine.until(lambda engine: bool(engine.running))
-    assert not world.queue.status().storage_full
+    assert not world.scheduler.status().storage_full
 
 
 async def finished(world: World, number: int) -> Job:
@@ -443,7 +443,7 @@ async def finished(world: World, number: int) -> Job:
 
 async def gone(world: World, *jobs: Job) -> None:
     """Wait until *jobs* are deleted."""
-    with world.queue.subscribe() as changes:
+    with world.queue.hub.subscribe() as changes:
         for job in jobs:
             while True:
                 try:
@@ -544,7 +544,7 @@ async def test_a_download_in_which_bytes_move_never_makes_room(open_world: Calla
     [other] = await world.submit(youtube(1))
     await world.engine.until(lambda engine: youtube(1) in engine.running)
     assert world.engine.links() == {tiktok(1), youtube(1)}
-    assert [progress.downloaded_bytes for progress in world.queue.progress()] == [1]
+    assert [progress.downloaded_bytes for progress in world.scheduler.progress()] == [1]
     assert other.state == "queued"
 
 
@@ -682,7 +682,7 @@ async def test_a_waiter_is_answered_where_its_job_is_cancelled_and_deleted(world
 
 async def test_waiting_ends_where_the_queue_is_paused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("downloader.queue.operations.REST_LOOK_SECONDS", 0.01)
-    await world.queue.pause()
+    await world.scheduler.set_paused(True)
     [job] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
     assert job.state == "queued"
 
@@ -1032,7 +1032,7 @@ async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(
         world.clock.set(-7200)
         noticing.append(asyncio.create_task(world.queue.counts()))
     elif deed == "ended by hand":
-        noticing.append(asyncio.create_task(world.queue.end_cooldown("tiktok")))
+        noticing.append(asyncio.create_task(world.scheduler.end_rest("tiktok")))
     await asyncio.sleep(0)
     go.set()
     await asyncio.wait_for(asyncio.gather(*noticing, return_exceptions=True), 10)

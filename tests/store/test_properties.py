@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from downloader.errors import ErrorCode, NotFound, is_retryable
-from downloader.jobs import FINAL_STATES, TRANSITIONS, Job, JobState, NewJob
+from downloader.jobs import FINAL_STATES, TRANSITIONS, Job, JobFilter, JobState, NewJob
 from downloader.models import Media, Outcome
 from downloader.store.repository import Store
 from tests import postgres
@@ -289,7 +289,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_job_is_lost_and_each_is_as_expected(self) -> None:
-        jobs, more = self.store.jobs(limit=1000)
+        jobs, more = self.store.jobs(JobFilter(limit=1000))
         assert more is None
         assert [job.id for job in jobs] == list(reversed(self.jobs))
         for job in jobs:

@@ -39,7 +39,17 @@ from downloader.errors import (
     StoreUnavailable,
     is_retryable,
 )
-from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, NewJob, PlatformRest, Submission
+from downloader.jobs import (
+    FINAL_STATES,
+    AttemptResult,
+    Event,
+    Job,
+    JobFilter,
+    JobState,
+    NewJob,
+    PlatformRest,
+    Submission,
+)
 from downloader.models import Media, Outcome
 from downloader.platforms import PlatformType
 from downloader.store import database as store_database
@@ -259,7 +269,7 @@ def test_any_text_can_be_stored_and_asked_for(store: Store, strange: str) -> Non
     assert (ended.url, ended.title, ended.detail, ended.files) == (kept, kept, kept, (f"/raw/{kept}.mp4",))
     assert submission.jobs[0].url == kept
     assert store.file_users(f"/raw/{strange}.mp4") == 1
-    assert store.jobs(text=strange)[0] == [ended]
+    assert store.jobs(JobFilter(text=strange))[0] == [ended]
     assert store.events_since(0)[-1].data["title"] == kept
     for missing in (lambda: store.job(f"{strange}!"), lambda: store.batch(f"{strange}!")):
         with pytest.raises(NotFound):
@@ -327,8 +337,8 @@ def pages(ask: Callable[[str | None], tuple[list[Any], str | None]]) -> list[lis
 
 def test_pages_of_jobs_join_up_newest_first(store: Store) -> None:
     ids = [job.id for job in submit(store, *(post(number) for number in range(7)))][::-1]
-    assert pages(lambda cursor: store.jobs(cursor=cursor, limit=3)) == [ids[:3], ids[3:6], ids[6:]]
-    assert pages(lambda cursor: store.jobs(cursor=cursor, limit=7)) == [ids]
+    assert pages(lambda cursor: store.jobs(JobFilter(cursor=cursor, limit=3))) == [ids[:3], ids[3:6], ids[6:]]
+    assert pages(lambda cursor: store.jobs(JobFilter(cursor=cursor, limit=7))) == [ids]
 
 
 def test_pages_of_batches_join_up_newest_first(store: Store) -> None:
@@ -339,11 +349,11 @@ def test_pages_of_batches_join_up_newest_first(store: Store) -> None:
 
 def test_jobs_that_come_meanwhile_move_no_page(store: Store) -> None:
     ids = [job.id for job in submit(store, *(post(number) for number in range(6)))][::-1]
-    first, cursor = store.jobs(limit=3)
+    first, cursor = store.jobs(JobFilter(limit=3))
     submit(store, *(post(number) for number in range(10, 20)))
     store.cancel([ids[0]], now=NOW)
     store.delete([ids[0]], now=NOW)
-    second, _ = store.jobs(limit=3, cursor=cursor)
+    second, _ = store.jobs(JobFilter(limit=3, cursor=cursor))
     assert [job.id for job in first + second] == ids
 
 
@@ -351,12 +361,14 @@ def test_jobs_are_filtered_by_state_platform_and_batch(store: Store) -> None:
     by_state = in_each_state(store)
     batch_id = by_state["running"].batch_id
     other = submit(store, post(1, "youtube"), post(2, "youtube"))
-    everything = pages(lambda cursor: store.jobs(cursor=cursor, limit=100))[0]
+    everything = pages(lambda cursor: store.jobs(JobFilter(cursor=cursor, limit=100)))[0]
     assert len(everything) == 8
 
     def ids(**filters: Any) -> list[str]:
         found = [
-            job_id for page in pages(lambda cursor: store.jobs(**filters, cursor=cursor, limit=2)) for job_id in page
+            job_id
+            for page in pages(lambda cursor: store.jobs(JobFilter(**filters, cursor=cursor, limit=2)))
+            for job_id in page
         ]
         assert found == [job_id for job_id in everything if job_id in found]  # newest first, none twice
         return found
@@ -406,8 +418,8 @@ def test_text_is_looked_for_literally_in_url_title_and_error(store: Store) -> No
     states: list[JobState] = ["failed", "succeeded"]
     for searched, found in SEARCHES:
         expected = [jobs[number].id for number in found]
-        assert [job.id for job in store.jobs(text=searched)[0]] == expected, searched[:20]
-        assert [job.id for job in store.jobs(text=searched, states=states)[0]] == expected, searched[:20]
+        assert [job.id for job in store.jobs(JobFilter(text=searched))[0]] == expected, searched[:20]
+        assert [job.id for job in store.jobs(JobFilter(text=searched, states=states))[0]] == expected, searched[:20]
 
 
 BAD_CURSORS = [
@@ -427,11 +439,11 @@ BAD_CURSORS = [
 def test_a_cursor_that_is_none_of_ours_is_refused(store: Store) -> None:
     submit(store, post(1))
     job_cursor, batch_cursor = "am9iOjE", "YmF0Y2g6MQ"  # job:1 and batch:1
-    assert store.jobs(cursor=job_cursor) == ([], None)
+    assert store.jobs(JobFilter(cursor=job_cursor)) == ([], None)
     assert store.batches(before=batch_cursor) == ([], None)
     for cursor in [*BAD_CURSORS, batch_cursor]:
         with pytest.raises(BadCursor):
-            store.jobs(cursor=cursor)
+            store.jobs(JobFilter(cursor=cursor))
     for cursor in [*BAD_CURSORS, job_cursor]:
         with pytest.raises(BadCursor):
             store.batches(before=cursor)
@@ -500,7 +512,7 @@ def test_a_success_keeps_its_files_and_what_is_known_of_them(store: Store) -> No
     assert (ended.media_id, ended.title, ended.duration_seconds, ended.size_bytes) == ("7", "A film", 1.5, 3 * 10**9)
     [attempt] = store.attempts(job.id)
     assert (attempt.result, attempt.ended_at, attempt.error) == ("succeeded", LATER, None)
-    assert store.jobs(states=["succeeded"])[0] == [ended]
+    assert store.jobs(JobFilter(states=["succeeded"]))[0] == [ended]
 
 
 def test_an_attempt_keeps_its_own_error(store: Store) -> None:
@@ -1689,10 +1701,10 @@ def test_the_queue_is_read_by_indexes_alone(tmp_path: Path, migrated_sqlite: Pat
         store.batch_jobs(jobs["queued"].batch_id)
         some_states: list[list[JobState]] = [[], ["failed"], ["failed", "queued"]]
         for states in some_states:
-            store.jobs(states=states, platform="tiktok")
-            store.jobs(states=states, batch_id=jobs["queued"].batch_id)
+            store.jobs(JobFilter(states=states, platform="tiktok"))
+            store.jobs(JobFilter(states=states, batch_id=jobs["queued"].batch_id))
             if states:
-                store.jobs(states=states)
+                store.jobs(JobFilter(states=states))
     finally:
         event.remove(Engine, "before_cursor_execute", explain)
         store.close()

@@ -58,7 +58,7 @@ def wait(services: Services) -> Callable[[str], list[dict[str, Any]]]:
     def wait(batch_id: str) -> list[dict[str, Any]]:
         queue = services.open()
         while True:
-            with queue.subscribe(batch_id=batch_id) as subscription:
+            with queue.hub.subscribe(batch_id=batch_id) as subscription:
                 sent = services.loop.submit(queue.batch_jobs(batch_id)).result(10)
                 if all(job.state in {"succeeded", "failed", "cancelled"} for _, job in sent):
                     return [{"url": url, "id": job.id, "state": job.state} for url, job in sent]

@@ -110,7 +110,7 @@ def test_a_feed_of_a_batch_tells_of_nothing_else(services: Services) -> None:
         services.loop.submit(queue.delete([job.id for _, job in jobs], with_files=False)).result(10)
 
     delete(other)
-    services.loop.submit(queue.pause()).result(10)
+    services.loop.submit(queue.scheduler.set_paused(True)).result(10)
     delete(mine)
     assert read_until(feed, 5) == [5]
 
