@@ -105,7 +105,7 @@ async def one_download(settings: Settings, link: str) -> tuple[float, float]:
     engine = ProcessEngine(settings, CrewLimits(attempts=1))
     await engine.start()
     try:
-        with egress.way_out(settings):  # so that there is a guard whose clock can be read
+        with egress.open_egress(settings):  # so that there is a guard whose clock can be read
             assert egress._GUARD is not None
             clock = time.pthread_getcpuclockid(egress._GUARD.thread.ident or 0)
         pid = engine._crew.ready[0].worker.pid
@@ -241,7 +241,7 @@ def guard(line: Connection) -> None:
     async def run() -> None:
         proxy = EgressProxy()
         await proxy.start()
-        url = proxy.url(proxy.admit(Rules(allow_private=True)))
+        url = proxy.url(proxy.grant(Rules(allow_private=True)))
         facts = lambda: {"url": url, "cpu": time.process_time()}  # noqa: E731
         threading.Thread(target=answer, args=(line, facts), daemon=True).start()
         await proxy.wait()

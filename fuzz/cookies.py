@@ -13,7 +13,7 @@ from pathlib import Path
 
 from yt_dlp.cookies import YoutubeDLCookieJar
 
-from downloader.cookies.store import CookieShelf
+from downloader.cookies.store import CookieStore
 from downloader.platforms import PLATFORMS
 from downloader.settings import Settings
 from downloader.ytdlp.options import ytdlp_options
@@ -37,7 +37,7 @@ def opened() -> Iterator[Check]:
             each.mkdir()
         settings = Settings(storage_dir=folder / "storage", cookies_dir=folder / "cookies")
         path = folder / "cookies" / f"{_PLATFORM.name}.txt"
-        shelf = CookieShelf(settings.cookies_folder, PLATFORMS)
+        shelf = CookieStore(settings.cookies_folder, PLATFORMS)
 
         def check(text: str) -> bool:
             """Tell whether anything of a file with this *text* is a cookie; see that yt-dlp takes it."""

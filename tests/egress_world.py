@@ -15,7 +15,7 @@ from downloader.egress.buffer import Buffer
 from downloader.egress.dialer import Dialer, Rules, connect
 from downloader.egress.http import basic
 from downloader.egress.policy import Address, literal
-from downloader.egress.proxy import Admission, EgressProxy
+from downloader.egress.proxy import EgressProxy, Grant
 
 PUBLIC = "93.184.216.34"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -109,9 +109,9 @@ class World:
 class Client:
     """A client of the proxy, byte by byte."""
 
-    def __init__(self, proxy: EgressProxy, admission: Admission | None = None) -> None:
+    def __init__(self, proxy: EgressProxy, grant: Grant | None = None) -> None:
         self._proxy = proxy
-        self._admission = admission
+        self._grant = grant
 
     async def __aenter__(self) -> Client:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._proxy.port)
@@ -122,10 +122,10 @@ class Client:
 
     @property
     def credential(self) -> str:
-        """The header line that lets this client in; empty where it has no admission."""
-        if self._admission is None:
+        """The header line that lets this client in; empty where it has no grant."""
+        if self._grant is None:
             return ""
-        return f"Proxy-Authorization: {basic(self._admission.user, self._admission.password)}\r\n"
+        return f"Proxy-Authorization: {basic(self._grant.user, self._grant.password)}\r\n"
 
     async def say(self, text: str | bytes) -> None:
         """Send *text*; `{credential}` in it becomes the header line."""

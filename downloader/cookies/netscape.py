@@ -89,7 +89,7 @@ def decoded(body: bytes) -> str:
     return body.decode("utf-8-sig", "surrogateescape")
 
 
-def read_cookies(text: str, platform: Platform) -> CookieFile:
+def parse_lenient(text: str, platform: Platform) -> CookieFile:
     """Return what *text*, a file in Netscape format, has for *platform*. Lines of other sites are not judged.
 
     Of two lines for one cookie the one that lasts longer counts.
@@ -119,7 +119,7 @@ def read_cookies(text: str, platform: Platform) -> CookieFile:
     raise CookiesRefused(_other_format(text) or _none_for(platform, text, foreign))
 
 
-def written(cookies: Sequence[Cookie]) -> str:
+def to_netscape(cookies: Sequence[Cookie]) -> str:
     """Return *cookies* as a file in Netscape format."""
     return "\n".join((HEADER, "", *(cookie.line for cookie in cookies), ""))
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from downloader.cookies.netscape import Cookie, CookieFile, complaint, decoded, read_cookies, written
+from downloader.cookies.netscape import Cookie, CookieFile, complaint, decoded, parse_lenient, to_netscape
 from downloader.errors import CookiesNotWritable, CookiesRefused
 from downloader.platforms import Platform, PlatformType
 
@@ -45,7 +45,7 @@ class CookieState:
     report: str | None = None  #: sentences on what of the file was taken and what was left out
 
 
-class CookieShelf:
+class CookieStore:
     """Blocking."""
 
     def __init__(
@@ -96,7 +96,7 @@ class CookieShelf:
             content = self._path(name).read_bytes()
         except FileNotFoundError:
             return None
-        return read_cookies(decoded(content), self._platforms[name])
+        return parse_lenient(decoded(content), self._platforms[name])
 
     def put(self, name: PlatformType, text: str) -> CookieState:
         """Keep those cookies of *text* that are the platform's; return their state.
@@ -106,7 +106,7 @@ class CookieShelf:
             CookiesNotWritable: the folder cannot be written.
         """
         platform = self._platforms[name]
-        file = read_cookies(text, platform)
+        file = parse_lenient(text, platform)
         state = _judged(platform, file, self._clock(), updated_at=self._clock())
         if state.condition == "expired":
             raise CookiesRefused(
@@ -116,7 +116,7 @@ class CookieShelf:
         if state.condition == "unused":
             raise CookiesRefused(state.sentence)
         try:
-            self._write(self._path(name), written(file.cookies))
+            self._write(self._path(name), to_netscape(file.cookies))
         except OSError as error:
             raise CookiesNotWritable(error.strerror or type(error).__name__) from error
         log.info("cookies stored", extra={"platform": name, "cookies": state.cookies})

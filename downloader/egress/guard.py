@@ -1,4 +1,4 @@
-"""The guard between downloads and the network, as the rest uses it: ask for an admission, hand on its proxy URL.
+"""The guard between downloads and the network, as the rest uses it: ask for a grant, hand on its proxy URL.
 
 There is one in each process that downloads or has downloads done, started when first needed. Its loop has a thread of
 its own, so that bulk bytes hold up nothing else.
@@ -16,8 +16,8 @@ from urllib.request import getproxies
 
 from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.egress.dialer import Rules
-from downloader.egress.proxy import Admission, EgressProxy
-from downloader.egress.upstream import NoProxyUrl, Upstreams
+from downloader.egress.proxy import EgressProxy, Grant
+from downloader.egress.upstream import InvalidProxyUrl, Upstreams
 from downloader.errors import ErrorCode, StartRefused
 from downloader.models import Outcome
 
@@ -39,39 +39,39 @@ _STRONGER: frozenset[ErrorCode] = frozenset(
 _make_proxy: Callable[[], EgressProxy] = EgressProxy
 
 
-class Way:
-    """An attempt's way out."""
+class EgressSession:
+    """An attempt's session out."""
 
-    def __init__(self, proxy: EgressProxy, admission: Admission) -> None:
-        self.url = proxy.url(admission)  #: of the proxy, credential included: a secret for as long as the attempt lasts
+    def __init__(self, proxy: EgressProxy, grant: Grant) -> None:
+        self.url = proxy.url(grant)  #: of the proxy, credential included: a secret for as long as the attempt lasts
         self._proxy = proxy
-        self._admission = admission
+        self._grant = grant
 
-    def cut(self) -> None:
+    def revoke(self) -> None:
         """End it, and what is open on it: who waits there for an answer waits no longer."""
-        self._proxy.dismiss(self._admission)
+        self._proxy.revoke(self._grant)
 
-    def refused(self, outcome: Outcome) -> str | None:
+    def refusal(self, outcome: Outcome) -> str | None:
         """Return what the attempt was refused, where that is why it ended with *outcome*; else None."""
-        if outcome[0] or not self._admission.refusals or outcome.error_code in _STRONGER:
+        if outcome[0] or not self._grant.refusals or outcome.error_code in _STRONGER:
             return None
-        return f"refused: {', '.join(self._admission.refusals[:3])}"
+        return f"refused: {', '.join(self._grant.refusals[:3])}"
 
 
 @contextlib.contextmanager
-def way_out(settings: DownloadSettings) -> Iterator[Way]:
-    """Give one attempt a way out, as *settings* say; it ends with the block, and so does what is open on it.
+def open_egress(settings: DownloadSettings) -> Iterator[EgressSession]:
+    """Give one attempt a session out, as *settings* say; it ends with the block, and so does what is open on it.
 
     Raises:
         OSError: the proxy cannot be started.
         StartRefused: the operator's proxy is the URL of none.
     """
     proxy = _proxy()
-    way = Way(proxy, proxy.admit(rules_of(settings)))
+    session = EgressSession(proxy, proxy.grant(rules_of(settings)))
     try:
-        yield way
+        yield session
     finally:
-        way.cut()
+        session.revoke()
 
 
 def rules_of(settings: DownloadSettings) -> Rules:
@@ -82,7 +82,7 @@ def rules_of(settings: DownloadSettings) -> Rules:
     """
     try:
         upstreams = Upstreams.of(settings.proxy, getproxies())
-    except NoProxyUrl as error:
+    except InvalidProxyUrl as error:
         variable = f"{PREFIX}PROXY" if error.scheme is None else _variable(error.scheme)
         raise _set_wrongly(variable, f"{error}, such as http://user:password@host:3128") from None
     if upstreams.no_proxy.startswith(("'", '"')):

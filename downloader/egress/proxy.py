@@ -1,6 +1,6 @@
 """The one way out: a small forward proxy on loopback that lets downloads reach the public internet and nothing else.
 
-Whoever comes needs the credential of an admission. It says what may be reached, and what was refused is noted on it, so
+Whoever comes needs the credential of a grant. It says what may be reached, and what was refused is noted on it, so
 that an attempt's end can be told by what happened and not by what some library made of it.
 """
 
@@ -42,14 +42,14 @@ MAX_CONNECTIONS = 1024
 HEAD_SECONDS = 10.0
 #: How long somebody who got a refusal is listened to, so that the system does not cut the answer off.
 FAREWELL_SECONDS = 1.0
-#: How many refusals an admission remembers; one is enough to know.
+#: How many refusals a grant remembers; one is enough to know.
 MAX_REFUSALS = 20
 
 _CHUNK_BYTES = 64 * 1024
 _BACKLOG = 256
 
 
-class Admission:
+class Grant:
     """What lets one attempt out, for as long as it lasts."""
 
     def __init__(self, rules: Rules, user: str) -> None:
@@ -60,7 +60,7 @@ class Admission:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"<Admission {self.user}>"
+        return f"<Grant {self.user}>"
 
     def refuse(self, request: Request, why: str) -> None:
         """Note that *request* was refused."""
@@ -76,7 +76,7 @@ class _Gone(Exception):
 
 
 class EgressProxy:
-    """Listens on loopback; all but `admit` and `dismiss` belongs to the loop that `start` ran on."""
+    """Listens on loopback; all but `grant` and `revoke` belongs to the loop that `start` ran on."""
 
     def __init__(
         self,
@@ -89,12 +89,11 @@ class EgressProxy:
         self._dialer = dialer or Dialer()
         self._max_connections = max_connections
         self._head_seconds = head_seconds
-        self._admissions: dict[str, Admission] = {}
+        self._grants: dict[str, Grant] = {}
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._buffer = buffer or Buffer()
         self.port = 0
-        self.refused = 0  #: requests, since the start
 
     async def start(self) -> None:
         """Listen, on a free port.
@@ -125,21 +124,21 @@ class EgressProxy:
 
     # From any thread
 
-    def admit(self, rules: Rules) -> Admission:
-        """Return a new admission; `dismiss` it when its attempt is over."""
-        admission = Admission(rules, f"attempt-{next(self._numbers)}")
-        self._admissions[admission.user] = admission
-        return admission
+    def grant(self, rules: Rules) -> Grant:
+        """Return a new grant; `revoke` it when its attempt is over."""
+        grant = Grant(rules, f"attempt-{next(self._numbers)}")
+        self._grants[grant.user] = grant
+        return grant
 
-    def dismiss(self, admission: Admission) -> None:
-        """Let *admission* open nothing more, and drop what it has open."""
-        self._admissions.pop(admission.user, None)
+    def revoke(self, grant: Grant) -> None:
+        """Let *grant* open nothing more, and drop what it has open."""
+        self._grants.pop(grant.user, None)
         with contextlib.suppress(RuntimeError):  # the loop is closed, and everything with it
-            self._loop.call_soon_threadsafe(_cancel_all, admission)
+            self._loop.call_soon_threadsafe(_cancel_all, grant)
 
-    def url(self, admission: Admission) -> str:
-        """Return the address of this proxy for *admission*, credential included."""
-        return f"http://{admission.user}:{admission.password}@127.0.0.1:{self.port}"
+    def url(self, grant: Grant) -> str:
+        """Return the address of this proxy for *grant*, credential included."""
+        return f"http://{grant.user}:{grant.password}@127.0.0.1:{self.port}"
 
     # Connections
 
@@ -182,35 +181,34 @@ class EgressProxy:
         except Malformed as malformed:
             await self._answer(client, malformed.status, str(malformed))
             return
-        admission = self._admission_of(request)
-        if admission is None:
+        grant = self._grant_of(request)
+        if grant is None:
             challenge = ("Proxy-Authenticate", 'Basic realm="egress"')
             await self._answer(client, 407, "this proxy is not for everyone", challenge)
             return
         task = asyncio.current_task()
         assert task is not None
-        admission.tasks.add(task)
+        grant.tasks.add(task)
         try:
-            await self._connect(client, request, rest, admission)
+            await self._connect(client, request, rest, grant)
         finally:
-            admission.tasks.discard(task)
+            grant.tasks.discard(task)
 
-    def _admission_of(self, request: Request) -> Admission | None:
+    def _grant_of(self, request: Request) -> Grant | None:
         user, password = request.credential
-        admission = self._admissions.get(user)
-        expected = admission.password if admission else secrets.token_urlsafe(24)
-        return admission if hmac.compare_digest(expected.encode(), password.encode()) else None
+        grant = self._grants.get(user)
+        expected = grant.password if grant else secrets.token_urlsafe(24)
+        return grant if hmac.compare_digest(expected.encode(), password.encode()) else None
 
-    async def _connect(self, client: socket.socket, request: Request, rest: bytes, admission: Admission) -> None:
-        rules = admission.rules
+    async def _connect(self, client: socket.socket, request: Request, rest: bytes, grant: Grant) -> None:
+        rules = grant.rules
         try:
             if request.foreign_scheme:
                 raise Blocked("neither http nor https")
             dialling = self._dialer.dial(request.host, request.port, secure=request.is_tunnel, rules=rules)
             line = await self._unless_gone(client, dialling)
         except Blocked as blocked:
-            self.refused += 1
-            admission.refuse(request, str(blocked))
+            grant.refuse(request, str(blocked))
             await self._answer(client, 403, f"refused: {blocked}", (REFUSED_HEADER, "blocked_address"))
             return
         except Unreachable as unreachable:
@@ -349,6 +347,6 @@ class EgressProxy:
                     pass
 
 
-def _cancel_all(admission: Admission) -> None:
-    for task in tuple(admission.tasks):
+def _cancel_all(grant: Grant) -> None:
+    for task in tuple(grant.tasks):
         task.cancel()

@@ -43,22 +43,22 @@ class Relay:
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._sockets = (client, server)
         self._server_ended = False
-        self._ways = (
-            _Way(self, client, server, buffer, on_end=self.stop, limit=client_bytes),
-            _Way(self, server, client, buffer, on_end=self.server_ended),
+        self._directions = (
+            _Direction(self, client, server, buffer, on_end=self.stop, limit=client_bytes),
+            _Direction(self, server, client, buffer, on_end=self.server_ended),
         )
         self._timer = self._loop.call_later(idle_seconds, self._look_for_life)
 
     async def run(self) -> None:
         """Move bytes until there is nothing more to move; close neither socket, but see to it that closing tells."""
         try:
-            for way in self._ways:
-                way.begin()
+            for direction in self._directions:
+                direction.begin()
             await self._over
         finally:
             self._timer.cancel()
-            for way in self._ways:
-                way.end()
+            for direction in self._directions:
+                direction.end()
             if not self._server_ended:
                 for sock in self._sockets:
                     _have_it_reset(sock)
@@ -86,7 +86,7 @@ class Relay:
             self._timer = self._loop.call_later(left, self._look_for_life)
 
 
-class _Way:
+class _Direction:
     """One direction. Reads only while nothing is kept: a side that reads slowly slows the other one down."""
 
     def __init__(

@@ -44,7 +44,7 @@ _SOCKS5_REPLIES: Mapping[int, str] = {
 _HOST = re.compile(r"[\w.:%-]+")
 
 
-class NoProxyUrl(ValueError):
+class InvalidProxyUrl(ValueError):
     """What is set as a proxy is the URL of none; without the URL, which may hold a password."""
 
     def __init__(self, scheme: str | None = None) -> None:
@@ -75,7 +75,7 @@ class Upstream:
         """Return the proxy at *url*; without a scheme it is the host and port of an http one.
 
         Raises:
-            NoProxyUrl: it is none.
+            InvalidProxyUrl: it is none.
         """
         has_scheme = "://" in url
         try:
@@ -83,9 +83,9 @@ class Upstream:
             kind, port = _KINDS[parts.scheme]
             given_port, host = parts.port, parts.hostname or ""
         except (KeyError, ValueError):
-            raise NoProxyUrl from None
+            raise InvalidProxyUrl from None
         if not _HOST.fullmatch(host) or not (has_scheme or given_port):
-            raise NoProxyUrl
+            raise InvalidProxyUrl
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(kind=kind, host=host, port=given_port or port, user=user, password=password)
 
@@ -113,7 +113,7 @@ class Upstreams:
         """Return *proxy*, for everything; where it is None, those of *environment*, by scheme (and `all`, `no`).
 
         Raises:
-            NoProxyUrl: one of them is none.
+            InvalidProxyUrl: one of them is none.
         """
         if proxy is not None:
             upstream = Upstream.from_url(proxy)
@@ -142,8 +142,8 @@ def _upstream_for(scheme: str, environment: Mapping[str, str]) -> Upstream | Non
         return None
     try:
         return Upstream.from_url(url)
-    except NoProxyUrl:
-        raise NoProxyUrl(scheme) from None
+    except InvalidProxyUrl:
+        raise InvalidProxyUrl(scheme) from None
 
 
 async def tunnel(sock: socket.socket, upstream: Upstream, host: str, port: int) -> None:

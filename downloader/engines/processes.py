@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from downloader.download_settings import DownloadSettings
-from downloader.egress.guard import Way, way_out
+from downloader.egress.guard import EgressSession, open_egress
 from downloader.engines.attempt import Stalled, StallWatch, failed
 from downloader.engines.base import EngineHealth
 from downloader.engines.pool import CrewLimits, Hand, WorkerCrew
@@ -41,7 +41,7 @@ class _Together(WorkerLost):
 
 @dataclass(eq=False, frozen=True, slots=True, kw_only=True)
 class _Attempt:
-    """An attempt under way in a worker."""
+    """A running attempt."""
 
     work: Work
     hand: Hand
@@ -98,16 +98,18 @@ class ProcessEngine:
                 return failed(work.platform, "interrupted", "the worker was lost before it could begin")
             with ExitStack() as stack:
                 try:
-                    way = stack.enter_context(way_out(self._settings))
+                    egress = stack.enter_context(open_egress(self._settings))
                 except (OSError, StartRefused) as error:
-                    return failed(work.platform, "internal", f"no way out can be had: {error}")
-                outcome = await self._attempt(hand, replace(work, proxy=way.url), on_progress, way)
-                refusal = way.refused(outcome)
+                    return failed(work.platform, "internal", f"the egress proxy did not start: {error}")
+                outcome = await self._attempt(hand, replace(work, proxy=egress.url), on_progress, egress)
+                refusal = egress.refusal(outcome)
             return outcome if refusal is None else failed(work.platform, "blocked_address", refusal)
         finally:
             self._crew.give_back(hand)
 
-    async def _attempt(self, hand: Hand, work: Work, on_progress: Callable[[Progress], None], way: Way) -> Outcome:
+    async def _attempt(
+        self, hand: Hand, work: Work, on_progress: Callable[[Progress], None], egress: EgressSession
+    ) -> Outcome:
         """Run one attempt in *hand*, which has a place for it."""
         end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         watch = StallWatch(work, self._settings)
@@ -119,7 +121,7 @@ class ProcessEngine:
                 return await watch.wait_for(end)
             except Stalled as stalled:
                 log.warning("a download hangs: ending it", extra={"job_id": work.job_id, "detail": str(stalled)})
-                await self._end(attempt, way)
+                await self._end(attempt, egress)
                 return failed(work.platform, "timeout", str(stalled))
         except _Together:
             raise
@@ -128,7 +130,7 @@ class ProcessEngine:
                 log.warning("a worker died", extra={"job_id": work.job_id, "detail": str(lost)})
             return failed(work.platform, "interrupted", str(lost))
         except asyncio.CancelledError:
-            await self._end(attempt, way)
+            await self._end(attempt, egress)
             # A success of this very moment has left its files: who asked for the end decides what becomes of them.
             if end.done() and end.exception() is None and (outcome := end.result())[0]:
                 return outcome
@@ -137,7 +139,7 @@ class ProcessEngine:
             if self._attempts.get(work.job_id) is attempt:
                 del self._attempts[work.job_id]
 
-    async def _end(self, attempt: _Attempt, way: Way) -> None:
+    async def _end(self, attempt: _Attempt, egress: EgressSession) -> None:
         """End *attempt*, and with it no other if that can be; return when nothing is left of it."""
         if attempt.end.done():
             return
@@ -145,7 +147,7 @@ class ProcessEngine:
         if hand.taken > 1:
             # What waits for the network wakes when that is cut, and then finds that it is to stop.
             hand.worker.stop(attempt.work.job_id)
-            way.cut()
+            egress.revoke()
             await asyncio.wait({attempt.end}, timeout=GRACE_SECONDS)
             if attempt.end.done():
                 return

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media.check import NoPicture, NotPlayable, check_media, measured_seconds
 from downloader.media.limits import MediaLimits
-from downloader.media.move import NAME_REFUSED, incoming, inherit_rights, move
+from downloader.media.move import NAME_REFUSED, incoming, inherit_permissions, move
 from downloader.media.names import MAX_NAME_BYTES, media_names, spelling
 from downloader.models import Media
 
@@ -102,7 +102,7 @@ class _Move:
             raise
 
 
-def keep(
+def finalize(
     platform: str,
     downloads: Sequence[Downloaded],
     output_dir: Path,
@@ -114,8 +114,8 @@ def keep(
 ) -> Media:
     """Check every file of *downloads*, then move them to *output_dir*; blocking.
 
-    A file of the same post that is there already is replaced in one step, so whoever has its path always finds a whole
-    file behind it. With a *work_dir* that is kept, the outcome stays in it for `kept` to find, and nothing else does.
+    A file of the same post that is there already is replaced in one step, so its path always leads to a whole file.
+    With a *work_dir* that outlives the attempt, the outcome stays in it for `recover`, and nothing else does.
     *alive* is called now and then while files are copied to another file system; what it raises ends that.
 
     Raises:
@@ -147,7 +147,7 @@ def keep(
     return media
 
 
-def kept(work_dir: Path, output_dir: Path, alive: Callable[[], None] = lambda: None) -> Media | None:
+def recover(work_dir: Path, output_dir: Path, alive: Callable[[], None] = lambda: None) -> Media | None:
     """Return what an earlier attempt in *work_dir* came to, its files moved to *output_dir*; None where it failed."""
     try:
         moves, about = _read_outcome(work_dir, output_dir, alive)
@@ -171,7 +171,7 @@ def _make(moves: Sequence[_Move], about: Media) -> Media:
     return replace(about, files=files, size_bytes=sum(each.size_bytes for each in moves))
 
 
-def promised_names(work_dir: Path) -> frozenset[str]:
+def pending_names(work_dir: Path) -> frozenset[str]:
     """Return the names of the files that the outcome in *work_dir* speaks of; none where there is no outcome."""
     try:
         moves, _ = _read_outcome(work_dir, work_dir)
@@ -190,7 +190,7 @@ def added_files(work_dir: Path, output_dir: Path) -> list[Path]:
         return []
 
 
-def enter_work(work_dir: Path, output_dir: Path | None = None) -> None:
+def prepare_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
     """Make *work_dir*, for us alone, unless it is there; a link in its place or in it goes: it would lead elsewhere.
 
     What is made in it has the group and the ACL that it would have in *output_dir*.
@@ -199,7 +199,7 @@ def enter_work(work_dir: Path, output_dir: Path | None = None) -> None:
         work_dir.unlink()
     work_dir.mkdir(exist_ok=True, mode=0o700)
     if output_dir is not None:
-        inherit_rights(work_dir, output_dir)
+        inherit_permissions(work_dir, output_dir)
     for folder, folders, files in os.walk(work_dir, followlinks=False):
         for name in (*folders, *files):
             path = Path(folder, name)
@@ -208,7 +208,7 @@ def enter_work(work_dir: Path, output_dir: Path | None = None) -> None:
                 path.unlink()
 
 
-def discard_work(work_dir: Path, output_dir: Path | None = None) -> None:
+def remove_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
     """Remove *work_dir* with all that is in it, and what was being copied from it to *output_dir*.
 
     For whoever knows that its job will not be tried again. Links are not followed.
@@ -221,7 +221,7 @@ def discard_work(work_dir: Path, output_dir: Path | None = None) -> None:
     shutil.rmtree(work_dir, ignore_errors=True)
 
 
-def empty_work(work_dir: Path) -> None:
+def clear_work_dir(work_dir: Path) -> None:
     """Remove all that is in *work_dir*: what lies there is no good to go on from."""
     _remove(work_dir, but=None)
 

@@ -1,7 +1,7 @@
-"""Moves a finished file into the folder of finished files, with the group and the ACL of a file that was made there.
+"""Moves a finished file into the output folder, with the group and the ACL of a file created there.
 
-Where one does it, that is a rename: work folders take their group and ACL from the folder of finished files (see
-`inherit_rights`). Onto another file system the file is copied under a hidden name, and renamed there when it is whole.
+On one file system this is a rename: work folders inherit their group and ACL from the output folder (see
+`inherit_permissions`). Across file systems the file is copied under a hidden name, and renamed once it is complete.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def incoming(folder: Path, work_dir: Path) -> Path:
     return folder / f"{INCOMING_PREFIX}{work_dir.name}"
 
 
-def inherit_rights(work_dir: Path, folder: Path) -> None:
+def inherit_permissions(work_dir: Path, folder: Path) -> None:
     """Have the files that will be made in *work_dir* get the group and the ACL that they would get in *folder*.
 
     Where that is not allowed, or the file systems differ, `move` copies instead.

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from downloader.media.files import added_files, discard_work, promised_names
+from downloader.media.files import added_files, pending_names, remove_work_dir
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,9 @@ class MediaRemoval:
         """
         work_dir = self._work_dir / job_id
         added = map(str, added_files(work_dir, self._raw_dir))
-        spoken_of = promised_names(work_dir)
+        spoken_of = pending_names(work_dir)
         self.remove([*added, *(path for path in paths if Path(path).name not in spoken_of)], of=[job_id])
-        discard_work(work_dir, self._raw_dir)
+        remove_work_dir(work_dir, self._raw_dir)
 
     def _remove(self, stored: str, of: Collection[str]) -> bool:
         path = Path(stored)
@@ -67,7 +67,7 @@ class MediaRemoval:
             folders = [entry.name for entry in os.scandir(self._work_dir)]
         except OSError:
             return False
-        return any(name in promised_names(self._work_dir / folder) for folder in folders if folder not in of)
+        return any(name in pending_names(self._work_dir / folder) for folder in folders if folder not in of)
 
 
 def _identity(seen: os.stat_result) -> tuple[int, ...]:

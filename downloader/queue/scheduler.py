@@ -23,7 +23,7 @@ from downloader.engines.attempt import failed
 from downloader.engines.base import Engine
 from downloader.errors import STORAGE_CODES, ErrorCode, NotFound, sentence
 from downloader.jobs import FINAL_STATES, AttemptResult, Event, Job, JobState, Progress, Work
-from downloader.media.files import discard_work
+from downloader.media.files import remove_work_dir
 from downloader.media.removal import MediaRemoval
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
@@ -177,10 +177,10 @@ class Scheduler:
             try:
                 state = self.store.job(folder.name).state
             except NotFound:
-                discard_work(folder, self.settings.raw_dir)
+                remove_work_dir(folder, self.settings.raw_dir)
                 continue
             if state == "succeeded":
-                discard_work(folder, self.settings.raw_dir)
+                remove_work_dir(folder, self.settings.raw_dir)
             elif state in FINAL_STATES:
                 self.removal.abandon(folder.name)
 
@@ -708,7 +708,7 @@ class Scheduler:
         ended = ended or self._stored_before(job)
         try:
             if ended is not None and ended.state == "succeeded":
-                discard_work(self._work_dir(job.id))
+                remove_work_dir(self._work_dir(job.id))
             elif ended is None or ended.state in FINAL_STATES:
                 media = None if outcome is None else outcome.media
                 self.removal.abandon(job.id, () if media is None else media.files)

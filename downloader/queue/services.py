@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from downloader import batch_downloader
-from downloader.cookies.store import CookieShelf
+from downloader.cookies.store import CookieStore
 from downloader.egress.guard import check_proxies
 from downloader.engines.base import Engine
 from downloader.engines.pool import CrewLimits
@@ -62,7 +62,7 @@ class Services:
         """
         self.settings = settings
         self.platforms = tuple(PLATFORMS)
-        self.cookies = CookieShelf(settings.cookies_folder, PLATFORMS)
+        self.cookies = CookieStore(settings.cookies_folder, PLATFORMS)
         self.loop = ServiceLoop()
         self._engine_kind = engine
         self._lock = InstanceLock(settings.storage_dir, settings.store_file)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from downloader.download_settings import DownloadSettings
-from downloader.egress.guard import way_out
+from downloader.egress.guard import open_egress
 from downloader.errors import DownloadFailed, ErrorCode, NotAPost, StartRefused, is_retryable, sentence
 from downloader.media import decoder as media_decoder
 from downloader.media.check import NotPlayable, check_part
-from downloader.media.files import Downloaded, empty_work, enter_work, keep, kept
+from downloader.media.files import Downloaded, clear_work_dir, finalize, prepare_work_dir, recover
 from downloader.media.limits import ArrivalCount, MediaLimits
 from downloader.media.move import INCOMING_PREFIX, try_move
 from downloader.models import Media, Outcome
@@ -30,7 +30,7 @@ from downloader.ytdlp.errors import classify
 from downloader.ytdlp.extractors import add_extractors, extractors_of
 from downloader.ytdlp.finder import canonical_url, follow
 from downloader.ytdlp.lean import make_lean
-from downloader.ytdlp.options import cookie_fault, rehearsal_options, ytdlp_options
+from downloader.ytdlp.options import cookie_fault, warm_up_options, ytdlp_options
 from downloader.ytdlp.progress import ProgressMeter, Report
 from downloader.ytdlp.proxying import tie_to_proxy
 from downloader.ytdlp.requests import Requests
@@ -107,13 +107,13 @@ def fetch(platform: Platform, url: str, output_dir: str) -> Outcome:
         return _fetch(platform, url, output_dir, context)
     with ExitStack() as stack:
         try:
-            way = stack.enter_context(way_out(context.settings))
+            way = stack.enter_context(open_egress(context.settings))
         except StartRefused as error:  # of a program that uses us as a library: a server says so at its start
             return Outcome(False, None, str(error), error_code="internal", detail=str(error))
         except OSError as error:
-            return _failed("internal", platform, f"no way out can be had: {error}")
+            return _failed("internal", platform, f"the egress proxy did not start: {error}")
         outcome = _fetch(platform, url, output_dir, replace(context, proxy=way.url))
-        refusal = way.refused(outcome)
+        refusal = way.refusal(outcome)
     return outcome if refusal is None else _failed("blocked_address", platform, refusal)
 
 
@@ -164,17 +164,17 @@ def warm_up(platforms: Sequence[Platform]) -> None:
         for extractor in extractors_of(platform):
             extractor.suitable("https://example.invalid/")
             extractor()  # until then there is only its name and its patterns
-        _rehearse(platform)
+        _warm_up_extraction(platform)
 
 
-def _rehearse(platform: Platform) -> None:
+def _warm_up_extraction(platform: Platform) -> None:
     """Have yt-dlp look through a post that is made up, without a request and without a file: 50 ms the first time."""
     import yt_dlp
 
     video = {"format_id": "0", "ext": "mp4", "vcodec": "h264", "acodec": "aac", "url": "https://example.invalid/0.mp4"}
     post = {"id": "0", "title": "", "extractor": platform.name, "formats": [video, {**video, "format_id": "1"}]}
     try:
-        with yt_dlp.YoutubeDL(rehearsal_options(platform), auto_init=False) as ydl:
+        with yt_dlp.YoutubeDL(warm_up_options(platform), auto_init=False) as ydl:
             make_lean(ydl)
             tie_to_proxy(ydl, "http://127.0.0.1:9")
             ydl.prepare_filename(ydl.process_ie_result(post, download=False))
@@ -209,7 +209,7 @@ def _download(platform: Platform, url: str, output_dir: Path, context: FetchCont
     if context.work_dir is None:
         partial_dir = output_dir.absolute() / PARTIAL_DIR
         partial_dir.parent.mkdir(parents=True, exist_ok=True)
-        enter_work(partial_dir, output_dir)
+        prepare_work_dir(partial_dir, output_dir)
         work_dir = partial_dir / uuid.uuid4().hex
         work_dir.mkdir(mode=0o700)
         try:
@@ -225,8 +225,8 @@ def _resume(
     """Go on where an earlier attempt in *work_dir* ended; where there was none, begin."""
     for folder in (output_dir, work_dir.parent):
         folder.mkdir(parents=not context.in_storage, exist_ok=True)
-    enter_work(work_dir, output_dir)
-    if media := kept(work_dir, output_dir, _alive(context.stop, meter)):
+    prepare_work_dir(work_dir, output_dir)
+    if media := recover(work_dir, output_dir, _alive(context.stop, meter)):
         return media
     _take_apart(work_dir)
     resumed = any(work_dir.iterdir())
@@ -235,12 +235,12 @@ def _resume(
             return _attempt(platform, url, output_dir, work_dir, context, meter)
     except DownloadFailed as failure:
         if failure.code == "too_large":
-            empty_work(work_dir)  # going on from it would only end at the same wall
+            clear_work_dir(work_dir)  # going on from it would only end at the same wall
         if not resumed or failure.code != "not_a_video":
             raise
         # Perhaps the platform changed the file between the attempts, and we have the halves of two.
         log.info("downloading anew what did not fit together", extra={"platform": platform.name, "url": url})
-        empty_work(work_dir)
+        clear_work_dir(work_dir)
         with _noticing_loss(work_dir, platform):
             return _attempt(platform, url, output_dir, work_dir, context, meter)
 
@@ -288,14 +288,14 @@ def _attempt(
         **ytdlp_options(platform, context.settings, work_dir, proxy=context.proxy),
         "keep_fragments": context.work_dir is not None,  # see _resume
         "progress_hooks": [
-            _stopper(context.stop),
+            _stop_hook(context.stop),
             ArrivalCount(limits),
             _refuse_no_media,
             meter.downloading,
         ],
-        "postprocessor_hooks": [_stopper(context.stop), meter.processing],
+        "postprocessor_hooks": [_stop_hook(context.stop), meter.processing],
     }
-    options["retry_sleep_functions"] = _wakeful(options.get("retry_sleep_functions") or {}, context.stop)
+    options["retry_sleep_functions"] = _interruptible_backoff(options.get("retry_sleep_functions") or {}, context.stop)
     with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
         ydl._outtmpl_expandpath = str  # a folder that is called $HOME is no variable
         tie_to_proxy(ydl, context.proxy)
@@ -304,7 +304,7 @@ def _attempt(
             ydl.urlopen, allow_private=context.settings.allow_private_addresses, stop=context.stop, meter=meter
         )
         ydl.urlopen = requests
-        ydl.add_post_processor(_planner(limits, meter), when="before_dl")
+        ydl.add_post_processor(_preflight(limits, meter), when="before_dl")
         try:
             post = follow(requests, platform, url)
             add_extractors(ydl, platform, post)
@@ -321,7 +321,7 @@ def _attempt(
     if context.stop.is_set():
         raise DownloadFailed("interrupted")  # before it has a file in its place
     ffmpeg = toolchain.ffmpeg()
-    return keep(
+    return finalize(
         platform.name,
         downloads,
         output_dir,
@@ -376,7 +376,7 @@ def _failure(
     )
 
 
-def _stopper(stop: threading.Event) -> Any:
+def _stop_hook(stop: threading.Event) -> Any:
     def hook(progress: Mapping[str, Any]) -> None:
         if stop.is_set():
             raise DownloadFailed("interrupted")
@@ -395,7 +395,7 @@ def _alive(stop: threading.Event, meter: ProgressMeter) -> Callable[[], None]:
     return note
 
 
-def _wakeful(pauses: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:
+def _interruptible_backoff(pauses: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:
     """Return *pauses*, which say how long to wait before a repetition, as ones that are over when *stop* is set."""
 
     def wait(pause: Any, n: int) -> float:
@@ -423,21 +423,21 @@ def _refuse_no_media(progress: Mapping[str, Any]) -> None:
         raise DownloadFailed("not_a_video", detail=str(error)) from error
 
 
-def _planner(limits: MediaLimits, meter: ProgressMeter) -> Any:
+def _preflight(limits: MediaLimits, meter: ProgressMeter) -> Any:
     """Return a post-processor for yt-dlp that looks at what is to be downloaded, before it is.
 
     It refuses what is beyond *limits*, and what other programs would fetch, and tells *meter* what is to come.
     """
     from yt_dlp.postprocessor.common import PostProcessor
 
-    class Planner(PostProcessor):  # type: ignore[misc]  # yt-dlp comes without types
+    class Preflight(PostProcessor):  # type: ignore[misc]  # yt-dlp comes without types
         def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
             _refuse_other_protocols(info)
             limits.check_plan(info)
             meter.plan(info)
             return [], info
 
-    return Planner()
+    return Preflight()
 
 
 def _refuse_other_protocols(info: Mapping[str, Any]) -> None:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from downloader.cookies.netscape import written
-from downloader.cookies.store import CookieShelf
+from downloader.cookies.netscape import to_netscape
+from downloader.cookies.store import CookieStore
 from downloader.download_settings import DownloadSettings
 from downloader.errors import CookiesRefused, DownloadFailed
 from downloader.media.limits import MediaLimits
@@ -120,7 +120,7 @@ def _for_output(args: Mapping[str, list[str]], step: str) -> list[str]:
     return []
 
 
-def rehearsal_options(platform: Platform) -> dict[str, Any]:
+def warm_up_options(platform: Platform) -> dict[str, Any]:
     """Return of those options what takes neither settings nor a place to work in."""
     return {**_COMMON_OPTIONS, **platform.options, "logger": _Log(platform), "outtmpl": f"./{_NAME_TEMPLATE}"}
 
@@ -149,7 +149,7 @@ def _cookies(settings: DownloadSettings, platform: Platform) -> io.StringIO | No
     if file.bad:
         # yt-dlp would write them, values and all, to stderr.
         log.warning("cookie lines left out", extra={"platform": platform.name, "lines": file.bad_lines})
-    return io.StringIO(written(file.cookies))
+    return io.StringIO(to_netscape(file.cookies))
 
 
 def cookie_fault(settings: DownloadSettings, platform: Platform) -> str | None:
@@ -160,8 +160,8 @@ def cookie_fault(settings: DownloadSettings, platform: Platform) -> str | None:
     return None if state.condition == "none" or state.logged_in else state.sentence
 
 
-def _shelf(settings: DownloadSettings, platform: Platform) -> CookieShelf:
-    return CookieShelf(settings.cookies_folder, {platform.name: platform})
+def _shelf(settings: DownloadSettings, platform: Platform) -> CookieStore:
+    return CookieStore(settings.cookies_folder, {platform.name: platform})
 
 
 def _wanted(limits: MediaLimits, info: Mapping[str, Any], *, incomplete: bool) -> str | None:

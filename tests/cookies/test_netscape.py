@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 import pytest
 from yt_dlp.cookies import YoutubeDLCookieJar
 
-from downloader.cookies.netscape import HEADER, CookieFile, complaint, decoded, read_cookies, written
+from downloader.cookies.netscape import (
+    HEADER,
+    CookieFile,
+    complaint,
+    decoded,
+    parse_lenient,
+    to_netscape,
+)
 from downloader.errors import CookiesRefused
 from downloader.platforms import PLATFORMS
 
@@ -28,7 +35,7 @@ def line(
 
 
 def read(text: str) -> CookieFile:
-    return read_cookies(text, TIKTOK)
+    return parse_lenient(text, TIKTOK)
 
 
 GOOD = line()
@@ -73,7 +80,7 @@ def test_what_browsers_extensions_and_editors_write_is_read(text: str) -> None:
     assert (cookie.domain, cookie.path, cookie.name, cookie.expires_at) == (".tiktok.com", "/", "sid", None)
     assert cookie.line.lower().removeprefix("#httponly_") == GOOD.lower()
     assert (file.foreign, file.bad_lines) == (0, ())
-    assert read(written(file.cookies)).cookies[0].line == cookie.line
+    assert read(to_netscape(file.cookies)).cookies[0].line == cookie.line
     assert SECRET not in repr(cookie)
     assert SECRET not in repr(file)
 
@@ -275,7 +282,7 @@ def test_what_is_no_cookie_file_of_the_platform_is_refused_without_repeating_it(
 @pytest.mark.parametrize("domain", [".tiktok.com", "tiktok.com", "www.tiktok.com", ".www.tiktok.com", "ads.tiktok.com"])
 def test_a_cookie_reaches_the_hosts_that_yt_dlp_has_it_sent_to(domain: str, wide: str, host: str) -> None:
     [cookie] = read(line(domain=domain, wide=wide)).cookies
-    jar = YoutubeDLCookieJar(io.StringIO(written([cookie])))
+    jar = YoutubeDLCookieJar(io.StringIO(to_netscape([cookie])))
     jar.load()
     assert cookie.reaches(host) is bool(jar.get_cookies_for_url(f"https://{host}/"))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from yt_dlp import YoutubeDL
 
-from downloader.cookies.netscape import read_cookies, written
-from downloader.cookies.store import CookieShelf
+from downloader.cookies.netscape import parse_lenient, to_netscape
+from downloader.cookies.store import CookieStore
 from downloader.errors import CookiesNotWritable, CookiesRefused
 from downloader.platforms import PLATFORMS, PlatformType
 from tests.fakes import FakeClock
@@ -27,7 +27,7 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = FakeClock()
-        self.shelf = CookieShelf(folder, PLATFORMS, clock=self.clock)
+        self.shelf = CookieStore(folder, PLATFORMS, clock=self.clock)
 
     def line(self, name: str = "sessionid", days: float | None = 30, domain: str = ".tiktok.com") -> str:
         expires = 0 if days is None else int((self.clock.now + timedelta(days=days)).timestamp())
@@ -154,7 +154,7 @@ def test_yt_dlp_agrees_on_who_is_logged_in(
         return 0 if days is None else int(time.time() + days * 86_400)
 
     text = "".join(f"{domain}\tTRUE\t/\tTRUE\t{expires(days)}\t{cookie}\tx\n" for domain, cookie, days in lines)
-    cookies = io.StringIO(written(read_cookies(text, PLATFORMS[name]).cookies))
+    cookies = io.StringIO(to_netscape(parse_lenient(text, PLATFORMS[name]).cookies))
     extractor, question = ASKED[name]
     with YoutubeDL({"cookiefile": cookies, "quiet": True}, auto_init=False) as ydl:
         assert getattr(ydl.get_info_extractor(extractor), question) is logged_in

@@ -290,9 +290,9 @@ TEMPTATIONS = ("no_proxy", "NO_PROXY")
 
 
 @pytest.fixture
-def way(make_settings: Callable[..., Settings]) -> Iterator[egress.Way]:
-    with egress.way_out(make_settings()) as way:
-        yield way
+def session(make_settings: Callable[..., Settings]) -> Iterator[egress.EgressSession]:
+    with egress.open_egress(make_settings()) as session:
+        yield session
 
 
 @pytest.mark.parametrize("name", HANDLERS)
@@ -303,7 +303,7 @@ def way(make_settings: Callable[..., Settings]) -> Iterator[egress.Way]:
 @pytest.mark.parametrize("path", ["http", "https"])
 def test_no_library_goes_another_way(
     simulator: Simulator,
-    way: egress.Way,
+    session: egress.EgressSession,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     environment: dict[str, str],
@@ -315,9 +315,9 @@ def test_no_library_goes_another_way(
 
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value.format(canary=simulator.canary))
-    options = {"quiet": True, "proxy": way.url, "http_headers": {"Ytdl-request-proxy": simulator.canary}}
+    options = {"quiet": True, "proxy": session.url, "http_headers": {"Ytdl-request-proxy": simulator.canary}}
     with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
-        tie_to_proxy(ydl, way.url)
+        tie_to_proxy(ydl, session.url)
         handlers = ydl._request_director.handlers
         for other in set(handlers) - {name}:
             del handlers[other]
@@ -331,16 +331,16 @@ def test_no_library_goes_another_way(
             ydl.urlopen(request)
     assert "403" in str(error.value)
     assert simulator.stats().canary_hits == 0
-    assert way.refused(Outcome(False, error_code="network"))
+    assert session.refusal(Outcome(False, error_code="network"))
 
 
 @pytest.mark.parametrize("url", ["ws://{at}/", "wss://{at}/", "ftp://{at}/x", "file:///etc/hostname", "rtmp://{at}/"])
-def test_no_other_protocol_gets_out(simulator: Simulator, way: egress.Way, url: str) -> None:
+def test_no_other_protocol_gets_out(simulator: Simulator, session: egress.EgressSession, url: str) -> None:
     import yt_dlp
     from yt_dlp.networking.exceptions import RequestError
 
-    with yt_dlp.YoutubeDL({"quiet": True, "proxy": way.url}, auto_init=False) as ydl:
-        tie_to_proxy(ydl, way.url)
+    with yt_dlp.YoutubeDL({"quiet": True, "proxy": session.url}, auto_init=False) as ydl:
+        tie_to_proxy(ydl, session.url)
         with pytest.raises(RequestError):
             ydl.urlopen(url.format(at=urlsplit(simulator.canary).netloc))
     assert simulator.stats().canary_hits == 0
@@ -413,7 +413,7 @@ async def test_when_the_guard_dies_downloads_fail_at_once_and_the_next_gets_anot
 def test_a_crash_of_the_guard_is_in_the_log(
     internet: DirectInternet, make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with egress.way_out(make_settings()):
+    with egress.open_egress(make_settings()):
         guard = egress._GUARD
         assert guard is not None
         assert guard.proxy is not None
@@ -436,8 +436,8 @@ def test_many_downloads_share_one_guard(make_settings: Callable[..., Settings]) 
     urls: list[str] = []
 
     def use() -> None:
-        with egress.way_out(make_settings()) as way:
-            urls.append(way.url)
+        with egress.open_egress(make_settings()) as session:
+            urls.append(session.url)
 
     threads = [threading.Thread(target=use) for _ in range(8)]
     for thread in threads:
@@ -451,15 +451,15 @@ def test_many_downloads_share_one_guard(make_settings: Callable[..., Settings]) 
 def test_a_forked_child_has_a_guard_of_its_own() -> None:
     script = """
         import os, sys
-        from downloader.egress.guard import way_out
+        from downloader.egress.guard import open_egress
         from downloader.settings import Settings
         from urllib.parse import urlsplit
         from urllib.request import urlopen
         settings = Settings()
-        with way_out(settings) as ours:
+        with open_egress(settings) as ours:
             child = os.fork()
-            with way_out(settings) as way:
-                at = urlsplit(way.url)
+            with open_egress(settings) as session:
+                at = urlsplit(session.url)
                 import http.client
                 connection = http.client.HTTPConnection(at.hostname, at.port, timeout=5)
                 connection.request("GET", "http://127.0.0.1/")
@@ -478,11 +478,13 @@ Code = Literal["network", "rate_limited", "interrupted"]
 
 
 @pytest.mark.parametrize(("code", "explained"), [("network", True), ("rate_limited", False), ("interrupted", False)])
-def test_a_refusal_explains_a_failure_but_not_every_one(way: egress.Way, code: Code, explained: bool) -> None:
-    assert way.refused(Outcome(False, error_code=code)) is None
-    way._admission.refusals.append("127.0.0.1:80 (this machine)")
-    assert bool(way.refused(Outcome(False, error_code=code))) is explained
-    assert way.refused(Outcome(True, "/a.mp4")) is None
+def test_a_refusal_explains_a_failure_but_not_every_one(
+    session: egress.EgressSession, code: Code, explained: bool
+) -> None:
+    assert session.refusal(Outcome(False, error_code=code)) is None
+    session._grant.refusals.append("127.0.0.1:80 (this machine)")
+    assert bool(session.refusal(Outcome(False, error_code=code))) is explained
+    assert session.refusal(Outcome(True, "/a.mp4")) is None
 
 
 def test_a_broken_proxy_in_the_environment_is_a_failure_that_says_so(

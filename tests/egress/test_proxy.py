@@ -14,16 +14,16 @@ import pytest
 from downloader.egress.dialer import Rules, connect, is_own
 from downloader.egress.http import basic
 from downloader.egress.policy import literal
-from downloader.egress.proxy import Admission, EgressProxy
+from downloader.egress.proxy import EgressProxy, Grant
 from tests.egress_world import PUBLIC, Client, Handler, Origin, World, echo
 
 
 @contextlib.asynccontextmanager
-async def world(handler: Handler = echo, **options: Any) -> AsyncIterator[tuple[World, EgressProxy, Admission]]:
+async def world(handler: Handler = echo, **options: Any) -> AsyncIterator[tuple[World, EgressProxy, Grant]]:
     async with Origin(handler) as origin:
         here = World(origin, {"site.example": [PUBLIC]})
         async with here.proxy(**options) as proxy:
-            yield here, proxy, proxy.admit(Rules())
+            yield here, proxy, proxy.grant(Rules())
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,17 +34,17 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def test_a_tunnel_carries_bytes_both_ways() -> None:
-    async with world() as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (here, proxy, grant), Client(proxy, grant) as client:
         assert (await client.tunnel())[0] == 200
         await client.say(b"hello")
         assert await client.reader.readexactly(5) == b"hello"
         assert here.resolved == ["site.example"]
         assert here.connected == [PUBLIC]
-    assert admission.refusals == []
+    assert grant.refusals == []
 
 
 async def test_what_comes_right_behind_the_head_goes_into_the_tunnel() -> None:
-    async with world() as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (_, proxy, grant), Client(proxy, grant) as client:
         await client.say("CONNECT site.example:443 HTTP/1.1\r\n{credential}\r\nearly")
         assert (await client.head())[0] == 200
         assert await client.reader.readexactly(5) == b"early"
@@ -66,12 +66,12 @@ async def test_what_comes_right_behind_the_head_goes_into_the_tunnel() -> None:
     ],
 )
 async def test_nobody_gets_in_without_the_credential(header: str) -> None:
-    async with world() as (here, proxy, admission), Client(proxy) as client:
+    async with world() as (here, proxy, grant), Client(proxy) as client:
         header = header.format(
-            wrong=basic(admission.user, "guess"),
-            right=basic(admission.user, admission.password),
+            wrong=basic(grant.user, "guess"),
+            right=basic(grant.user, grant.password),
             empty=basic("", ""),
-            password=admission.password,
+            password=grant.password,
         )
         await client.say(f"CONNECT site.example:443 HTTP/1.1\r\n{header}\r\n\r\n".replace("\r\n\r\n\r\n", "\r\n\r\n"))
         status, headers = await client.head()
@@ -80,25 +80,25 @@ async def test_nobody_gets_in_without_the_credential(header: str) -> None:
         assert (here.resolved, here.connected) == ([], [])
 
 
-async def test_a_dismissed_admission_opens_nothing_and_loses_what_it_had() -> None:
-    async with world() as (here, proxy, admission), Client(proxy, admission) as client:
+async def test_a_revoked_grant_opens_nothing_and_loses_what_it_had() -> None:
+    async with world() as (here, proxy, grant), Client(proxy, grant) as client:
         assert (await client.tunnel())[0] == 200
-        proxy.dismiss(admission)
+        proxy.revoke(grant)
         assert await client.rest() == b""
         await asyncio.wait_for(here.origin.closed.wait(), 5)
-        async with Client(proxy, admission) as late:
+        async with Client(proxy, grant) as late:
             assert (await late.tunnel())[0] == 407
 
 
 async def test_the_secret_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    async with world() as (_, proxy, admission):
+    async with world() as (_, proxy, grant):
         for at in ("127.0.0.1:80", "nowhere.example:443"):
-            async with Client(proxy, admission) as client:
+            async with Client(proxy, grant) as client:
                 await client.tunnel(at)
                 answer = await client.rest()
-                assert admission.password.encode() not in answer
-        assert admission.password not in repr(admission) + caplog.text
+                assert grant.password.encode() not in answer
+        assert grant.password not in repr(grant) + caplog.text
         assert "a download was refused an address" in caplog.text
 
 
@@ -117,25 +117,24 @@ REFUSED = [
 
 @pytest.mark.parametrize("at", REFUSED)
 async def test_what_is_not_the_public_web_is_refused_unasked(at: str) -> None:
-    async with world() as (here, proxy, admission):
+    async with world() as (here, proxy, grant):
         for request in (
             f"CONNECT {at} HTTP/1.1\r\n{{credential}}\r\n",
             f"GET http://{at}/x?secret=1 HTTP/1.1\r\nHost: site.example\r\n{{credential}}\r\n",
         ):
-            async with Client(proxy, admission) as client:
+            async with Client(proxy, grant) as client:
                 await client.say(request)
                 status, headers = await client.head()
                 assert (status, headers["x-egress-refused"]) == (403, "blocked_address")
         assert here.connected == []
         assert here.resolved == []
-        assert proxy.refused == 2
-    assert len(admission.refusals) == 1
-    assert "secret" not in admission.refusals[0]
+    assert len(grant.refusals) == 1
+    assert "secret" not in grant.refusals[0]
 
 
 @pytest.mark.parametrize("scheme", ["ftp", "https", "file", "gopher", "ws"])
 async def test_another_scheme_is_refused(scheme: str) -> None:
-    async with world() as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (here, proxy, grant), Client(proxy, grant) as client:
         await client.say(f"GET {scheme}://site.example/ HTTP/1.1\r\n{{credential}}\r\n")
         assert (await client.head())[0] == 403
         assert here.connected == []
@@ -160,14 +159,14 @@ async def test_another_scheme_is_refused(scheme: str) -> None:
     ],
 )
 async def test_a_name_is_refused_for_any_of_its_addresses(addresses: list[str]) -> None:
-    async with world() as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (here, proxy, grant), Client(proxy, grant) as client:
         here.names["site.example"] = addresses
         assert (await client.tunnel())[0] == 403
         assert here.connected == []
 
 
 async def test_a_name_that_is_bound_anew_leads_to_what_was_checked() -> None:
-    async with world() as (here, proxy, admission):
+    async with world() as (here, proxy, grant):
         answers = iter([[PUBLIC], ["127.0.0.1"], ["127.0.0.1"]])
 
         async def rebind(name: str) -> list[str]:
@@ -175,19 +174,19 @@ async def test_a_name_that_is_bound_anew_leads_to_what_was_checked() -> None:
 
         here.resolve = rebind  # type: ignore[method-assign]
         proxy._dialer._resolve = rebind
-        async with Client(proxy, admission) as client:
+        async with Client(proxy, grant) as client:
             assert (await client.tunnel())[0] == 200
-        async with Client(proxy, admission) as client:
+        async with Client(proxy, grant) as client:
             assert (await client.tunnel())[0] == 403
         assert here.connected == [PUBLIC]
 
 
 async def test_this_machines_own_public_address_is_refused() -> None:
-    async with world() as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (here, proxy, grant), Client(proxy, grant) as client:
         here.own = {PUBLIC}
         assert (await client.tunnel())[0] == 403
         assert here.connected == []
-    assert "this machine" in admission.refusals[0]
+    assert "this machine" in grant.refusals[0]
 
 
 def test_an_own_address_is_known_and_a_foreign_one_not() -> None:
@@ -209,7 +208,7 @@ async def test_a_connection_ends_where_it_was_sent() -> None:
 
 async def test_trusted_set_ups_reach_everything_but_still_need_the_credential() -> None:
     async with world() as (here, proxy, _):
-        trusted = proxy.admit(Rules(allow_private=True))
+        trusted = proxy.grant(Rules(allow_private=True))
         async with Client(proxy, trusted) as client:
             assert (await client.tunnel(f"127.0.0.1:{here.origin.port}"))[0] == 200
         async with Client(proxy) as client:
@@ -217,7 +216,7 @@ async def test_trusted_set_ups_reach_everything_but_still_need_the_credential() 
 
 
 async def test_a_further_port_can_be_allowed() -> None:
-    async with world() as (_, proxy, _), Client(proxy, proxy.admit(Rules(ports=frozenset({8443})))) as client:
+    async with world() as (_, proxy, _), Client(proxy, proxy.grant(Rules(ports=frozenset({8443})))) as client:
         assert (await client.tunnel("site.example:8443"))[0] == 200
 
 
@@ -225,21 +224,21 @@ async def test_a_further_port_can_be_allowed() -> None:
 
 
 async def test_a_name_without_an_address_is_a_failure_and_no_refusal() -> None:
-    async with world() as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (_, proxy, grant), Client(proxy, grant) as client:
         status, headers = await client.tunnel("nowhere.example:443")
         assert (status, headers["x-egress-failed"]) == (502, "unresolvable")
-    assert admission.refusals == []
+    assert grant.refusals == []
 
 
 async def test_a_refused_connection_is_a_failure() -> None:
-    async with world() as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (here, proxy, grant), Client(proxy, grant) as client:
         await here.origin.__aexit__()
         status, headers = await client.tunnel()
         assert (status, headers["x-egress-failed"]) == (502, "unreachable")
 
 
 async def test_an_address_that_does_not_answer_times_out() -> None:
-    async with world(connect_seconds=0.05) as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world(connect_seconds=0.05) as (here, proxy, grant), Client(proxy, grant) as client:
 
         async def never(address: object, port: int) -> socket.socket:
             await asyncio.Event().wait()
@@ -252,7 +251,7 @@ async def test_an_address_that_does_not_answer_times_out() -> None:
 
 
 async def test_a_dead_address_holds_up_the_next_one_but_a_moment() -> None:
-    async with world() as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (here, proxy, grant), Client(proxy, grant) as client:
         here.names["site.example"] = ["2606:4700::1", PUBLIC]
         ended = asyncio.Event()
 
@@ -271,7 +270,7 @@ async def test_a_dead_address_holds_up_the_next_one_but_a_moment() -> None:
 
 
 async def test_a_client_that_leaves_ends_the_try_for_it() -> None:
-    async with world() as (_, proxy, admission):
+    async with world() as (_, proxy, grant):
         begun, ended = asyncio.Event(), asyncio.Event()
 
         async def never(address: object, port: int) -> socket.socket:
@@ -283,7 +282,7 @@ async def test_a_client_that_leaves_ends_the_try_for_it() -> None:
             raise AssertionError
 
         proxy._dialer._connect = never
-        async with Client(proxy, admission) as client:
+        async with Client(proxy, grant) as client:
             await client.say("CONNECT site.example:443 HTTP/1.1\r\n{credential}\r\n")
             await asyncio.wait_for(begun.wait(), 5)
         await asyncio.wait_for(ended.wait(), 5)
@@ -343,7 +342,7 @@ GET = "GET http://site.example/ HTTP/1.1\r\nHost: site.example\r\n"
     ],
 )
 async def test_a_head_that_is_not_plain_goes_no_further(head: str, status: int) -> None:
-    async with world() as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (here, proxy, grant), Client(proxy, grant) as client:
         first, _, rest = head.partition("\r\n")
         await client.say(f"{first}\r\n{{credential}}{rest}" if first else head)
         assert (await client.head())[0] == status
@@ -352,7 +351,7 @@ async def test_a_head_that_is_not_plain_goes_no_further(head: str, status: int) 
 
 
 async def test_a_head_without_end_is_cut_off() -> None:
-    async with world() as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world() as (_, proxy, grant), Client(proxy, grant) as client:
         with contextlib.suppress(ConnectionError):
             for _ in range(200):
                 await client.say("A: " + "a" * 1000 + "\r\n")
@@ -361,7 +360,7 @@ async def test_a_head_without_end_is_cut_off() -> None:
 
 
 async def test_a_slow_head_is_not_waited_for() -> None:
-    async with world(head_seconds=0.05) as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world(head_seconds=0.05) as (here, proxy, grant), Client(proxy, grant) as client:
         await client.say("CONNECT site.example:443 HTTP/1.1\r\n")
         assert await client.rest() == b""
         assert here.connected == []
@@ -394,7 +393,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok"
 
 async def test_a_request_goes_on_without_what_is_for_the_proxy() -> None:
     server = Server(OK)
-    async with world(server) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(server) as (_, proxy, grant), Client(proxy, grant) as client:
         await client.say(
             "GET http://site.example/a?b=c HTTP/1.1\r\nHost: other.example\r\n{credential}"
             "Proxy-Connection: keep-alive\r\nConnection: X-Mine, keep-alive, Host\r\nX-Mine: 1\r\nKeep-Alive: 5\r\n"
@@ -416,7 +415,7 @@ async def test_a_request_goes_on_without_what_is_for_the_proxy() -> None:
 
 async def test_a_body_goes_on_and_what_follows_it_does_not() -> None:
     server = Server(OK, wants_bytes=5)
-    async with world(server) as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world(server) as (here, proxy, grant), Client(proxy, grant) as client:
         smuggled = "GET http://127.0.0.1/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         await client.say(
             "POST http://site.example/ HTTP/1.1\r\n{credential}Content-Length: 5\r\n\r\nhello" + smuggled + smuggled
@@ -433,7 +432,7 @@ async def test_a_body_goes_on_and_what_follows_it_does_not() -> None:
 async def test_a_large_body_goes_up_whole() -> None:
     size = 3_000_000
     server = Server(OK, wants_bytes=size)
-    async with world(server) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(server) as (_, proxy, grant), Client(proxy, grant) as client:
         await client.say(f"POST http://site.example/ HTTP/1.1\r\n{{credential}}Content-Length: {size}\r\n\r\n")
         await client.say(b"x" * size)
         assert (await client.head())[0] == 200
@@ -442,7 +441,7 @@ async def test_a_large_body_goes_up_whole() -> None:
 
 async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked() -> None:
     server = Server(OK, wants_bytes=5)
-    async with world(server) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(server) as (_, proxy, grant), Client(proxy, grant) as client:
         await client.say(
             "POST http://site.example/ HTTP/1.1\r\n{credential}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"
         )
@@ -454,7 +453,7 @@ async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked() -> None:
 
 async def test_an_interim_answer_is_not_taken_for_the_answer() -> None:
     server = Server(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + OK)
-    async with world(server) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(server) as (_, proxy, grant), Client(proxy, grant) as client:
         await client.say("GET http://site.example HTTP/1.1\r\n{credential}\r\n")
         assert (await client.head())[0] == 200
 
@@ -464,7 +463,7 @@ async def test_nobody_else_can_speak_as_the_proxy() -> None:
         b"HTTP/1.1 403 Forbidden\r\nX-Egress-Refused: blocked_address\r\nx-egress-failed: timeout\r\n"
         b"Proxy-Status: x\r\nContent-Length: 0\r\n\r\n"
     )
-    async with world(server) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(server) as (_, proxy, grant), Client(proxy, grant) as client:
         await client.say("GET http://site.example/ HTTP/1.1\r\n{credential}\r\n")
         status, headers = await client.head()
         assert status == 403
@@ -483,7 +482,7 @@ async def test_what_comes_after_bulk_is_not_held_back(splice: bool, bulk_bytes: 
             writer.write(b"s" * size)
             await writer.drain()
 
-    async with world(serve, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(serve, splice=splice) as (_, proxy, grant), Client(proxy, grant) as client:
         assert (await client.tunnel())[0] == 200
         async with asyncio.timeout(20):
             assert await client.reader.readexactly(bulk_bytes) == b"b" * bulk_bytes
@@ -504,7 +503,7 @@ async def test_bulk_that_ends_in_drops_comes_as_it_is_sent() -> None:
             await asyncio.sleep(0.002)
         await reader.read()
 
-    async with world(serve) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(serve) as (_, proxy, grant), Client(proxy, grant) as client:
         assert (await client.tunnel())[0] == 200
         async with asyncio.timeout(20):
             assert await client.reader.readexactly(2_000_400) == b"b" * 2_000_000 + b"drop" * 100
@@ -526,14 +525,14 @@ async def test_an_answer_that_is_no_http_is_a_failure(answer: bytes) -> None:
         writer.write(answer)
         await writer.drain()
 
-    async with world(hang_up) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(hang_up) as (_, proxy, grant), Client(proxy, grant) as client:
         await client.say("GET http://site.example/ HTTP/1.1\r\n{credential}\r\n")
         status, headers = await client.head()
         assert (status, headers["x-egress-failed"]) == (502, "unreachable")
 
 
 async def test_an_answer_that_never_comes_times_out() -> None:
-    async with world(silent) as (_, proxy, _), Client(proxy, proxy.admit(Rules(idle_seconds=0.05))) as client:
+    async with world(silent) as (_, proxy, _), Client(proxy, proxy.grant(Rules(idle_seconds=0.05))) as client:
         await client.say("GET http://site.example/ HTTP/1.1\r\n{credential}\r\n")
         status, headers = await client.head()
         assert (status, headers["x-egress-failed"]) == (504, "timeout")
@@ -563,7 +562,7 @@ async def test_a_side_that_does_not_read_stops_the_other(splice: bool) -> None:
                 full.set()
                 await drain
 
-    async with world(flood, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(flood, splice=splice) as (_, proxy, grant), Client(proxy, grant) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.say("CONNECT site.example:443 HTTP/1.1\r\n{credential}\r\n")
         await asyncio.wait_for(full.wait(), 20)
@@ -579,8 +578,8 @@ async def test_a_side_that_does_not_read_stops_the_other(splice: bool) -> None:
 
 @BOTH_WAYS
 async def test_a_client_that_goes_takes_the_connection_along(splice: bool) -> None:
-    async with world(silent, splice=splice) as (here, proxy, admission):
-        async with Client(proxy, admission) as client:
+    async with world(silent, splice=splice) as (here, proxy, grant):
+        async with Client(proxy, grant) as client:
             assert (await client.tunnel())[0] == 200
         await asyncio.wait_for(here.origin.closed.wait(), 5)
 
@@ -590,7 +589,7 @@ async def test_a_server_that_goes_ends_the_tunnel(splice: bool) -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"bye")
 
-    async with world(hang_up, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(hang_up, splice=splice) as (_, proxy, grant), Client(proxy, grant) as client:
         assert (await client.tunnel())[0] == 200
         assert await client.rest() == b"bye"
 
@@ -600,7 +599,7 @@ async def test_a_server_that_breaks_off_ends_the_tunnel(splice: bool) -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
-    async with world(reset, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(reset, splice=splice) as (_, proxy, grant), Client(proxy, grant) as client:
         assert (await client.tunnel())[0] == 200
         assert await client.rest() == b""
 
@@ -615,7 +614,7 @@ async def test_a_server_that_has_said_all_still_hears_the_client(splice: bool) -
         assert await reader.readexactly(5) == b"hello"
         heard.set()
 
-    async with world(speak_first, splice=splice) as (_, proxy, admission), Client(proxy, admission) as client:
+    async with world(speak_first, splice=splice) as (_, proxy, grant), Client(proxy, grant) as client:
         assert (await client.tunnel())[0] == 200
         assert await client.rest() == b"x" * 100_000
         await client.say(b"hello")
@@ -634,8 +633,8 @@ async def test_a_server_that_only_writes_hears_at_once_that_its_client_has_gone(
         except ConnectionError as error:
             heard.set_result(error)
 
-    async with world(flood, splice=splice) as (_, proxy, admission):
-        async with Client(proxy, admission) as client:
+    async with world(flood, splice=splice) as (_, proxy, grant):
+        async with Client(proxy, grant) as client:
             assert (await client.tunnel())[0] == 200
         assert await asyncio.wait_for(heard, 5) is not None
 
@@ -644,7 +643,7 @@ async def test_a_server_that_only_writes_hears_at_once_that_its_client_has_gone(
 async def test_silence_ends_a_tunnel(splice: bool) -> None:
     async with (
         world(silent, splice=splice) as (here, proxy, _),
-        Client(proxy, proxy.admit(Rules(idle_seconds=0.05))) as client,
+        Client(proxy, proxy.grant(Rules(idle_seconds=0.05))) as client,
     ):
         assert (await client.tunnel())[0] == 200
         assert await client.rest() == b""
@@ -652,13 +651,13 @@ async def test_silence_ends_a_tunnel(splice: bool) -> None:
 
 
 async def test_beyond_its_limit_it_turns_clients_away() -> None:
-    async with world(max_connections=2) as (_, proxy, admission), contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(proxy, admission)) for _ in range(3)]
+    async with world(max_connections=2) as (_, proxy, grant), contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(proxy, grant)) for _ in range(3)]
         assert [(await client.tunnel())[0] for client in clients] == [200, 200, 503]
 
 
 async def test_closing_drops_everything() -> None:
-    async with world(silent) as (here, proxy, admission), Client(proxy, admission) as client:
+    async with world(silent) as (here, proxy, grant), Client(proxy, grant) as client:
         assert (await client.tunnel())[0] == 200
         await proxy.close()
         assert await client.rest() == b""

@@ -15,7 +15,7 @@ import trustme
 
 from downloader.egress.dialer import Rules
 from downloader.egress.http import basic
-from downloader.egress.proxy import Admission, EgressProxy
+from downloader.egress.proxy import EgressProxy, Grant
 from downloader.egress.upstream import Upstream, Upstreams, _tls_context
 from tests.egress_world import PUBLIC, Client, Handler, Origin, World, echo
 
@@ -33,14 +33,14 @@ async def behind(url: str, handler: Handler, *, no_proxy: str = "") -> AsyncIter
             yield world, proxy, rules
 
 
-async def tunnel(proxy: EgressProxy, rules: Rules, at: str = f"{NAME}:443") -> tuple[int, dict[str, str], Admission]:
-    admission = proxy.admit(rules)
-    async with Client(proxy, admission) as client:
+async def tunnel(proxy: EgressProxy, rules: Rules, at: str = f"{NAME}:443") -> tuple[int, dict[str, str], Grant]:
+    grant = proxy.grant(rules)
+    async with Client(proxy, grant) as client:
         status, headers = await client.tunnel(at)
         if status == 200:
             await client.say(b"hello")
             assert await asyncio.wait_for(client.reader.readexactly(5), 5) == b"hello"
-    return status, headers, admission
+    return status, headers, grant
 
 
 class HttpProxy:
@@ -77,7 +77,7 @@ async def test_an_upstreams_head_may_come_in_pieces_and_the_server_speak_first(
 
     async with (
         behind("http://127.0.0.1:{port}", serve) as (_, proxy, rules),
-        Client(proxy, proxy.admit(rules)) as client,
+        Client(proxy, proxy.grant(rules)) as client,
         asyncio.timeout(5),
     ):
         assert (await client.tunnel(f"{NAME}:443"))[0] == 200
@@ -115,10 +115,10 @@ async def test_what_the_operators_proxy_refuses_is_a_failure_and_no_refusal(
         writer.write(answer)
 
     async with behind("http://ada:hunter2@127.0.0.1:{port}", hang_up) as (_, proxy, rules):
-        got, headers, admission = await tunnel(proxy, rules)
+        got, headers, grant = await tunnel(proxy, rules)
     assert (got, headers["x-egress-failed"]) == (status, failure)
     assert "x-egress-refused" not in headers
-    assert admission.refusals == []
+    assert grant.refusals == []
     assert "hunter2" not in caplog.text
 
 
@@ -144,7 +144,7 @@ async def test_plain_http_is_asked_of_an_http_proxy_by_absolute_address() -> Non
     upstream = HttpProxy(b"HTTP/1.1 204 No Content\r\n\r\n")
     async with (
         behind("http://ada:hunter2@127.0.0.1:{port}", upstream) as (_, proxy, rules),
-        Client(proxy, proxy.admit(rules)) as client,
+        Client(proxy, proxy.grant(rules)) as client,
     ):
         await client.say(f"GET http://{NAME}/a?b HTTP/1.1\r\n{{credential}}A: b\r\n\r\n")
         assert (await client.head())[0] == 204
@@ -158,7 +158,7 @@ async def test_the_proxys_own_407_is_not_taken_for_ours() -> None:
     upstream = HttpProxy(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
     async with (
         behind("http://127.0.0.1:{port}", upstream) as (_, proxy, rules),
-        Client(proxy, proxy.admit(rules)) as client,
+        Client(proxy, proxy.grant(rules)) as client,
     ):
         await client.say(f"GET http://{NAME}/ HTTP/1.1\r\n{{credential}}\r\n")
         status, headers = await client.head()
@@ -171,7 +171,7 @@ async def test_no_proxy_hosts_are_reached_directly(at: str, by_proxy: bool) -> N
     async with behind("http://127.0.0.1:{port}", upstream, no_proxy="direct.example, .other") as (world, proxy, rules):
         assert (await tunnel(proxy, rules, at))[0] == 200 if by_proxy else True
         if not by_proxy:
-            async with Client(proxy, proxy.admit(rules)) as client:
+            async with Client(proxy, proxy.grant(rules)) as client:
                 assert (await client.tunnel(at))[0] == 200
         assert bool(upstream.heads) is by_proxy
         assert world.resolved == ([] if by_proxy else ["direct.example"])
@@ -267,10 +267,10 @@ async def test_a_tunnel_goes_through_a_socks5_proxy_which_resolves_the_name(sche
 async def test_a_proxy_on_this_machine_is_no_way_to_its_own_public_address(scheme: str) -> None:
     async with behind(f"{scheme}://127.0.0.1:{{port}}", Socks5()) as (world, proxy, rules):
         world.own = {PUBLIC}
-        status, _, admission = await tunnel(proxy, rules, f"{PUBLIC}:443")
+        status, _, grant = await tunnel(proxy, rules, f"{PUBLIC}:443")
         assert world.connected == []
     assert status == 403
-    assert admission.refusals == [f"{PUBLIC}:443 (this machine)"]
+    assert grant.refusals == [f"{PUBLIC}:443 (this machine)"]
 
 
 @pytest.mark.parametrize(
@@ -289,16 +289,16 @@ async def test_a_socks5_proxy_may_want_a_password(url: str, status: int) -> None
 @pytest.mark.parametrize(("reply", "status"), [(1, 502), (2, 502), (5, 502), (6, 504), (99, 502)])
 async def test_what_a_socks5_proxy_refuses_is_a_failure(reply: int, status: int) -> None:
     async with behind("socks5://127.0.0.1:{port}", Socks5(reply=reply)) as (_, proxy, rules):
-        got, _, admission = await tunnel(proxy, rules)
+        got, _, grant = await tunnel(proxy, rules)
     assert got == status
-    assert admission.refusals == []
+    assert grant.refusals == []
 
 
 async def test_plain_http_goes_through_a_socks_proxy_like_anything_else() -> None:
     upstream = Socks5()
     async with (
         behind("socks5://127.0.0.1:{port}", upstream) as (_, proxy, rules),
-        Client(proxy, proxy.admit(rules)) as client,
+        Client(proxy, proxy.grant(rules)) as client,
     ):
         await client.say(f"GET http://{NAME}/ HTTP/1.1\r\n{{credential}}\r\n")
         assert (await client.head())[0] == 502  # an echo is no answer

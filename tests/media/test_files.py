@@ -18,11 +18,11 @@ from downloader.media.files import (
     OUTCOME_NAME,
     Downloaded,
     added_files,
-    discard_work,
-    empty_work,
-    enter_work,
-    keep,
-    kept,
+    clear_work_dir,
+    finalize,
+    prepare_work_dir,
+    recover,
+    remove_work_dir,
 )
 from downloader.media.limits import MediaLimits
 
@@ -75,20 +75,20 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_only_the_outcome_stays_in_a_folder_that_is_kept(
     downloads: list[Downloaded], work_dir: Path, output_dir: Path
 ) -> None:
-    media = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    media = finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
     assert all(Path(file).is_file() for file in media.files)
     assert [path.name for path in work_dir.iterdir()] == [OUTCOME_NAME]
     # Asked again, as often as may be, it says the same.
-    assert kept(work_dir, output_dir) == kept(work_dir, output_dir) == media
-    discard_work(work_dir)
+    assert recover(work_dir, output_dir) == recover(work_dir, output_dir) == media
+    remove_work_dir(work_dir)
     assert not work_dir.exists()
-    discard_work(work_dir)
+    remove_work_dir(work_dir)
 
 
 def test_without_a_folder_that_is_kept_nothing_is_written(
     downloads: list[Downloaded], work_dir: Path, output_dir: Path
 ) -> None:
-    keep("tiktok", downloads, output_dir, ffmpeg=None)
+    finalize("tiktok", downloads, output_dir, ffmpeg=None)
     assert not (work_dir / OUTCOME_NAME).exists()
 
 
@@ -103,10 +103,10 @@ def test_moves_that_a_crash_interrupted_are_completed(
 ) -> None:
     crash(moves)
     with pytest.raises(KeyboardInterrupt):
-        keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+        finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
     monkeypatch.undo()
     assert len(list(output_dir.iterdir())) == moves
-    media = kept(work_dir, output_dir)
+    media = recover(work_dir, output_dir)
     assert media is not None
     assert [Path(file).parent for file in media.files] == [output_dir] * 2
     assert all(Path(file).is_file() for file in media.files)
@@ -117,26 +117,26 @@ def test_moves_that_a_crash_interrupted_are_completed(
 def test_what_was_added_is_what_replaced_nothing(
     downloads: list[Downloaded], work_dir: Path, output_dir: Path, sample_mp4: Path
 ) -> None:
-    first, second = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir).files
+    first, second = finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir).files
     assert added_files(work_dir, output_dir) == [Path(first), Path(second)]
     Path(second).unlink()
     for found in downloads:
         shutil.copy(sample_mp4, found.path)
-    keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
     assert added_files(work_dir, output_dir) == [Path(second)]
 
 
 def test_an_outcome_without_its_files_is_none(downloads: list[Downloaded], work_dir: Path, output_dir: Path) -> None:
-    media = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    media = finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
     Path(media.files[1]).write_bytes(b"cut")
-    assert kept(work_dir, output_dir) is None
+    assert recover(work_dir, output_dir) is None
     Path(media.files[1]).unlink()
-    assert kept(work_dir, output_dir) is None
+    assert recover(work_dir, output_dir) is None
 
 
 def test_there_need_not_be_an_outcome(work_dir: Path, output_dir: Path) -> None:
-    assert kept(work_dir, output_dir) is None
-    assert kept(work_dir / "nowhere", output_dir) is None
+    assert recover(work_dir, output_dir) is None
+    assert recover(work_dir / "nowhere", output_dir) is None
 
 
 GOOD: dict[str, Any] = {
@@ -172,16 +172,16 @@ GOOD: dict[str, Any] = {
 def test_an_outcome_that_is_not_ours_is_not_followed(work_dir: Path, output_dir: Path, content: str) -> None:
     (work_dir / "a.mp4").write_bytes(b"x")
     (work_dir / OUTCOME_NAME).write_text(content, errors="surrogateescape")
-    assert kept(work_dir, output_dir) is None
+    assert recover(work_dir, output_dir) is None
     assert list(output_dir.iterdir()) == []
     (work_dir / OUTCOME_NAME).write_text(json.dumps(GOOD))
-    assert kept(work_dir, output_dir) is not None
+    assert recover(work_dir, output_dir) is not None
 
 
 def test_a_file_that_does_not_play_does_not_stay(downloads: list[Downloaded], work_dir: Path, output_dir: Path) -> None:
     downloads[1].path.write_text("<html>")
     with pytest.raises(DownloadFailed) as failure:
-        keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+        finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
     assert failure.value.code == "not_a_video"
     # Another attempt goes on with the good one and downloads the bad one anew.
     assert downloads[0].path.is_file()
@@ -194,7 +194,7 @@ def test_what_is_merged_is_measured_again(downloads: list[Downloaded], work_dir:
     with downloads[1].path.open("ab") as file:
         file.write((8).to_bytes(4) + b"free")
     with pytest.raises(DownloadFailed) as failure:
-        keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir, limits=MediaLimits(file_bytes=limit))
+        finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir, limits=MediaLimits(file_bytes=limit))
     assert failure.value.code == "too_large"
     assert list(output_dir.iterdir()) == []
 
@@ -205,9 +205,9 @@ def test_a_file_that_lasts_longer_than_was_said_is_refused(work_dir: Path, outpu
     subprocess.run([ffmpeg, "-loglevel", "error", *picture, str(path)], check=True)
     found = Downloaded(path=path, post_id="7", video_id="7", title=None, duration_seconds=3.0)
     with pytest.raises(DownloadFailed) as failure:
-        keep("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=5))
+        finalize("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=5))
     assert (failure.value.code, (failure.value.detail or "")[:18]) == ("too_large", "it lasts 9 seconds")
-    keep("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=9))
+    finalize("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=9))
 
 
 def test_a_link_in_place_of_a_work_folder_is_not_followed(tmp_path: Path) -> None:
@@ -217,10 +217,10 @@ def test_a_link_in_place_of_a_work_folder_is_not_followed(tmp_path: Path) -> Non
     link = tmp_path / "work" / "1"
     link.parent.mkdir()
     link.symlink_to(outside)
-    discard_work(link)
+    remove_work_dir(link)
     assert not link.is_symlink()
     link.symlink_to(outside)
-    enter_work(link)
+    prepare_work_dir(link)
     assert not link.is_symlink()
     assert stat.S_IMODE(link.stat().st_mode) == 0o700
     assert [path.name for path in outside.iterdir()] == ["precious"]
@@ -235,7 +235,7 @@ def test_links_among_unfinished_files_go_and_all_else_stays(work_dir: Path, tmp_
     for link in (work_dir / "1-7.mp4", work_dir / "sub" / "link", work_dir / f"{OUTCOME_NAME}.new"):
         link.symlink_to(outside / "precious")
     (work_dir / "folder").symlink_to(outside)
-    enter_work(work_dir)
+    prepare_work_dir(work_dir)
     assert {path.name for path in work_dir.rglob("*")} == {"1.part", "sub"}
     assert (outside / "precious").read_bytes() == b"x"
 
@@ -247,7 +247,7 @@ def test_a_link_in_the_place_of_a_finished_file_is_replaced(
     outside.write_bytes(b"x")
     place = output_dir / downloads[0].final_name("tiktok")
     place.symlink_to(outside)
-    keep("tiktok", downloads, output_dir, ffmpeg=None)
+    finalize("tiktok", downloads, output_dir, ffmpeg=None)
     assert place.is_file()
     assert not place.is_symlink()
     assert outside.read_bytes() == b"x"
@@ -257,11 +257,11 @@ def test_a_link_is_no_download(downloads: list[Downloaded], output_dir: Path, sa
     downloads[0].path.unlink()
     downloads[0].path.symlink_to(sample_mp4)
     with pytest.raises(DownloadFailed) as failure:
-        keep("tiktok", downloads, output_dir, ffmpeg=None)
+        finalize("tiktok", downloads, output_dir, ffmpeg=None)
     assert failure.value.code == "file_missing"
 
 
 def test_an_emptied_folder_is_still_there(downloads: list[Downloaded], work_dir: Path) -> None:
     (work_dir / "sub").mkdir()
-    empty_work(work_dir)
+    clear_work_dir(work_dir)
     assert list(work_dir.iterdir()) == []

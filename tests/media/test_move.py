@@ -20,7 +20,15 @@ import pytest
 
 from downloader.errors import DownloadFailed
 from downloader.media import decoder as media_decoder
-from downloader.media.files import OUTCOME_NAME, Downloaded, discard_work, enter_work, keep, kept, promised_names
+from downloader.media.files import (
+    OUTCOME_NAME,
+    Downloaded,
+    finalize,
+    pending_names,
+    prepare_work_dir,
+    recover,
+    remove_work_dir,
+)
 from downloader.media.move import INCOMING_PREFIX, incoming, move, try_move
 from tests.mounts import remount, tmpfs
 
@@ -96,11 +104,11 @@ def test_a_kill_between_any_two_steps_loses_nothing(
         shutil.rmtree(work_dir, ignore_errors=True)
         for path in output_dir.iterdir():
             path.unlink()
-        enter_work(work_dir, output_dir)
+        prepare_work_dir(work_dir, output_dir)
         downloads = make_downloads(work_dir, sample_mp4)
         executioner.steps_left = deaths + 1
         try:
-            media = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+            media = finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
             break
         except Killed:
             deaths += 1
@@ -110,19 +118,19 @@ def test_a_kill_between_any_two_steps_loses_nothing(
         for steps in range(1, 4):
             executioner.steps_left = steps
             try:
-                kept(work_dir, output_dir)
+                recover(work_dir, output_dir)
             except Killed:
                 pass
             finally:
                 executioner.steps_left = 0
-        left = kept(work_dir, output_dir)
+        left = recover(work_dir, output_dir)
         if left is None:  # before it was known what is to come: then all is still where it was downloaded
-            left = keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+            left = finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
         assert [Path(file).read_bytes() for file in left.files] == [content] * 2, deaths
         assert left.size_bytes == 2 * len(content)
         assert names(output_dir) == {Path(file).name for file in left.files}, deaths
         assert names(work_dir) == {OUTCOME_NAME}, deaths
-        assert kept(work_dir, output_dir) == left
+        assert recover(work_dir, output_dir) == left
     assert deaths >= 8
     assert names(output_dir) == {Path(file).name for file in media.files}
 
@@ -178,7 +186,7 @@ def test_a_disk_without_room_is_left_as_it_was(work_dir: Path, other_disk: Path)
 def test_what_a_killed_copy_left_goes_with_its_job(work_dir: Path, other_disk: Path) -> None:
     incoming(other_disk, work_dir).write_bytes(b"half")
     incoming(other_disk, work_dir.with_name("other")).write_bytes(b"half")
-    discard_work(work_dir, other_disk)
+    remove_work_dir(work_dir, other_disk)
     assert names(other_disk) == {f"{INCOMING_PREFIX}other"}
 
 
@@ -237,7 +245,7 @@ def test_a_name_is_as_long_as_the_folder_says(
     work_dir: Path, output_dir: Path, sample_mp4: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.pathconf", lambda path, name: 143 if (path, name) == (output_dir, "PC_NAME_MAX") else 255)
-    media = keep("tiktok", long_titled(work_dir, sample_mp4), output_dir, ffmpeg=None, work_dir=work_dir)
+    media = finalize("tiktok", long_titled(work_dir, sample_mp4), output_dir, ffmpeg=None, work_dir=work_dir)
     [name] = names(output_dir)
     assert 137 <= len(name.encode()) <= 143
     assert media.files == (str(output_dir / name),)
@@ -262,12 +270,12 @@ def test_a_name_that_is_refused_becomes_shorter_and_plainer(
     length: range,
 ) -> None:
     refuse_names(why)
-    media = keep("tiktok", long_titled(work_dir, sample_mp4), output_dir, ffmpeg=None, work_dir=work_dir)
+    media = finalize("tiktok", long_titled(work_dir, sample_mp4), output_dir, ffmpeg=None, work_dir=work_dir)
     [name] = names(output_dir)
     assert len(name.encode()) in length
     assert media.files == (str(output_dir / name),)
-    assert kept(work_dir, output_dir) == media
-    assert name in promised_names(work_dir)  # so that nothing deletes it meanwhile
+    assert recover(work_dir, output_dir) == media
+    assert name in pending_names(work_dir)  # so that nothing deletes it meanwhile
 
 
 def test_a_name_that_is_refused_after_a_kill_is_cut_too(
@@ -283,7 +291,7 @@ def test_a_name_that_is_refused_after_a_kill_is_cut_too(
     for steps in range(1, 40):
         executioner.steps_left = steps
         try:
-            keep("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+            finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
         except Killed:
             if outcome.exists():
                 break
@@ -291,7 +299,7 @@ def test_a_name_that_is_refused_after_a_kill_is_cut_too(
             executioner.steps_left = 0
     assert downloads[0].path.exists()
     refuse_names(lambda name: errno.ENAMETOOLONG if len(name.encode()) > 143 else 0)
-    media = kept(work_dir, output_dir)
+    media = recover(work_dir, output_dir)
     assert media is not None
     assert names(output_dir) == {Path(media.files[0]).name}
 
@@ -302,7 +310,7 @@ def test_any_other_refusal_is_not_taken_for_one_of_the_name(
     tried = []
     refuse_names(lambda name: 0 if name.endswith((".json", "job")) else tried.append(name) or errno.EACCES)  # type: ignore[func-returns-value]
     with pytest.raises(PermissionError):
-        keep("tiktok", long_titled(work_dir, sample_mp4), output_dir, ffmpeg=None, work_dir=work_dir)
+        finalize("tiktok", long_titled(work_dir, sample_mp4), output_dir, ffmpeg=None, work_dir=work_dir)
     assert len(tried) == 1
 
 
@@ -316,7 +324,7 @@ def test_a_file_whose_name_differs_by_case_alone_is_not_replaced_where_that_is_n
         path = work_dir / "1.mp4"
         shutil.copyfile(sample_mp4, path)
         found = Downloaded(path=path, post_id=post_id, video_id=post_id, title="Ada", duration_seconds=None)
-        return Path(keep("youtube", [found], output_dir, ffmpeg=None).files[0]).name
+        return Path(finalize("youtube", [found], output_dir, ffmpeg=None).files[0]).name
 
     put("aBc")
     assert put("AbC") == "youtube_AbC_Ada.mp4"  # here they are two names
@@ -338,7 +346,7 @@ def test_files_of_one_post_stay_apart_whatever_their_names_become(
         path = work_dir / f"{number}.mp4"
         shutil.copyfile(sample_mp4, path)
         found.append(Downloaded(path=path, post_id="7", video_id="7", title=title, duration_seconds=None))
-    keep("twitter", found, output_dir, ffmpeg=None, work_dir=work_dir)
+    finalize("twitter", found, output_dir, ffmpeg=None, work_dir=work_dir)
     assert names(output_dir) == {"twitter_7.mp4", "twitter_7_7-2.mp4", "twitter_7_7-3.mp4"}
 
 
@@ -394,13 +402,13 @@ def test_a_file_has_what_one_that_was_made_there_has(
 ) -> None:
     def download() -> None:
         become(who, int(umask, 8))
-        enter_work(work / "job", raw)
-        enter_work(work / "job", raw)  # a second attempt
+        prepare_work_dir(work / "job", raw)
+        prepare_work_dir(work / "job", raw)  # a second attempt
         path = work / "job" / "1.mp4"
         path.write_bytes(content)
         number = path.stat().st_ino
         found = Downloaded(path=path, post_id="7", video_id="7", title=None, duration_seconds=None)
-        keep("tiktok", [found], raw, ffmpeg=None, work_dir=work / "job")
+        finalize("tiktok", [found], raw, ffmpeg=None, work_dir=work / "job")
         (raw / "made there").touch()
         # A rename wherever that can be: a copy of a gigabyte takes its time.
         must_copy = disks == "two disks" or (who == "a stranger to the group" and "setgid" in shared_by)

@@ -247,7 +247,7 @@ async def test_what_cannot_be_removed_after_an_end_does_not_undo_it(
     def broken(_: Path) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("downloader.queue.scheduler.discard_work", broken)
+    monkeypatch.setattr("downloader.queue.scheduler.remove_work_dir", broken)
     [job] = await running(world, tiktok(1))
     succeed(world, tiktok(1))
     assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"

@@ -14,7 +14,7 @@ from downloader.batch_downloader import wrapper_of
 from downloader.errors import ErrorCode
 from downloader.jobs import Phase
 from downloader.media.check import check_media
-from downloader.media.files import empty_work
+from downloader.media.files import clear_work_dir
 from downloader.models import Outcome
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch_context
@@ -74,7 +74,7 @@ class Storage:
         return lambda: None
 
     def _work_emptied(self) -> Callable[[], object]:
-        empty_work(self.job)
+        clear_work_dir(self.job)
         return lambda: None
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from downloader.errors import DownloadFailed
 from downloader.insta_downloader import download_instagram_video
-from downloader.media.files import discard_work
+from downloader.media.files import remove_work_dir
 from downloader.media.move import INCOMING_PREFIX
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS, PlatformType
@@ -28,7 +28,7 @@ from downloader.ytdlp.client import (
     LEFTOVER_SECONDS,
     PARTIAL_DIR,
     FetchContext,
-    _wakeful,
+    _interruptible_backoff,
     fetch_context,
     remove_leftovers,
     warm_up,
@@ -889,7 +889,7 @@ def test_a_stream_that_was_put_together_twice_is_not(
     whole = download_twitter_video(simulator.url("twitter", "ok", 1), str(tmp_path / "whole"))
     assert whole[1] is not None
     assert keeping.work_dir is not None
-    discard_work(keeping.work_dir)
+    remove_work_dir(keeping.work_dir)
     # Killed after a segment was appended and before that was noted.
     url = simulator.url("twitter", "ok", 1)
 
@@ -919,7 +919,7 @@ def test_cookies_do_not_stay_in_a_folder_that_is_kept(
 @pytest.mark.parametrize("pause", [lambda n: 30.0, 30])
 def test_a_pause_before_a_repetition_ends_with_the_download(pause: Any) -> None:
     stop = threading.Event()
-    [wait] = _wakeful({"http": pause}, stop).values()
+    [wait] = _interruptible_backoff({"http": pause}, stop).values()
     threading.Timer(0.05, stop.set).start()
     started = time.monotonic()
     with pytest.raises(DownloadFailed) as failure:
@@ -929,7 +929,7 @@ def test_a_pause_before_a_repetition_ends_with_the_download(pause: Any) -> None:
 
 
 def test_a_pause_before_a_repetition_is_as_long_as_it_should_be() -> None:
-    [wait] = _wakeful({"http": lambda n: n / 100}, threading.Event()).values()
+    [wait] = _interruptible_backoff({"http": lambda n: n / 100}, threading.Event()).values()
     started = time.monotonic()
     assert wait(n=5) == 0  # yt-dlp itself need not wait any more
     assert time.monotonic() - started >= 0.05
