@@ -103,7 +103,7 @@ def _is_among(name: str, names: Iterable[str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class FetchMetadata:
     """What a request says about the page that sent it; None where it says nothing."""
 
     method: str
@@ -120,7 +120,7 @@ class Said:
 Sender = Literal["own", "named", "visit", "foreign"]
 
 
-def sender(said: Said, named: Collection[str]) -> Sender:
+def classify_origin(said: FetchMetadata, named: Collection[str]) -> Sender:
     """Return who sent a request that says *said*; *named* are the origins that may use us."""
     if said.origin is not None and normal_origin(said.origin) in named:
         return "named"
@@ -129,7 +129,7 @@ def sender(said: Said, named: Collection[str]) -> Sender:
     return "visit" if _is_visit(said) else "foreign"
 
 
-def _is_ours(said: Said) -> bool:
+def _is_ours(said: FetchMetadata) -> bool:
     # What was typed, bookmarked or shared is `none`. Another port of this host is `same-site`, and somebody else.
     by_site = said.site in ("same-origin", "none")
     if said.site is not None and not by_site:
@@ -147,7 +147,7 @@ def _is_same_place(origin: str, host: str | None) -> bool:
     return normal_origin(origin) == normal_origin(f"{scheme}://{host}") is not None
 
 
-def _is_visit(said: Said) -> bool:
+def _is_visit(said: FetchMetadata) -> bool:
     return (
         said.method in ("GET", "HEAD")
         and said.origin is None

@@ -19,7 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from downloader.access.hostnames import machine_names
 from downloader.access.keys import ApiKeys
-from downloader.access.origins import Said, is_known_host, normal_origin, sender
+from downloader.access.origins import FetchMetadata, classify_origin, is_known_host, normal_origin
 from downloader.access.sessions import Sessions
 from downloader.settings import Settings
 from downloader.web.login import create_login, login_address, session_token, wants_page
@@ -100,7 +100,7 @@ class _Guard:
                     "This server is not known by the name in the Host header: use its address, or add the name to"
                     " DOWNLOADER_ALLOWED_HOSTS."
                 )
-        by = sender(_said(), self._named)
+        by = classify_origin(_said(), self._named)
         if by == "foreign" or (by == "visit" and request.path.rstrip("/") in STREAMS):
             raise Forbidden(
                 "This request was sent by a page of another origin, which may not use this server: name that origin in"
@@ -160,9 +160,9 @@ def _hosts() -> list[str]:
     return [host for host in (sent, request.environ.get("HTTP_HOST")) if host]
 
 
-def _said() -> Said:
+def _said() -> FetchMetadata:
     headers = request.headers
-    return Said(
+    return FetchMetadata(
         method=request.method,
         host=request.environ.get("HTTP_HOST") or None,
         origin=headers.get("Origin"),

@@ -8,12 +8,12 @@ import pytest
 
 from downloader.access.hostnames import machine_names
 from downloader.access.origins import (
-    Said,
+    FetchMetadata,
+    classify_origin,
     is_known_host,
     normal_origin,
     parse_allowed_hosts,
     parse_origins,
-    sender,
 )
 
 OWN_NAMES = frozenset({"nas", "nas.local", "nas.lan"})
@@ -191,4 +191,4 @@ VISITS: list[dict[str, Any]] = [
 )
 def test_the_sender_is_told(said: dict[str, Any], expected: str) -> None:
     said = {"method": "GET", "host": HOST} | said
-    assert sender(Said(**said), {"https://named.example"}) == expected
+    assert classify_origin(FetchMetadata(**said), {"https://named.example"}) == expected
