@@ -102,10 +102,10 @@ def download(megabytes: int) -> dict[str, Any]:
 
 async def one_download(settings: Settings, link: str) -> tuple[float, float]:
     """Return the processor seconds of the worker and of the guard for the video at *link*."""
-    engine = ProcessEngine(settings, CrewLimits(attempts=1))
+    engine = ProcessEngine(settings.for_downloads(), CrewLimits(attempts=1))
     await engine.start()
     try:
-        with egress.open_egress(settings):  # so that there is a guard whose clock can be read
+        with egress.open_egress(settings.for_downloads()):  # so that there is a guard whose clock can be read
             assert egress._GUARD is not None
             clock = time.pthread_getcpuclockid(egress._GUARD.thread.ident or 0)
         pid = engine._crew.ready[0].worker.pid

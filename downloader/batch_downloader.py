@@ -114,7 +114,7 @@ async def _download(url: str, output_dir: str, session: DownloadSession) -> Reco
     permit = await session.limiter.acquire(link.platform)
     stop = threading.Event()
     started = time.monotonic()
-    with fetch_context(FetchContext(settings=session.settings, stop=stop)):
+    with fetch_context(FetchContext(settings=session.settings.for_downloads(), stop=stop)):
         # Released when the thread ends, which after a cancellation is later than this coroutine does.
         running = in_thread(wrapper_of(link.platform), link.url, output_dir, on_end=permit.release)
     try:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from downloader.access.keys import parse_keys
 from downloader.access.origins import parse_allowed_hosts, parse_origins
-from downloader.download_settings import PREFIX
+from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
 
@@ -289,6 +290,10 @@ class Settings(BaseSettings):
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return level
+
+    def for_downloads(self) -> DownloadSettings:
+        """Return the part of these settings that downloads use."""
+        return DownloadSettings(**{each.name: getattr(self, each.name) for each in fields(DownloadSettings)})
 
     @property
     def is_open_to_all(self) -> bool:

@@ -52,7 +52,7 @@ def opened() -> Iterator[Check]:
                 report=joined.report,
             ):
                 raise Finding("lines of other sites change what is said of ours")
-            given = ytdlp_options(_PLATFORM, settings, work, proxy="").get("cookiefile")
+            given = ytdlp_options(_PLATFORM, settings.for_downloads(), work, proxy="").get("cookiefile")
             if (given is None) is not (joined.condition == "unreadable"):
                 raise Finding(f"yt-dlp is given {given!r} of cookies that are {joined.condition}")
             if given is None:

@@ -1,4 +1,4 @@
-"""What a worker is told of the settings: all that a download asks for, and nothing that it has no use for."""
+"""The settings that downloads and their workers get."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from downloader.download_settings import CarriedSettings, DownloadSettings
+from downloader.download_settings import DownloadSettings
 from downloader.settings import Settings
 
 REPOSITORY = Path(__file__).parent.parent
@@ -23,13 +23,11 @@ def test_what_is_carried_is_what_was_set(tmp_path: Path) -> None:
         umask="027",
         proxy="http://ada:hunter2@localhost:1",
     )
-    carried = pickle.loads(pickle.dumps(CarriedSettings.of(settings)))
-    asked: list[str] = [name for name, each in vars(DownloadSettings).items() if isinstance(each, property)]
-    assert {name: getattr(carried, name) for name in asked if name != "proxy"} == {
-        name: getattr(settings, name) for name in asked if name != "proxy"
+    carried = pickle.loads(pickle.dumps(settings.for_downloads()))
+    assert {name: getattr(carried, name) for name in DownloadSettings.__slots__} == {
+        name: getattr(settings, name) for name in DownloadSettings.__slots__
     }
     assert "hunter2" not in repr(carried)
-    assert carried.proxy is None
 
 
 def test_a_worker_loads_nothing_that_reads_the_environment() -> None:

@@ -8,9 +8,9 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from downloader.download_settings import PREFIX, CarriedSettings, DownloadSettings
+from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.engines.cpus import usable_processors
 from downloader.engines.worker import Done, WorkerStart
 from downloader.engines.worker_process import WorkerLost, WorkerProcess, end_fork_server
@@ -195,7 +195,7 @@ class WorkerCrew:
                 loop.call_soon_threadsafe(lambda: self._ended(self._hand_of.pop(worker), how))
 
         start = WorkerStart(
-            settings=CarriedSettings.of(self._settings),
+            settings=replace(self._settings, proxy=None),
             environment={name: value for name, value in os.environ.items() if not _is_ours_alone(name)},
             log_level=logging.getLogger("downloader").getEffectiveLevel(),
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from downloader import batch_downloader
-from downloader.download_settings import CarriedSettings, DownloadSettings
+from downloader.download_settings import DownloadSettings
 from downloader.engines.attempt import run_attempt
 from downloader.engines.malloc import share_one_heap
 from downloader.jobs import Progress, Work
@@ -41,7 +41,7 @@ _ENDED = count(1)
 class WorkerStart:
     """What a worker needs to know; it reaches the worker by a pipe, never on a command line."""
 
-    settings: CarriedSettings
+    settings: DownloadSettings
     environment: Mapping[str, str]  #: the server's, which may differ from that of the process that forks
     log_level: int
 

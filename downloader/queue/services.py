@@ -75,7 +75,7 @@ class Services:
         self._metrics = Metrics(self._snapshot)
         self.engine: Engine | None = None
         self.store: Store | None = None
-        check_proxies(settings)
+        check_proxies(settings.for_downloads())
         _check_writable(settings)
 
     # The queue
@@ -144,7 +144,8 @@ class Services:
         # Silent downloads do not count in the total, up to as many again: see Governor.allot.
         attempts = 2 * settings.workers + SPARE_WORKERS
         limits = CrewLimits(attempts=attempts, places=settings.downloads_per_worker)
-        self.engine = ProcessEngine(settings, limits) if self._engine_kind == "processes" else ThreadEngine(settings)
+        downloads = settings.for_downloads()
+        self.engine = ProcessEngine(downloads, limits) if self._engine_kind == "processes" else ThreadEngine(downloads)
         self._governor = Governor(
             PLATFORMS,
             total=settings.workers,

@@ -121,7 +121,7 @@ def _default_context() -> FetchContext:
     # Here, because a worker, which has a context, must not load what reads the environment.
     from downloader.settings import default_settings
 
-    return FetchContext(settings=default_settings())
+    return FetchContext(settings=default_settings().for_downloads())
 
 
 def _failed(code: ErrorCode, platform: Platform, detail: str) -> Outcome:

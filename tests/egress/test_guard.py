@@ -110,7 +110,7 @@ def end_guard() -> None:
 
 @pytest.fixture(params=["threads", "processes"])
 async def engine(request: pytest.FixtureRequest, make_settings: Callable[..., Settings]) -> AsyncIterator[Any]:
-    settings = make_settings(proxy=None)
+    settings = make_settings(proxy=None).for_downloads()
     engine = ThreadEngine(settings) if request.param == "threads" else ProcessEngine(settings, CrewLimits(attempts=2))
     await engine.start()
     yield engine
@@ -269,7 +269,7 @@ def test_a_thumbnail_inside_this_machine_is_refused(
 
 
 def fetch(platform: PlatformType, url: str, settings: Settings) -> Outcome:
-    with fetch_context(FetchContext(settings=settings)):
+    with fetch_context(FetchContext(settings=settings.for_downloads())):
         return Outcome.of(wrapper_of(platform)(url, str(settings.raw_dir)))
 
 
@@ -291,7 +291,7 @@ TEMPTATIONS = ("no_proxy", "NO_PROXY")
 
 @pytest.fixture
 def session(make_settings: Callable[..., Settings]) -> Iterator[egress.EgressSession]:
-    with egress.open_egress(make_settings()) as session:
+    with egress.open_egress(make_settings().for_downloads()) as session:
         yield session
 
 
@@ -358,7 +358,7 @@ async def test_workers_know_of_no_proxy_but_the_guard(
     for name in ("http_proxy", "HTTPS_PROXY", "All_Proxy", "ftp_proxy"):
         monkeypatch.setenv(name, simulator.proxy.replace("//", "//ada:hunter2@"))
     monkeypatch.setenv("NO_PROXY", "nothing.example")
-    engine = ProcessEngine(make_settings(proxy=None), CrewLimits(attempts=1))
+    engine = ProcessEngine(make_settings(proxy=None).for_downloads(), CrewLimits(attempts=1))
     await engine.start()
     try:
         start = engine._crew.ready[0].worker._start
@@ -378,7 +378,7 @@ async def test_workers_and_what_they_start_know_no_secret_of_the_services_own(
         "database_url": "postgresql://ada:hunter2@localhost/queue",
         "api_key": ("hunter2-hunter2-hunter2",),
     }
-    settings = make_settings().model_copy(update=secrets)
+    settings = make_settings().model_copy(update=secrets).for_downloads()
     for name in secrets:
         monkeypatch.setenv(f"DOWNLOADER_{name.upper()}", "hunter2-hunter2-hunter2")
     monkeypatch.setenv("EVERYTHING_ELSE", "stays")
@@ -398,7 +398,7 @@ async def test_workers_and_what_they_start_know_no_secret_of_the_services_own(
 async def test_when_the_guard_dies_downloads_fail_at_once_and_the_next_gets_another(
     simulator: Simulator, internet: DirectInternet, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    engine = ThreadEngine(make_settings(proxy=None, socket_timeout_seconds=30, retries=0))
+    engine = ThreadEngine(make_settings(proxy=None, socket_timeout_seconds=30, retries=0).for_downloads())
     running = asyncio.ensure_future(engine.run(work(simulator, tmp_path, "tiktok", "hang"), ignore))
     await asyncio.to_thread(simulator.wait_until_hanging, 1)
     first = egress._GUARD
@@ -413,7 +413,7 @@ async def test_when_the_guard_dies_downloads_fail_at_once_and_the_next_gets_anot
 def test_a_crash_of_the_guard_is_in_the_log(
     internet: DirectInternet, make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with egress.open_egress(make_settings()):
+    with egress.open_egress(make_settings().for_downloads()):
         guard = egress._GUARD
         assert guard is not None
         assert guard.proxy is not None
@@ -436,7 +436,7 @@ def test_many_downloads_share_one_guard(make_settings: Callable[..., Settings]) 
     urls: list[str] = []
 
     def use() -> None:
-        with egress.open_egress(make_settings()) as session:
+        with egress.open_egress(make_settings().for_downloads()) as session:
             urls.append(session.url)
 
     threads = [threading.Thread(target=use) for _ in range(8)]
@@ -455,7 +455,7 @@ def test_a_forked_child_has_a_guard_of_its_own() -> None:
         from downloader.settings import Settings
         from urllib.parse import urlsplit
         from urllib.request import urlopen
-        settings = Settings()
+        settings = Settings().for_downloads()
         with open_egress(settings) as ours:
             child = os.fork()
             with open_egress(settings) as session:
@@ -521,7 +521,7 @@ def test_a_bad_proxy_of_the_environment_stops_the_start_by_its_name(
     with pytest.raises(StartRefused, match=f"^{variable} is set wrongly: it is {said}") as refusal:
         create_downloader_app(make_settings(proxy=None))
     assert "hunter2" not in "".join(traceback.format_exception(refusal.value))
-    check_proxies(make_settings())  # with DOWNLOADER_PROXY those of the environment do not count
+    check_proxies(make_settings().for_downloads())  # with DOWNLOADER_PROXY those of the environment do not count
 
 
 def test_a_bad_proxy_of_ours_stops_the_start_by_its_name(make_settings: Callable[..., Settings]) -> None:
@@ -535,7 +535,7 @@ def test_a_proxy_without_a_scheme_is_taken_for_http_and_told(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("https_proxy", "ada:hunter2@proxy:3128")
-    check_proxies(make_settings(proxy=None))
+    check_proxies(make_settings(proxy=None).for_downloads())
     [record] = caplog.records
     assert record.getMessage() == "a proxy without a scheme is taken for http"
     assert vars(record)["variable"] == "https_proxy"

@@ -56,7 +56,7 @@ async def start_engine(make_settings: Callable[..., Settings]) -> AsyncIterator[
     async def start(
         kind: Kind = "processes", *, max_workers: int = 2, limits: Mapping[str, int] | None = None, **overrides: Any
     ) -> ThreadEngine | ProcessEngine:
-        settings = make_settings(**overrides)
+        settings = make_settings(**overrides).for_downloads()
         crew = CrewLimits(**{"attempts": max_workers, "places": 4, "processors": 8, **(limits or {})})
         engine = ThreadEngine(settings) if kind == "threads" else ProcessEngine(settings, crew)
         engines.append(engine)
@@ -298,7 +298,7 @@ async def test_the_watch_sees_files_grow_that_nobody_reports(make_settings: Call
     settings = make_settings(stall_timeout_seconds=30)
     job = Work(job_id="1", platform="tiktok", link="", output_dir="", work_dir=str(settings.storage_dir))
     now = [1000.0]
-    watch = StallWatch(job, settings, clock=lambda: now[0])
+    watch = StallWatch(job, settings.for_downloads(), clock=lambda: now[0])
     settings.storage_dir.mkdir()
     part = settings.storage_dir / "1-7.mp4.part"
     part.write_bytes(b"x")
@@ -324,7 +324,7 @@ async def test_the_watch_goes_by_no_clock_that_can_be_set(
     settings = make_settings(stall_timeout_seconds=30)
     job = Work(job_id="1", platform="tiktok", link="", output_dir="", work_dir=str(settings.storage_dir))
     now = [1000.0]
-    watch = StallWatch(job, settings, clock=lambda: now[0])
+    watch = StallWatch(job, settings.for_downloads(), clock=lambda: now[0])
     settings.storage_dir.mkdir()
     part = settings.storage_dir / "1-7.mp4.part"
     part.write_bytes(b"x")
@@ -768,7 +768,7 @@ SERVER = """
     told = json.loads(sys.stdin.readline())
 
     async def main():
-        engine = ProcessEngine(Settings(**told["settings"]), CrewLimits(attempts=3))
+        engine = ProcessEngine(Settings(**told["settings"]).for_downloads(), CrewLimits(attempts=3))
         await engine.start()
         run = asyncio.ensure_future(engine.run(Work(**told["work"]), lambda progress: None))
         await asyncio.to_thread(sys.stdin.readline)

@@ -43,7 +43,9 @@ class Storage:
                 fault, name = None, fault
                 self._undo = getattr(self, f"_{name}")()
 
-        context = FetchContext(settings=self._settings, work_dir=self.job, report=report, in_storage=True)
+        context = FetchContext(
+            settings=self._settings.for_downloads(), work_dir=self.job, report=report, in_storage=True
+        )
         with fetch_context(context):
             outcome = Outcome.of(wrapper_of(platform)(url, str(self.raw)))
         assert fault is None, "it never came"

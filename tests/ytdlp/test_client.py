@@ -53,7 +53,7 @@ LINKS: Mapping[PlatformType, str] = {
 
 @pytest.fixture
 def context(make_settings: Callable[..., Settings]) -> Iterator[FetchContext]:
-    context = FetchContext(settings=make_settings())
+    context = FetchContext(settings=make_settings().for_downloads())
     with fetch_context(context):
         yield context
 
@@ -147,7 +147,7 @@ def test_instagram_gets_a_browsers_headers_and_more_patience(
 def test_the_operators_options_win(
     make_settings: Callable[..., Settings], tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
 ) -> None:
-    settings = make_settings(ytdlp_options={"format": "worst", "retries": 9})
+    settings = make_settings(ytdlp_options={"format": "worst", "retries": 9}).for_downloads()
     with fetch_context(FetchContext(settings=settings)):
         download_youtube_video(LINKS["youtube"], str(tmp_path))
     assert fake_youtube_dl.told["format"] == "worst"
@@ -157,7 +157,7 @@ def test_the_operators_options_win(
 def test_yt_dlp_is_told_of_the_guard_and_not_of_the_operators_proxy(
     make_settings: Callable[..., Settings], tmp_path: Path, fake_youtube_dl: type[FakeYoutubeDL]
 ) -> None:
-    with fetch_context(FetchContext(settings=make_settings(proxy="socks5://ada:hunter2@127.0.0.1:9"))):
+    with fetch_context(FetchContext(settings=make_settings(proxy="socks5://ada:hunter2@127.0.0.1:9").for_downloads())):
         download_youtube_video(LINKS["youtube"], str(tmp_path))
     assert re.fullmatch(r"http://attempt-\d+:[\w-]{32}@127\.0\.0\.1:\d+", fake_youtube_dl.told["proxy"])
     assert "hunter2" not in repr(fake_youtube_dl.told)
@@ -171,7 +171,7 @@ def test_each_platform_gets_a_private_copy_of_its_own_cookies(
     own = ".tiktok.com\tTRUE\t/\tTRUE\t0\tsid\tabc\n"
     foreign = ".google.com\tTRUE\t/\tTRUE\t0\tSID\tdef\n.nottiktok.com\tTRUE\t/\tTRUE\t0\tsid\tghi\n"
     (cookies / "tiktok.txt").write_text(f"# Netscape HTTP Cookie File\n{foreign}{own}")
-    with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies))):
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies).for_downloads())):
         download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
         assert fake_youtube_dl.cookies == f"# Netscape HTTP Cookie File\n\n{own}"
         download_youtube_video(LINKS["youtube"], str(tmp_path / "out"))
@@ -198,7 +198,7 @@ def test_a_broken_line_among_the_cookies_is_left_out_and_not_shown(
         )
     )
     (tmp_path / "tiktok.txt").write_text(f"# Netscape HTTP Cookie File\n\n{good}{broken}{http_only}")
-    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path).for_downloads())):
         download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
     assert fake_youtube_dl.cookies is not None
     assert good in fake_youtube_dl.cookies
@@ -215,7 +215,7 @@ def test_a_failure_says_that_the_cookies_have_expired(
     make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path, expires: str, told: bool
 ) -> None:
     (tmp_path / "youtube.txt").write_text(f".youtube.com\tTRUE\t/\tTRUE\t{expires}\tLOGIN_INFO\tabc\n")
-    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path).for_downloads())):
         outcome = download_youtube_video(simulator.url("youtube", "bot_check"), str(tmp_path / "out"))
     assert outcome.error_code == "bot_check"
     assert (outcome[2] or "").endswith("The cookies for YouTube that are there have expired.") is told
@@ -225,7 +225,7 @@ def test_a_failure_says_that_the_cookies_are_for_another_domain(
     make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path
 ) -> None:
     (tmp_path / "twitter.txt").write_text(".twitter.com\tTRUE\t/\tTRUE\t4102444800\tauth_token\tabc\n")
-    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path).for_downloads())):
         outcome = download_twitter_video(simulator.url("twitter", "login_wall"), str(tmp_path / "out"))
     assert outcome.error_code == "login_required"
     assert (outcome[2] or "").endswith("are for twitter.com: log in at x.com and export again.")
@@ -241,7 +241,7 @@ def test_a_file_of_cookies_that_is_of_no_use_fails_no_download(
 ) -> None:
     path = tmp_path / "tiktok.txt"
     path.mkdir() if content is None else path.write_bytes(content)
-    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path))):
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path).for_downloads())):
         download_tiktok_video(LINKS["tiktok"], str(tmp_path / "out"))
     assert "cookiefile" not in fake_youtube_dl.told
     assert "cookies not used" in caplog.text
@@ -582,7 +582,7 @@ def test_what_is_larger_than_the_operator_allows_is_called_so(
     simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     options = {"compat_opts": ["no-certifi"], "max_filesize": 1000}
-    with fetch_context(FetchContext(settings=make_settings(ytdlp_options=options))):
+    with fetch_context(FetchContext(settings=make_settings(ytdlp_options=options).for_downloads())):
         for platform in ("tiktok", "youtube"):
             outcome = WRAPPERS[platform](simulator.url(platform, "ok"), str(tmp_path))
             assert outcome.error_code == "too_large"
@@ -642,7 +642,7 @@ def test_no_other_program_is_asked_to_fetch(
         program.chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(tmp_path / "ffmpeg")}
-    with fetch_context(FetchContext(settings=make_settings(ytdlp_options=options))):
+    with fetch_context(FetchContext(settings=make_settings(ytdlp_options=options).for_downloads())):
         outcome = download_twitter_video(simulator.url("twitter", scenario), str(tmp_path / "raw"))
     assert outcome.error_code == code, outcome
     # Whoever else is on this machine can read it: addresses, cookies, the guard's credential.
@@ -668,7 +668,7 @@ def test_a_file_beyond_the_limit_is_ended_and_nothing_of_it_stays(
     limit: int,
 ) -> None:
     work_dir = tmp_path / "work" / "1"
-    settings = make_settings(max_file_bytes=limit)
+    settings = make_settings(max_file_bytes=limit).for_downloads()
     arrived: list[int] = []
     context = FetchContext(
         settings=settings, work_dir=work_dir, report=lambda phase, downloaded, *_: arrived.append(downloaded)
@@ -686,7 +686,7 @@ def test_what_ffmpeg_makes_of_a_file_is_ended_at_the_limit_too(
     simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     limit = 300_000
-    with fetch_context(FetchContext(settings=make_settings(max_file_bytes=limit))):
+    with fetch_context(FetchContext(settings=make_settings(max_file_bytes=limit).for_downloads())):
         outcome = download_twitter_video(simulator.url("twitter", "swollen"), str(tmp_path))
     assert outcome.error_code == "too_large", outcome
     written = int((outcome.detail or "").split()[0])
@@ -705,7 +705,7 @@ def test_what_ffmpeg_makes_of_a_file_is_ended_at_the_limit_too(
 def test_an_operators_arguments_for_ffmpeg_come_after_ours(
     make_settings: Callable[..., Settings], tmp_path: Path, theirs: Any, kept: list[str]
 ) -> None:
-    settings = make_settings(max_file_bytes=9, ytdlp_options={"postprocessor_args": theirs})
+    settings = make_settings(max_file_bytes=9, ytdlp_options={"postprocessor_args": theirs}).for_downloads()
     args = ytdlp_options(PLATFORMS["tiktok"], settings, tmp_path, proxy="")["postprocessor_args"]
     assert args["merger+ffmpeg_o1"] == ["-fs", "10", *kept]
     assert args["merger+ffmpeg_i"][0] == "-format_whitelist"
@@ -714,7 +714,7 @@ def test_an_operators_arguments_for_ffmpeg_come_after_ours(
 def test_what_is_declared_too_large_is_not_begun(
     simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    with fetch_context(FetchContext(settings=make_settings(max_file_bytes=150_000))):
+    with fetch_context(FetchContext(settings=make_settings(max_file_bytes=150_000).for_downloads())):
         assert download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path)).error_code == "too_large"
     assert simulator.stats().media_bytes_sent.get("tiktok", 0) == 0
 
@@ -722,7 +722,7 @@ def test_what_is_declared_too_large_is_not_begun(
 def test_a_file_at_the_limit_is_kept(
     simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    settings = make_settings(max_file_bytes=200_000, max_duration_seconds=2)
+    settings = make_settings(max_file_bytes=200_000, max_duration_seconds=2).for_downloads()
     with fetch_context(FetchContext(settings=settings)):
         for scenario in ("ok", "understated"):
             assert download_tiktok_video(simulator.url("tiktok", scenario), str(tmp_path))[0]
@@ -732,7 +732,7 @@ def test_a_file_at_the_limit_is_kept(
 def test_a_video_that_lasts_too_long_is_refused_before_its_first_byte(
     simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path, platform: Any
 ) -> None:
-    with fetch_context(FetchContext(settings=make_settings(max_duration_seconds=0.5))):
+    with fetch_context(FetchContext(settings=make_settings(max_duration_seconds=0.5).for_downloads())):
         outcome = WRAPPERS[platform](simulator.url(platform, "ok"), str(tmp_path))
     assert outcome.error_code == "too_large"
     assert outcome.detail == "it lasts 2 seconds; DOWNLOADER_MAX_DURATION_SECONDS allows 0.5"
@@ -790,7 +790,7 @@ def test_links_in_a_work_folder_are_not_written_through(
     post = simulator.url("tiktok", "ok").rpartition("/")[2]
     for name in ("cookies.txt", "outcome.json", "outcome.json.new", f"1-{post}-h264_360p_800000-0.mp4.part"):
         (work_dir / name).symlink_to(precious)
-    with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies), work_dir=work_dir)):
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies).for_downloads(), work_dir=work_dir)):
         outcome = download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path / "raw"))
     assert outcome[0]
     assert precious.read_bytes() == b"x"
@@ -802,7 +802,9 @@ def test_links_in_a_work_folder_are_not_written_through(
 def test_no_id_leads_out_of_the_work_folder(make_settings: Callable[..., Settings], tmp_path: Path, evil: str) -> None:
     from yt_dlp import YoutubeDL
 
-    with YoutubeDL(ytdlp_options(PLATFORMS["tiktok"], make_settings(), tmp_path, proxy=""), auto_init=False) as ydl:
+    with YoutubeDL(
+        ytdlp_options(PLATFORMS["tiktok"], make_settings().for_downloads(), tmp_path, proxy=""), auto_init=False
+    ) as ydl:
         name = ydl.prepare_filename({"id": evil, "format_id": evil, "title": evil, "playlist_index": 1, "ext": "mp4"})
     assert Path(name).parent == tmp_path
     assert Path(name).name.startswith("1-")
@@ -828,7 +830,7 @@ def test_an_outcome_survives_the_way_between_processes() -> None:
 @pytest.fixture
 def keeping(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[FetchContext]:
     """Make downloads keep their unfinished files."""
-    context = FetchContext(settings=make_settings(), work_dir=tmp_path / "work" / "1")
+    context = FetchContext(settings=make_settings().for_downloads(), work_dir=tmp_path / "work" / "1")
     with fetch_context(context):
         yield context
 
@@ -910,7 +912,7 @@ def test_cookies_do_not_stay_in_a_folder_that_is_kept(
 ) -> None:
     (tmp_path / "tiktok.txt").write_text("# Netscape HTTP Cookie File\n")
     work_dir = tmp_path / "work"
-    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path), work_dir=work_dir)):
+    with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path).for_downloads(), work_dir=work_dir)):
         assert not download_tiktok_video(simulator.url("tiktok", "cut_always"), str(tmp_path / "raw"))[0]
     assert list(work_dir.glob("*.part"))
     assert not (work_dir / "cookies.txt").exists()
@@ -950,6 +952,8 @@ def test_the_rehearsal_asks_nobody_and_leaves_nothing(
 def test_an_operator_may_want_no_pauses(
     make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path
 ) -> None:
-    settings = make_settings(ytdlp_options={"compat_opts": ["no-certifi"], "retry_sleep_functions": None})
+    settings = make_settings(
+        ytdlp_options={"compat_opts": ["no-certifi"], "retry_sleep_functions": None}
+    ).for_downloads()
     with fetch_context(FetchContext(settings=settings)):
         assert download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path / "raw"))[0]

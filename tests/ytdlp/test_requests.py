@@ -27,7 +27,7 @@ def test_a_page_is_not_read_without_end(
     make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path, platform: PlatformType
 ) -> None:
     url = simulator.url(platform, "swollen_page")  # type: ignore[arg-type]
-    with fetch_context(FetchContext(settings=make_settings())):
+    with fetch_context(FetchContext(settings=make_settings().for_downloads())):
         outcome = fetch(PLATFORMS[platform], url, str(tmp_path))
     assert outcome.error_code == "platform_changed"
     assert outcome.detail == f"a page of more than {MAX_PAGE_BYTES} bytes"
