@@ -6,9 +6,7 @@ import contextlib
 import hashlib
 import hmac
 import logging
-import os
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Iterable
@@ -17,6 +15,7 @@ from pathlib import Path
 from itsdangerous import BadSignature, TimestampSigner
 
 from downloader.errors import StartRefused
+from downloader.util.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +92,7 @@ class _Ended:
             self._until = {each: at for each, at in self._until.items() if at > time.time()} | {name: until}
             text = "".join(f"{at:.0f} {each}\n" for each, at in self._until.items())
             try:
-                _write(self._path, text.encode())
+                atomic_write(self._path, text.encode())
             except OSError as error:  # a full disk: it counts as ended until the next start
                 log.warning("ended session not kept", exc_info=error)
 
@@ -103,19 +102,5 @@ def _secret(path: Path) -> bytes:
         path.chmod(0o600)  # whoever copied the folder may have let others read it
         if len(secret := path.read_bytes()) == _SECRET_BYTES:
             return secret
-    _write(path, secrets.token_bytes(_SECRET_BYTES))
+    atomic_write(path, secrets.token_bytes(_SECRET_BYTES))
     return path.read_bytes()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put *content* into *path* whole or not at all, for this user alone."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Literal
 from downloader.cookies.netscape import Cookie, CookieFile, complaint, decoded, parse_lenient, to_netscape
 from downloader.errors import CookiesNotWritable, CookiesRefused
 from downloader.platforms import Platform, PlatformType
+from downloader.util.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +114,8 @@ class CookieStore:
         if state.condition == "unused":
             raise CookiesRefused(state.sentence)
         try:
-            self._write(self._path(name), to_netscape(file.cookies))
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            atomic_write(self._path(name), to_netscape(file.cookies).encode())
         except OSError as error:
             raise CookiesNotWritable(error.strerror or type(error).__name__) from error
         log.info("cookies stored", extra={"platform": name, "cookies": state.cookies})
@@ -141,21 +140,6 @@ class CookieStore:
 
     def _path(self, name: PlatformType) -> Path:
         return self._folder / f"{name}.txt"
-
-    def _write(self, path: Path, text: str) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        unfinished = self._folder / f".{path.name}.{uuid.uuid4().hex}"
-        try:
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                unfinished.unlink()
-            raise
 
 
 def _judged(platform: Platform, file: CookieFile, now: datetime, *, updated_at: datetime) -> CookieState:

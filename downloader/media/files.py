@@ -23,6 +23,7 @@ from downloader.media.limits import MediaLimits
 from downloader.media.move import NAME_REFUSED, incoming, inherit_permissions, move
 from downloader.media.names import MAX_NAME_BYTES, media_names, spelling
 from downloader.models import Media
+from downloader.util.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -258,12 +259,7 @@ def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None
         "title": about.title,
         "duration_seconds": about.duration_seconds,
     }
-    unfinished = work_dir / f"{OUTCOME_NAME}.new"
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(outcome, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(work_dir / OUTCOME_NAME)
+    atomic_write(work_dir / OUTCOME_NAME, json.dumps(outcome).encode())
 
 
 def _read_outcome(

@@ -232,7 +232,7 @@ def test_links_among_unfinished_files_go_and_all_else_stays(work_dir: Path, tmp_
     (outside / "precious").write_bytes(b"x")
     (work_dir / "1.part").write_bytes(b"part")
     (work_dir / "sub").mkdir()
-    for link in (work_dir / "1-7.mp4", work_dir / "sub" / "link", work_dir / f"{OUTCOME_NAME}.new"):
+    for link in (work_dir / "1-7.mp4", work_dir / "sub" / "link", work_dir / f".{OUTCOME_NAME}.new"):
         link.symlink_to(outside / "precious")
     (work_dir / "folder").symlink_to(outside)
     prepare_work_dir(work_dir)

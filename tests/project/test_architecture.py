@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[2]
 WRAPPERS = {"tiktok_downloader", "insta_downloader", "twitter_downloader", "youtube_downloader"}
 #: Words that every package may use; what they import of ours are words themselves.
 WORDS = {"errors", "models", "jobs", "records", "platforms", "platform_detector", "download_settings"}
-WORDS |= {"daemon_thread"}
+WORDS |= {"daemon_thread", "util"}
 ARROWS = {
     "downloader_main": {"downloader", "settings", "server", "engines", "queue", "ytdlp"},
     "downloader": {"web", "queue", "settings", "portal"},
