@@ -20,7 +20,7 @@ from downloader.errors import StartRefused
 from downloader.server.wsgi import WsgiServer, listen
 from downloader.settings import Settings, load_settings
 from downloader.ytdlp import tools as toolchain
-from downloader.ytdlp.release import ytdlp_release
+from downloader.ytdlp.tools import ytdlp_release
 
 if TYPE_CHECKING:
     from downloader.queue.services import Services

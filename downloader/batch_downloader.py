@@ -23,7 +23,9 @@ from downloader.records import Record
 from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import download_youtube_video
-from downloader.ytdlp.client import FetchContext, fetch, fetch_context, remove_leftovers, warm_up
+from downloader.ytdlp.client import FetchContext, fetch, fetch_context
+from downloader.ytdlp.resume import remove_leftovers
+from downloader.ytdlp.warm_up import warm_up
 
 if TYPE_CHECKING:
     from downloader.settings import Settings

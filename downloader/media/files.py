@@ -78,7 +78,7 @@ class _Move:
     places: tuple[Path, ...]  #: in one folder; it goes to the first whose name the file system takes
     size_bytes: int
     replaces: bool  #: a file that was there before
-    alive: Callable[[], None] = lambda: None  #: called now and then while it is copied
+    heartbeat: Callable[[], None] = lambda: None  #: called now and then while it is copied
 
     @property
     def place(self) -> Path:
@@ -92,7 +92,7 @@ class _Move:
     def make(self) -> None:
         """Move the file, unless that was done before."""
         if self.source.is_file():
-            move(self.source, self.places, alive=self.alive)
+            move(self.source, self.places, heartbeat=self.heartbeat)
 
     def _is_at(self, path: Path) -> bool:
         try:
@@ -111,13 +111,13 @@ def finalize(
     ffmpeg: str | None,
     work_dir: Path | None = None,
     limits: MediaLimits = MediaLimits(),  # noqa: B008 -- frozen
-    alive: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Media:
     """Check every file of *downloads*, then move them to *output_dir*; blocking.
 
     A file of the same post that is there already is replaced in one step, so its path always leads to a whole file.
     With a *work_dir* that outlives the attempt, the outcome stays in it for `recover`, and nothing else does.
-    *alive* is called now and then while files are copied to another file system; what it raises ends that.
+    *heartbeat* is called now and then while files are copied to another file system; what it raises ends that.
 
     Raises:
         DownloadFailed: `file_missing` where yt-dlp left none, `not_a_video` where one does not play, `no_video`
@@ -134,7 +134,7 @@ def finalize(
             places=places,
             size_bytes=found.path.stat().st_size,
             replaces=any(map(os.path.lexists, places)),
-            alive=alive,
+            heartbeat=heartbeat,
         )
         for found, places in zip(downloads, _places(platform, downloads, output_dir), strict=True)
     ]
@@ -148,10 +148,10 @@ def finalize(
     return media
 
 
-def recover(work_dir: Path, output_dir: Path, alive: Callable[[], None] = lambda: None) -> Media | None:
+def recover(work_dir: Path, output_dir: Path, heartbeat: Callable[[], None] = lambda: None) -> Media | None:
     """Return what an earlier attempt in *work_dir* came to, its files moved to *output_dir*; None where it failed."""
     try:
-        moves, about = _read_outcome(work_dir, output_dir, alive)
+        moves, about = _read_outcome(work_dir, output_dir, heartbeat)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -263,7 +263,7 @@ def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None
 
 
 def _read_outcome(
-    work_dir: Path, output_dir: Path, alive: Callable[[], None] = lambda: None
+    work_dir: Path, output_dir: Path, heartbeat: Callable[[], None] = lambda: None
 ) -> tuple[list[_Move], Media]:
     """Return the moves that *work_dir* speaks of, and a media without its files.
 
@@ -277,7 +277,7 @@ def _read_outcome(
             places=tuple(output_dir / _plain_name(name) for name in (move["to"], *_typed(move.get("or_to", []), list))),
             size_bytes=_typed(move["size_bytes"], int),
             replaces=_typed(move.get("replaces", False), bool),  # older versions did not write it
-            alive=alive,
+            heartbeat=heartbeat,
         )
         for move in _typed(outcome["moves"], list)
     ]

@@ -26,11 +26,11 @@ NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 _DEFAULT_ACL = "system.posix_acl_default"
 
 
-def move(source: Path, places: Sequence[Path], *, alive: Callable[[], None] = lambda: None) -> None:
+def move(source: Path, places: Sequence[Path], *, heartbeat: Callable[[], None] = lambda: None) -> None:
     """Move *source* to the first of *places* whose name the file system takes; all are in one folder.
 
     A file in its way is replaced in one step. Killed at any moment, it can be called again: until the file is in its
-    place, *source* is there. *alive* is called with each megabyte that is copied; what it raises ends the copy.
+    place, *source* is there. *heartbeat* is called with each megabyte that is copied; what it raises ends the copy.
 
     Raises:
         OSError: it cannot be moved; *source* is still there.
@@ -45,7 +45,7 @@ def move(source: Path, places: Sequence[Path], *, alive: Callable[[], None] = la
                 raise
     copy = incoming(folder, source.parent)
     try:
-        _copy(source, copy, alive)
+        _copy(source, copy, heartbeat)
         _rename(copy, places)
     except Exception:
         with contextlib.suppress(OSError):
@@ -113,12 +113,12 @@ def _rename(source: Path, places: Sequence[Path]) -> None:
                 raise
 
 
-def _copy(source: Path, copy: Path, alive: Callable[[], None]) -> None:
+def _copy(source: Path, copy: Path, heartbeat: Callable[[], None]) -> None:
     copy.unlink(missing_ok=True)  # left by a process that was killed; or a link, which must not be followed
     with source.open("rb") as original, copy.open("xb") as file:
         while block := original.read(_BLOCK_BYTES):
             file.write(block)
-            alive()
+            heartbeat()
         file.flush()
         os.fsync(file.fileno())
 

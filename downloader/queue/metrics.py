@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from downloader.engines.base import EngineHealth
 from downloader.jobs import JobState
 from downloader.platforms import PlatformType
-from downloader.ytdlp.release import ytdlp_release
+from downloader.ytdlp.tools import ytdlp_release
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

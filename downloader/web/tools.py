@@ -7,7 +7,7 @@ from flask import Blueprint
 from downloader.web.responses import ToolRecord, ToolsAnswer, YtdlpRecord
 from downloader.web.routes import Routes
 from downloader.ytdlp import tools as toolchain
-from downloader.ytdlp.release import ytdlp_release
+from downloader.ytdlp.tools import ytdlp_release
 
 
 def create_tools_api() -> Routes:

@@ -34,7 +34,7 @@ from downloader.models import Outcome
 from downloader.platforms import PlatformType
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch_context
-from downloader.ytdlp.proxying import tie_request, tie_to_proxy
+from downloader.ytdlp.network import force_proxy, forget_other_proxies
 from tests.simulator import instagram, tiktok, twitter, youtube
 from tests.simulator.client import Simulator
 
@@ -317,7 +317,7 @@ def test_no_library_goes_another_way(
         monkeypatch.setenv(variable, value.format(canary=simulator.canary))
     options = {"quiet": True, "proxy": session.url, "http_headers": {"Ytdl-request-proxy": simulator.canary}}
     with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
-        tie_to_proxy(ydl, session.url)
+        force_proxy(ydl, session.url)
         handlers = ydl._request_director.handlers
         for other in set(handlers) - {name}:
             del handlers[other]
@@ -326,7 +326,7 @@ def test_no_library_goes_another_way(
             proxies={"all": None},
             headers={"Ytdl-request-proxy": simulator.canary},
         )
-        tie_request(request)
+        forget_other_proxies(request)
         with pytest.raises(RequestError) as error:
             ydl.urlopen(request)
     assert "403" in str(error.value)
@@ -340,7 +340,7 @@ def test_no_other_protocol_gets_out(simulator: Simulator, session: egress.Egress
     from yt_dlp.networking.exceptions import RequestError
 
     with yt_dlp.YoutubeDL({"quiet": True, "proxy": session.url}, auto_init=False) as ydl:
-        tie_to_proxy(ydl, session.url)
+        force_proxy(ydl, session.url)
         with pytest.raises(RequestError):
             ydl.urlopen(url.format(at=urlsplit(simulator.canary).netloc))
     assert simulator.stats().canary_hits == 0
@@ -348,7 +348,7 @@ def test_no_other_protocol_gets_out(simulator: Simulator, session: egress.Egress
 
 def test_a_legacy_request_can_name_no_other_way() -> None:
     request = urllib.request.Request("http://site.example/", headers={"Ytdl-request-proxy": "http://other"})
-    tie_request(request)
+    forget_other_proxies(request)
     assert request.headers == {}
 
 

@@ -154,7 +154,7 @@ def test_onto_another_disk_it_is_hidden_until_it_is_whole(work_dir: Path, other_
     def look() -> None:
         seen.append((names(other_disk), place.read_bytes(), source.exists()))
 
-    move(source, [place], alive=look)
+    move(source, [place], heartbeat=look)
     assert seen == [({"b.mp4", f"{INCOMING_PREFIX}job"}, b"an earlier one", True)]
     assert place.read_bytes() == content
     assert not source.exists()
@@ -168,7 +168,7 @@ def test_a_copy_that_must_end_leaves_everything_as_it_was(work_dir: Path, other_
     source = work_dir / "a.mp4"
     source.write_bytes(b"x")
     with pytest.raises(DownloadFailed):
-        move(source, [other_disk / "b.mp4"], alive=end)
+        move(source, [other_disk / "b.mp4"], heartbeat=end)
     assert source.read_bytes() == b"x"
     assert names(other_disk) == set()
 

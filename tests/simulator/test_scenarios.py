@@ -9,7 +9,7 @@ import pytest
 from downloader.batch_downloader import DownloadSession, download_single_video
 from downloader.errors import RETRYABLE
 from downloader.media.check import check_media
-from downloader.ytdlp.client import PARTIAL_DIR
+from downloader.ytdlp.resume import PARTIAL_DIR
 from tests.simulator.client import Simulator
 from tests.simulator.model import Platform, Scenario
 from tests.simulator.scenarios import SCENARIOS

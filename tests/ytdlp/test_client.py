@@ -7,33 +7,23 @@ import pickle
 import re
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from downloader.errors import DownloadFailed
 from downloader.insta_downloader import download_instagram_video
 from downloader.media.files import remove_work_dir
-from downloader.media.move import INCOMING_PREFIX
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS, PlatformType
 from downloader.settings import Settings
 from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import download_youtube_video
-from downloader.ytdlp.client import (
-    LEFTOVER_SECONDS,
-    PARTIAL_DIR,
-    FetchContext,
-    _interruptible_backoff,
-    fetch_context,
-    remove_leftovers,
-    warm_up,
-)
+from downloader.ytdlp.client import FetchContext, fetch_context
 from downloader.ytdlp.options import ytdlp_options
+from downloader.ytdlp.resume import LEFTOVER_SECONDS, PARTIAL_DIR, remove_leftovers
 from tests.simulator.client import Simulator
 
 WRAPPERS: Mapping[PlatformType, Callable[[str, str], Outcome]] = {
@@ -218,7 +208,7 @@ def test_a_failure_says_that_the_cookies_have_expired(
     with fetch_context(FetchContext(settings=make_settings(cookies_dir=tmp_path).for_downloads())):
         outcome = download_youtube_video(simulator.url("youtube", "bot_check"), str(tmp_path / "out"))
     assert outcome.error_code == "bot_check"
-    assert (outcome[2] or "").endswith("The cookies for YouTube that are there have expired.") is told
+    assert (outcome[2] or "").endswith("The stored cookies for YouTube have expired.") is told
 
 
 def test_a_failure_says_that_the_cookies_are_for_another_domain(
@@ -614,7 +604,7 @@ def test_ffmpeg_itself_reads_no_other_file_whatever_gets_past_our_check(
     scenario: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("downloader.ytdlp.client.check_part", lambda path: None)
+    monkeypatch.setattr("downloader.ytdlp.hooks.check_part", lambda path: None)
     other = tmp_path / "elsewhere.mp4"
     shutil.copy(sample_mp4, other)
     outcome = WRAPPERS[platform](simulator.url(platform, scenario), str(tmp_path))  # type: ignore[arg-type]
@@ -739,29 +729,6 @@ def test_a_video_that_lasts_too_long_is_refused_before_its_first_byte(
     assert simulator.stats().media_bytes_sent.get(platform, 0) == 0
 
 
-def test_leftovers_of_a_killed_process_go_after_a_day(tmp_path: Path) -> None:
-    old, young = tmp_path / PARTIAL_DIR / "old", tmp_path / PARTIAL_DIR / "young"
-    for folder in (old, young):
-        folder.mkdir(parents=True)
-        (folder / "1-7.mp4.part").write_bytes(b"x")
-    now = young.stat().st_mtime
-    for path in (old / "1-7.mp4.part", old):
-        os.utime(path, (now - LEFTOVER_SECONDS - 60,) * 2)
-    os.utime(young, (now - LEFTOVER_SECONDS - 60,) * 2)  # but a byte was written to its file just now
-    copies = [tmp_path / f"{INCOMING_PREFIX}{name}" for name in ("old", "young", "link")]
-    for copy in copies[:2]:
-        copy.write_bytes(b"x")
-    copies[2].symlink_to(tmp_path / "finished.mp4")
-    (tmp_path / "finished.mp4").write_bytes(b"x")
-    for path in (copies[0], copies[2], tmp_path / "finished.mp4"):
-        os.utime(path, (now - LEFTOVER_SECONDS - 60,) * 2, follow_symlinks=False)
-    remove_leftovers(tmp_path, now=now)
-    assert not old.exists()
-    assert (young / "1-7.mp4.part").exists()
-    assert [os.path.lexists(copy) for copy in copies] == [False, True, False]
-    assert (tmp_path / "finished.mp4").exists()
-
-
 def test_a_link_in_place_of_the_partial_folder_leads_nowhere(
     simulator: Simulator, context: FetchContext, tmp_path: Path
 ) -> None:
@@ -788,7 +755,7 @@ def test_links_in_a_work_folder_are_not_written_through(
     work_dir = tmp_path / "work" / "1"
     work_dir.mkdir(parents=True)
     post = simulator.url("tiktok", "ok").rpartition("/")[2]
-    for name in ("cookies.txt", "outcome.json", "outcome.json.new", f"1-{post}-h264_360p_800000-0.mp4.part"):
+    for name in ("cookies.txt", "outcome.json", ".outcome.json.new", f"1-{post}-h264_360p_800000-0.mp4.part"):
         (work_dir / name).symlink_to(precious)
     with fetch_context(FetchContext(settings=make_settings(cookies_dir=cookies).for_downloads(), work_dir=work_dir)):
         outcome = download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path / "raw"))
@@ -882,7 +849,7 @@ def test_halves_of_two_files_are_noticed_and_downloaded_anew(
     name = part.name.replace(url.rpartition("/")[2], good.rpartition("/")[2])
     (keeping.work_dir / name).write_bytes(b"another film's beginning" * 4000)
     assert download_tiktok_video(good, str(tmp_path / "raw"))[0]
-    assert "downloading anew what did not fit together" in caplog.text
+    assert "parts do not fit together" in caplog.text
 
 
 def test_a_stream_that_was_put_together_twice_is_not(
@@ -916,37 +883,6 @@ def test_cookies_do_not_stay_in_a_folder_that_is_kept(
         assert not download_tiktok_video(simulator.url("tiktok", "cut_always"), str(tmp_path / "raw"))[0]
     assert list(work_dir.glob("*.part"))
     assert not (work_dir / "cookies.txt").exists()
-
-
-@pytest.mark.parametrize("pause", [lambda n: 30.0, 30])
-def test_a_pause_before_a_repetition_ends_with_the_download(pause: Any) -> None:
-    stop = threading.Event()
-    [wait] = _interruptible_backoff({"http": pause}, stop).values()
-    threading.Timer(0.05, stop.set).start()
-    started = time.monotonic()
-    with pytest.raises(DownloadFailed) as failure:
-        wait(n=0)
-    assert failure.value.code == "interrupted"
-    assert time.monotonic() - started < 5
-
-
-def test_a_pause_before_a_repetition_is_as_long_as_it_should_be() -> None:
-    [wait] = _interruptible_backoff({"http": lambda n: n / 100}, threading.Event()).values()
-    started = time.monotonic()
-    assert wait(n=5) == 0  # yt-dlp itself need not wait any more
-    assert time.monotonic() - started >= 0.05
-
-
-@pytest.mark.parametrize("platform", sorted(PLATFORMS))
-def test_the_rehearsal_asks_nobody_and_leaves_nothing(
-    platform: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a request"))
-    caplog.set_level("DEBUG", logger="downloader.ytdlp.client")
-    warm_up([PLATFORMS[platform]])
-    assert list(tmp_path.iterdir()) == []
-    assert [record.message for record in caplog.records] == []
 
 
 def test_an_operator_may_want_no_pauses(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from downloader.platforms import PLATFORMS
-from downloader.ytdlp.extractors import extractors_of
+from downloader.ytdlp.extractors import CORRECTIONS, extractors_of
 from tests.real_server import REPOSITORY
 
 
@@ -65,8 +66,28 @@ def test_a_ytdlp_that_keeps_its_extractors_elsewhere_is_asked_for_them(monkeypat
 def test_the_list_of_all_extractors_may_be_loaded_by_others() -> None:
     program = (
         "import sys; from yt_dlp.extractor import gen_extractor_classes; gen_extractor_classes();"
-        " from downloader.batch_downloader import PLATFORMS; from downloader.ytdlp.extractors import extractors_of;"
+        " from downloader.platforms import PLATFORMS; from downloader.ytdlp.extractors import extractors_of;"
         " made = [type(extractors_of(PLATFORMS[name])[0]()).__module__ for name in ('tiktok', 'twitter')];"
-        " sys.exit(repr(made) if made != ['downloader.ytdlp.posts'] * 2 else 0)"
+        " sys.exit(repr(made) if made != ['downloader.ytdlp.extractors'] * 2 else 0)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50, cwd=REPOSITORY)
+
+
+# Corrections; what they do is tested with the simulator, in test_client
+
+
+class Elsewhere:
+    """An extractor of some other yt-dlp."""
+
+
+@pytest.mark.parametrize("name", CORRECTIONS)
+def test_another_ytdlp_is_left_as_it_is(name: str) -> None:
+    assert CORRECTIONS[name](Elsewhere) is Elsewhere
+
+
+@pytest.mark.parametrize(("platform", "name"), [("twitter", "Twitter"), ("tiktok", "TikTok")])
+def test_the_installed_ytdlp_is_corrected(platform: Any, name: str) -> None:
+    first = extractors_of(PLATFORMS[platform])[0]
+    assert first.__module__ == "downloader.ytdlp.extractors"
+    assert first.ie_key() == name
+    assert first.IE_NAME == first.__bases__[0].IE_NAME

@@ -11,7 +11,6 @@ from yt_dlp.downloader.http import HttpFD
 from yt_dlp.postprocessor import FFmpegMergerPP
 
 from downloader.ytdlp.lean import MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, block_size, make_lean
-from downloader.ytdlp.options import _NAME_TEMPLATE
 
 INFO = {"id": "1", "ext": "mp4", "title": "a", "url": "https://example.invalid/a.mp4", "formats": [{"format_id": "0"}]}
 
@@ -109,53 +108,3 @@ def test_a_ytdlp_that_is_built_otherwise_is_left_alone() -> None:
         params: dict[str, Any] = {}  # noqa: RUF012
 
     make_lean(Other())
-
-
-NAMED = "/a/%%(id)s %(playlist_index|1)s-%(id).60B-%(format_id).40B.%(ext)s"
-
-
-def named(template: str, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a YoutubeDL that makes names by *template*, and notes in *asked* each time that it puts one together."""
-    prepare = yt_dlp.YoutubeDL.prepare_outtmpl
-
-    def noting(self: Any, template: str, *args: Any, **more: Any) -> Any:
-        asked.append(template)
-        return prepare(self, template, *args, **more)
-
-    monkeypatch.setattr(yt_dlp.YoutubeDL, "prepare_outtmpl", noting)
-    return made(outtmpl=template)
-
-
-def test_a_files_name_is_put_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    videos = [{**INFO, "format_id": name, "playlist_index": index} for name in ("0", "1") for index in (1, 2, None)]
-    with yt_dlp.YoutubeDL({"quiet": True, "outtmpl": NAMED}, auto_init=False) as other:
-        expected = [other.prepare_filename(dict(video), kind) for video in videos for kind in ("", "temp")]
-    with named(NAMED, asked, monkeypatch) as ydl:
-        assert [ydl.prepare_filename(dict(video), kind) for video in videos for kind in ("", "temp")] == expected
-        assert (len(set(expected)), len(asked)) == (4, len(videos))  # a post with one video says no number, or 1
-        ydl.prepare_filename({**INFO, "format_id": "0", "playlist_index": 1, "__last_playlist_index": 10})
-        assert len(asked) == len(videos) + 1
-
-
-@pytest.mark.parametrize(
-    "template", ["%(upload_date>%Y)s", "%(id,title)s", "%(autonumber+1)s", "%(id&a|b)s", "%(a.b)s"]
-)
-def test_names_that_are_made_of_more_are_put_together_each_time(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    with named(template, asked, monkeypatch) as ydl:
-        for _ in range(3):
-            ydl.prepare_filename(dict(INFO))
-    assert len(asked) == 3
-
-
-def test_what_is_no_files_name_is_put_together_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    with named(NAMED, asked, monkeypatch) as ydl:
-        assert [ydl.evaluate_outtmpl("%(title)s", {"title": title}) for title in "ab"] == ["a", "b"]
-    assert len(asked) == 2
-
-
-def test_our_own_names_are_of_the_plain_kind() -> None:
-    with made(outtmpl=f"/some %% folder/{_NAME_TEMPLATE}") as ydl:
-        assert "evaluate_outtmpl" in vars(ydl)

@@ -17,8 +17,8 @@ from downloader.errors import DownloadFailed
 from downloader.platforms import PLATFORMS, PlatformType
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
+from downloader.ytdlp.network import MAX_PAGE_BYTES, GuardedRequests
 from downloader.ytdlp.progress import ProgressMeter
-from downloader.ytdlp.requests import MAX_PAGE_BYTES, Requests
 from tests.simulator.client import Simulator
 
 
@@ -57,11 +57,11 @@ class Refusal(HTTPError):  # type: ignore[misc]  # yt-dlp has no types
         super().__init__(YtdlpResponse(io.BytesIO(), url, {}, status=status))
 
 
-def standing_before(send: Callable[[Any], Any], *, allow_private: bool = False, stop: bool = False) -> Requests:
+def standing_before(send: Callable[[Any], Any], *, allow_private: bool = False, stop: bool = False) -> GuardedRequests:
     stopping = threading.Event()
     if stop:
         stopping.set()
-    return Requests(send, allow_private=allow_private, stop=stopping, meter=ProgressMeter(None))
+    return GuardedRequests(send, allow_private=allow_private, stop=stopping, meter=ProgressMeter(None))
 
 
 PUBLIC = "https://www.tiktok.com/@ada"

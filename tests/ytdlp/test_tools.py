@@ -10,9 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import downloader_main
-from downloader.ytdlp import tools as toolchain
-from downloader.ytdlp.release import OLD_AFTER_DAYS, release_day, ytdlp_release
-from downloader.ytdlp.tools import Tool
+from downloader.ytdlp import tools
+from downloader.ytdlp.tools import OLD_AFTER_DAYS, Tool, release_date, ytdlp_release
 
 TODAY = date(2026, 11, 22)
 
@@ -23,7 +22,7 @@ def client(app: Flask) -> FlaskClient:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, version: str | None) -> None:
-    monkeypatch.setattr(toolchain, "ytdlp", lambda: Tool(name="yt-dlp", version=version))
+    monkeypatch.setattr(tools, "ytdlp", lambda: Tool(name="yt-dlp", version=version))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def install(monkeypatch: pytest.MonkeyPatch, version: str | None) -> None:
     ],
 )
 def test_the_version_says_the_day(version: str | None, day: date | None) -> None:
-    assert release_day(version) == day
+    assert release_date(version) == day
 
 
 @pytest.mark.parametrize(
@@ -71,19 +70,19 @@ def test_an_update_waits_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     release = ytdlp_release("2026.8.19", today=TODAY)
     assert release.restart_needed
     assert release.old
-    assert release.advice == "Restart this server to use yt-dlp 2026.11.20: it still works with 2026.8.19."
+    assert release.advice == "Restart this server to use yt-dlp 2026.11.20: it still runs 2026.8.19."
     install(monkeypatch, None)
-    assert "not installed" in str(ytdlp_release("2026.8.19", today=TODAY).advice)
+    assert "no longer installed" in str(ytdlp_release("2026.8.19", today=TODAY).advice)
 
 
 def test_the_api_tells_of_the_tools(client: FlaskClient) -> None:
     said = client.get("/api/v1/tools").get_json()
     assert said.keys() == {"ytdlp", "ffmpeg", "javascript"}
-    version = toolchain.ytdlp().version
+    version = tools.ytdlp().version
     ytdlp = said["ytdlp"]
     assert ytdlp.keys() == {"version", "installed", "released", "age_days", "old", "restart_needed", "advice"}
     assert (ytdlp["version"], ytdlp["installed"], ytdlp["restart_needed"]) == (version, version, False)
-    assert date.fromisoformat(ytdlp["released"]) == release_day(version)
+    assert date.fromisoformat(ytdlp["released"]) == release_date(version)
     assert ytdlp["age_days"] >= 0
     assert said["ffmpeg"]["name"] == "ffmpeg"
     assert said["javascript"]["name"] == "deno"
@@ -97,8 +96,8 @@ def test_the_api_tells_of_an_update(client: FlaskClient, monkeypatch: pytest.Mon
 
 
 def test_the_api_tells_of_tools_that_are_missing(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolchain, "ffmpeg", lambda: None)
-    monkeypatch.setattr(toolchain, "js_runtime", lambda: None)
+    monkeypatch.setattr(tools, "ffmpeg", lambda: None)
+    monkeypatch.setattr(tools, "js_runtime", lambda: None)
     said = client.get("/api/v1/tools").get_json()
     assert (said["ffmpeg"], said["javascript"]) == (None, None)
 

@@ -1,0 +1,94 @@
+"""Hooks that yt-dlp calls during a download: they stop it, check what is planned and what has arrived."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from downloader.errors import DownloadFailed
+from downloader.media.check import NotPlayable, check_part
+from downloader.media.limits import MediaLimits
+from downloader.ytdlp.progress import ProgressMeter
+
+#: Protocols that yt-dlp downloads itself, by requests that we see; it leaves all others to external programs.
+_NATIVE_PROTOCOLS = frozenset(
+    {"http", "https", "m3u8_native", "http_dash_segments", "http_dash_segments_generator", "f4m", "ism", "mhtml"}
+)
+
+#: Subtitles, which only an operator's own options ask for.
+_TEXT_PARTS = frozenset({"vtt", "srt", "ass", "lrc", "ttml", "srv1", "srv2", "srv3", "json3", "json"})
+
+
+def check_stop(stop: threading.Event, *_: object) -> None:
+    """Raise DownloadFailed `interrupted` once *stop* is set."""
+    if stop.is_set():
+        raise DownloadFailed("interrupted")
+
+
+def stop_hook(stop: threading.Event) -> Callable[[Mapping[str, Any]], None]:
+    """Return a hook that ends the download once *stop* is set."""
+    return partial(check_stop, stop)
+
+
+def heartbeat(stop: threading.Event, meter: ProgressMeter) -> Callable[[], None]:
+    """Return what long steps call now and then: it reports a sign of life, and ends the step once *stop* is set."""
+
+    def beat() -> None:
+        check_stop(stop)
+        meter.sign_of_life()
+
+    return beat
+
+
+def interruptible_backoff(pauses: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:
+    """Return *pauses*, yt-dlp's `retry_sleep_functions`, as ones that end at once when *stop* is set."""
+
+    def wait(pause: Any, n: int) -> float:
+        if stop.wait(pause(n=n) if callable(pause) else float(pause)):
+            raise DownloadFailed("interrupted")
+        return 0.0
+
+    return {name: partial(wait, pause) for name, pause in pauses.items()}
+
+
+def check_arrived(progress: Mapping[str, Any]) -> None:
+    """Check every finished part before ffmpeg is given it; raise DownloadFailed `not_a_video` for what is no media."""
+    name = progress.get("filename")
+    if progress.get("status") != "finished" or not isinstance(name, str):
+        return
+    path = Path(name)
+    # A video can have such an extension too; but only a video has formats.
+    is_text = path.suffix.lstrip(".") in _TEXT_PARTS and "format_id" not in (progress.get("info_dict") or {})
+    if is_text or not path.is_file():
+        return
+    try:
+        check_part(path)
+    except NotPlayable as error:
+        path.unlink()  # another attempt would take it for a finished part
+        raise DownloadFailed("not_a_video", detail=str(error)) from error
+
+
+def preflight(limits: MediaLimits, meter: ProgressMeter) -> Any:
+    """Return a post-processor that inspects each planned download before it starts.
+
+    It refuses what exceeds *limits* and what external programs would fetch, and tells *meter* what is to come.
+    """
+    from yt_dlp.postprocessor.common import PostProcessor
+
+    class Preflight(PostProcessor):  # type: ignore[misc]  # yt-dlp comes without types
+        def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+            _refuse_other_protocols(info)
+            limits.check_plan(info)
+            meter.plan(info)
+            return [], info
+
+    return Preflight()
+
+
+def _refuse_other_protocols(info: Mapping[str, Any]) -> None:
+    for part in info.get("requested_formats") or (info,):
+        if (protocol := part.get("protocol")) not in _NATIVE_PROTOCOLS:
+            raise DownloadFailed("blocked_address", detail=f"a download by {protocol} was refused: it needs a program")
