@@ -1,4 +1,4 @@
-"""What the operator can set: `DOWNLOADER_<NAME>` in the environment, read once, frozen."""
+"""Settings: `DOWNLOADER_<NAME>` in the environment, read once, frozen."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from downloader.errors import StartRefused
 
 log = logging.getLogger(__name__)
 
-#: What the service itself sets, and what would lead out of the storage folder.
+#: Options that the service sets itself, and options that would leave the storage folder.
 OUR_YTDLP_OPTIONS = frozenset({
     "outtmpl", "paths", "playlist_items", "logger", "progress_hooks", "match_filter", "ignoreerrors", "simulate",
     "skip_download", "allowed_extractors", "force_generic_extractor", "enable_file_urls", "cookiefile",
 })  # fmt: skip
 
-#: What would lead past the egress proxy, or write its credential somewhere: other ways, other programs.
+#: Options that would bypass the egress proxy or reveal its credential.
 NETWORK_YTDLP_OPTIONS = frozenset({
     "proxy", "geo_verification_proxy", "source_address", "external_downloader", "external_downloader_args",
     "debug_printtraffic",
 })  # fmt: skip
 
-#: What the operator might set and should not, and why; everything else is theirs to decide.
+#: Options that are refused for other reasons, and why. All others are allowed.
 REFUSED_YTDLP_OPTIONS: Mapping[str, str] = {
     "netrc_cmd": "would run a program",
     "remote_components": "would fetch a program from elsewhere and run it",
@@ -53,7 +53,7 @@ REFUSED_YTDLP_OPTIONS: Mapping[str, str] = {
 
 
 def _absolute(path: Path) -> Path:
-    # A record's file_path must stay true when the process changes its directory.
+    # A record's file_path must stay valid when the process changes its directory.
     try:
         return path.expanduser().absolute()
     except RuntimeError as error:  # ~somebody
@@ -64,11 +64,11 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 def _parsed_by(parse: Callable[[str], tuple[str, ...]]) -> BeforeValidator:
-    """Return what has a list, written with commas, read by *parse*; an empty one is none."""
+    """Return a validator that parses comma-separated text with *parse*; an empty list becomes None."""
     return BeforeValidator(lambda value: (parse(value) or None) if isinstance(value, str) and value else value or None)
 
 
-#: Lists with commas in the environment.
+#: Comma-separated lists.
 Keys = Annotated[tuple[str, ...] | None, _parsed_by(parse_keys)]
 Hosts = Annotated[tuple[str, ...] | None, _parsed_by(parse_allowed_hosts)]
 Origins = Annotated[tuple[str, ...] | None, _parsed_by(parse_origins)]
@@ -77,9 +77,9 @@ _SIZE = re.compile(r"([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(?:b|bytes
 
 
 def _parse_size(value: object) -> object:
-    """Return the bytes that *value* is, where it is text: `5G` and `5 GB` are 5 * 1000**3, `5 GiB` is 5 * 1024**3.
+    """Return text as a number of bytes: `5G` and `5 GB` are 5 * 1000**3, `5 GiB` is 5 * 1024**3.
 
-    As the page and the makers of disks count. What cannot be read is returned as it is.
+    The page and disk vendors count the same way. Anything else is returned as it is.
     """
     size = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if size is None:
@@ -91,7 +91,7 @@ def _parse_size(value: object) -> object:
     return int(count) if unit or count == int(count) else value
 
 
-#: Text with a unit, or a number of bytes.
+#: A number of bytes, or text with a unit.
 Bytes = Annotated[int, BeforeValidator(_parse_size)]
 
 
@@ -107,7 +107,7 @@ def _parse_json_object(value: object) -> object:
 
 
 class _Environment(PydanticBaseSettingsSource):
-    """The environment, as `read_environment` reads it."""
+    """The environment, read by `read_environment`."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return self()[field_name], field_name, False
@@ -117,20 +117,20 @@ class _Environment(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """One frozen object; `load_settings` makes it and names the variable that is wrong."""
+    """All settings; `load_settings` reads them and names the variable that is wrong."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = Field("0.0.0.0", description="address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
-    storage_dir: AbsolutePath = Field(Path("./storage"), description="where files go; media lands in `raw/` below it")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one")
+    storage_dir: AbsolutePath = Field(Path("./storage"), description="storage folder; videos are saved in its `raw/`")
     workers: int = Field(8, ge=1, le=256, description="downloads that run at once")
     downloads_per_worker: int = Field(
         8,
         ge=1,
         le=64,
-        description="most downloads that share a process; with more than two processors fewer do; 1 keeps them apart,"
-        " and takes about 25 MB more for each",
+        description="most downloads that share a worker process; fewer share one if there are more than two CPUs; 1 isolates"
+        " each download, at about 25 MB more for each",
     )
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
     platform_interval_seconds: float = Field(
@@ -138,25 +138,27 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="seconds between two starts at one platform, give or take a third",
+        description="seconds between two starts on one platform, give or take a third",
     )
-    max_attempts: int = Field(3, ge=1, le=100, description="tries that a link gets, the first one counted")
+    max_attempts: int = Field(3, ge=1, le=100, description="attempts per link, including the first")
     database_url: str | None = Field(
         None, description="`sqlite:///…` or `postgresql://…`; unset: `downloader.db` in the storage folder"
     )
-    min_free_bytes: Bytes = Field(200 * 1024**2, ge=0, description="free disk space below which nothing new is begun")
+    min_free_bytes: Bytes = Field(
+        200 * 1024**2, ge=0, description="no new downloads start with less free disk space than this"
+    )
     max_file_bytes: Bytes | None = Field(
-        None, ge=1, description="size of one media file with all its parts; a download that passes it is ended"
+        None, ge=1, description="largest media file, all its parts together; larger downloads are ended"
     )
     max_duration_seconds: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
         examples=[3600],
-        description="length of one video, in seconds; longer ones are refused",
+        description="longest video, in seconds; longer ones are refused",
     )
     max_storage_bytes: Bytes | None = Field(
-        None, ge=1, description="size of `raw/` and `work/` together from which on nothing new is begun"
+        None, ge=1, description="no new downloads start while `raw/` and `work/` together hold this much"
     )
     retention_days: float | None = Field(
         None,
@@ -164,25 +166,25 @@ class Settings(BaseSettings):
         le=36_500,
         allow_inf_nan=False,
         examples=[30],
-        description="days after which finished jobs are deleted with their files, fractions allowed",
+        description="finished jobs older than this many days are deleted with their files; fractions allowed",
     )
-    max_batch_urls: int = Field(1000, ge=1, le=100_000, description="links that one batch may hold")
-    max_request_bytes: Bytes = Field(4 * 1024**2, ge=1024, description="size of a request's body")
+    max_batch_urls: int = Field(1000, ge=1, le=100_000, description="most URLs in one batch")
+    max_request_bytes: Bytes = Field(4 * 1024**2, ge=1024, description="largest request body")
     socket_timeout_seconds: float = Field(
         20,
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="seconds to wait for a silent platform before giving up on a connection",
+        description="seconds that a connection may be silent before it is closed",
     )
     stall_timeout_seconds: float = Field(
         60,
         gt=0,
         le=24 * 3600,
         allow_inf_nan=False,
-        description="seconds without a sign of life (a byte, an answer) after which a download is ended",
+        description="a download without any response or byte for this many seconds is ended and retried later",
     )
-    retries: int = Field(3, ge=0, le=100, description="times yt-dlp repeats a request or a fragment that broke off")
+    retries: int = Field(3, ge=0, le=100, description="how often yt-dlp repeats a failed request or fragment")
     proxy: str | None = Field(None, description="upstream proxy for downloads, `http://`, `https://` or `socks5://`")
     cookies_dir: AbsolutePath | None = Field(
         None,
@@ -190,21 +192,23 @@ class Settings(BaseSettings):
         " unset: `cookies` in the storage folder",
     )
     ytdlp_options: Annotated[dict[str, Any], BeforeValidator(_parse_json_object)] = Field(
-        default_factory=dict, description="yt-dlp API options as a JSON object, merged last: they win"
+        default_factory=dict, description="options of yt-dlp's Python API, as a JSON object; they override ours"
     )
     umask: str = Field(
         "077",
-        description="octal; the rights that nobody else gets to the files and folders that the server makes",
+        description="octal; permissions withheld from the files and folders that the server creates",
     )
     allow_private_addresses: bool = Field(
-        False, description="fetch media from loopback and private addresses too: for trusted set-ups only"
+        False, description="also fetch from loopback and private addresses; for trusted setups only"
     )
     api_key: Keys = Field(
-        None, repr=False, description="keys, or their `sha256:<hex>`; with one of them set, who has none is refused"
+        None, repr=False, description="keys, or their `sha256:<hex>`; requests without one of them are refused"
     )
-    allowed_hosts: Hosts = Field(None, description="names that this server is called by, beside this machine's own")
-    cors_origins: Origins = Field(None, description="origins whose pages may use the API")
-    trusted_proxies: int = Field(0, ge=0, le=10, description="reverse proxies in front, whose `X-Forwarded-…` count")
+    allowed_hosts: Hosts = Field(None, description="further names of the server, besides the machine's own")
+    cors_origins: Origins = Field(None, description="other sites whose pages may use the API")
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="number of reverse proxies in front, whose `X-Forwarded-…` headers are used"
+    )
     rate_limit: str | None = Field("1200/minute", description="requests that one address may send; `off`: no limit")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
@@ -217,26 +221,26 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what is handed in before what the environment says."""
+        """Prefer arguments to the environment."""
         return init_settings, _Environment(settings_cls)
 
     @field_validator("database_url")
     @classmethod
-    def _database_is_one_of_two(cls, value: str | None) -> str | None:
+    def _check_database_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
         return value
 
     @field_validator("cookies_dir")
     @classmethod
-    def _cookies_dir_exists(cls, value: Path | None) -> Path | None:
+    def _check_cookies_dir(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_dir():
             raise ValueError("there is no such folder")
         return value
 
     @field_validator("proxy")
     @classmethod
-    def _proxy_is_a_url(cls, value: str | None) -> str | None:
+    def _check_proxy(cls, value: str | None) -> str | None:
         if value is None:
             return None
         if not value.startswith(("http://", "https://", "socks4://", "socks5://", "socks5h://")):
@@ -252,12 +256,12 @@ class Settings(BaseSettings):
 
     @field_validator("ytdlp_options")
     @classmethod
-    def _ytdlp_options_leave_ours_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _check_ytdlp_options(cls, value: dict[str, Any]) -> dict[str, Any]:
         if ours := sorted(OUR_YTDLP_OPTIONS & value.keys()):
             raise ValueError(f"{ours[0]!r} is the service's own and cannot be set")
-        if ways := sorted(NETWORK_YTDLP_OPTIONS & value.keys()):
+        if network := sorted(NETWORK_YTDLP_OPTIONS & value.keys()):
             raise ValueError(
-                f"{ways[0]!r} would lead past the guard of private networks; an upstream proxy is set by {PREFIX}PROXY"
+                f"{network[0]!r} would bypass the guard of private networks; an upstream proxy is set by {PREFIX}PROXY"
             )
         if refused := sorted(REFUSED_YTDLP_OPTIONS.keys() & value.keys()):
             raise ValueError(f"{refused[0]!r} {REFUSED_YTDLP_OPTIONS[refused[0]]}")
@@ -269,14 +273,14 @@ class Settings(BaseSettings):
 
     @field_validator("umask")
     @classmethod
-    def _umask_is_octal(cls, value: str) -> str:
+    def _check_umask(cls, value: str) -> str:
         if not re.fullmatch("0?0[0-7][0-7]", value):
             raise ValueError("must be three octal digits of which the first is 0, such as 077 or 027")
         return value
 
     @field_validator("rate_limit")
     @classmethod
-    def _rate_limit_is_one(cls, value: str | None) -> str | None:
+    def _check_rate_limit(cls, value: str | None) -> str | None:
         if value is None or value.lower() in ("", "off", "none"):
             return None
         if not re.fullmatch("[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
@@ -285,7 +289,7 @@ class Settings(BaseSettings):
 
     @field_validator("log_level")
     @classmethod
-    def _log_level_is_known(cls, value: str) -> str:
+    def _check_log_level(cls, value: str) -> str:
         level = value.upper()
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
@@ -297,7 +301,7 @@ class Settings(BaseSettings):
 
     @property
     def is_open_to_all(self) -> bool:
-        """Whether others than this machine reach the service, and nobody is asked for a key."""
+        """Whether other machines can reach the service, and no key is needed."""
         try:
             is_loopback = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -306,41 +310,41 @@ class Settings(BaseSettings):
 
     @property
     def raw_dir(self) -> Path:
-        """The folder that finished media files land in."""
+        """The folder of finished media files."""
         return self.storage_dir / "raw"
 
     @property
     def work_dir(self) -> Path:
-        """The folder of unfinished files, one below it for each job."""
+        """The folder of unfinished files, with a subfolder for each job."""
         return self.storage_dir / "work"
 
     @property
     def cookies_folder(self) -> Path:
-        """The folder with a file of cookies for each platform; perhaps not there."""
+        """The folder with a cookie file for each platform; may not exist."""
         return self.cookies_dir or self.storage_dir / "cookies"
 
     @property
     def umask_bits(self) -> int:
-        """`umask` as the number that it stands for."""
+        """`umask` as a number."""
         return int(self.umask, 8)
 
     @property
     def store_file(self) -> Path | None:
-        """The file of the queue's database, where it is one."""
+        """The file of the queue's database, or None for a server."""
         path = self.store_url.removeprefix("sqlite:///")
         return None if path == self.store_url else _absolute(Path(path))
 
     @property
     def store_url(self) -> str:
-        """The database of the queue."""
+        """URL of the queue's database."""
         return self.database_url or f"sqlite:///{self.storage_dir / 'downloader.db'}"
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the settings of the environment, *overrides* (by field name) on top; log what in there is odd.
+    """Return the settings from the environment, with *overrides* by field name; log what looks wrong.
 
     Raises:
-        StartRefused: a value is bad; the sentence names the variable, and never repeats a value that may be secret.
+        StartRefused: a value is invalid; the message names the variable, but never repeats a value: it may be secret.
     """
     for variable, sentence in read_environment(os.environ, Settings.model_fields).notes.items():
         log.warning("setting needs attention", extra={"variable": variable, "detail": sentence})
@@ -355,7 +359,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _rule(name: str) -> str | None:
-    """Return what a setting must be, in words for people; None for what is no number."""
+    """Return in plain words what a setting must be, for numbers, sizes and booleans; else None."""
     field = Settings.model_fields[name]
     types = {field.annotation, *get_args(field.annotation)}
     if name.endswith("_bytes"):
@@ -381,5 +385,5 @@ def _range(field: FieldInfo) -> str:
 
 @cache
 def default_settings() -> Settings:
-    """Return the settings that library calls use when none are given: the environment's, read once."""
+    """Return the settings from the environment, read once, for library calls that are given none."""
     return load_settings()

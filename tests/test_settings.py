@@ -143,7 +143,7 @@ def test_quotation_marks_around_a_value_are_left_out_and_told(
     assert getattr(load_settings(), name.lower()) == expected
     told = [(vars(record)["variable"], vars(record)["detail"]) for record in caplog.records]
     quoted = not value.startswith(" ")
-    assert told == ([(PREFIX + name, "The quotation marks around the value are left out.")] if quoted else [])
+    assert told == ([(PREFIX + name, "The quotation marks around the value are ignored.")] if quoted else [])
     assert "hunter2" not in repr([vars(record) for record in caplog.records])
 
 

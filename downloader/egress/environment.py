@@ -1,4 +1,4 @@
-"""The environment's `DOWNLOADER_…` variables, less what env files and clusters leave among them."""
+"""Reads the `DOWNLOADER_…` variables, ignoring what env files and clusters add to them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from downloader.download_settings import PREFIX
 from downloader.errors import StartRefused
 
-#: Docker's --env-file takes quotation marks for a part of the value, and people copy curly ones from web pages.
+#: Docker's --env-file makes quotation marks part of the value, and people copy curly ones from web pages.
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 
-#: What Kubernetes sets for a Service called `downloader` or `downloader-…`, and old Docker for a link of that name.
+#: Set by Kubernetes for a Service named `downloader` or `downloader-…`, and by old Docker for such a link.
 _LINK_NAME = re.compile(r"(\w+_)?(service_host|service_port(_\w+)?|port_\d+_(tcp|udp|sctp)(_\w+)?|env_\w+)")
 _LINK_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What the environment says of the settings."""
+    """The settings found in the environment."""
 
-    values: Mapping[str, str]  #: by setting; never empty
-    notes: Mapping[str, str]  #: sentences on what to look at, by variable; without values, which may be secret
+    values: Mapping[str, str]  #: by setting; no empty ones
+    notes: Mapping[str, str]  #: warnings by variable, without values, which may be secret
 
 
 def read_environment(environ: Mapping[str, str], settings: Collection[str]) -> Environment:
-    """Return what *environ* says of *settings*, which are lower case.
+    """Return the *settings*, given in lower case, that *environ* has.
 
     Raises:
         StartRefused: a value begins with a quotation mark that does not enclose it.
@@ -44,12 +44,12 @@ def read_environment(environ: Mapping[str, str], settings: Collection[str]) -> E
             continue
         value = _unquoted(variable, text)
         if name.endswith("port") and _LINK_ADDRESS.match(value):
-            notes[variable] = "Kubernetes or Docker set this address of a service: it is left aside."
+            notes[variable] = "Kubernetes or Docker set this address of a service: it is ignored."
             continue
         if value != text:
-            notes[variable] = "The quotation marks around the value are left out."
+            notes[variable] = "The quotation marks around the value are ignored."
         if not value and name == "api_key":
-            value = environ[variable]  # who meant to set a key and set blanks must not be open to all
+            value = environ[variable]  # blanks instead of a key must not open the server to everyone
         if value:
             values.setdefault(name, value)
     return Environment(values=values, notes=notes)
@@ -72,7 +72,7 @@ def _unquoted(variable: str, text: str) -> str:
     if text[:1] not in _QUOTES:
         return text
     closing, inner = _QUOTES[text[0]], text[1:-1]
-    # A list may have them around each of its parts; JSON has its own within.
+    # Each item of a list may be quoted; JSON contains quotation marks.
     if len(text) < 2 or text[-1] != closing or (text[0] in inner and not inner.lstrip().startswith("{")):
         raise StartRefused(f"{variable} is set wrongly: write it without quotation marks. Correct it and start again.")
     return inner.strip()
