@@ -129,8 +129,8 @@ class Settings(BaseSettings):
         8,
         ge=1,
         le=64,
-        description="most downloads that share a worker process; fewer share one if there are more than two CPUs; 1 isolates"
-        " each download, at about 25 MB more for each",
+        description="most downloads that share a worker process; fewer share one if there are more than two CPUs; 1"
+        " isolates each download, at about 25 MB more for each",
     )
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
     platform_interval_seconds: float = Field(
