@@ -36,7 +36,7 @@ from downloader.egress import guard as egress
 from downloader.egress.dialer import Rules
 from downloader.egress.http import basic
 from downloader.egress.proxy import EgressProxy
-from downloader.engines.pool import CrewLimits
+from downloader.engines.pool import PoolLimits
 from downloader.engines.processes import ProcessEngine
 from downloader.jobs import Work
 from downloader.settings import Settings
@@ -102,13 +102,13 @@ def download(megabytes: int) -> dict[str, Any]:
 
 async def one_download(settings: Settings, link: str) -> tuple[float, float]:
     """Return the processor seconds of the worker and of the guard for the video at *link*."""
-    engine = ProcessEngine(settings.for_downloads(), CrewLimits(attempts=1))
+    engine = ProcessEngine(settings.for_downloads(), PoolLimits(attempts=1))
     await engine.start()
     try:
         with egress.open_egress(settings.for_downloads()):  # so that there is a guard whose clock can be read
             assert egress._GUARD is not None
             clock = time.pthread_getcpuclockid(egress._GUARD.thread.ident or 0)
-        pid = engine._crew.ready[0].worker.pid
+        pid = engine.pool.ready[0].process.pid
         before = cpu_of(pid), time.clock_gettime(clock)
         job = Work(
             job_id="1",

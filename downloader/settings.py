@@ -132,6 +132,14 @@ class Settings(BaseSettings):
         description="most downloads that share a worker process; fewer share one if there are more than two CPUs; 1"
         " isolates each download, at about 25 MB more for each",
     )
+    worker_processes: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        examples=[2],
+        description="processes that downloads are spread over, more only if DOWNLOADER_DOWNLOADS_PER_WORKER requires"
+        " it; unset: one less than the CPUs. Set it where a container may use fewer CPUs than the machine has",
+    )
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
     platform_interval_seconds: float = Field(
         0,

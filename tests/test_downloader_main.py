@@ -1,4 +1,4 @@
-"""The log: an event is a line, and nobody but the server begins one."""
+"""The log: one line for each event, which text from outside cannot forge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from downloader_main import _Formatter
+from downloader_main import LogFormatter
 
 FORGED = "\n2026-01-01 00:00:00,000 CRITICAL downloader: forged"
 HOSTILE = [FORGED, "\r\n" + FORGED, "\x1b[2J", "\x9b2J", "\x85", "\u2028", "\u202e", "\x00", "\udc80"]
@@ -16,7 +16,7 @@ HOSTILE = [FORGED, "\r\n" + FORGED, "\x1b[2J", "\x9b2J", "\x85", "\u2028", "\u20
 def logged(message: str, *arguments: object, error: Exception | None = None, **facts: object) -> str:
     log = io.StringIO()
     handler = logging.StreamHandler(log)
-    handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
     record = logging.makeLogRecord({"name": "a", "levelname": "INFO", "msg": message, "args": arguments, **facts})
     if error is not None:
         record.exc_info = (type(error), error, error.__traceback__)
@@ -25,8 +25,8 @@ def logged(message: str, *arguments: object, error: Exception | None = None, **f
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_what_strangers_write_stays_in_its_line(hostile: str) -> None:
-    """Libraries put it into their sentences: waitress the path that was asked for, its escapes undone."""
+def test_text_from_outside_stays_on_its_line(hostile: str) -> None:
+    """Libraries put it into their messages: waitress the requested path, unquoted."""
     for line in (logged("Client disconnected while serving %s", f"/x{hostile}"), logged("ended", path=f"/x{hostile}")):
         assert line.endswith("\n")
         assert line[:-1].isprintable()
@@ -34,7 +34,7 @@ def test_what_strangers_write_stays_in_its_line(hostile: str) -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_what_strangers_write_begins_no_line_of_a_trace(hostile: str) -> None:
+def test_text_from_outside_starts_no_line_of_a_traceback(hostile: str) -> None:
     first, *trace = logged("crashed", error=ValueError(f"no {hostile}"), job_id="7").removesuffix("\n").split("\n")
     assert first == 'INFO a: crashed job_id="7"'
     assert len(trace) > 0
@@ -43,5 +43,5 @@ def test_what_strangers_write_begins_no_line_of_a_trace(hostile: str) -> None:
         assert line.isprintable()
 
 
-def test_plain_words_are_logged_as_they_are() -> None:
+def test_printable_text_is_logged_unchanged() -> None:
     assert logged("Ada's garden: %s", "Blümchen 花") == "INFO a: Ada's garden: Blümchen 花\n"

@@ -1,4 +1,4 @@
-"""Where attempts run: the seam between the queue and threads, worker processes, or machines elsewhere."""
+"""The interface between the queue and whatever runs its attempts."""
 
 from __future__ import annotations
 
@@ -12,31 +12,38 @@ from downloader.models import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineHealth:
-    """How an engine is."""
+    """The state of an engine."""
 
-    workers: int  #: that could run something now
-    busy: int
-    restarts: int  #: since the start, of workers that died or were killed
-    asleep: bool = False  #: there are no workers because there is nothing to do; they come when there is
+    workers: int  #: ready to run an attempt, or running one
+    busy: int  #: attempts under way
+    restarts: int  #: workers that died or were killed since the start
+    asleep: bool = False  #: stopped for lack of work; the next attempt wakes it
 
 
 class Engine(Protocol):
-    """Runs attempts, as many at once as it is asked to; all methods are called on the service's event loop."""
+    """Runs attempts, any number at once.
+
+    All methods are called on the service's event loop, and none of them blocks it. `start` is called once, before
+    `run`; `close` once, after which `run` only returns `interrupted` outcomes.
+    """
 
     async def start(self) -> None:
-        """Make ready; return when the first attempt would start without delay, or sooner."""
+        """Prepare to run; return once an attempt could start without delay, or earlier. Never raises."""
 
     async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
         """Run one attempt and return its outcome; call *on_progress* on the event loop, at most 4 times a second.
 
-        Never raises for what a platform, a link, a disk or a worker does wrong: a worker that dies, or in which no
-        byte moved for the stall timeout, is an Outcome too (`interrupted`, `timeout`). Cancelling the coroutine ends
-        the attempt at once, with all its child processes; what was downloaded stays in `work.work_dir`. One that
-        succeeds in that moment may still return: its files are there.
+        Never raises for a fault of a platform, a link, a disk or a worker: those are outcomes. A worker that dies gives
+        `interrupted`, an attempt that makes no progress for the stall timeout gives `timeout`.
+
+        Raises:
+            asyncio.CancelledError: the coroutine was cancelled. The attempt and all its child processes have been
+                ended; what it downloaded so far stays in `work.work_dir`. An attempt that succeeds at the same moment
+                returns its outcome instead, as its files are in place.
         """
 
     def health(self) -> EngineHealth:
-        """Return how it is."""
+        """Return the current state."""
 
     async def close(self) -> None:
-        """End everything that runs, at once."""
+        """End every running attempt as `interrupted`, at once."""

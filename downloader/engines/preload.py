@@ -1,13 +1,12 @@
-"""Imported once by the process that forks workers, so that each of them begins with yt-dlp loaded and warm."""
+"""Imported once by the fork server, so that every worker starts with yt-dlp loaded and warm."""
 
 from __future__ import annotations
 
 import gc
 
-# The worker too, for all that it imports.
 from downloader import batch_downloader
-from downloader.engines import worker  # noqa: F401
+from downloader.engines import worker  # noqa: F401 -- with all that it imports
 
 batch_downloader.warm_up_engine()
-# What is loaded now is never garbage: a collection in a worker need not touch it, and so not copy its pages.
+# Objects loaded by now live forever. A collection in a worker that skips them does not copy their pages.
 gc.freeze()

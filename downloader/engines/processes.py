@@ -1,4 +1,4 @@
-"""Runs attempts in warm worker processes, a few in each: a hung one is killed, and the others in it go on elsewhere."""
+"""Runs attempts in a pool of worker processes: one that hangs is killed, and the others in its process are resumed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from downloader.download_settings import DownloadSettings
 from downloader.egress.guard import EgressSession, open_egress
-from downloader.engines.attempt import Stalled, StallWatch, failed
+from downloader.engines.attempt import failed, success_of
 from downloader.engines.base import EngineHealth
-from downloader.engines.pool import CrewLimits, Hand, WorkerCrew
-from downloader.engines.worker import Done
+from downloader.engines.pool import PooledWorker, PoolLimits, WorkerPool
+from downloader.engines.stall import Stalled, StallWatch
+from downloader.engines.worker import Done, Stop
 from downloader.engines.worker_process import WorkerLost
 from downloader.errors import StartRefused
 from downloader.jobs import Progress, Work
@@ -21,30 +22,30 @@ from downloader.models import Outcome
 
 log = logging.getLogger(__name__)
 
-#: How long an attempt that must end may take to end by itself, before its process is killed, which ends others too.
+#: How long an attempt has to stop when asked, before its process is killed along with the other attempts in it.
 GRACE_SECONDS = 1.0
 
-#: How long to wait for a worker that was killed; it takes milliseconds.
-_END_SECONDS = 1.0
+#: How long to wait for killed workers to end; it takes milliseconds.
+_KILL_TIMEOUT_SECONDS = 1.0
 
 #: How long the start waits for the first worker, which has yt-dlp to load.
-_START_SECONDS = 30.0
+_START_TIMEOUT_SECONDS = 30.0
 
 
 class _Displaced(Exception):
     """An attempt was ended with its process, through no fault of its own."""
 
 
-class _Together(WorkerLost):
-    """A process died with several attempts in it: it may have been any one of them."""
+class _SharedWorkerLost(WorkerLost):
+    """A process died with several attempts in it, any of which may have been the cause."""
 
 
 @dataclass(eq=False, frozen=True, slots=True, kw_only=True)
 class _Attempt:
-    """A running attempt."""
+    """An attempt running in a worker."""
 
     work: Work
-    hand: Hand
+    worker: PooledWorker
     on_progress: Callable[[Progress], None]
     watch: StallWatch
     end: asyncio.Future[Outcome]
@@ -52,16 +53,16 @@ class _Attempt:
     def fail(self, error: Exception) -> None:
         if not self.end.done():
             self.end.set_exception(error)
-            self.end.exception()  # seen: nobody may be waiting for it any more
+            self.end.exception()  # marks it as retrieved: no one may be waiting for it any more
 
 
 class ProcessEngine:
-    """An `Engine`. Everything here happens on the loop that `start` ran on."""
+    """An `Engine` with a pool of worker processes."""
 
-    def __init__(self, settings: DownloadSettings, limits: CrewLimits) -> None:
-        """Run attempts as *settings* say, as many at once as *limits* allow; those beyond wait their turn."""
+    def __init__(self, settings: DownloadSettings, limits: PoolLimits) -> None:
+        """Run up to `limits.attempts` attempts at once; others wait their turn."""
         self._settings = settings
-        self._crew = WorkerCrew(settings, limits, on_message=self._heard, on_lost=self._lost)
+        self.pool = WorkerPool(settings, limits, on_message=self._on_message, on_lost=self._on_lost)
         self._attempts: dict[str, _Attempt] = {}  #: by job
         self._kills = 0
         self._closed = False
@@ -69,61 +70,62 @@ class ProcessEngine:
     async def start(self) -> None:
         """Start a first worker and wait until it is ready."""
         try:
-            self._crew.give_back(await asyncio.wait_for(self._crew.hire(), _START_SECONDS))
+            self.pool.release(await asyncio.wait_for(self.pool.acquire(), _START_TIMEOUT_SECONDS))
         except (WorkerLost, TimeoutError) as error:
             log.error("no worker could be started", extra={"detail": str(error)})
 
     async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
-        """Run one attempt; see `Engine.run`. A cancelled one is over, with all its processes, when this returns."""
-        alone = False
+        """Run one attempt; see `Engine.run`."""
+        dedicated = False
         while True:
             try:
-                return await self._run_once(work, on_progress, alone=alone)
+                return await self._run_once(work, on_progress, dedicated=dedicated)
             except _Displaced:
-                log.info("a download goes on in another worker", extra={"job_id": work.job_id})
-            except _Together as lost:
-                # It goes on from what there is. Should it be the one to blame, it will be alone with it.
-                log.warning("a worker died: going on in one alone", extra={"job_id": work.job_id, "detail": str(lost)})
-                alone = True
+                log.info("resuming a download in another worker", extra={"job_id": work.job_id})
+            except _SharedWorkerLost as lost:
+                # If this attempt is the cause, it will only take itself down the next time.
+                facts = {"job_id": work.job_id, "detail": str(lost)}
+                log.warning("a worker died: resuming a download in one of its own", extra=facts)
+                dedicated = True
 
-    async def _run_once(self, work: Work, on_progress: Callable[[Progress], None], *, alone: bool) -> Outcome:
+    async def _run_once(self, work: Work, on_progress: Callable[[Progress], None], *, dedicated: bool) -> Outcome:
         try:
-            hand = await self._crew.hire(alone=alone)
+            worker = await self.pool.acquire(dedicated=dedicated)
         except WorkerLost as lost:
             return failed(work.platform, "interrupted", str(lost))
         try:
-            if hand.lost:  # between its being given and this
-                if hand.gone is not None:  # for another's sake, or at the end, of which the crew will tell
+            if worker.lost:  # since it was acquired
+                if worker.reaped is not None:  # terminated because of another attempt, or by `close`
                     raise _Displaced
-                return failed(work.platform, "interrupted", "the worker was lost before it could begin")
+                return failed(work.platform, "interrupted", "the worker died before the attempt could start")
             with ExitStack() as stack:
                 try:
                     egress = stack.enter_context(open_egress(self._settings))
                 except (OSError, StartRefused) as error:
                     return failed(work.platform, "internal", f"the egress proxy did not start: {error}")
-                outcome = await self._attempt(hand, replace(work, proxy=egress.url), on_progress, egress)
+                outcome = await self._attempt(worker, replace(work, proxy=egress.url), on_progress, egress)
                 refusal = egress.refusal(outcome)
             return outcome if refusal is None else failed(work.platform, "blocked_address", refusal)
         finally:
-            self._crew.give_back(hand)
+            self.pool.release(worker)
 
     async def _attempt(
-        self, hand: Hand, work: Work, on_progress: Callable[[Progress], None], egress: EgressSession
+        self, worker: PooledWorker, work: Work, on_progress: Callable[[Progress], None], egress: EgressSession
     ) -> Outcome:
-        """Run one attempt in *hand*, which has a place for it."""
+        """Run one attempt in *worker*, which was acquired for it."""
         end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         watch = StallWatch(work, self._settings)
-        attempt = _Attempt(work=work, hand=hand, on_progress=on_progress, watch=watch, end=end)
+        attempt = _Attempt(work=work, worker=worker, on_progress=on_progress, watch=watch, end=end)
         self._attempts[work.job_id] = attempt
-        hand.worker.send(work)
+        worker.process.send(work)
         try:
             try:
                 return await watch.wait_for(end)
             except Stalled as stalled:
-                log.warning("a download hangs: ending it", extra={"job_id": work.job_id, "detail": str(stalled)})
+                log.warning("ending a download that hangs", extra={"job_id": work.job_id, "detail": str(stalled)})
                 await self._end(attempt, egress)
                 return failed(work.platform, "timeout", str(stalled))
-        except _Together:
+        except _SharedWorkerLost:
             raise
         except WorkerLost as lost:
             if not self._closed:
@@ -131,8 +133,7 @@ class ProcessEngine:
             return failed(work.platform, "interrupted", str(lost))
         except asyncio.CancelledError:
             await self._end(attempt, egress)
-            # A success of this very moment has left its files: who asked for the end decides what becomes of them.
-            if end.done() and end.exception() is None and (outcome := end.result())[0]:
+            if outcome := success_of(end):
                 return outcome
             raise
         finally:
@@ -140,57 +141,55 @@ class ProcessEngine:
                 del self._attempts[work.job_id]
 
     async def _end(self, attempt: _Attempt, egress: EgressSession) -> None:
-        """End *attempt*, and with it no other if that can be; return when nothing is left of it."""
+        """End *attempt* and its child processes, if possible without disturbing others in its worker."""
         if attempt.end.done():
             return
-        hand = attempt.hand
-        if hand.taken > 1:
-            # What waits for the network wakes when that is cut, and then finds that it is to stop.
-            hand.worker.stop(attempt.work.job_id)
+        worker = attempt.worker
+        if worker.attempts > 1:
+            # Cutting its connections wakes whatever waits for the network, which then finds that it is to stop.
+            worker.process.send(Stop(attempt.work.job_id))
             egress.revoke()
             await asyncio.wait({attempt.end}, timeout=GRACE_SECONDS)
             if attempt.end.done():
                 return
         self._kills += 1
-        gone = self._crew.send_away(hand)
-        for other in self._attempts_of(hand):
+        reaped = self.pool.terminate(worker)
+        for other in self._attempts_in(worker):
             other.fail(WorkerLost("ended") if other is attempt else _Displaced())
-        self._crew.keep_enough()
-        await asyncio.wait({gone}, timeout=_END_SECONDS)
+        self.pool.scale_up()
+        await asyncio.wait({reaped}, timeout=_KILL_TIMEOUT_SECONDS)
 
     def health(self) -> EngineHealth:
-        """Return how it is; a worker that is being started does not count yet."""
+        """Return the current state; a worker counts once it is ready."""
         return EngineHealth(
-            workers=len(self._crew.ready),
+            workers=len(self.pool.ready),
             busy=len(self._attempts),
-            restarts=self._kills + self._crew.deaths,
-            asleep=self._crew.asleep,
+            restarts=self._kills + self.pool.deaths,
+            asleep=self.pool.asleep,
         )
 
     async def close(self) -> None:
-        """Kill every worker; what runs ends as interrupted."""
+        """Kill every worker; running attempts end as `interrupted`."""
         self._closed = True
-        await self._crew.close(_END_SECONDS)
+        await self.pool.close(_KILL_TIMEOUT_SECONDS)
 
-    # What the crew says
-
-    def _heard(self, hand: Hand, message: Progress | Done) -> None:
+    def _on_message(self, worker: PooledWorker, message: Progress | Done) -> None:
         attempt = self._attempts.get(message.job_id)
-        if attempt is None or attempt.hand is not hand:
+        if attempt is None or attempt.worker is not worker:
             return
         if isinstance(message, Progress):
             attempt.watch.note(message)
             attempt.on_progress(message)
             return
-        self._crew.has_done(hand, message.memory_bytes)
+        self.pool.note_done(worker, message.memory_bytes)
         if not attempt.end.done():
             attempt.end.set_result(message.outcome)
 
-    def _lost(self, hand: Hand, how: str) -> None:
-        attempts = self._attempts_of(hand)
-        together = len(attempts) > 1 and not self._closed
+    def _on_lost(self, worker: PooledWorker, reason: str) -> None:
+        attempts = self._attempts_in(worker)
+        shared = len(attempts) > 1 and not self._closed
         for attempt in attempts:
-            attempt.fail(_Together(how) if together else WorkerLost(how))
+            attempt.fail(_SharedWorkerLost(reason) if shared else WorkerLost(reason))
 
-    def _attempts_of(self, hand: Hand) -> list[_Attempt]:
-        return [attempt for attempt in self._attempts.values() if attempt.hand is hand]
+    def _attempts_in(self, worker: PooledWorker) -> list[_Attempt]:
+        return [attempt for attempt in self._attempts.values() if attempt.worker is worker]

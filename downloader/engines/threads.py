@@ -1,6 +1,6 @@
-"""Runs attempts in threads of this process: for library use, for tests, and wherever processes cannot be had.
+"""Runs attempts in threads of this process: for tests, and for apps embedded in another server.
 
-A thread cannot be killed: one whose origin is silent lives on until its socket times out, though nobody waits for it.
+A thread cannot be killed: one whose peer is silent lives on until its socket times out, though its result is ignored.
 """
 
 from __future__ import annotations
@@ -12,47 +12,47 @@ from collections.abc import Callable
 from downloader import batch_downloader
 from downloader.daemon_thread import in_thread
 from downloader.download_settings import DownloadSettings
-from downloader.engines.attempt import Stalled, StallWatch, failed, run_attempt
+from downloader.engines.attempt import failed, run_attempt, success_of
 from downloader.engines.base import EngineHealth
+from downloader.engines.stall import Stalled, StallWatch
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 
-#: How long a cancelled attempt may take to notice it.
+#: How long a cancelled attempt has to notice.
 GRACE_SECONDS = 1.0
 
 
 class ThreadEngine:
-    """An `Engine`: each attempt in a daemon thread of its own, as many as it is asked for."""
+    """An `Engine` with a daemon thread for each attempt."""
 
     def __init__(self, settings: DownloadSettings) -> None:
-        """Run attempts as *settings* say."""
         self._settings = settings
-        self._ends: dict[asyncio.Future[Outcome], Work] = {}  #: of the attempts that somebody waits for
+        self._running: dict[asyncio.Future[Outcome], Work] = {}
 
     async def start(self) -> None:
         """Load yt-dlp in the background; the first attempt waits for what is missing."""
         threading.Thread(target=batch_downloader.warm_up_engine, name="warm-up", daemon=True).start()
 
     async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
-        """Run one attempt; see `Engine.run`. A cancelled attempt ends at its next byte or answer."""
+        """Run one attempt; see `Engine.run`. A cancelled attempt ends at its next byte or response."""
         loop = asyncio.get_running_loop()
         watch = StallWatch(work, self._settings)
         stop = threading.Event()
 
-        def tell(progress: Progress) -> None:
+        def note(progress: Progress) -> None:
             if not stop.is_set():
                 watch.note(progress)
                 on_progress(progress)
 
         def report(progress: Progress) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(tell, progress)
+                loop.call_soon_threadsafe(note, progress)
 
         try:
-            end = in_thread(run_attempt, work, self._settings, stop, report, on_end=lambda: None)
+            end = in_thread(run_attempt, work, self._settings, stop, report)
         except RuntimeError as error:
-            return failed(work.platform, "interrupted", f"no thread can be had: {error}")
-        self._ends[end] = work
+            return failed(work.platform, "interrupted", f"no thread could be started: {error}")
+        self._running[end] = work
         try:
             return await watch.wait_for(end)
         except Stalled as stalled:
@@ -60,20 +60,19 @@ class ThreadEngine:
         except asyncio.CancelledError:
             stop.set()
             await asyncio.wait({end}, timeout=GRACE_SECONDS)
-            # A success of this very moment has left its files: who asked for the end decides what becomes of them.
-            if end.done() and end.exception() is None and (outcome := end.result())[0]:
+            if outcome := success_of(end):
                 return outcome
             raise
         finally:
             stop.set()
-            del self._ends[end]
+            del self._running[end]
 
     def health(self) -> EngineHealth:
-        """Return how it is; there is always room for another thread."""
-        return EngineHealth(workers=len(self._ends) + 1, busy=len(self._ends), restarts=0)
+        """Return the current state; there is always room for another thread."""
+        return EngineHealth(workers=len(self._running) + 1, busy=len(self._running), restarts=0)
 
     async def close(self) -> None:
-        """End every attempt as interrupted; its thread ends at its next byte or answer."""
-        for end, work in self._ends.items():
+        """End every attempt as `interrupted`; its thread ends at its next byte or response."""
+        for end, work in self._running.items():
             if not end.done():
                 end.set_result(failed(work.platform, "interrupted", "the server is stopping"))

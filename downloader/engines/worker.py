@@ -1,4 +1,4 @@
-"""A worker process: runs attempts in threads, says on its pipe how they go, and dies with its server."""
+"""A worker process: runs attempts in threads, reports on its pipe, and dies with its server."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from typing import Any, Literal, NoReturn
 from downloader import batch_downloader
 from downloader.download_settings import DownloadSettings
 from downloader.engines.attempt import run_attempt
-from downloader.engines.malloc import share_one_heap
+from downloader.engines.malloc import tune_malloc
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 
 log = logging.getLogger(__name__)
 
-#: Well above the largest block that a download reads, for each of which it would else ask the system anew.
+#: Well above the largest block that a download reads, so that reading one costs no system call for its memory.
 _LARGE_BYTES = 1024 * 1024
 
-#: Objects that may come without going before garbage is looked for by itself. An attempt makes some thousands, and
-#: their garbage is looked for when it has ended: by Python's own 700 that takes half a millisecond more a video.
-_NEW_OBJECTS = 10_000
+#: Objects allocated before Python collects garbage by itself. An attempt allocates some thousands, and its garbage is
+#: collected when it has ended; Python's default of 700 costs half a millisecond more for each video.
+_GC_THRESHOLD = 10_000
 
-#: In a worker that is never idle, garbage is collected after so many attempts.
+#: A worker that is never idle collects garbage after every so many attempts.
 _COLLECT_EVERY = 4
 _ENDED = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStart:
-    """What a worker needs to know; it reaches the worker by a pipe, never on a command line."""
+class WorkerConfig:
+    """What a worker needs to know; sent on a pipe, never on a command line."""
 
     settings: DownloadSettings
-    environment: Mapping[str, str]  #: the server's, which may differ from that of the process that forks
+    environment: Mapping[str, str]  #: the server's, which the fork server's may lag behind
     log_level: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The attempt of this job is to end."""
+    """Asks the worker to end the attempt of this job, which it does when that next moves."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """An attempt ended."""
+    """An attempt has ended."""
 
     job_id: str
     outcome: Outcome
-    memory_bytes: int  #: that the worker holds now; 0: nobody knows
+    memory_bytes: int  #: held by the worker now; 0: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +69,22 @@ class Logged:
     fields: Mapping[str, Any]
 
 
-#: What a worker says. The server says a Work, or a Stop.
+#: What a worker sends. It receives Work and Stop.
 Message = Literal["ready"] | Progress | Done | Logged
 
 
-def main(connection: Connection, start: WorkerStart) -> NoReturn:
-    """Serve until the pipe ends, which it does with the server, however that ended; then kill the whole group."""
+def main(connection: Connection, config: WorkerConfig) -> NoReturn:
+    """Run attempts until the pipe closes, as it does when the server ends in any way; then kill the whole group."""
     _lead_a_group()
-    share_one_heap(_LARGE_BYTES)
+    tune_malloc(_LARGE_BYTES)
     os.environ.clear()
-    os.environ.update(start.environment)
-    os.umask(start.settings.umask_bits)
-    line = _Line(connection)
-    logging.basicConfig(level=start.log_level, handlers=[_LogLine(line)], force=True)
+    os.environ.update(config.environment)
+    os.umask(config.settings.umask_bits)
+    channel = _Channel(connection)
+    logging.basicConfig(level=config.log_level, handlers=[_LogHandler(channel)], force=True)
     batch_downloader.warm_up_engine()
-    gc.set_threshold(_NEW_OBJECTS)
-    line.send("ready")
+    gc.set_threshold(_GC_THRESHOLD)
+    channel.send("ready")
     running: dict[str, threading.Event] = {}
     while True:
         try:
@@ -95,27 +95,25 @@ def main(connection: Connection, start: WorkerStart) -> NoReturn:
             if stop := running.get(message.job_id):
                 stop.set()
             continue
-        # Not in this thread, which must notice the end of the pipe while a download hangs.
-        running[message.job_id] = stop = threading.Event()
-        arguments = (message, start.settings, stop, running, line)
+        # Not in this thread, which has to notice that the pipe closes while a download hangs.
+        running[message.job_id] = threading.Event()
+        arguments = (message, config.settings, running, channel)
         threading.Thread(target=_run, args=arguments, name="download", daemon=True).start()
 
 
-def _run(
-    work: Work, settings: DownloadSettings, stop: threading.Event, running: dict[str, threading.Event], line: _Line
-) -> None:
-    line.jobs[threading.get_ident()] = work.job_id
-    outcome = run_attempt(work, settings, stop, line.send)
-    del line.jobs[threading.get_ident()]
+def _run(work: Work, settings: DownloadSettings, running: dict[str, threading.Event], channel: _Channel) -> None:
+    channel.jobs[threading.get_ident()] = work.job_id
+    outcome = run_attempt(work, settings, running[work.job_id], channel.send)
+    del channel.jobs[threading.get_ident()]
     del running[work.job_id]
     if not running or next(_ENDED) % _COLLECT_EVERY == 0:
-        # yt-dlp's objects refer to one another, and hold threads and buffers until they are looked for: a millisecond.
+        # yt-dlp's objects form cycles that hold threads and buffers until they are collected. Takes a millisecond.
         gc.collect()
-    line.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
+    channel.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
 
 
-class _Line:
-    """The way to the server; threads take turns on it."""
+class _Channel:
+    """The worker's end of the pipe, shared by its threads."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -123,33 +121,33 @@ class _Line:
         self.jobs: dict[int, str] = {}  #: of the attempts under way, by thread
 
     def job_id(self) -> str | None:
-        """Return the job that this thread is at; of a thread that yt-dlp started, the only one, or None."""
+        """Return the job of this thread; for a thread that yt-dlp started, that of the only attempt, or None."""
         jobs = tuple(self.jobs.values())
         return self.jobs.get(threading.get_ident()) or (jobs[0] if len(jobs) == 1 else None)
 
     def send(self, message: Message) -> None:
-        """Say *message*, if there is still somebody to hear it; where not, the main thread ends everything."""
+        """Send *message*; if the pipe is closed, the main thread ends the process."""
         with self._lock, contextlib.suppress(OSError):
             self._connection.send(message)
 
 
-class _LogLine(logging.Handler):
+class _LogHandler(logging.Handler):
     """Sends log records to the server, so that there is one log."""
 
-    def __init__(self, line: _Line) -> None:
+    def __init__(self, channel: _Channel) -> None:
         super().__init__()
-        self._line = line
+        self._channel = channel
         self._formatter = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send *record* as plain data: what it refers to may not be fit for travel."""
+        """Send *record* as plain data, since its arguments may not pickle."""
         fields = {name: _plain(value) for name, value in vars(record).items()}
         fields["msg"], fields["args"], fields["exc_info"] = record.getMessage(), None, None
         if record.exc_info and not record.exc_text:
             fields["exc_text"] = self._formatter.formatException(record.exc_info)
-        if job_id := self._line.job_id():
+        if job_id := self._channel.job_id():
             fields.setdefault("job_id", job_id)
-        self._line.send(Logged(fields))
+        self._channel.send(Logged(fields))
 
 
 def _plain(value: object) -> object:
@@ -157,8 +155,8 @@ def _plain(value: object) -> object:
 
 
 def _lead_a_group() -> None:
-    """Make this process the leader of its own group, in which its ffmpeg will be too."""
-    # Ctrl-C and a service manager's SIGTERM reach every process; it is the server that decides what then happens.
+    """Make this process the leader of its own group, which its ffmpeg will be in too."""
+    # Ctrl-C and a service manager's SIGTERM reach every process; the server decides what to do about them.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if sys.platform != "win32":

@@ -13,7 +13,7 @@ from downloader import batch_downloader
 from downloader.cookies.store import CookieStore
 from downloader.egress.guard import check_proxies
 from downloader.engines.base import Engine
-from downloader.engines.pool import CrewLimits
+from downloader.engines.pool import PoolLimits, default_processes
 from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.errors import DownloaderError, StartRefused
@@ -143,7 +143,11 @@ class Services:
             raise
         # Silent downloads do not count in the total, up to as many again: see Governor.allot.
         attempts = 2 * settings.workers + SPARE_WORKERS
-        limits = CrewLimits(attempts=attempts, places=settings.downloads_per_worker)
+        limits = PoolLimits(
+            attempts=attempts,
+            attempts_per_process=settings.downloads_per_worker,
+            processes=settings.worker_processes or default_processes(),
+        )
         downloads = settings.for_downloads()
         self.engine = ProcessEngine(downloads, limits) if self._engine_kind == "processes" else ThreadEngine(downloads)
         self._governor = Governor(

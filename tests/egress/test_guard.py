@@ -25,7 +25,7 @@ from downloader.egress.dialer import Dialer, connect
 from downloader.egress.guard import check_proxies
 from downloader.egress.policy import Address, address_refusal, literal
 from downloader.egress.proxy import EgressProxy
-from downloader.engines.pool import CrewLimits
+from downloader.engines.pool import PoolLimits
 from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.errors import StartRefused
@@ -111,7 +111,7 @@ def end_guard() -> None:
 @pytest.fixture(params=["threads", "processes"])
 async def engine(request: pytest.FixtureRequest, make_settings: Callable[..., Settings]) -> AsyncIterator[Any]:
     settings = make_settings(proxy=None).for_downloads()
-    engine = ThreadEngine(settings) if request.param == "threads" else ProcessEngine(settings, CrewLimits(attempts=2))
+    engine = ThreadEngine(settings) if request.param == "threads" else ProcessEngine(settings, PoolLimits(attempts=2))
     await engine.start()
     yield engine
     await engine.close()
@@ -358,10 +358,10 @@ async def test_workers_know_of_no_proxy_but_the_guard(
     for name in ("http_proxy", "HTTPS_PROXY", "All_Proxy", "ftp_proxy"):
         monkeypatch.setenv(name, simulator.proxy.replace("//", "//ada:hunter2@"))
     monkeypatch.setenv("NO_PROXY", "nothing.example")
-    engine = ProcessEngine(make_settings(proxy=None).for_downloads(), CrewLimits(attempts=1))
+    engine = ProcessEngine(make_settings(proxy=None).for_downloads(), PoolLimits(attempts=1))
     await engine.start()
     try:
-        start = engine._crew.ready[0].worker._start
+        start = engine.pool.ready[0].process.config
         assert not [name for name in start.environment if name.lower().endswith("_proxy")]
         assert "hunter2" not in repr(start)
         # And yet it is used: the names resolve there alone.
@@ -382,10 +382,10 @@ async def test_workers_and_what_they_start_know_no_secret_of_the_services_own(
     for name in secrets:
         monkeypatch.setenv(f"DOWNLOADER_{name.upper()}", "hunter2-hunter2-hunter2")
     monkeypatch.setenv("EVERYTHING_ELSE", "stays")
-    engine = ProcessEngine(settings, CrewLimits(attempts=1))
+    engine = ProcessEngine(settings, PoolLimits(attempts=1))
     await engine.start()
     try:
-        start = engine._crew.ready[0].worker._start
+        start = engine.pool.ready[0].process.config
     finally:
         await engine.close()
     assert "hunter2" not in repr((start.environment, asdict(start.settings)))

@@ -120,7 +120,7 @@ def test_the_start_warns_of_an_old_one(
     install(monkeypatch, version)
     monkeypatch.setattr(downloader_main, "ytdlp_release", lambda: ytdlp_release(version))
     with caplog.at_level(logging.WARNING, logger="downloader"):
-        downloader_main._warn_of_age()
+        downloader_main.warn_if_ytdlp_is_old()
     assert [record.levelname for record in caplog.records] == ["WARNING"] * warned
     if warned:
         assert "make update-ytdlp" in caplog.records[0].detail  # type: ignore[attr-defined]

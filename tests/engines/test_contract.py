@@ -1,0 +1,176 @@
+"""The contract of `Engine`, for every engine, with real yt-dlp against the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from downloader.jobs import Phase, Progress
+from downloader.media.files import OUTCOME_NAME
+from downloader.platforms import PlatformType
+from tests.engines.conftest import StartEngine
+from tests.engines.helpers import SIZE_BYTES, Kind, ignore, work
+from tests.simulator.client import Simulator
+from tests.simulator.scenarios import SCENARIOS
+
+
+@pytest.fixture(params=["threads", "processes"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("platform", ["tiktok", "youtube", "twitter", "instagram"])
+async def test_a_success_is_a_file_in_its_place(
+    kind: Kind, platform: PlatformType, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind)
+    job = work(tmp_path, simulator, platform=platform)
+    outcome = await engine.run(job, ignore)
+    success, path, error = outcome
+    assert (success, error, outcome.error_code) == (True, None, None)
+    assert Path(path).parent == tmp_path / "raw"
+    assert outcome.media is not None
+    assert outcome.media.size_bytes == Path(path).stat().st_size
+    # The outcome stays until the caller has stored it.
+    assert [path.name for path in Path(job.work_dir).iterdir()] == [OUTCOME_NAME]
+
+
+@pytest.mark.parametrize(
+    ("platform", "scenario"),
+    [
+        ("youtube", "private"),
+        ("twitter", "removed"),
+        ("tiktok", "html"),
+        ("instagram", "rate_limited"),
+        ("tiktok", "unavailable"),
+        ("twitter", "no_video"),
+    ],
+)
+async def test_a_failure_is_an_outcome_with_its_code(
+    kind: Kind, platform: Any, scenario: str, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind)
+    outcome = await engine.run(work(tmp_path, simulator, scenario, platform=platform), ignore)
+    assert outcome[0] is False
+    assert outcome.error_code == SCENARIOS[scenario].expected(platform)
+    assert outcome.retry_after_seconds == (30 if scenario == "rate_limited" else None)
+
+
+@pytest.mark.parametrize(
+    ("platform", "phases", "total_bytes"),
+    [
+        ("tiktok", ["extracting", "downloading", "checking"], SIZE_BYTES),
+        ("youtube", ["extracting", "downloading", "merging", "checking"], 2 * SIZE_BYTES),
+    ],
+)
+async def test_progress_is_true_and_rate_limited(
+    kind: Kind,
+    platform: PlatformType,
+    phases: list[Phase],
+    total_bytes: int,
+    start_engine: StartEngine,
+    full_speed: Simulator,
+    tmp_path: Path,
+) -> None:
+    engine = await start_engine(kind)
+    full_speed.configure(media_bytes_per_second=200_000)
+    loop_thread = threading.get_ident()
+    reports: list[Progress] = []
+
+    def on_progress(progress: Progress) -> None:
+        assert threading.get_ident() == loop_thread
+        reports.append(progress)
+
+    job = work(tmp_path, full_speed, platform=platform)
+    started = time.monotonic()
+    outcome = await engine.run(job, on_progress)
+    seconds = time.monotonic() - started
+    assert outcome[0]
+    assert [phase for phase, _ in groupby(report.phase for report in reports)] == phases
+    assert {report.job_id for report in reports} == {job.job_id}
+    assert len(reports) <= 4 * seconds + len(phases)
+    downloaded = [report.downloaded_bytes for report in reports]
+    assert downloaded == sorted(downloaded)
+    assert len(set(downloaded)) >= 4
+    assert downloaded[-1] == reports[-1].total_bytes == total_bytes
+    for report in reports:
+        assert report.total_bytes in (None, total_bytes)
+        assert report.downloaded_bytes <= total_bytes
+    assert all(report.total_bytes == total_bytes for report in reports if report.phase == "downloading")
+    middle = [report for report in reports if report.phase == "downloading" and report.speed_bytes_per_second]
+    assert 50_000 < (middle[-1].speed_bytes_per_second or 0) < 800_000
+    assert middle[-1].eta_seconds is not None
+
+
+async def test_the_size_of_a_stream_of_segments_is_not_guessed(
+    kind: Kind, start_engine: StartEngine, full_speed: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind)
+    full_speed.configure(media_bytes_per_second=200_000)
+    reports: list[Progress] = []
+    assert (await engine.run(work(tmp_path, full_speed, platform="twitter"), reports.append))[0]
+    downloading = [report for report in reports if report.phase == "downloading"]
+    assert downloading[0].total_bytes is None
+    assert reports[-1].total_bytes == reports[-1].downloaded_bytes > 0
+
+
+@pytest.mark.parametrize("scenario", ["hang", "hang_in_body"])
+async def test_cancelling_a_download_that_hangs_takes_no_time(
+    kind: Kind, scenario: str, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind, socket_timeout_seconds=30)
+    task = asyncio.ensure_future(engine.run(work(tmp_path, simulator, scenario), ignore))
+    await asyncio.to_thread(simulator.wait_until_hanging, 1)
+    started = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 2)
+    if kind == "threads":  # a thread cannot be killed
+        simulator.release()
+    await asyncio.to_thread(simulator.wait_until_hanging, 0, timeout_seconds=2)
+    assert time.monotonic() - started < 2
+    # Whatever that did, the next attempt runs.
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+    assert engine.health().busy == 0
+
+
+@pytest.mark.parametrize("scenario", ["hang", "hang_in_body"])
+async def test_an_attempt_that_hangs_times_out(
+    kind: Kind, scenario: str, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind, socket_timeout_seconds=30, stall_timeout_seconds=1)
+    started = time.monotonic()
+    outcome = await engine.run(work(tmp_path, simulator, scenario), ignore)
+    assert outcome.error_code == "timeout"
+    assert "no sign of life for 1 s" in (outcome.detail or "")
+    assert 1 <= time.monotonic() - started < 4
+    if kind == "threads":
+        simulator.release()
+    await asyncio.to_thread(simulator.wait_until_hanging, 0, timeout_seconds=2)
+
+
+async def test_a_slow_download_does_not_time_out(
+    kind: Kind, start_engine: StartEngine, full_speed: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind, stall_timeout_seconds=1)
+    full_speed.configure(media_bytes_per_second=60_000)  # three seconds
+    assert (await engine.run(work(tmp_path, full_speed), ignore))[0]
+
+
+async def test_closing_ends_what_runs(
+    kind: Kind, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind, socket_timeout_seconds=30)
+    task = asyncio.ensure_future(engine.run(work(tmp_path, simulator, "hang"), ignore))
+    await asyncio.to_thread(simulator.wait_until_hanging, 1)
+    assert engine.health().busy == 1
+    await asyncio.wait_for(engine.close(), 1)
+    outcome = await asyncio.wait_for(task, 1)
+    assert outcome.error_code == "interrupted"
+    simulator.release()

@@ -1,0 +1,140 @@
+"""Worker processes: what kills them, and that they end with all their children."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from downloader.jobs import Progress, Work
+from downloader.settings import Settings
+from tests.engines.conftest import StartEngine
+from tests.engines.helpers import HangingFfmpeg, ignore, parent_of, wait_for_exit, work, workers
+from tests.simulator.client import Simulator
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+async def test_a_worker_ignores_signals_meant_for_the_server(
+    start_engine: StartEngine, full_speed: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine()
+    full_speed.configure(media_bytes_per_second=400_000)
+
+    def press_ctrl_c(progress: Progress) -> None:
+        [pid] = workers(engine, busy=True)
+        assert os.getpgid(pid) == pid
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pid, number)
+
+    assert (await engine.run(work(tmp_path, full_speed), press_ctrl_c))[0]
+    assert engine.health().restarts == 0
+
+
+@pytest.mark.parametrize("end", ["cancelled", "killed"])
+async def test_ffmpeg_ends_with_its_worker(
+    end: str, start_engine: StartEngine, simulator: Simulator, tmp_path: Path, hanging_ffmpeg: HangingFfmpeg
+) -> None:
+    options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(hanging_ffmpeg.folder)}
+    engine = await start_engine(ytdlp_options=options)
+    task = asyncio.ensure_future(engine.run(work(tmp_path, simulator, platform="youtube"), ignore))
+    ffmpeg = await asyncio.to_thread(hanging_ffmpeg.pidfd)
+    if end == "cancelled":
+        task.cancel()
+    else:
+        [pid] = workers(engine, busy=True)
+        os.kill(pid, signal.SIGKILL)
+    await asyncio.wait({task}, timeout=2)
+    assert task.cancelled() if end == "cancelled" else task.result().error_code == "interrupted"
+    assert await asyncio.to_thread(wait_for_exit, ffmpeg, 2)
+
+
+SERVER = """
+    import asyncio, json, sys
+    from pathlib import Path
+    from downloader.jobs import Work
+    from downloader.engines.processes import ProcessEngine
+    from downloader.settings import Settings
+    from downloader.engines.pool import PoolLimits
+
+    print("started", flush=True)  # once: a worker must not run this program again
+    told = json.loads(sys.stdin.readline())
+
+    async def main():
+        engine = ProcessEngine(Settings(**told["settings"]).for_downloads(), PoolLimits(attempts=3))
+        await engine.start()
+        run = asyncio.ensure_future(engine.run(Work(**told["work"]), lambda progress: None))
+        await asyncio.to_thread(sys.stdin.readline)
+        pids = {
+            "workers": [worker.process.pid for worker in engine.pool.ready],
+            "children": [
+                int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()
+            ],
+        }
+        print(json.dumps(pids), flush=True)
+        if told["end"] == "kill":
+            await run
+        if told["end"] == "close":
+            await engine.close()
+        # else: the interpreter ends with everything running
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("end", ["kill", "close", "exit"])
+async def test_nothing_outlives_the_server(
+    end: str,
+    simulator: Simulator,
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    hanging_ffmpeg: HangingFfmpeg,
+) -> None:
+    script = tmp_path / "server.py"
+    script.write_text(textwrap.dedent(SERVER))
+    job = work(tmp_path, simulator, platform="youtube")
+    settings = {
+        "storage_dir": str(tmp_path),
+        "proxy": simulator.proxy,
+        "ytdlp_options": {"compat_opts": ["no-certifi"], "ffmpeg_location": str(hanging_ffmpeg.folder)},
+    }
+    told = {"settings": settings, "end": end, "work": {name: getattr(job, name) for name in Work.__slots__}}
+    server = subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, **simulator.environment(), "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(json.dumps(told) + "\n")
+        server.stdin.flush()
+        ffmpeg = await asyncio.to_thread(hanging_ffmpeg.pidfd)
+        assert server.stdout.readline() == "started\n"
+        server.stdin.write("\n")
+        server.stdin.flush()
+        pids = json.loads(server.stdout.readline())
+        assert len(pids["workers"]) >= 1
+        assert parent_of(pids["workers"][0]) in pids["children"]
+        others = [os.pidfd_open(pid) for pid in (*pids["workers"], *pids["children"])]
+        for pid in (*pids["workers"], *pids["children"]):  # settings may hold secrets, and anyone may read this
+            assert "no-certifi" not in Path(f"/proc/{pid}/cmdline").read_text()
+        if end == "kill":
+            server.kill()
+        rest = await asyncio.to_thread(server.communicate, timeout=10)
+        assert rest == ("", "")  # no process holds its stdout open, and none complained
+        assert [wait_for_exit(pidfd) for pidfd in (ffmpeg, *others)] == [True] * (1 + len(others))
+    finally:
+        server.kill()
+        server.wait()
