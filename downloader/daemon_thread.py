@@ -1,4 +1,4 @@
-"""Runs a blocking function in a daemon thread of its own, and hands its result to an event loop."""
+"""Runs a blocking function in a daemon thread and hands its result to the event loop."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ T = TypeVar("T")
 def in_thread(
     function: Callable[..., T], *args: object, on_end: Callable[[], None] = lambda: None, name: str = "download"
 ) -> asyncio.Future[T]:
-    """Start *function* in a thread of its own; return the future of its result. *on_end* is called in that thread.
+    """Run *function* in a thread of its own; return the future of its result. *on_end* is called in that thread.
 
-    A daemon thread, not a pool's: a pool is joined when the interpreter ends, and a download that hangs would keep a
-    stopped server alive. How many run at once is the business of whoever calls.
+    A daemon thread, not a pool's: the interpreter joins a pool at exit, so a download that hangs would keep a stopped
+    server alive. Limiting how many run at once is up to the caller.
+
+    Raises:
+        RuntimeError: no thread could be started; *on_end* has been called.
     """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
@@ -40,19 +43,19 @@ def in_thread(
         try:
             value = context.run(function, *args)
         except BaseException as caught:
-            # SystemExit from the depths must not end the loop that waits for us; a future refuses StopIteration.
-            tame = isinstance(caught, Exception) and not isinstance(caught, StopIteration)
-            error = caught if tame else RuntimeError(f"ended by {caught!r}")
+            # SystemExit would end the loop that awaits it, and a future refuses StopIteration.
+            harmless = isinstance(caught, Exception) and not isinstance(caught, StopIteration)
+            error = caught if harmless else RuntimeError(f"ended by {caught!r}")
         finally:
             on_end()
         try:
             loop.call_soon_threadsafe(settle, value, error)
         except RuntimeError:
-            log.debug("nobody waits for this thread any more")
+            log.debug("the event loop has closed: dropping a thread's result")
 
     try:
         threading.Thread(target=run, name=name, daemon=True).start()
-    except RuntimeError:  # no thread can be had: then nothing will call on_end
+    except RuntimeError:
         on_end()
         raise
     return result
