@@ -100,10 +100,10 @@ class WorkerProcess:
             except Exception:
                 log.exception("a worker sent an unreadable message")
                 return
-            if self._killed:  # so early that it led no group yet
-                self.kill()
             if isinstance(message, Logged):
                 _log_here(message)
+            elif self._killed:
+                self.kill()  # again: it was so new that it led no group yet
             else:
                 self._on_message(message)
 

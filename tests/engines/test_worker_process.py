@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from downloader.engines.worker_process import WorkerProcess
 from downloader.jobs import Progress, Work
 from downloader.settings import Settings
 from tests.engines.conftest import StartEngine
@@ -55,6 +57,30 @@ async def test_ffmpeg_ends_with_its_worker(
     await asyncio.wait({task}, timeout=2)
     assert task.cancelled() if end == "cancelled" else task.result().error_code == "interrupted"
     assert await asyncio.to_thread(wait_for_exit, ffmpeg, 2)
+
+
+async def test_a_worker_killed_too_early_to_lead_a_group_is_killed_when_it_reports(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await start_engine()
+    config = engine.pool.ready[0].process.config
+    killpg, groups, ended = os.killpg, iter([False]), threading.Event()
+    messages: list[object] = []
+    reasons: list[str] = []
+
+    def kill_no_group_at_first(pid: int, number: int) -> None:
+        if not next(groups, True):
+            raise ProcessLookupError
+        killpg(pid, number)
+
+    def on_end(reason: str) -> None:
+        reasons.append(reason)
+        ended.set()
+
+    monkeypatch.setattr(os, "killpg", kill_no_group_at_first)
+    WorkerProcess(config, on_message=messages.append, on_end=on_end).kill()
+    assert await asyncio.to_thread(ended.wait, 20)
+    assert (messages, reasons) == ([], ["the worker was killed by SIGKILL"])
 
 
 SERVER = """
