@@ -19,6 +19,14 @@ from tests.simulator.client import Simulator
 REPOSITORY = Path(__file__).parent.parent
 
 
+def run_main(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the server's command, which must end; *environment* is added to that of the tests."""
+    return subprocess.run(
+        [sys.executable, "downloader_main.py", *arguments],
+        cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+
 class Server:
     """A server in a process of its own, started as the README says."""
 
@@ -55,11 +63,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def refused(self) -> subprocess.CompletedProcess[str]:
-        """Start a second server with the same settings, which must end by itself; return how it did."""
-        command = [sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", "0"]
-        return subprocess.run(
-            command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, timeout=30, check=False
-        )
+        """Start a second server with the same settings, which must end; return how it did."""
+        return run_main("--host", "127.0.0.1", "--port", "0", **self.environment)
 
     def ask(self, method: str, path: str, body: Any = None, timeout_seconds: float = 50) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)

@@ -1,11 +1,10 @@
-"""Batches survive: a real server, killed in mid-work again and again, loses nothing and does nothing twice."""
+"""A real server that is killed again and again, or stalls, loses nothing and does nothing twice."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +15,17 @@ from typing import Any
 
 import pytest
 
-from downloader.media.check import check_media
+from tests.end_to_end.batches import (
+    FINAL,
+    all_final,
+    check_files,
+    check_mixed,
+    follow,
+    jobs_of,
+    let_run,
+    mixed_urls,
+    submit,
+)
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 from tests.simulator.model import PLATFORMS, Platform
@@ -29,48 +38,8 @@ PACE = 300_000
 #: What a download has read is on disk after a tenth of a second; the simulator sends as much as a twentieth at once.
 BLOCK_SECONDS, IN_FLIGHT_SECONDS = 0.1, 0.05
 
-#: Fails for its own reason, every time.
-LASTING = ("removed", "private")
-
 #: Where one refused page fails an attempt; YouTube's extractor goes on without it.
 STUMBLING: tuple[Platform, ...] = ("tiktok", "instagram", "twitter")
-
-FINAL = frozenset({"succeeded", "failed", "cancelled"})
-
-
-def submit(server: Server, urls: list[str]) -> str:
-    status, answer = server.ask("POST", "/api/v1/batches", {"urls": urls})
-    assert status == 202, answer
-    batch_id: str = answer["batch"]["id"]
-    return batch_id
-
-
-def jobs_of(server: Server, batch_id: str) -> list[dict[str, Any]]:
-    status, answer = server.ask("GET", f"/api/v1/batches/{batch_id}")
-    assert status == 200, answer
-    jobs: list[dict[str, Any]] = answer["jobs"]
-    return jobs
-
-
-def let_run(server: Server, seconds: float) -> None:
-    """Leave the server alone for a while; it must not end by itself."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        server.process.wait(timeout=seconds)
-        pytest.fail("the server ended by itself")
-
-
-def follow(server: Server, batch_id: str, until: Callable[[list[dict[str, Any]]], bool], tries: int = 240) -> Any:
-    """Return the jobs of a batch once *until* is true of them."""
-    for _ in range(tries):
-        jobs = jobs_of(server, batch_id)
-        if until(jobs):
-            return jobs
-        let_run(server, 0.25)
-    raise TimeoutError(Counter(job["state"] for job in jobs))
-
-
-def all_final(jobs: list[dict[str, Any]]) -> bool:
-    return all(job["state"] in FINAL for job in jobs)
 
 
 @pytest.mark.slow
@@ -80,11 +49,7 @@ def test_a_server_killed_twenty_times_finishes_its_batch(
 ) -> None:
     random = Random(20)
     many = {"DOWNLOADER_WORKERS": "12", "DOWNLOADER_PLATFORM_CONCURRENCY": "6"}
-    urls = []
-    for number in range(JOBS):
-        platform = PLATFORMS[number % 4]
-        scenario = LASTING[number // 10 % 2] if number % 10 == 9 else "ok"
-        urls.append(simulator.url(platform, scenario, number))
+    urls = mixed_urls(simulator, JOBS)
     simulator.configure(latency_ms=20, media_bytes_per_second=PACE)
     try:
         server = start_server(**many)
@@ -100,24 +65,17 @@ def test_a_server_killed_twenty_times_finishes_its_batch(
         simulator.configure(latency_ms=0, media_bytes_per_second=0)
 
     assert [job["url"] for job in jobs] == urls
-    for number, job in enumerate(jobs):
-        if number % 10 == 9:
-            assert job["state"] == "failed"
-            assert job["error_code"] in ("removed", "private", "ip_blocked", "login_required")
-        else:
-            assert job["state"] == "succeeded", job
-            check_media(Path(job["file_path"]), ffmpeg)
-    good = [job for job in jobs if job["state"] == "succeeded"]
+    good = check_mixed(jobs, ffmpeg)
     assert len({job["file_path"] for job in good}) == len(good)
 
-    # Nothing was done twice: by the server's own account, and by the bytes that the platforms sent.
+    # Nothing was done twice, by the server's account and by the bytes that the platforms sent.
     interrupted = 0
     for job in jobs:
         _, answer = server.ask("GET", f"/api/v1/jobs/{job['job_id']}")
         results = Counter(attempt["result"] for attempt in answer["attempts"])
         interrupted += results["interrupted"]
         assert results["succeeded"] == (1 if job["state"] == "succeeded" else 0), answer
-    assert interrupted > KILLS  # it did hurt
+    assert interrupted > KILLS
     stats = simulator.stats()
     needed = sum(MEDIA_BYTES * (2 if job["platform"] == "youtube" else 1) for job in good)
     sent = sum(stats.media_bytes_sent.values())
@@ -125,15 +83,11 @@ def test_a_server_killed_twenty_times_finishes_its_batch(
     lost = (sent - needed) / interrupted
     assert lost < PACE * (BLOCK_SECONDS + IN_FLIGHT_SECONDS), f"{lost:.0f} bytes for each interrupted download"
     assert stats.errors == ()
-    storage = tmp_path / "storage"
-    assert list((storage / "work").iterdir()) == []
-    assert {path for path in (storage / "raw").iterdir() if path.is_file()} == {
-        Path(name) for job in good for name in job["files"]
-    }
+    check_files(tmp_path / "storage", good)
 
 
 def follow_events(server: Server, batch_id: str, since: int) -> Iterator[dict[str, Any]]:
-    """Yield what is told of a batch after number *since*, as it happens."""
+    """Yield the events of a batch after number *since*, as they happen."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     with contextlib.closing(connection):
         connection.request("GET", f"/api/v1/events?batch={batch_id}&since={since}")
@@ -145,7 +99,7 @@ def follow_events(server: Server, batch_id: str, since: int) -> Iterator[dict[st
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_second_round_makes_good_what_stumbled(
+def test_a_second_round_retries_what_failed(
     start_server: Callable[..., Server], simulator: Simulator, killed: bool
 ) -> None:
     server = start_server(DOWNLOADER_MAX_ATTEMPTS="1")
@@ -170,7 +124,7 @@ def test_a_second_round_makes_good_what_stumbled(
                     break
             if FINAL.issuperset(states.values()):
                 break
-    # Whoever follows takes it for done now, and is right.
+    # A client takes it for done now; the API agrees.
     assert set(states.values()) == {"succeeded"}
 
     [told] = rounds
@@ -197,25 +151,25 @@ def test_cancelling_a_download_that_hangs_frees_its_worker_at_once(
         assert status == 200, answer
         assert answer["job"]["state"] == "cancelled"
         simulator.wait_until_hanging(0, timeout_seconds=2)  # the connection is closed: the worker is gone
-        follow(server, batch_id, all_final, tries=40)  # and its place went to the other
+        follow(server, batch_id, all_final, polls=40)  # and the other job has it
 
 
-def test_the_watchdog_ends_what_stalls(start_server: Callable[..., Server], simulator: Simulator) -> None:
+def test_a_stalled_download_is_ended(start_server: Callable[..., Server], simulator: Simulator) -> None:
     server = start_server(
         DOWNLOADER_STALL_TIMEOUT_SECONDS="1", DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60", DOWNLOADER_MAX_ATTEMPTS="1"
     )
     batch_id = submit(server, [simulator.url("tiktok", "hang_in_body"), simulator.url("instagram", "hang")])
-    for job in follow(server, batch_id, all_final, tries=60):
+    for job in follow(server, batch_id, all_final, polls=60):
         assert (job["state"], job["error_code"]) == ("failed", "timeout")
 
 
-def test_a_resting_platform_gets_no_request_across_a_restart(
+def test_a_cooling_platform_gets_no_request_across_a_restart(
     start_server: Callable[..., Server], simulator: Simulator
 ) -> None:
     server = start_server()
     limited = [simulator.url("tiktok", "rate_limited")]
     batch_id = submit(server, limited)
-    follow(server, batch_id, lambda jobs: jobs[0]["state"] == "waiting", tries=60)
+    follow(server, batch_id, lambda jobs: jobs[0]["state"] == "waiting", polls=60)
     asked = simulator.stats().platforms["tiktok"].requests
     others = submit(server, [simulator.url("tiktok", "ok", number) for number in range(8)])
     twitter = submit(server, [simulator.url("twitter", "ok", number) for number in range(8)])
@@ -230,10 +184,10 @@ def test_a_resting_platform_gets_no_request_across_a_restart(
     assert tiktok["cooling_until"] is not None
     assert tiktok["cap"] == 2
 
-    # Ended by hand, it goes on, once what would meet the limit again is out of the way.
+    # Ended by hand, it resumes, once the job that would meet the limit again is out of the way.
     server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
     assert server.ask("POST", "/api/v1/platforms/tiktok/end-cooldown")[0] == 200
-    follow(server, others, lambda jobs: any(job["state"] == "succeeded" for job in jobs), tries=60)
+    follow(server, others, lambda jobs: any(job["state"] == "succeeded" for job in jobs), polls=60)
 
 
 @pytest.mark.timeout(120)
@@ -244,16 +198,16 @@ def test_one_walled_post_and_one_limit_do_not_stop_their_platform(
     server = start_server()
     good = [simulator.url(platform, "ok", number) for number in range(20)]
     walled, limited = simulator.url(platform, "login_wall"), simulator.url(platform, "rate_limited_once")
-    begun = time.monotonic()
+    started = time.monotonic()
     batch_id = submit(server, [*good[:3], walled, *good[3:10], limited, *good[10:]])
 
     def others_are_done(jobs: list[Any]) -> bool:
         return all(job["state"] == "succeeded" for job in jobs if job["url"] != walled)
 
-    jobs = follow(server, batch_id, others_are_done, tries=360)
-    assert time.monotonic() - begun < 90
+    jobs = follow(server, batch_id, others_are_done, polls=360)
+    assert time.monotonic() - started < 90
     [wall] = [job for job in jobs if job["url"] == walled]
-    # Instagram's page may also be a limit, so that is tried once more when others have been let through.
+    # Instagram's page may also mean a limit, so that job is tried once more when others have got through.
     expected = {"instagram": ("waiting", "rate_limited"), "twitter": ("failed", "login_required")}
     assert (wall["state"], wall["error_code"]) == expected[platform]
     _, answer = server.ask("GET", "/api/v1/platforms")

@@ -1,4 +1,4 @@
-"""The main job as a person does it: `python downloader_main.py`, links sent over HTTP, files that play."""
+"""The main job as a user does it: `python downloader_main.py`, links sent over HTTP, files that play."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from benchmarks.process_tree import descendants
-from tests.real_server import REPOSITORY, Server
+from tests.real_server import REPOSITORY, Server, run_main
 from tests.simulator.client import Simulator
 from tests.simulator.model import PLATFORMS
 
@@ -42,7 +42,7 @@ def eight(simulator: Simulator, first_serial: int) -> list[str]:
 
 def test_a_batch_of_eight_comes_back_as_eight_videos(start_server: Any, simulator: Simulator, ffmpeg: str) -> None:
     server: Server = start_server()
-    # The first download of each platform loads what the later ones share: it is not what is compared here.
+    # Not measured: the first download of each platform loads what the later ones share.
     server.ask("POST", "/download/batch", {"urls": eight(simulator, 900)})
     simulator.reset()
     simulator.configure(latency_ms=300)
@@ -75,7 +75,7 @@ def test_a_batch_of_eight_comes_back_as_eight_videos(start_server: Any, simulato
 
 
 @pytest.mark.parametrize(("umask", "file_mode", "folder_mode"), [(None, 0o600, 0o700), ("027", 0o640, 0o750)])
-def test_what_is_written_is_for_those_it_is_meant_for(
+def test_files_have_the_modes_of_the_umask(
     start_server: Any, simulator: Simulator, tmp_path: Path, umask: str | None, file_mode: int, folder_mode: int
 ) -> None:
     before = os.umask(0)
@@ -116,7 +116,7 @@ def test_sigterm_ends_an_idle_server_cleanly(start_server: Any) -> None:
     assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
 
 
-def test_sigterm_answers_those_who_wait_and_ends_within_ten_seconds(
+def test_sigterm_answers_waiting_clients_and_ends_within_ten_seconds(
     start_server: Any, simulator: Simulator, tmp_path: Path
 ) -> None:
     server: Server = start_server(DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")
@@ -138,8 +138,7 @@ def test_a_taken_port_is_refused_in_a_sentence(start_server: Any) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", str(port)]
-        run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False)
+        run = run_main("--host", "127.0.0.1", "--port", str(port))
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1
     assert f"Port {port} is taken" in run.stderr
@@ -160,16 +159,13 @@ def test_a_taken_port_is_refused_in_a_sentence(start_server: Any) -> None:
 def test_a_bad_setting_stops_the_start_with_its_name(
     arguments: list[str], settings: dict[str, str], words: str
 ) -> None:
-    command = [sys.executable, "downloader_main.py", *arguments]
-    run = subprocess.run(
-        command, cwd=REPOSITORY, env={**os.environ, **settings}, capture_output=True, text=True, timeout=30, check=False
-    )
+    run = run_main(*arguments, **settings)
     assert run.returncode == 2
     assert words in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_what_is_odd_in_the_environment_is_in_the_log(start_server: Callable[..., Server]) -> None:
+def test_oddities_of_the_environment_are_logged(start_server: Callable[..., Server]) -> None:
     server = start_server(
         DOWNLOADER_PORT="tcp://10.43.0.7:8000", DOWNLOADER_SERVICE_HOST="10.43.0.7", DOWNLOADER_PROXYS="http://x",
         DOWNLOADER_HOST="", DOWNLOADER_WORKERS="''", DOWNLOADER_LOG_LEVEL='"INFO"', DOWNLOADER_MAX_FILE_BYTES="5G",
@@ -185,13 +181,13 @@ def test_what_is_odd_in_the_environment_is_in_the_log(start_server: Callable[...
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_are_told(option: str) -> None:
-    command = [sys.executable, "downloader_main.py", option]
-    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=True)
+def test_help_and_version_are_printed(option: str) -> None:
+    run = run_main(option)
+    assert run.returncode == 0
     assert ("--port" if option == "--help" else "yt-dlp") in run.stdout
 
 
-def test_what_is_no_http_is_answered_in_json(start_server: Any) -> None:
+def test_invalid_http_is_answered_in_json(start_server: Any) -> None:
     server: Server = start_server()
     rubbish = [
         b"rubbish\r\n\r\n",
@@ -210,7 +206,7 @@ def test_what_is_no_http_is_answered_in_json(start_server: Any) -> None:
                     answer += chunk
         head, _, body = answer.partition(b"\r\n\r\n")
         if len(request) > 65536 and not body:
-            continue  # what was sent in vain makes the system cut off the answer
+            continue  # unread input makes the system reset the connection
         assert head.split()[1].startswith(b"4"), answer
         assert json.loads(body).keys() == {"error"}
     assert server.ask("GET", "/")[0] == 200
@@ -226,7 +222,7 @@ def test_a_thousand_idle_connections_do_not_end_the_server(start_server: Any, si
         server: Server = start_server(DOWNLOADER_WORKERS="64", DOWNLOADER_PLATFORM_CONCURRENCY="64",
                                       DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")  # fmt: skip
         with contextlib.ExitStack() as idle, ThreadPoolExecutor(1) as pool:
-            # Files with numbers above 1,024 are what select() cannot take.
+            # select() takes no file descriptors above 1,024.
             urls = [simulator.url("tiktok", "hang", number) for number in range(40)]
             waiting = pool.submit(server.ask, "POST", "/download/batch", {"urls": urls})
             simulator.wait_until_hanging(40, timeout_seconds=20)
@@ -299,10 +295,10 @@ def test_the_library_needs_no_server(simulator: Simulator, tmp_path: Path, monke
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc here")
-def test_no_process_that_it_starts_was_given_its_settings(
+def test_no_process_it_starts_inherits_its_settings(
     start_server: Callable[..., Server], simulator: Simulator, tmp_path: Path
 ) -> None:
-    """There are passwords among them, and what a process was started with stays readable for as long as it lives."""
+    """They may hold passwords, and a process's initial environment stays readable while it lives."""
     server = start_server(
         DOWNLOADER_DATABASE_URL=f"sqlite:///{tmp_path}/hunter2.db",
         downloader_retries="2",  # names are read in any case

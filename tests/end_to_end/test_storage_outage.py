@@ -1,4 +1,4 @@
-"""Batches survive their disk: it goes away in mid-work and comes back, and all ends as it would have."""
+"""Batches survive an outage of their disk or database, and end as they would have without it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from typing import Any
 
 import pytest
 
-from downloader.media.check import check_media
 from tests import postgres
-from tests.end_to_end.test_chaos import all_final, follow, let_run, submit
+from tests.end_to_end.batches import (
+    all_final,
+    check_files,
+    check_mixed,
+    follow,
+    let_run,
+    mixed_urls,
+    none_running,
+    submit,
+)
 from tests.mounts import remount, tmpfs
 from tests.real_server import Server
 from tests.simulator.client import Simulator
-from tests.simulator.model import PLATFORMS
 
 JOBS = 60
 PACE = 400_000
-
-#: Fails for its own reason, every time.
-LASTING = ("removed", "private")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -32,43 +36,28 @@ MANY = {"DOWNLOADER_WORKERS": "12", "DOWNLOADER_PLATFORM_CONCURRENCY": "6", "DOW
 
 
 def submit_many(server: Server, simulator: Simulator) -> str:
-    urls = []
-    for number in range(JOBS):
-        scenario = LASTING[number // 10 % 2] if number % 10 == 9 else "ok"
-        urls.append(simulator.url(PLATFORMS[number % 4], scenario, number))
-    return submit(server, urls)
+    return submit(server, mixed_urls(simulator, JOBS))
 
 
 def some_done(jobs: list[dict[str, Any]]) -> bool:
     return sum(job["state"] == "succeeded" for job in jobs) >= 8 and any(job["state"] == "running" for job in jobs)
 
 
-def until_told(server: Server, *, of_trouble: bool) -> str:
-    """Wait until the server says that it cannot store anything, or that it can; return its sentence."""
+def until_storage(server: Server, *, fails: bool) -> str:
+    """Wait until the server reports that its storage fails, or no longer fails; return what it says."""
     for _ in range(80):
         _, queue = server.ask("GET", "/api/v1/queue")
         trouble = queue["storage_error"] or ("disk_low" if queue["disk_low"] else "")
-        if bool(trouble) is of_trouble:
+        if bool(trouble) is fails:
             return str(trouble)
         let_run(server, 0.25)
     raise TimeoutError(queue)
 
 
-def all_ended_as_they_would_have(server: Server, batch_id: str, simulator: Simulator, raw: Path, ffmpeg: str) -> None:
+def check_end(server: Server, batch_id: str, simulator: Simulator, storage: Path, ffmpeg: str) -> None:
     simulator.configure(media_bytes_per_second=0)
     jobs = follow(server, batch_id, all_final)
-    wrong = Counter(
-        str(job["error_code"]) for number, job in enumerate(jobs) if number % 10 != 9 and not job["success"]
-    )
-    assert not wrong
-    for number, job in enumerate(jobs):
-        if number % 10 == 9:
-            assert job["error_code"] in ("removed", "private", "ip_blocked", "login_required"), job
-        else:
-            check_media(Path(job["file_path"]), ffmpeg)
-    good = [job for job in jobs if job["success"]]
-    assert {path for path in raw.iterdir()} == {Path(name) for job in good for name in job["files"]}
-    assert list((raw.parent / "work").iterdir()) == []
+    check_files(storage, check_mixed(jobs, ffmpeg))
     assert server.ask("GET", "/readyz")[0] == 200
 
 
@@ -97,16 +86,16 @@ def test_a_disk_that_becomes_read_only(
     batch_id = submit_many(server, simulator)
     follow(server, batch_id, some_done)
     remount(storage / "raw", "ro")
-    assert "Read-only file system" in until_told(server, of_trouble=True)
+    assert "Read-only file system" in until_storage(server, fails=True)
     status, answer = server.ask("GET", "/readyz")
     assert status == 503
     assert "Read-only file system" in answer["checks"]["disk"]
-    jobs = follow(server, batch_id, lambda jobs: not any(job["state"] == "running" for job in jobs))
+    jobs = follow(server, batch_id, none_running)
     assert not [job for job in jobs if job["error_code"] == "internal"]
     let_run(server, 1)
     assert Counter(job["state"] for job in follow(server, batch_id, lambda _: True))["running"] == 0
     remount(storage / "raw", "rw")
-    all_ended_as_they_would_have(server, batch_id, simulator, storage / "raw", ffmpeg)
+    check_end(server, batch_id, simulator, storage, ffmpeg)
 
 
 @pytest.mark.usefixtures("slowly")
@@ -118,7 +107,7 @@ def test_a_folder_that_is_deleted(
     server = start_server(**MANY)
     batch_id = submit_many(server, simulator)
     follow(server, batch_id, some_done)
-    if name == "raw":  # with what is in it elsewhere, so that the files can be looked at afterwards
+    if name == "raw":  # with its files elsewhere, to be checked afterwards
         (storage / "raw").rename(storage / "aside")
     else:
         for _ in range(5):
@@ -128,7 +117,7 @@ def test_a_folder_that_is_deleted(
         follow(server, batch_id, all_final)
         for path in (storage / "aside").iterdir():
             path.rename(storage / "raw" / path.name)
-    all_ended_as_they_would_have(server, batch_id, simulator, storage / "raw", ffmpeg)
+    check_end(server, batch_id, simulator, storage, ffmpeg)
 
 
 @pytest.mark.usefixtures("slowly")
@@ -144,11 +133,11 @@ def test_a_disk_that_is_not_mounted_for_a_while(
             batch_id = submit_many(server, simulator)
             follow(server, batch_id, some_done)
             subprocess.run(["umount", "--lazy", raw], check=True)
-            assert "not mounted" in until_told(server, of_trouble=True)
-            follow(server, batch_id, lambda jobs: not any(job["state"] == "running" for job in jobs))
+            assert "not mounted" in until_storage(server, fails=True)
+            follow(server, batch_id, none_running)
             assert list(raw.iterdir()) == []
             subprocess.run(["mount", "--bind", nas, raw], check=True)
-            all_ended_as_they_would_have(server, batch_id, simulator, raw, ffmpeg)
+            check_end(server, batch_id, simulator, tmp_path / "storage", ffmpeg)
         finally:
             subprocess.run(["umount", "--lazy", raw], check=False)
 
@@ -163,31 +152,31 @@ def test_a_disk_that_is_full_until_there_is_room(
         database = f"sqlite:///{tmp_path / 'queue.db'}"
         server = start_server(**MANY, DOWNLOADER_MIN_FREE_BYTES=min_free_bytes, DOWNLOADER_DATABASE_URL=database)
         batch_id = submit_many(server, simulator)
-        until_told(server, of_trouble=True)
-        follow(server, batch_id, lambda jobs: not any(job["state"] == "running" for job in jobs))
+        until_storage(server, fails=True)
+        follow(server, batch_id, none_running)
         remount(storage, "size=512m")
-        all_ended_as_they_would_have(server, batch_id, simulator, storage / "raw", ffmpeg)
+        check_end(server, batch_id, simulator, storage, ffmpeg)
 
 
 def test_finished_files_on_another_disk(
     start_server: Callable[..., Server], simulator: Simulator, tmp_path: Path, ffmpeg: str
 ) -> None:
-    with tmpfs(tmp_path / "storage" / "raw") as raw:
+    with tmpfs(tmp_path / "storage" / "raw"):
         server = start_server(**MANY)
         batch_id = submit_many(server, simulator)
-        all_ended_as_they_would_have(server, batch_id, simulator, raw, ffmpeg)
+        check_end(server, batch_id, simulator, tmp_path / "storage", ffmpeg)
 
 
 @pytest.mark.usefixtures("slowly")
 @pytest.mark.parametrize("file", ["downloader.db", "downloader.db-wal"])
-def test_a_database_that_is_deleted_is_told_of_and_takes_nothing_more(
+def test_a_deleted_database_is_reported_and_accepts_nothing(
     start_server: Callable[..., Server], simulator: Simulator, tmp_path: Path, file: str
 ) -> None:
     server = start_server(**MANY)
     batch_id = submit_many(server, simulator)
     follow(server, batch_id, some_done)
     (tmp_path / "storage" / file).unlink()
-    assert "was deleted" in until_told(server, of_trouble=True)
+    assert "was deleted" in until_storage(server, fails=True)
     status, answer = server.ask("GET", "/readyz")
     assert status == 503
     assert "was deleted" in answer["checks"]["database"]
@@ -215,4 +204,4 @@ def test_a_database_that_is_away_for_a_while(
         assert (status, "database" in answer["checks"]["database"]) == (503, True)
         let_run(server, 3)
         database.start()
-        all_ended_as_they_would_have(server, batch_id, simulator, tmp_path / "storage" / "raw", ffmpeg)
+        check_end(server, batch_id, simulator, tmp_path / "storage", ffmpeg)
