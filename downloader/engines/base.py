@@ -23,12 +23,15 @@ class EngineHealth:
 class Engine(Protocol):
     """Runs attempts, any number at once.
 
-    All methods are called on the service's event loop, and none of them blocks it. `start` is called once, before
-    `run`; `close` once, after which `run` only returns `interrupted` outcomes.
+    All methods are called on the service's event loop, in its thread: `start` once, before any `run`, and `close` once,
+    after the last.
     """
 
     async def start(self) -> None:
-        """Prepare to run; return once an attempt could start without delay, or earlier. Never raises."""
+        """Prepare to run; return once an attempt could start without delay, or earlier.
+
+        Workers that cannot be started are logged; `run` returns their fault as an outcome.
+        """
 
     async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
         """Run one attempt and return its outcome; call *on_progress* on the event loop, at most 4 times a second.

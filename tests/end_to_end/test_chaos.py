@@ -94,8 +94,8 @@ def follow_events(server: Server, batch_id: str, since: int) -> Iterator[dict[st
         answer = connection.getresponse()
         while line := answer.readline():
             field, _, value = line.decode().partition(": ")
-            if field == "data" and "kind" in (told := json.loads(value)):
-                yield told
+            if field == "data" and "kind" in (event := json.loads(value)):
+                yield event
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -111,12 +111,12 @@ def test_a_second_round_retries_what_failed(
     states = dict.fromkeys((job["job_id"] for job in answer["jobs"]), "queued")
     rounds, last_id = [], 0
     while not FINAL.issuperset(states.values()):
-        for told in follow_events(server, batch_id, last_id):
-            last_id = told["id"]
-            if told["kind"] == "job_changed":
-                states[told["job_id"]] = told["data"]["state"]
-            if told["kind"] == "batch_changed":
-                rounds.append(told["data"])
+        for event in follow_events(server, batch_id, last_id):
+            last_id = event["id"]
+            if event["kind"] == "job_changed":
+                states[event["job_id"]] = event["data"]["state"]
+            if event["kind"] == "batch_changed":
+                rounds.append(event["data"])
                 if killed:
                     server.process.kill()
                     server.wait()
@@ -127,7 +127,7 @@ def test_a_second_round_retries_what_failed(
     # A client takes it for done now; the API agrees.
     assert set(states.values()) == {"succeeded"}
 
-    [told] = rounds
+    [event] = rounds
     _, answer = server.ask("GET", f"/api/v1/batches/{batch_id}")
     batch, jobs = answer["batch"], answer["jobs"]
     assert {state: number for state, number in batch["counts"].items() if number} == {"succeeded": len(urls)}
@@ -135,8 +135,8 @@ def test_a_second_round_retries_what_failed(
     attempts = [server.ask("GET", f"/api/v1/jobs/{job['job_id']}")[1]["attempts"] for job in jobs]
     ended = [[attempt["result"] for attempt in each if attempt["result"] != "interrupted"] for each in attempts]
     assert ended == [["failed", "succeeded"]] * len(STUMBLING) + [["succeeded"]] * len(PLATFORMS)
-    assert batch["second_round_jobs"] == told["second_round_jobs"] == len(STUMBLING)
-    assert datetime.fromisoformat(batch["second_round_at"]) == datetime.fromisoformat(told["second_round_at"])
+    assert batch["second_round_jobs"] == event["second_round_jobs"] == len(STUMBLING)
+    assert datetime.fromisoformat(batch["second_round_at"]) == datetime.fromisoformat(event["second_round_at"])
 
 
 def test_cancelling_a_download_that_hangs_frees_its_worker_at_once(

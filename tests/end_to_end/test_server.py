@@ -171,8 +171,8 @@ def test_oddities_of_the_environment_are_logged(start_server: Callable[..., Serv
         DOWNLOADER_HOST="", DOWNLOADER_WORKERS="''", DOWNLOADER_LOG_LEVEL='"INFO"', DOWNLOADER_MAX_FILE_BYTES="5G",
     )  # fmt: skip
     server.stop()
-    told = [line.split("attention ")[1].rstrip() for line in server.log if "setting needs attention" in line]
-    assert told == [
+    details = [line.split("attention ")[1].rstrip() for line in server.log if "setting needs attention" in line]
+    assert details == [
         'variable="DOWNLOADER_LOG_LEVEL" detail="The quotation marks around the value are left out."',
         'variable="DOWNLOADER_PORT" detail="Kubernetes or Docker set this address of a service: it is left aside."',
         'variable="DOWNLOADER_PROXYS" detail="There is no such setting: did you mean DOWNLOADER_PROXY?"',

@@ -92,12 +92,12 @@ SERVER = """
     from downloader.engines.pool import PoolLimits
 
     print("started", flush=True)  # once: a worker must not run this program again
-    told = json.loads(sys.stdin.readline())
+    request = json.loads(sys.stdin.readline())
 
     async def main():
-        engine = ProcessEngine(Settings(**told["settings"]).for_downloads(), PoolLimits(attempts=3))
+        engine = ProcessEngine(Settings(**request["settings"]).for_downloads(), PoolLimits(attempts=3))
         await engine.start()
-        run = asyncio.ensure_future(engine.run(Work(**told["work"]), lambda progress: None))
+        run = asyncio.ensure_future(engine.run(Work(**request["work"]), lambda progress: None))
         await asyncio.to_thread(sys.stdin.readline)
         pids = {
             "workers": [worker.process.pid for worker in engine.pool.ready],
@@ -106,9 +106,9 @@ SERVER = """
             ],
         }
         print(json.dumps(pids), flush=True)
-        if told["end"] == "kill":
+        if request["end"] == "kill":
             await run
-        if told["end"] == "close":
+        if request["end"] == "close":
             await engine.close()
         # else: the interpreter ends with everything running
 
@@ -132,7 +132,7 @@ async def test_nothing_outlives_the_server(
         "proxy": simulator.proxy,
         "ytdlp_options": {"compat_opts": ["no-certifi"], "ffmpeg_location": str(hanging_ffmpeg.folder)},
     }
-    told = {"settings": settings, "end": end, "work": {name: getattr(job, name) for name in Work.__slots__}}
+    request = {"settings": settings, "end": end, "work": {name: getattr(job, name) for name in Work.__slots__}}
     server = subprocess.Popen(
         [sys.executable, str(script)],
         env={**os.environ, **simulator.environment(), "PYTHONPATH": str(REPOSITORY)},
@@ -144,7 +144,7 @@ async def test_nothing_outlives_the_server(
     try:
         assert server.stdin
         assert server.stdout
-        server.stdin.write(json.dumps(told) + "\n")
+        server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         ffmpeg = await asyncio.to_thread(hanging_ffmpeg.pidfd)
         assert server.stdout.readline() == "started\n"
