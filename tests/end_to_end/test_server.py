@@ -173,10 +173,10 @@ def test_oddities_of_the_environment_are_logged(start_server: Callable[..., Serv
     server.stop()
     details = [line.split("attention ")[1].rstrip() for line in server.log if "setting needs attention" in line]
     assert details == [
-        'variable="DOWNLOADER_LOG_LEVEL" detail="The quotation marks around the value are left out."',
-        'variable="DOWNLOADER_PORT" detail="Kubernetes or Docker set this address of a service: it is left aside."',
+        'variable="DOWNLOADER_LOG_LEVEL" detail="The quotation marks around the value are ignored."',
+        'variable="DOWNLOADER_PORT" detail="Kubernetes or Docker set this address of a service: it is ignored."',
         'variable="DOWNLOADER_PROXYS" detail="There is no such setting: did you mean DOWNLOADER_PROXY?"',
-        'variable="DOWNLOADER_WORKERS" detail="The quotation marks around the value are left out."',
+        'variable="DOWNLOADER_WORKERS" detail="The quotation marks around the value are ignored."',
     ]
 
 
