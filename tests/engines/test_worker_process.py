@@ -20,9 +20,8 @@ from downloader.jobs import Progress, Work
 from downloader.settings import Settings
 from tests.engines.conftest import StartEngine
 from tests.engines.helpers import HangingFfmpeg, ignore, parent_of, wait_for_exit, work, workers
+from tests.real_server import REPOSITORY
 from tests.simulator.client import Simulator
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 async def test_a_worker_ignores_signals_meant_for_the_server(
