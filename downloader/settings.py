@@ -24,6 +24,7 @@ from downloader.access.origins import parse_allowed_hosts, parse_origins
 from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
+from downloader.platforms import PLATFORMS
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class Settings(BaseSettings):
     proxy: str | None = Field(None, description="upstream proxy for downloads, `http://`, `https://` or `socks5://`")
     cookies_dir: AbsolutePath | None = Field(
         None,
-        description="folder with `tiktok.txt`, `instagram.txt`, `twitter.txt`, `youtube.txt` in Netscape format;"
+        description=f"folder with {', '.join(f'`{name}.txt`' for name in PLATFORMS)} in Netscape format;"
         " unset: `cookies` in the storage folder",
     )
     ytdlp_options: Annotated[dict[str, Any], BeforeValidator(_parse_json_object)] = Field(

@@ -29,12 +29,12 @@ process.stdout.write(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map((tex
 """
 
 
-def run_in_node(function: str, texts: list[str], *, module: str = "links.js") -> list[Any]:
+def run_in_node(function: str, texts: list[str], *, module: str = "links.js", folder: Path = REPOSITORY) -> list[Any]:
     assert NODE
     program = READ_ALL.replace("FUNCTION", function).replace("MODULE", module)
     command = [NODE, "--input-type=module", "-e", program]
     done = subprocess.run(
-        command, cwd=REPOSITORY, input=json.dumps(texts), capture_output=True, text=True, timeout=50, check=False
+        command, cwd=folder, input=json.dumps(texts), capture_output=True, text=True, timeout=50, check=False
     )
     assert done.returncode == 0, done.stderr
     answers: list[Any] = json.loads(done.stdout)
