@@ -104,7 +104,7 @@ def warm_up_engine() -> None:
 
 
 def _key(url: str) -> str:
-    """Return the one spelling of a link; what is no link stays as it is."""
+    """Return the normalized link; what is not a link stays as it is."""
     link = parse_link(url)
     return url if link is None else link.url
 
@@ -128,7 +128,7 @@ async def _download(url: str, output_dir: str, session: DownloadSession) -> Reco
 
 def wrapper_of(platform: PlatformType) -> Wrapper:
     """Return the function that downloads from *platform*; blocking, called as (url, output_dir)."""
-    # Looked up by name at every call, so that a test can replace them.
+    # Looked up by name in each call, so that tests can replace them; platforms that came later have none.
     wrappers: dict[PlatformType, Wrapper] = {
         "tiktok": download_tiktok_video,
         "instagram": download_instagram_video,

@@ -10,7 +10,7 @@ from downloader.errors import ErrorCode, sentence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """What a successful download is made of; the first of `files` is the record's `file_path`."""
+    """The files of a successful download; the first one is the record's `file_path`."""
 
     files: tuple[str, ...]
     id: str | None = None
@@ -20,16 +20,16 @@ class Media:
 
 
 class Outcome(tuple[bool, "str | None", "str | None"]):
-    """What a wrapper returns: unpacks as (success, file_path, error), details hang on as attributes.
+    """What a wrapper returns: unpacks as (success, file_path, error), and has details as attributes.
 
-    A plain 3-tuple is as good wherever one is expected: `Outcome.of` takes either.
+    A plain 3-tuple is accepted too; `Outcome.of` converts it.
     """
 
     media: Media | None
     error_code: ErrorCode | None
     detail: str | None
     retry_after_seconds: float | None
-    walled: bool  #: `rate_limited` by a login page, which may as well be this post's own
+    walled: bool  #: `rate_limited` by a login page, which may concern only this post
 
     def __new__(
         cls,
@@ -52,19 +52,12 @@ class Outcome(tuple[bool, "str | None", "str | None"]):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A tuple subclass would lose its attributes on the way to or from a worker process.
-        return _restore_outcome, (
-            *self,
-            self.media,
-            self.error_code,
-            self.detail,
-            self.retry_after_seconds,
-            self.walled,
-        )
+        # By default a tuple is made from one argument; this takes three.
+        return Outcome, tuple(self), vars(self)
 
     @classmethod
     def of(cls, result: tuple[bool, str | None, str | None]) -> Outcome:
-        """Return *result* as an Outcome: itself, or a plain 3-tuple with what can be told about it."""
+        """Return *result*, an Outcome or a plain 3-tuple, as an Outcome."""
         if isinstance(result, Outcome):
             return result
         success, file_path, error = result
@@ -73,25 +66,3 @@ class Outcome(tuple[bool, "str | None", "str | None"]):
         if success:
             return cls(False, None, sentence("file_missing"), error_code="file_missing")
         return cls(False, None, error or sentence("internal"), error_code="internal")
-
-
-def _restore_outcome(
-    success: bool,
-    file_path: str | None,
-    error: str | None,
-    media: Media | None,
-    error_code: ErrorCode | None,
-    detail: str | None,
-    retry_after_seconds: float | None,
-    walled: bool,
-) -> Outcome:
-    return Outcome(
-        success,
-        file_path,
-        error,
-        media=media,
-        error_code=error_code,
-        detail=detail,
-        retry_after_seconds=retry_after_seconds,
-        walled=walled,
-    )

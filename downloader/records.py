@@ -29,17 +29,17 @@ class Record:
     duration_seconds: float | None = None
     size_bytes: int | None = None
     elapsed_seconds: float = 0.0
-    job_id: str | None = None  #: where it went through the server's queue, as the rest of these
+    job_id: str | None = None  #: this and the following are None in library use
     batch_id: str | None = None
     state: str | None = None
     attempts: int | None = None
-    next_attempt_at: str | None = None  #: ISO 8601, UTC; set while it waits to be tried again
+    next_attempt_at: str | None = None  #: ISO 8601, UTC; set while it waits for its retry
 
     @classmethod
-    def from_job(cls, job: Job, *, url: str | None = None) -> Record:
-        """Return *job* as it is now, as the record of *url* if another spelling of its link was sent."""
+    def from_job(cls, job: Job) -> Record:
+        """Return *job* as it is now."""
         return cls(
-            url=job.url if url is None else url,
+            url=job.url,
             success=job.state == "succeeded",
             file_path=job.files[0] if job.files else None,
             error=job.error,
@@ -63,16 +63,16 @@ class Record:
     @classmethod
     def reply(cls, job: Job, url: str) -> Record:
         """Return the answer to a request that waited for *url*: if there is no file, it says why."""
-        record = cls.from_job(job, url=url)
+        record = cls.from_job(job).for_url(url)
         if job.state == "cancelled":
             return record._with_error("cancelled", sentence("cancelled"))
         if job.state in ("queued", "running") and job.error_code is None:
-            return record._with_error("interrupted", "The download is still in the queue; the server continues it.")
+            return record._with_error("interrupted", "This download is still in the queue and continues on the server.")
         return record
 
     @classmethod
     def from_outcome(cls, url: str, platform: PlatformType, outcome: Outcome, *, elapsed_seconds: float) -> Record:
-        """Return the record of *url*, downloaded from *platform* with *outcome*."""
+        """Return the record of *url* on *platform*, whose download had *outcome*."""
         success, file_path, error = outcome
         record = cls(
             url=url,

@@ -94,7 +94,7 @@ class JobRecord(DownloadRecord):
     def of(cls, job: Job, *, files_url: str, url: str | None = None) -> Self:
         """Return the record of *job*, as the answer to *url* if another spelling of its link was sent."""
         return cls(
-            **Record.from_job(job, url=url).to_json(),
+            **Record.from_job(job).for_url(url or job.url).to_json(),
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,

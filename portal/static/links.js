@@ -1,5 +1,5 @@
-// Reads links out of whatever people paste. What counts as a platform's link is the server's rule, word for word
-// (downloader/platform_detector.py; tests/portal/test_modules.py holds both to it). Touches no document.
+// Reads links out of pasted text. What counts as a platform's link is the server's rule, word for word
+// (downloader/platform_detector.py; tests/portal/test_modules.py compares them). Does not use the document.
 
 import { findCandidates, trimEnd } from "./candidates.js";
 import { MAX_URL_LENGTH } from "./platforms.js";
@@ -13,52 +13,52 @@ import { unwrapped } from "./wrappers.js";
 /** @typedef {{url: string, platform: Platform}} Link */
 /** @typedef {{text: string, line: number, reason: Reason}} Problem */
 /**
- * @typedef {object} Aside a link of a platform that leads to no post
+ * @typedef {object} Aside a link of a platform that does not lead to a post
  * @property {string} text
  * @property {number} line
- * @property {string} destination what it leads to ("profile", "playlist" …); "unknown" where its form is, and it is taken
- * @property {boolean} isAlone it is all that stands in its line, so somebody may have meant it
+ * @property {string} destination what it leads to ("profile", "playlist" …); "unknown" if its form is, and it is accepted
+ * @property {boolean} isAlone it is the only text in its line, so it may be meant as a download
  */
 
-const LINK = /^(?:(https?):\/\/)?([a-z0-9.-]+)(?::([0-9]{1,5}))?((?:[/?#].*)?)$/is; // no u: K must not match the Kelvin sign
+const LINK = /^(?:(https?):\/\/)?([a-z0-9.-]+)(?::([0-9]{1,5}))?((?:[/?#].*)?)$/is; // no u flag: K must not match the Kelvin sign
 const BLANKS_AROUND = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
 const UNWRITABLE = /[\p{C}\p{Z}]/u;
 
-const PLAIN = /^https:\/\/[\w-]+(?:\.[\w-]+)+(?:\/[\w@.%+-]*){1,6}(?:\?[\w@.%+=&-]*)?$/; // most lines of most lists: for speed
+const PLAIN = /^https:\/\/[\w-]+(?:\.[\w-]+)+(?:\/[\w@.%+-]*){1,6}(?:\?[\w@.%+=&-]*)?$/; // for speed: most lines of most lists
 const PLAIN_ENDS = /[\w/=+-]$/;
 const BULLET = /^(?:[-*+•–>]\s+|\(?\d{1,5}[.):]\s*|["'<([]+)+/;
 const NOTHING = /^[^\p{L}\p{N}]*$/u;
 const COMMENT = /^#(?:\s|#|\S*:\/\/|$|EXT|PLAYLIST|KODIPROP)/;
-// What lists of players and shortcuts have beside their links; a # begins a comment, or tags.
+// What playlists and shortcuts contain besides links; a # starts a comment, or tags.
 const FURNITURE = /^(?:[#;\]]|\[[\w .-]+\]$|(?:title|length|numberofentries|version|icon\w+|idlist|hotkey|modified)\d*=)/i;
 const HEADER = /^["']?(?:(?:video|post|media|share)[ _-]?)?(?:urls?|links?|hrefs?|addresses|address)["']?$/i;
 const ELSEWHERE = /^(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}(?::\d{1,5})?[/?#]\S/i;
-const ENTRY = /^\S*[\d@/_=][^\s]*$/; // a name or number that somebody may have meant as a link
+const ENTRY = /^\S*[\d@/_=][^\s]*$/; // a name or number that may be meant as a link
 const SENTENCE_END = /\p{L}["')]*[.!?:…]+$/u;
 
-const MOST_KNOWN = 20_000;
+const MAX_KNOWN = 20_000;
 /** @type {Map<string, ReturnType<typeof meaningOf>>} */
 const known = new Map();
 
-const MOST_WRAPPERS = 4;
-const MOST_CUTS = 12;
+const MAX_WRAPPERS = 4;
+const MAX_CUTS = 12;
 const LONG_NUMBER = /\/\d{15,20}(?:[/?]|$)/;
 const UNKNOWN_FORM = {
   unknown: /[/=](?:\d{6,20}|(?=[a-z_-]*\d)[\w-]{8,40})(?:[/?&]|$)/i,
   profile: LONG_NUMBER,
   channel: LONG_NUMBER,
 };
-// Numbers end with their digits, YouTube's ids after 11 signs.
+// Numbers end with their digits, YouTube's ids after 11 characters.
 const GLUED_TO_ID = [/^(.{1,300}?[/=]\d{15,20})[^\d/?&]/, /^(.{1,300}?(?:[/=][\w-]{11}(?=[-_])|[?&]v=[\w-]{11}(?=\/)))/];
-const TWITTERS_OWN = /^(?:https?:\/\/)?(?:t\.co|pic\.(?:twitter|x)\.com)\//i; // stand in the text of tweets, for their links
+const TWITTERS_OWN = /^(?:https?:\/\/)?(?:t\.co|pic\.(?:twitter|x)\.com)\//i; // in the text of tweets, in place of links
 const NEAR_LINES = 3;
-const NAMESPACE = /^http:\/\/(?:www\.w3\.org|xspf\.org\/ns|www\.apple\.com\/DTDs)\//i; // of XML: no link, but written as one
+const NAMESPACE = /^http:\/\/(?:www\.w3\.org|xspf\.org\/ns|www\.apple\.com\/DTDs)\//i; // of XML: not a link, but written like one
 const ENCODED_PATH = /^[^?#]*%(?:25)*(?:2f|3f)/i;
 
 /**
- * The server's rule.
+ * Apply the server's rule.
  * @param {string} text
- * @returns {Link | null} the link in the one spelling that the server hands on, or null where no platform owns it
+ * @returns {Link | null} the link in the server's spelling, or null if no platform owns it
  */
 export function parseLink(text) {
   const trimmed = text.replace(BLANKS_AROUND, "");
@@ -67,7 +67,7 @@ export function parseLink(text) {
   if (host === undefined || !isDefaultPort(scheme, port)) return null;
   const platform = platformOfHost(host);
   const url = `https://${host.toLowerCase()}${foldFragment(rest)}`;
-  return platform !== "unknown" && !isTooLong(url) ? { url, platform } : null; // it may have become longer, by its scheme
+  return platform !== "unknown" && !isTooLong(url) ? { url, platform } : null; // with its scheme it may be longer
 }
 
 /**
@@ -93,7 +93,7 @@ export function readLinks(text) {
       if (links.has(key)) duplicates += 1;
       else links.set(key, link);
     }
-    // A row of a table has other links too, such as the picture's: they are not what was meant.
+    // A table's row may have other links, to a picture for example, which are not meant.
     const isWhole = !table || record.posts.length === 0;
     for (const aside of record.asides) {
       if ((isWhole || isDoubt(aside)) && !asides.has(aside.text)) asides.set(aside.text, aside);
@@ -111,7 +111,7 @@ export function readLinks(text) {
   return { links: [...links.values()], duplicates, problems, asides: [...asides.values()] };
 }
 
-/** An object's other links are not what was meant where it has a post, such as its uploader's or the pictures'. */
+/** If an object has a post, its other links (to the uploader, to pictures) are not meant. */
 function readJson({ isList, strings, inner }) {
   const own = strings.map((string) => readRecord(string, "mixed"));
   const below = inner.flatMap(readJson);
@@ -119,7 +119,7 @@ function readJson({ isList, strings, inner }) {
   return [...own, ...below].filter(hasPosts).map((record) => ({ ...record, problems: [], asides: record.asides.filter(isDoubt) }));
 }
 
-/** Whether it is told although it is taken. */
+/** Whether it is accepted, but reported. */
 function isDoubt(aside) {
   return aside.destination === "unknown";
 }
@@ -128,13 +128,13 @@ function hasPosts(record) {
   return record.posts.length > 0;
 }
 
-/** A line without a link, in a list of links. Sentences around a list are no mistake. */
+/** A line without a link in a list of links. Sentences around a list are allowed. */
 function isMissing(record) {
   return !hasPosts(record) && record.problems.length + record.asides.length === 0 && record.kind !== "ignored" &&
     !SENTENCE_END.test(record.text);
 }
 
-/** Two thirds of the lines are a link, or something meant as one, and nothing else; at least one is. */
+/** At least two thirds of the lines are nothing but a link, or what may be meant as one; at least one is a link. */
 function isList(found, header) {
   const counted = found.filter((record) => record.kind !== "ignored" && record.kind !== "mixed");
   const alone = counted.filter((record) => record.kind === "link");
@@ -143,7 +143,7 @@ function isList(found, header) {
   return alone.length > 0 && (alone.length + entries.length) * 3 >= lines * 2;
 }
 
-/** Every line has the same number of the same separator, and two thirds of them, a header aside, have a link. */
+/** Every line has the same number of the same separator, and two thirds, not counting a header, have a link. */
 function isTable(found) {
   const rows = found.filter((record) => record.kind !== "ignored");
   if (rows.length < 2) return false;
@@ -156,7 +156,7 @@ function isTable(found) {
   });
 }
 
-/** @returns {Set<number>} the lines with a tweet, and those near them */
+/** @returns {Set<number>} the lines with a tweet, and those nearby */
 function linesOfTweets(found) {
   const lines = new Set();
   for (const { line, posts } of found) {
@@ -166,7 +166,7 @@ function linesOfTweets(found) {
   return lines;
 }
 
-/** Whether *problem* is one of the short links in a tweet's text, whose own link is there too. */
+/** Whether *problem* is a short link in the text of a tweet whose own link is there too. */
 function isOfTweet(problem, record, tweets, isExport) {
   if (!TWITTERS_OWN.test(problem.text)) return false;
   return isExport ? tweets.size > 0 : record.kind === "mixed" && tweets.has(record.line);
@@ -174,7 +174,7 @@ function isOfTweet(problem, record, tweets, isExport) {
 
 /**
  * @param {import("./records.js").TextRecord} record
- * @param {"mixed"} [asKind] what it is whatever it looks like
+ * @param {"mixed"} [asKind] its kind, whatever it looks like
  * @returns {{text: string, line: number, kind: "ignored" | "link" | "entry" | "mixed" | "prose",
  *   posts: {key: string, link: Link}[], problems: Problem[], asides: Aside[]}}
  */
@@ -205,7 +205,7 @@ function readRecord({ text, line, url }, asKind) {
   return read;
 }
 
-/** Add *candidate* to what was *read* of its record, which is of that *kind*. */
+/** Add a candidate to what was *read* from its record, which is of that *kind*. */
 function judge({ text, url, marks }, read, kind) {
   read.kind = kind;
   if (NAMESPACE.test(url)) return;
@@ -217,11 +217,11 @@ function judge({ text, url, marks }, read, kind) {
   if (reason) read.problems.push({ text, line: read.line, reason });
 }
 
-/** The page reads its whole text with every letter that is typed. */
+/** Cached, because the page reads the whole text again with every keystroke. */
 function knownMeaningOf(url) {
   let meaning = known.get(url);
   if (meaning === undefined) {
-    if (known.size >= MOST_KNOWN) known.clear();
+    if (known.size >= MAX_KNOWN) known.clear();
     meaning = meaningOf(url);
     known.set(url, meaning);
   }
@@ -229,7 +229,7 @@ function knownMeaningOf(url) {
 }
 
 /** @returns {{posts?: {key: string, link: Link}[], destination?: string, reason?: Reason}} */
-function meaningOf(url, depth = MOST_WRAPPERS) {
+function meaningOf(url, depth = MAX_WRAPPERS) {
   const link = parseLink(url);
   if (link === null) {
     const inner = depth > 0 ? unwrapped(url).map((each) => meaningOf(each, depth - 1)) : [];
@@ -244,13 +244,13 @@ function meaningOf(url, depth = MOST_WRAPPERS) {
     if (better?.canonical_url) return { posts: postsOf(better, guessed) };
   }
   if (target.kind === "mistyped") return { reason: "mistyped" };
-  // Platforms make new forms. What has something like an id is tried: the server knows best.
+  // Platforms invent new forms. What contains something like an id is accepted; the server decides.
   const isUnknown = UNKNOWN_FORM[target.destination]?.test(link.url) ?? false;
   if (isUnknown) return { posts: [{ key: link.url, link }], destination: "unknown" };
   return { destination: target.destination === "unknown" ? "page" : target.destination };
 }
 
-/** The link as it stands there where it is the post's own, else the one that we would write; and those it has more. */
+/** The link as written if it names the post's id in the usual place, else the canonical one; and the further posts it names. */
 function postsOf({ platform, canonical_url: canonicalUrl, post_id: id, part, more_ids: moreIds }, link) {
   const code = id ?? canonicalUrl.split("/").slice(3).filter(Boolean).pop();
   const whole = withoutTail(platform, code);
@@ -260,14 +260,14 @@ function postsOf({ platform, canonical_url: canonicalUrl, post_id: id, part, mor
   return [{ key: id ? `${platform} ${whole} ${part}` : meant, link: { url, platform } }, ...more];
 }
 
-/** A code without what may be part of one, and of this is not. */
+/** A code without characters at its end that are valid in a code, but not part of this one. */
 function withoutTail(platform, code) {
-  if (platform === "tiktok") return code.replace(/[_-]+$/, "") || code; // short links have letters and digits
+  if (platform === "tiktok") return code.replace(/[_-]+$/, "") || code; // short links have only letters and digits
   if (platform !== "instagram") return code;
-  return code.replace(/^([\w-]{11})[-_][\w-]{0,15}$/, "$1"); // it has 11 signs, or 39 where the post is private
+  return code.replace(/^([\w-]{11})[-_][\w-]{0,15}$/, "$1"); // it has 11 characters, or 39 if the post is private
 }
 
-/** Whether *url* says *id* where each platform's links of today do. */
+/** Whether *url* has *id* where current links have it. */
 function hasId(url, id) {
   const mark = url.indexOf("?");
   const path = mark === -1 ? url : url.slice(0, mark);
@@ -275,7 +275,7 @@ function hasId(url, id) {
   return /\/watch\/?$/.test(path) && `&${url.slice(mark + 1)}&`.includes(`&v=${id}&`);
 }
 
-/** What may be meant by a link without an id: one that is encoded, or to whose id something is glued. */
+/** What a link without a valid id may mean: it is encoded, or something is attached to its id. */
 function* guesses(url) {
   if (/[_-]$/.test(url)) yield url.replace(/[_-]+$/, "");
   const decoded = percentDecoded(url);
@@ -285,7 +285,7 @@ function* guesses(url) {
     if (start !== undefined) yield start;
   }
   const host = url.indexOf("/", "https://".length);
-  const ends = host === -1 ? [] : [...url.slice(host).matchAll(/[.:+=%@!&]/g)].slice(0, MOST_CUTS);
+  const ends = host === -1 ? [] : [...url.slice(host).matchAll(/[.:+=%@!&]/g)].slice(0, MAX_CUTS);
   for (const { index } of ends) yield url.slice(0, host + index);
 }
 
@@ -301,7 +301,7 @@ function isDefaultPort(scheme, port) {
   return port === (scheme.toLowerCase() === "https" ? "443" : "80");
 }
 
-/** The server counts characters, not their halves. */
+/** In characters, as the server counts, not in UTF-16 units. */
 function isTooLong(text) {
   return text.length > MAX_URL_LENGTH && (text.length > MAX_URL_LENGTH * 2 || [...text].length > MAX_URL_LENGTH);
 }

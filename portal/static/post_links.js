@@ -1,5 +1,5 @@
-// What a link means: the rules of downloader/platform_detector.py: change both.
-// tests/data/post_links.json holds them to each other. Touches no document.
+// What a link leads to, by the rules of downloader/platform_detector.py: change both.
+// tests/data/post_links.json tests both. Does not use the document.
 
 import { MAX_DEPTH, PLATFORMS } from "./platforms.js";
 
@@ -8,7 +8,7 @@ import { MAX_DEPTH, PLATFORMS } from "./platforms.js";
 /**
  * @typedef {object} LinkTarget what a link leads to
  * @property {"post" | "short" | "collection" | "other" | "mistyped" | "unknown"} kind `short` must be followed,
- *   `mistyped` has no id that the platform gives, `unknown` is no link to one of the platforms
+ *   `mistyped` has no valid post id, `unknown` is no platform's
  * @property {Platform | "unknown"} platform
  * @property {string | null} canonical_url for a post or a short link: what to fetch
  * @property {string | null} post_id
@@ -27,7 +27,7 @@ const ID_ENDS = /[?& ]|%3f|%26|%20/i;
 const compiled = new Map();
 
 /**
- * @param {string} url best one that `parseLink` handed on, which has what matters of a fragment in its path
+ * @param {string} url best one from `parseLink`
  * @returns {LinkTarget}
  */
 export function readLink(url) {
@@ -102,7 +102,7 @@ function absolute(link, host) {
   return link.startsWith("/") ? `https://${host}${link}` : `https://${link}`;
 }
 
-/** The first value of each parameter that has one; `&` may be written as in HTML, or as a semicolon. */
+/** The first non-empty value of each parameter; `&` may be written as in HTML, or as a semicolon. */
 function parameters(query) {
   const found = new Map();
   for (const [name, value] of new URLSearchParams(query.replace(/&amp;|;/g, "&"))) {

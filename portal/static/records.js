@@ -1,5 +1,5 @@
-// Takes a text apart into what stands for one thing each: a line, a row that goes on in the next one, an object of JSON.
-// Touches no document.
+// Splits a text into records, each about one thing: a line, a table's row over several lines, a JSON object.
+// Does not use the document.
 
 import { unescaped } from "./unescape.js";
 
@@ -7,28 +7,28 @@ import { unescaped } from "./unescape.js";
  * @typedef {object} TextRecord
  * @property {string} text without escapes
  * @property {number} line from 1
- * @property {string} [url] in a table of ids: what the row stands for; "" of the heading
+ * @property {string} [url] in a table of ids: the link that the row means; "" for the heading
  */
 /** @typedef {{isList: boolean, strings: TextRecord[], inner: JsonNode[]}} JsonNode an array or an object, with its own strings */
 
 const JSON_START = /^(\s*(?:(?:(?:var|let|const) )?[\w.$[\]]{1,80} *= *)?)(?:[{[]\s*)*(?:[{[]\s*"|"[^"\n]{1,80}"\s*:\s)/;
 const TOKEN = /"([^"\\]*(?:\\[^][^"\\]*)*)(?:"(\s*:)?|$)|([{[])|([}\]])|\n|[^"{}[\]\n]+/g;
 const BETWEEN = /^(?:[\s,]|-?\d[\d.eE+-]*|true|false|null)*;?\s*$/;
-const MOST_DEPTH = 60;
+const MAX_DEPTH = 60;
 const MAYBE_LINK = /[/%\\&]/;
 const ID_KEY = /^video_?id$/i;
 
 const WATCH = "https://www.youtube.com/watch?v=";
 const ID = /^[\w-]{11}$/;
 const MAYBE_IDS = /(?:^|[,;\t|])[ "']*[\w-]{11}[ "']*(?:[,;\t|\r]|$)/m;
-const WORD = /^(?:.[a-z]*|[A-Z]*|\d*)$/; // as likely a word or a number as an id
+const WORD = /^(?:.[a-z]*|[A-Z]*|\d*)$/; // as likely a word or a number
 const OTHER_IDS = /^(?!.*video).*(?:code|insta|tik.?tok|tweet|user|name)/i;
 const ID_HEADING = /\bid\b|video/i;
 const TIME = /^\d{4}-\d\d-\d\d/;
 
 /**
  * @param {string} text
- * @returns {TextRecord[]} its lines; where a quoted field of a table goes on in the next line, that line belongs to it
+ * @returns {TextRecord[]} its lines; a quoted field of a table may continue over several
  */
 export function toRecords(text) {
   const records = [];
@@ -40,7 +40,7 @@ export function toRecords(text) {
     open = leavesOpen(content, open !== null) ? records[records.length - 1] : null;
   });
   if (open !== null) {
-    // That quote was never closed, so it did not open a field.
+    // The quote was never closed, so it did not open a field.
     records.pop();
     open.text.split("\n").forEach((content, index) => records.push({ text: content, line: open.line + index }));
   }
@@ -48,7 +48,7 @@ export function toRecords(text) {
   return records;
 }
 
-/** Whether a quoted field of a table, which *isOpen* before *line* or begins in it, goes on in the next. */
+/** Whether a quoted field, which *isOpen* before *line* or starts in it, continues in the next. */
 function leavesOpen(line, isOpen) {
   let inside = isOpen;
   let opening = -1;
@@ -56,18 +56,18 @@ function leavesOpen(line, isOpen) {
     inside = !inside;
     if (inside) opening = quote;
   }
-  // Two quotes are one within a field: then the field is still that of before.
+  // Two quotes within a field are one, so the field is still open.
   return inside && (opening === -1 || opening === 0 || ',;\t"'.includes(line[opening - 1]));
 }
 
-/** @param {string} text @returns {string} it without what stands in quotes */
+/** @param {string} text @returns {string} *text* without what is in quotes */
 export function unquoted(text) {
   return text.includes('"') ? text.replace(/"(?:[^"]|"")*"/g, "") : text;
 }
 
 /**
  * @param {string} text
- * @returns {JsonNode | null} its strings that may have a link, also where the text is a piece of a file; null: no JSON
+ * @returns {JsonNode | null} its strings that may contain a link, even if the text is only part of a file; null: not JSON
  */
 export function toJson(text) {
   const begin = JSON_START.exec(text);
@@ -86,7 +86,7 @@ export function toJson(text) {
     } else if (opens) {
       const inner = nodeOf(opens === "[");
       node.inner.push(inner);
-      if (open.push(inner) > MOST_DEPTH) return null;
+      if (open.push(inner) > MAX_DEPTH) return null;
     } else if (closes) {
       if (open.length > 1) open.pop();
       else endPiece(root);
@@ -102,14 +102,14 @@ function nodeOf(isList) {
   return { isList, strings: [], inner: [] };
 }
 
-/** A piece of a file ends, or begins, within an object: what *root* has of its own is the object's. */
+/** Part of a file ends, or starts, within an object: the strings of *root* are that object's. */
 function endPiece(root) {
   if (root.strings.length === 0) return;
   root.inner = [{ isList: false, strings: root.strings, inner: root.inner }];
   root.strings = [];
 }
 
-/** Give the rows of a table with a column of YouTube ids their links: Google Takeout's playlists have nothing else. */
+/** Add links to the rows of a table with a column of YouTube ids, which is all that Google Takeout's playlists have. */
 function nameIds(rows) {
   for (const separator of [",", ";", "\t", "|", "\n"]) {
     const first = cellsOf(rows[1], separator);
@@ -132,7 +132,7 @@ function cellsOf({ text }, separator) {
   return bare.split(separator).map((cell) => cell.trim());
 }
 
-/** @returns {TextRecord[][]} what stands together between empty lines, where that is more than one */
+/** @returns {TextRecord[][]} groups of lines between empty lines, if there is more than one line */
 function blocksOf(records) {
   const blocks = [[]];
   for (const record of records) {

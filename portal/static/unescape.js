@@ -1,7 +1,7 @@
-// Undoes what programs do to a text on its way: escapes of JSON, HTML, shells and Markdown, applied once or several times.
-// The text keeps its lines. Touches no document.
+// Removes the escapes of JSON, HTML, shells and Markdown, applied once or several times. The text keeps its lines.
+// Does not use the document.
 
-const MOST_ROUNDS = 8; // more often than anything is escaped; bounds what a hostile text can cost
+const MAX_ROUNDS = 8; // more than any real text needs; limits what a hostile one can cost
 
 const WINDOWS_SLASHES = /https?:\\\\[a-z][^\s"'<>]*/gi;
 const CODE = /\\{1,16}(?:u([0-9a-f]{4})|u\{([0-9a-f]{1,6})\}|x([0-9a-f]{2}))/gi;
@@ -18,7 +18,7 @@ const ASCII = new Map(
     .split(" ")
     .map((named) => [named.slice(0, -1), named.slice(-1)]),
 );
-// From U+00A0 on, in their order: letters of names. What HTML has names for beyond these is in no link of the platforms.
+// From U+00A0 on, in order: letters of names. No link of the platforms has the other characters that HTML has names for.
 const LATIN = new Map(
   (
     "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn sup2 sup3 acute micro " +
@@ -32,15 +32,15 @@ const LATIN = new Map(
     .map((name, index) => [name, String.fromCharCode(0xa0 + index)]),
 );
 
-const DEFANGED = /\[(\.|:(?:\/\/)?)\]/g; // youtu[.]be, as in warnings of a link
+const DEFANGED = /\[(\.|:(?:\/\/)?)\]/g; // youtu[.]be, as in warnings about a link
 
-// What marks where a long word may be broken, and is not seen: editors and office programs put it into links.
+// Invisible marks for breaking long words, which editors and office programs put into links.
 const INVISIBLE = /[\u00ad\u2060]+|([:/?=&.%])[\u200b-\u200f\u2066-\u2069\ufeff]+(?=[\w@%])/g;
 const HAS_INVISIBLE = /[\u00ad\u200b-\u200f\u2060-\u2069\ufeff]/;
 
 /**
  * @param {string} text
- * @returns {string} the same without escapes, in as many lines
+ * @returns {string} *text* without escapes, with the same lines
  */
 export function unescaped(text) {
   const plain = untilStable(text, (each) => {
@@ -53,7 +53,7 @@ export function unescaped(text) {
 
 /**
  * @param {string} text
- * @returns {string} the same with its percent-encoded ASCII decoded, as often as it was encoded
+ * @returns {string} *text* with percent-encoded ASCII decoded, as often as it was encoded
  */
 export function percentDecoded(text) {
   return untilStable(text, (each) => each.replace(/%([2-7][0-9a-f])/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16))));
@@ -61,7 +61,7 @@ export function percentDecoded(text) {
 
 function untilStable(text, change) {
   let before = text;
-  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const after = change(before);
     if (after === before) break;
     before = after;
@@ -82,7 +82,7 @@ function character(whole, decimal, hex, name) {
   return coded(decimal === undefined ? parseInt(hex, 16) : Number(decimal));
 }
 
-/** A control becomes a blank, for a line end would be one more line. The halves of a pair come one by one. */
+/** Control characters become spaces, as a line end would add a line. Surrogates come one by one. */
 function coded(code) {
   if (code < 0x20 || (code >= 0x7f && code < 0xa0) || code === 0x2028 || code === 0x2029) return " ";
   return code > 0x10ffff ? "\ufffd" : String.fromCodePoint(code);

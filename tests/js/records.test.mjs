@@ -29,7 +29,7 @@ const NO_IDS = [
   ["without a heading", "dQw4w9WgXcQ\nab-defgh_jK"],
   ["of words", "Hello\ninformation\ndescription"],
   ["of numbers", "Video ID\n12345678901\n12345678902"],
-  ["where one is none", "Video ID,Time\ndQw4w9WgXcQ,1\nab-defgh_jKl,2"],
+  ["where one is not an id", "Video ID,Time\ndQw4w9WgXcQ,1\nab-defgh_jKl,2"],
   ["of Instagram's codes", "shortcode,likes\nC2Gz6dessjX,4\nC2Gz6dessjY,5"],
   ["with links beside", "Video ID,Link\ndQw4w9WgXcQ,https://youtu.be/dQw4w9WgXcQ"],
 ];

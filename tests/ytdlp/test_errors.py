@@ -365,7 +365,7 @@ def test_bug_anywhere_else_is_internal() -> None:
     assert classify(TypeError("'NoneType' object is not subscriptable")).code == "internal"
 
 
-def test_words_of_an_extractor_that_nobody_knows_mean_that_the_platform_changed(tmp_path: Path) -> None:
+def test_unknown_words_of_an_extractor_mean_that_the_platform_changed(tmp_path: Path) -> None:
     for expected in (True, False):
         error = ExtractorError("The moon is in the seventh house", expected=expected)
         found = classify(fails_with(raising(error), tmp_path))
@@ -629,7 +629,7 @@ def test_what_is_wrong_with_one_file_or_its_size_is_something_else(
         ("Unable to download webpage: HTTP Error 504: Gateway Time-out", "server_error"),
         ("Unable to download webpage: HTTP Error 599: Who knows", "server_error"),
         ("ffmpeg exited with code -9", "internal"),
-        # Nobody knows the words, but yt-dlp's advice is telling.
+        # The words are unknown, but yt-dlp's advice is telling.
         ("Not here. You might want to use a VPN or a proxy server (with --proxy) to workaround.", "geo_blocked"),
         ("Only for friends. Use --cookies-from-browser or --cookies for the authentication.", "login_required"),
         ("Strange; please report this issue on  https://github.com/yt-dlp/yt-dlp/issues?q= ,", "platform_changed"),
@@ -644,7 +644,7 @@ def test_what_is_wrong_with_one_file_or_its_size_is_something_else(
             "Got error: HTTP Error 500: Internal Server Error. Giving up after 3 retries",
             "server_error",
         ),
-        # Nobody said that anything was wrong.
+        # Without a statement that anything is wrong.
         ("", "internal"),
         ("HTTP Error 999", "internal"),
         ("429", "internal"),
