@@ -81,7 +81,7 @@ class Platform:
     cookie_domains: tuple[str, ...] = ()  #: cookies of other domains are ignored; users log in at the first
     login_host: str = ""  #: yt-dlp is logged in if the session cookies reach this host
     session_cookies: tuple[frozenset[str], ...] = ()  #: one name of each set is needed to be logged in
-    short_link_user_agent: str | None = None  #: to follow short links with, where it matters
+    short_link_user_agent: str | None = None  #: for requests of short links; None: yt-dlp's
     login_redirect_means: ErrorCode = "login_required"  #: the error if a short link redirects to the login page
 
 
@@ -116,7 +116,7 @@ def _mistyped(path: str) -> LinkForm:
     return LinkForm(kind="mistyped", path=path)
 
 
-# TikTok shows a post under any name. One of pictures is a post too: under /video/ its page says so.
+# TikTok shows a post under any user name, and a post of pictures under /video/ too.
 _TIKTOK_POST = "https://www.tiktok.com/@{user}/video/{id}"
 _AT_USER = r"/(?:@|%40)(?:(?P<user>[A-Za-z0-9_.-]+)|[^/]*)"
 _AT_ANY = r"/(?:@|%40)[^/]*"
@@ -216,7 +216,7 @@ INSTAGRAM = Platform(
             "Sec-Fetch-Site": "same-origin",
         },
     },
-    # Instagram is slow to answer strangers and quick to hang up: more time, more tries.
+    # Instagram answers strangers slowly and hangs up early: more time, more retries.
     patience=1.5,
     extra_retries=2,
     cookie_domains=("instagram.com",),
@@ -231,7 +231,7 @@ _STATUS = r"(?:/i/web|/[^/]+)?/status(?:es)?"
 
 _TWITTER_LINKS = (
     _post(rf"{_STATUS}/{_ID}/video/(?P<part>[1-9][0-9]?){_REST}", _TWEET + "/video/{part}"),
-    # Also /photo/2, which is where people happened to be when they copied the link.
+    # Also /photo/2, which people have open when they copy the link.
     _post(rf"{_STATUS}/{_ID}{_REST}", _TWEET),
     _mistyped(r"/[^/]+/status(?:es)?"),
     _post(rf"/i/(?:cards/tfw/v1|videos(?:/tweet)?)/{_ID}{_REST}", _TWEET),
@@ -280,7 +280,7 @@ TWITTER = Platform(
 
 
 _VIDEO = "https://www.youtube.com/watch?v={id}"
-_MUSIC_VIDEO = "https://music.youtube.com/watch?v={id}"  # for members yt-dlp asks there for more
+_MUSIC_VIDEO = "https://music.youtube.com/watch?v={id}"  # yt-dlp requests more there for members
 _MUSIC = r"music\.youtube\.com"
 _YOUTU_BE = r"(?:www\.)?youtu\.be"
 _WATCH = r"(?:/(?:watch|movie)(?:_popup)?(?:\.php)?|/shorts|/embed|/live|/v)?"
@@ -298,7 +298,7 @@ _YOUTUBE_LINKS = (
     _wrapper("elsewhere", r"/attribution_link", "u"),
     _wrapper("elsewhere", r"/redirect", "q", "url"),
     _wrapper("elsewhere", r"/oembed", "url"),
-    # A page between: for adults, for those who are not logged in, for old browsers.
+    # An intermediate page: for adults, logged-out users, old browsers.
     _wrapper("", _ANY, "next_url", "next", "continue"),
     _other("clip", rf"/clip{_REST}"),
     _other("live", r"/(?:@|%40)[^/]+/live|/(?:c|channel|user)/[^/]+/live"),

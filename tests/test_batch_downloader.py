@@ -28,7 +28,7 @@ Patch = Callable[..., None]
 
 @pytest.fixture
 def patch(monkeypatch: pytest.MonkeyPatch) -> Patch:
-    """Return what puts a function in the place of a platform's wrapper."""
+    """Return a function that replaces a platform's wrapper."""
 
     def put(platform: str, wrapper: Callable[[str, str], object]) -> None:
         monkeypatch.setattr(f"downloader.batch_downloader.download_{platform}_video", wrapper)
@@ -96,7 +96,7 @@ async def test_downloads_run_at_the_same_time_but_never_more_than_the_caps(patch
             with lock:
                 running[name] += 1
                 peaks.append((running["tiktok"], running["youtube"], sum(running.values())))
-            four_at_once.wait(10)  # breaks, and fails every download, unless four are here together
+            four_at_once.wait(10)  # breaks, and fails every download, unless four wait together
             with lock:
                 running[name] -= 1
             return True, url, None

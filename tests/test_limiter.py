@@ -121,7 +121,7 @@ def test_a_loop_that_ended_does_not_keep_a_permit() -> None:
 
     asyncio.run(next_one())
     assert not forgotten.done()
-    # A task of a closed loop complains when it is thrown away; it was forgotten on purpose.
+    # A task of a closed loop complains when it is discarded, here on purpose.
     forgotten._log_destroy_pending = False  # type: ignore[attr-defined]
 
 

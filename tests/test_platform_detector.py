@@ -1,4 +1,4 @@
-"""The detector is the allow-list of what the server fetches: what it lets through, and above all what it does not."""
+"""The allow-list of what the server fetches, above all what it refuses; and what links lead to."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ OURS = [
     ("https://www.youtube.com:443/watch?v=dQw4w9WgXcQ", "youtube"),
     ("http://www.youtube.com:80/watch?v=dQw4w9WgXcQ", "youtube"),
     ("youtube.com:443/watch?v=dQw4w9WgXcQ", "youtube"),
-    # these go to the platform, whatever stands behind its host
+    # these go to the platform, whatever follows its host
     ("https://x.com/?u=https://evil.example/", "twitter"),
     ("https://x.com/@evil.example", "twitter"),
     ("https://youtube.com#@evil.example/", "youtube"),
 ]
 
 NOT_OURS = [
-    # a platform's name elsewhere than in the host
+    # a platform's name outside the host
     "http://127.0.0.1/?u=https://x.com/ada/status/1",
     "http://127.0.0.1/https://x.com/ada/status/1",
     "http://127.0.0.1/#https://x.com/ada/status/1",
@@ -118,7 +118,7 @@ NOT_OURS = [
     # lookalike hosts
     "https://yоutube.com/watch?v=x",  # noqa: RUF001 -- the Cyrillic o is the point
     "https://tıktok.com/@ada/video/7",  # noqa: RUF001 -- the dotless i is the point
-    "https://ti\u212atok.com/@ada/video/7",  # KELVIN SIGN, lower case k to some
+    "https://ti\u212atok.com/@ada/video/7",  # KELVIN SIGN, whose lower case is k
     "https://ｘ.com/ada/status/1",  # noqa: RUF001 -- the full-width letter is the point
     "https://x。com/ada/status/1",
     "https://xn--yutube-kya.com/",
@@ -138,7 +138,7 @@ NOT_OURS = [
     "https://youtube.com:0443/watch?v=x",
     "https://youtube.com:٤٤٣/watch?v=x",
     "youtube.com:22",
-    # control and invisible characters, blanks
+    # control and invisible characters, spaces
     "https://youtube.com\x00.evil.example/",
     "https://you\ttube.com/",
     "https://youtube.com/watch?v=x\ny",
@@ -150,7 +150,7 @@ NOT_OURS = [
     "https://youtube.com/\ud800",
     "https://youtube.com/a b",
     "https://you tube.com/",
-    # nothing, and far too much
+    # empty, and too long
     "",
     "   ",
     "https://",
@@ -167,7 +167,7 @@ def test_detect_names_the_platform(url: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
-def test_detect_lets_nothing_else_through(url: str) -> None:
+def test_detect_refuses_everything_else(url: str) -> None:
     assert detect_platform(url) == "unknown"
     assert parse_link(url) is None
 
@@ -179,7 +179,7 @@ def test_detect_lets_nothing_else_through(url: str) -> None:
         ("youtu.be/dQw4w9WgXcQ", "https://youtu.be/dQw4w9WgXcQ"),
         # yt-dlp reads private instructions to its extractors from the fragment
         ("https://x.com/a/status/1#__youtubedl_smuggle=%7B%7D", "https://x.com/a/status/1"),
-        # pages of old had the post's address there
+        # old pages had the post's address there
         ("https://twitter.com/#!/ada/status/1", "https://twitter.com/ada/status/1"),
         ("https://twitter.com#!/ada/status/1", "https://twitter.com/ada/status/1"),
         ("https://twitter.com/?lang=en#!/ada/status/1", "https://twitter.com/ada/status/1"),
@@ -204,7 +204,7 @@ HOSTS_WE_OWN = ("tiktok.com", "tiktokv.com", "instagram.com", "instagr.am", "twi
 
 
 @given(st.text() | st.builds("{}{}{}".format, st.text(max_size=8), st.sampled_from(HOSTS_WE_OWN), st.text(max_size=8)))
-def test_whatever_is_let_through_goes_to_a_platform(text: str) -> None:
+def test_every_accepted_link_goes_to_a_platform(text: str) -> None:
     link = parse_link(text)
     if link is None:
         assert detect_platform(text) == "unknown"
@@ -217,8 +217,8 @@ def test_whatever_is_let_through_goes_to_a_platform(text: str) -> None:
 
 
 @pytest.mark.parametrize("filler", ["a", "a.", "youtube.com/", "https://", " ", "\\", "@", "ı"])  # noqa: RUF001
-def test_a_huge_string_is_given_up_before_it_is_read(filler: str) -> None:
-    # Bounded work instead of a stopwatch: beyond the limit only its length is looked at.
+def test_a_huge_string_is_refused_by_its_length(filler: str) -> None:
+    # No stopwatch needed: beyond the limit only the length is checked.
     assert detect_platform("https://youtube.com/" + filler * 100_000 + "x") == "unknown"
 
 
@@ -229,7 +229,7 @@ def test_a_link_is_read_by_its_form(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", POSTS, ids=lambda case: case["url"])
-def test_the_canonical_link_is_read_like_the_link_that_it_stands_for(case: dict[str, Any]) -> None:
+def test_the_canonical_url_leads_to_the_same_post(case: dict[str, Any]) -> None:
     canonical = read_link(case["canonical_url"])
     assert (canonical.kind, canonical.platform, canonical.post_id) == ("post", case["platform"], case["post_id"])
     assert canonical.canonical_url == case["canonical_url"]
@@ -255,7 +255,7 @@ def test_links_within_links_are_read_to_a_limit() -> None:
 @given(
     st.text() | st.builds("https://{}/{}".format, st.sampled_from(["x.com", "www.tiktok.com", "youtu.be"]), st.text())
 )
-def test_anything_is_read_and_what_is_to_be_fetched_is_a_plain_link(text: str) -> None:
+def test_any_text_is_read_and_a_canonical_url_is_a_plain_link(text: str) -> None:
     target = read_link(text)
     if target.canonical_url is not None:
         assert re.fullmatch(r"https://[a-z.]+/[A-Za-z0-9/@._?=-]+", target.canonical_url)

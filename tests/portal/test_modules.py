@@ -1,4 +1,4 @@
-"""The page's modules that need no page, run by Node; and that they agree with the server on what is a link."""
+"""The page's modules that need no document, run by Node; they agree with the server on what is a link."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def test_page_and_server_agree_on_thousands_of_damaged_links() -> None:
     assert different == []
 
 
-def test_page_and_server_agree_on_what_a_link_means() -> None:
+def test_page_and_server_agree_on_what_a_link_leads_to() -> None:
     urls = [case["url"] for case in CASES]
     read = run_in_node("readLink", urls, module="post_links.js")
     different = [(url, theirs) for url, theirs in zip(urls, read, strict=True) if theirs != as_server_reads(url)]
     assert different == []
 
 
-def test_page_and_server_agree_on_what_thousands_of_damaged_links_mean() -> None:
+def test_page_and_server_agree_on_what_thousands_of_damaged_links_lead_to() -> None:
     chance = random.Random(11)
     pieces = [
         *"/?#@:.&=;,%+-_ \n\u2028é🔥", "%2F", "%3F", "%E4", "%f0%9f", "&amp;", "//", "https://", "list=PL1", "v=",
@@ -109,14 +109,14 @@ def test_page_and_server_agree_on_what_thousands_of_damaged_links_mean() -> None
     assert different == []
 
 
-def test_what_the_page_finds_the_server_takes() -> None:
+def test_the_server_accepts_what_the_page_finds() -> None:
     texts = [f"Look ({text}), and\n{text}." for text, _ in OURS]
     for found in run_in_node("readLinks", texts):
         for link in found["links"]:
             assert of_server(link["url"]) == link
 
 
-def test_what_the_page_takes_is_the_post_that_is_meant() -> None:
+def test_the_page_finds_the_post_that_is_meant() -> None:
     posts = [case for case in CASES if case["kind"] in {"post", "short"}]
     for tail in ("", "🔥 and more", "_", ", "):
         for case, found in zip(posts, run_in_node("readLinks", [case["url"] + tail for case in posts]), strict=True):
@@ -128,7 +128,7 @@ def test_what_the_page_takes_is_the_post_that_is_meant() -> None:
             assert found["problems"] == found["asides"] == []
 
 
-def test_whatever_is_glued_together_what_the_page_takes_is_a_post_to_the_server() -> None:
+def test_in_any_jumble_the_page_finds_only_what_the_server_accepts() -> None:
     chance = random.Random(12)
     pieces = [
         *"/?#@:.\\ \t\n%[]<>\"'&=_*|~,;-()`", "https://", "http:/", "hxxps://", "//", "youtu.be/", "x.com/", "www.",
@@ -151,7 +151,7 @@ def test_whatever_is_glued_together_what_the_page_takes_is_a_post_to_the_server(
     assert taken > 4000
 
 
-def test_the_page_tells_what_is_no_post_and_takes_none_of_it() -> None:
+def test_the_page_reports_what_is_not_a_post() -> None:
     others = [case for case in CASES if case["kind"] in {"collection", "other"} and case["destination"] != "unknown"]
     for case, found in zip(others, run_in_node("readLinks", [case["url"] for case in others]), strict=True):
         assert [found["links"], found["problems"]] == [[], []], case["url"]
@@ -172,7 +172,7 @@ def test_every_text_that_the_page_asks_for_is_there() -> None:
     assert asked - strings.keys() == set()
 
 
-# What the oldest browsers that the README names can read
+# What the oldest supported browsers can read.
 
 OLDEST = """
 import { createRequire } from "node:module";
@@ -189,7 +189,7 @@ for (const path of JSON.parse(readFileSync(0, "utf8"))) {
 }
 """
 
-#: What Safari 16.0, Chrome 103 or Firefox 100 lacks, of what the page might want.
+#: What the page might use, but Safari 16.0, Chrome 103 or Firefox 100 lacks.
 TOO_NEW = re.compile(
     r"""\(\?<[=!]|\.to(?:Sorted|Reversed|Spliced)\(|\.findLast|\.with\(|groupBy\(|fromAsync|withResolvers|Promise\.try|
     URL\.(?:canParse|parse)\(|AbortSignal\.any|WellFormed\(|\.(?:union|intersection|difference|isSubsetOf)\(|
