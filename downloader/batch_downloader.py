@@ -13,7 +13,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from downloader.daemon_thread import in_thread
-from downloader.errors import ErrorCode, is_retryable, sentence
+from downloader.errors import ErrorCode, sentence
 from downloader.insta_downloader import download_instagram_video
 from downloader.limiter import ConcurrencyLimiter
 from downloader.models import Outcome
@@ -24,8 +24,6 @@ from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import download_youtube_video
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
-from downloader.ytdlp.resume import remove_leftovers
-from downloader.ytdlp.warm_up import warm_up
 
 if TYPE_CHECKING:
     from downloader.settings import Settings
@@ -88,21 +86,6 @@ async def download_batch(
     return [_as_record(url, found[key]).to_json() for key, url in zip(keys, urls, strict=True)]
 
 
-__all__ = [
-    "DownloadSession",
-    "download_batch",
-    "download_single_video",
-    "remove_leftovers",
-    "warm_up_engine",
-    "wrapper_of",
-]
-
-
-def warm_up_engine() -> None:
-    """Load what the first download would otherwise have to wait for; blocking, about half a second."""
-    warm_up(tuple(PLATFORMS.values()))
-
-
 def _key(url: str) -> str:
     """Return the normalized link; what is not a link stays as it is."""
     link = parse_link(url)
@@ -151,12 +134,5 @@ def _as_record(url: str, result: Record | BaseException) -> Record:
 
 def _failed(url: str, platform: PlatformType, code: ErrorCode, *, detail: str | None = None) -> Record:
     label = PLATFORMS[platform].label if platform in PLATFORMS else "the platform"
-    return Record(
-        url=url,
-        success=False,
-        error=sentence(code, label),
-        platform=platform,
-        error_code=code,
-        retryable=is_retryable(code),
-        detail=detail,
-    )
+    outcome = Outcome(False, None, sentence(code, label), error_code=code, detail=detail)
+    return Record.from_outcome(url, platform, outcome)

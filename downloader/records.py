@@ -71,7 +71,9 @@ class Record:
         return record
 
     @classmethod
-    def from_outcome(cls, url: str, platform: PlatformType, outcome: Outcome, *, elapsed_seconds: float) -> Record:
+    def from_outcome(
+        cls, url: str, platform: PlatformType, outcome: Outcome, *, elapsed_seconds: float = 0.0
+    ) -> Record:
         """Return the record of *url* on *platform*, whose download had *outcome*."""
         success, file_path, error = outcome
         record = cls(

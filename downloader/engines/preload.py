@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 
-from downloader import batch_downloader
 from downloader.engines import worker  # noqa: F401 -- with all that it imports
+from downloader.platforms import PLATFORMS
+from downloader.ytdlp.warm_up import warm_up
 
-batch_downloader.warm_up_engine()
+warm_up(PLATFORMS.values())
 # Objects loaded by now live forever. A collection in a worker that skips them does not copy their pages.
 gc.freeze()

@@ -9,7 +9,6 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from downloader import batch_downloader
 from downloader.daemon_thread import in_thread
 from downloader.download_settings import DownloadSettings
 from downloader.engines.attempt import failed, run_attempt, success_of
@@ -17,6 +16,8 @@ from downloader.engines.base import EngineHealth
 from downloader.engines.stall import Stalled, StallWatch
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
+from downloader.platforms import PLATFORMS
+from downloader.ytdlp.warm_up import warm_up
 
 #: How long a cancelled attempt has to notice.
 GRACE_SECONDS = 1.0
@@ -31,7 +32,7 @@ class ThreadEngine:
 
     async def start(self) -> None:
         """Load yt-dlp in the background; the first attempt waits for what is missing."""
-        threading.Thread(target=batch_downloader.warm_up_engine, name="warm-up", daemon=True).start()
+        threading.Thread(target=warm_up, args=(PLATFORMS.values(),), name="warm-up", daemon=True).start()
 
     async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
         """Run one attempt; see `Engine.run`. A cancelled attempt ends at its next byte or response."""

@@ -16,12 +16,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from downloader import batch_downloader
 from downloader.download_settings import DownloadSettings
 from downloader.engines.attempt import run_attempt
 from downloader.engines.malloc import tune_malloc
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
+from downloader.platforms import PLATFORMS
+from downloader.ytdlp.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def main(connection: Connection, config: WorkerConfig) -> NoReturn:
     os.umask(config.settings.umask_bits)
     channel = _Channel(connection)
     logging.basicConfig(level=config.log_level, handlers=[_LogHandler(channel)], force=True)
-    batch_downloader.warm_up_engine()
+    warm_up(PLATFORMS.values())
     gc.set_threshold(_GC_THRESHOLD)
     channel.send("ready")
     running: dict[str, threading.Event] = {}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from downloader import batch_downloader
 from downloader.cookies.store import CookieStore
 from downloader.egress.guard import check_proxies
 from downloader.engines.base import Engine
@@ -31,6 +30,7 @@ from downloader.queue.scheduler import QueueStatus, Scheduler, utc_now
 from downloader.records import Record
 from downloader.settings import Settings
 from downloader.store.repository import Store
+from downloader.ytdlp.resume import remove_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -240,9 +240,7 @@ class Services:
         """
         self.open()
         self.cookies.warn()
-        threading.Thread(
-            target=batch_downloader.remove_leftovers, args=(self.settings.raw_dir,), name="leftovers", daemon=True
-        ).start()
+        threading.Thread(target=remove_leftovers, args=(self.settings.raw_dir,), name="leftovers", daemon=True).start()
 
     def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Begin nothing more, let running downloads finish for a moment, put the rest back; blocking."""

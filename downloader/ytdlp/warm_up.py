@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from downloader.media import decoder
 from downloader.platforms import Platform
@@ -15,8 +15,8 @@ from downloader.ytdlp.options import warm_up_options
 log = logging.getLogger(__name__)
 
 
-def warm_up(platforms: Sequence[Platform]) -> None:
-    """Import what downloads need, compile the extractors' patterns, and run a made-up extraction."""
+def warm_up(platforms: Iterable[Platform]) -> None:
+    """Import what downloads need, compile the extractors' patterns, and run a made-up extraction: half a second."""
     decoder.library()
     for platform in platforms:
         for extractor in extractors_of(platform):

@@ -39,9 +39,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise ValueError("that is all we wanted to know")
 
     monkeypatch.setattr("yt_dlp.YoutubeDL", Recorder)
-    monkeypatch.setattr(
-        "downloader.batch_downloader.warm_up_engine", lambda: None
-    )  # it would tell yt-dlp something too
+    monkeypatch.setattr("downloader.engines.threads.warm_up", lambda platforms: None)  # it uses yt-dlp too
     return said
 
 

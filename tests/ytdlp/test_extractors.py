@@ -16,7 +16,8 @@ from tests.real_server import REPOSITORY
 def test_the_engine_can_be_loaded_from_two_ends_at_once() -> None:
     script = (
         "import threading\n"
-        "from downloader.batch_downloader import warm_up_engine\n"
+        "from downloader.platforms import PLATFORMS\n"
+        "from downloader.ytdlp.warm_up import warm_up\n"
         "failed = []\n"
         "def run(function):\n"
         "    try: function()\n"
@@ -24,7 +25,9 @@ def test_the_engine_can_be_loaded_from_two_ends_at_once() -> None:
         "def first():\n"
         "    import yt_dlp\n"
         "    yt_dlp.YoutubeDL\n"
-        "threads = [threading.Thread(target=run, args=(function,)) for function in (first, warm_up_engine)]\n"
+        "def second():\n"
+        "    warm_up(PLATFORMS.values())\n"
+        "threads = [threading.Thread(target=run, args=(function,)) for function in (first, second)]\n"
         "[thread.start() for thread in threads]\n"
         "[thread.join() for thread in threads]\n"
         "raise SystemExit(repr(failed) if failed else 0)\n"
@@ -35,7 +38,8 @@ def test_the_engine_can_be_loaded_from_two_ends_at_once() -> None:
 
 def test_the_list_of_all_extractors_is_not_made() -> None:
     program = (
-        "import sys; from downloader import batch_downloader as b; b.warm_up_engine();"
+        "import sys; from downloader.platforms import PLATFORMS; from downloader.ytdlp.warm_up import warm_up;"
+        " warm_up(PLATFORMS.values());"
         " sys.exit('yt_dlp.extractor.lazy_extractors' in sys.modules or 'yt_dlp.extractor.tiktok' not in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=50, check=False)
