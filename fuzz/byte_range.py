@@ -27,7 +27,7 @@ _CONTENT_RANGE = re.compile(rf"bytes ([0-9]+)-([0-9]+)/{SIZE}")
 
 
 class _OneJob:
-    """Services, or their queue, that know of one job."""
+    """Services whose queue has one job."""
 
     def __init__(self, settings: Settings, media: Path) -> None:
         self.settings = settings
@@ -45,10 +45,7 @@ class _OneJob:
             files=(str(media),),
         )
 
-    async def use(self, function: Callable[[Any], Awaitable[Any]]) -> Any:
-        return await function(self)
-
-    async def job(self, job_id: str) -> Job:
+    async def acall(self, method: Callable[..., Awaitable[Any]], job_id: str) -> Job:
         return self._job
 
 
