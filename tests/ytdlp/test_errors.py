@@ -14,7 +14,6 @@ import pickle
 import socket
 import ssl
 import threading
-import tomllib
 import urllib.error
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -59,13 +58,11 @@ from yt_dlp.utils import (
 from downloader.errors import ERROR_CODES, DownloadFailed, ErrorCode, RequestRefused
 from downloader.ytdlp.errors import Classification, classify
 from downloader.ytdlp.redaction import MAX_DETAIL_CHARS
+from tests.ytdlp.test_messages import EVERY_MESSAGE
 
 log = logging.getLogger(__name__)
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-YT_DLP = Path(yt_dlp.__file__).parent
-MESSAGES = tomllib.loads((Path(__file__).parent / "data" / "messages.toml").read_text(encoding="utf-8"))
-EVERY_MESSAGE = [entry for section in ("source", "platform", "older") for entry in MESSAGES[section]]
 
 
 # --- Real yt-dlp, with an extractor of ours ---------------------------------------------------------------------------
@@ -196,36 +193,6 @@ def origin() -> Iterator[str]:
 
 
 # --- Every message we know --------------------------------------------------------------------------------------------
-
-
-def test_messages_are_many_and_name_codes_that_exist() -> None:
-    assert len({entry["message"] for entry in MESSAGES["source"]}) >= 60
-    assert {entry["code"] for entry in EVERY_MESSAGE} <= set(ERROR_CODES)
-    assert {entry["platform"] for entry in EVERY_MESSAGE} == {"tiktok", "instagram", "twitter", "youtube", "any"}
-    assert {entry["raised"] for entry in MESSAGES["source"]} == {"extract", "report"}
-    assert all(entry["seen"] for section in ("platform", "older") for entry in MESSAGES[section])
-
-
-def test_most_messages_are_still_in_the_installed_yt_dlp(record_property: Callable[[str, object], None]) -> None:
-    # A reworded message is worth a look, and no reason to refuse the yt-dlp that came out last night.
-    missing = [entry for entry in MESSAGES["source"] if not _is_in_yt_dlp(entry["file"], entry["fragment"])]
-    record_property("messages no longer in yt-dlp", [entry["fragment"] for entry in missing])
-    for entry in missing:
-        log.warning("no longer in yt-dlp %s", yt_dlp.version.__version__, extra=entry)
-    found = len(MESSAGES["source"]) - len(missing)
-    assert found >= 60, f"too many messages are gone from yt-dlp: {[entry['fragment'] for entry in missing]}"
-
-
-def _is_in_yt_dlp(file: str, fragment: str) -> bool:
-    source = YT_DLP / file
-    return source.is_file() and fragment in source.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("entry", EVERY_MESSAGE, ids=lambda entry: entry["message"][:60])
-def test_message_alone_says_enough(entry: dict[str, str]) -> None:
-    assert classify(DownloadError(entry["message"])).code == entry["code"]
-    prefix = "" if entry.get("raised") == "report" else "[youtube] a-b_c: "
-    assert classify(RuntimeError(f"\x1b[0;31mERROR:\x1b[0m {prefix}{entry['message']}")).code == entry["code"]
 
 
 @pytest.mark.parametrize("entry", EVERY_MESSAGE, ids=lambda entry: entry["message"][:60])
@@ -837,63 +804,7 @@ def test_classify_takes_anything_and_answers_briefly(
     assert found.retry_after_seconds is None or 0 <= found.retry_after_seconds <= 86_400
 
 
-def test_only_the_two_ends_of_a_long_message_are_read() -> None:
-    filler = "x " * 50_000
-    assert classify(DownloadError(f"Video unavailable. This video is private. {filler}")).code == "private"
-    assert classify(DownloadError(f"{filler} HTTP Error 404: Not Found")).code == "removed"
-    assert classify(DownloadError(f"{filler} HTTP Error 404: Not Found {filler}")).code == "internal"
-
-
-def test_classify_survives_exceptions_that_misbehave() -> None:
-    class Wicked(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError("no words")
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise RuntimeError("no attributes")
-
-    class MoreWicked(Wicked):
-        @property
-        def errno(self) -> NoReturn:
-            raise RuntimeError("no number")
-
-        def __getattribute__(self, name: str) -> NoReturn:
-            raise RuntimeError("nothing at all")
-
-    assert classify(Wicked()) == Classification("internal", "Wicked", None)
-    assert classify(MoreWicked()) == Classification("internal", "MoreWicked", None)
-    http_error_without_a_response = HTTPError.__new__(HTTPError)
-    assert classify(http_error_without_a_response).code == "internal"
-
-
-def test_chain_that_bites_its_tail_ends() -> None:
-    first, second = RuntimeError("first"), ExtractorError("Video unavailable")
-    first.__cause__, second.__context__, second.cause = second, first, second
-    assert classify(first) == Classification("removed", "Video unavailable", None)
-
-
-def test_endless_chain_is_cut() -> None:
-    error: BaseException = http_error(404)
-    for depth in range(2000):
-        outer = RuntimeError(str(depth))
-        outer.__cause__ = error
-        error = outer
-    assert classify(error).code == "internal"
-
-
 async def test_timeout_of_asyncio_is_no_cancellation() -> None:
     with pytest.raises(TimeoutError) as caught:
         await asyncio.wait_for(asyncio.Event().wait(), 0)
     assert classify(caught.value).code == "timeout"
-
-
-def test_disowned_context_is_left_alone() -> None:
-    def fail() -> NoReturn:
-        try:
-            raise http_error(429)
-        except HTTPError:
-            raise RuntimeError("something else") from None
-
-    with pytest.raises(RuntimeError) as caught:
-        fail()
-    assert classify(caught.value).code == "internal"
