@@ -1,4 +1,4 @@
-"""What tests share: one simulator a run, media made by ffmpeg, settings that point at both."""
+"""Fixtures shared by all tests, and the marks that are set by what a test uses."""
 
 from __future__ import annotations
 
@@ -25,33 +25,49 @@ from tests.simulator.client import Simulator
 __all__ = ["browser", "new_page", "page"]  # fixtures of tests/browser.py, which every test may use
 
 #: The benchmarks read /proc.
-collect_ignore = [] if sys.platform.startswith("linux") else ["test_benchmarks.py"]
+collect_ignore = [] if sys.platform.startswith("linux") else ["project/test_benchmarks.py"]
+
+#: Fixtures that start a program: the simulator, for real yt-dlp or a real server; a browser; ffmpeg.
+PROGRAMS = {"running_simulator", "browser", "ffmpeg"}
+#: Folders of tests that start programs by themselves.
+PROGRAM_FOLDERS = {"end_to_end", "simulator", "portal"}
 
 
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings and proxies of whoever runs the tests out of them."""
-    for name in tuple(os.environ):
-        if name.startswith(PREFIX) or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
-            monkeypatch.delenv(name)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start a program, or need a PostgreSQL server, as `integration`."""
+    for item in items:
+        by_fixture = not PROGRAMS.isdisjoint(getattr(item, "fixturenames", ()))
+        if by_fixture or item.path.parent.name in PROGRAM_FOLDERS or "postgresql" in item.name:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """Keep the settings and proxies of this machine out of the tests."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in tuple(os.environ):
+            if name.startswith(PREFIX) or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
+                environment.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
-def running_simulator() -> Iterator[Simulator]:
+def running_simulator(clean_environment: None) -> Iterator[Simulator]:
     with Simulator() as simulator, simulator.trusted():
         yield simulator
 
 
 @pytest.fixture
 def simulator(running_simulator: Simulator) -> Simulator:
-    """Return the simulator, as fresh as when it started."""
+    """Return the simulator, with its counts at zero."""
     running_simulator.reset()
     return running_simulator
 
 
 @pytest.fixture
 def make_settings(tmp_path: Path, simulator: Simulator) -> Callable[..., Settings]:
-    """Return what makes settings for a service that sees the simulator as the internet."""
+    """Return a function that makes settings for a service whose internet is the simulator."""
 
     def make(**overrides: Any) -> Settings:
         values: dict[str, Any] = {
@@ -94,7 +110,7 @@ def sample_mp4(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start_server(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Return what starts a server that sees the simulator as the internet; settings are its variables."""
+    """Return a function that starts a server whose internet is the simulator; settings are its variables."""
     with contextlib.ExitStack() as servers:
 
         def start(port: int = 0, **settings: str) -> Server:
@@ -111,9 +127,17 @@ def server(start_server: Callable[..., Server]) -> Server:
     return start_server()
 
 
+@pytest.fixture(scope="module")
+def shared_server(running_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return one server for all tests of a module, which leave it as they found it."""
+    server = Server(running_simulator, tmp_path_factory.mktemp("server") / "storage")
+    yield server
+    server.close()
+
+
 @pytest.fixture
 def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
-    """Return what makes the app, with settings; each time in the same folder, as a server that is started again."""
+    """Return a function that makes the app with settings, each time in the same folder, as a restart does."""
     apps: list[Flask] = []
 
     def make(**settings: Any) -> Flask:
@@ -127,13 +151,13 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
-    """Return the app as it is without settings."""
+    """Return the app with its default settings."""
     return make_app()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where CI runs, a test that is skipped has failed: nothing is left out there unseen."""
+    """Turn a skipped test into a failed one in CI."""
     report = yield
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
