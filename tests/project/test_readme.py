@@ -57,8 +57,8 @@ def names(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("command", "output"), examples(), ids=[command[:60] for command, _ in examples()])
-def test_an_example_is_answered_as_the_readme_shows(server: Server, command: str, output: str) -> None:
-    answer = sent(server, command)
+def test_an_example_is_answered_as_the_readme_shows(shared_server: Server, command: str, output: str) -> None:
+    answer = sent(shared_server, command)
     if "…" in output:  # cut short: what is left of it stands in the answer in the same order
         told = iter(names(json.dumps(answer)))
         assert all(name in told for name in names(output)), output
