@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from downloader.batch_downloader import DownloadSession, download_single_video
 from downloader.errors import RETRYABLE
 from downloader.media.check import check_media
+from downloader.settings import Settings
 from downloader.ytdlp.resume import PARTIAL_DIR
 from tests.simulator.client import Simulator
 from tests.simulator.model import Platform, Scenario
@@ -25,8 +27,15 @@ def media_in(raw_dir: Path) -> set[Path]:
     ("platform", "scenario"), PLAYED, ids=[f"{platform}-{scenario.name}" for platform, scenario in PLAYED]
 )
 async def test_a_scenario_gives_its_code_and_leaves_no_stray_file(
-    simulator: Simulator, session: DownloadSession, ffmpeg: str, platform: Platform, scenario: Scenario
+    simulator: Simulator,
+    make_settings: Callable[..., Settings],
+    ffmpeg: str,
+    platform: Platform,
+    scenario: Scenario,
 ) -> None:
+    # A post that hangs is waited for once a request and retry.
+    patience = {"socket_timeout_seconds": 0.3} if scenario.expected(platform) == "timeout" else {}
+    session = DownloadSession.from_settings(make_settings(**patience))
     url = simulator.url(platform, scenario.name)
     record = await download_single_video(url, session=session)
     if scenario.name.endswith("_once") and record["retryable"]:
