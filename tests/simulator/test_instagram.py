@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import subprocess
-from collections.abc import Iterator
 from http.cookiejar import Cookie
 from pathlib import Path
 from typing import Any
@@ -17,48 +14,14 @@ from yt_dlp.utils import DownloadError, ExtractorError
 
 from tests.simulator.client import Simulator
 from tests.simulator.instagram import MEDIA_HOST
-from tests.simulator.media import find_ffmpeg
+from tests.simulator.playback import Warnings, assert_plays
 from tests.simulator.scenarios import SCENARIOS, find_post, title_of
-
-# After an error yt-dlp leaves its connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 HOME = "GET www.instagram.com/"
 RULING = "GET www.instagram.com/api/v1/web/get_ruling_for_content/"
 GRAPHQL = "POST www.instagram.com/api/graphql"
 PAGE = "GET www.instagram.com/p/C00n0000000"
 MEDIA = f"GET {MEDIA_HOST}/v/C00n0000000/0/muxed.mp4"
-
-
-class Warnings:
-    """A logger that keeps what yt-dlp warns of and forgets the rest."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def debug(self, text: str) -> None:
-        pass
-
-    def warning(self, text: str) -> None:
-        self.texts.append(text)
-
-    def error(self, text: str) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Simulator]:
-    with Simulator() as simulator, simulator.trusted():
-        yield simulator
-    gc.collect()  # what yt-dlp left open is to be found here, and not in somebody else's test
-
-
-@pytest.fixture
-def simulator(running: Simulator) -> Iterator[Simulator]:
-    running.reset()
-    yield running
-    stats = running.stats()
-    assert (stats.errors, stats.unknown_hosts) == ((), {})
 
 
 @pytest.fixture(params=["with_curl_cffi", "without_curl_cffi"])
@@ -107,15 +70,6 @@ def failure(simulator: Simulator, folder: Path, scenario: str, **options: Any) -
 
 def requests(simulator: Simulator) -> list[str]:
     return [f"{entry.method} {entry.host}{entry.path}" for entry in simulator.stats().log]
-
-
-def assert_plays(file: Path, owner: str) -> None:
-    """Decode picture and sound to the end, and find the name of the post they belong to."""
-    command = [find_ffmpeg(), "-v", "error", "-xerror", "-i", str(file)]
-    streams = ["-map", "0:v", "-map", "0:a", "-f", "null", "-"]
-    done = subprocess.run([*command, *streams], capture_output=True, timeout=30, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert owner.encode() in file.read_bytes()
 
 
 def test_ok_plays(simulator: Simulator, tmp_path: Path, impersonation: bool) -> None:

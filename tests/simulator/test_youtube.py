@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import subprocess
-from collections.abc import Iterator
 from http.cookiejar import Cookie
 from pathlib import Path
 from typing import Any
@@ -19,46 +17,13 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError
 
 from tests.simulator.client import Simulator
 from tests.simulator.media import find_ffmpeg
+from tests.simulator.playback import Warnings, assert_plays
 from tests.simulator.scenarios import SCENARIOS, find_post, title_of
 from tests.simulator.youtube import MEDIA_HOST
-
-# After an error yt-dlp leaves its connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 WATCH = "GET www.youtube.com/watch"
 PLAYER = "POST www.youtube.com/youtubei/v1/player"
 MEDIA = f"GET {MEDIA_HOST}/videoplayback"
-
-
-class Warnings:
-    """A logger that keeps what yt-dlp warns of and forgets the rest."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def debug(self, text: str) -> None:
-        pass
-
-    def warning(self, text: str) -> None:
-        self.texts.append(text)
-
-    def error(self, text: str) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Simulator]:
-    with Simulator() as simulator, simulator.trusted():
-        yield simulator
-    gc.collect()  # what yt-dlp left open is to be found here, and not in somebody else's test
-
-
-@pytest.fixture
-def simulator(running: Simulator) -> Iterator[Simulator]:
-    running.reset()
-    yield running
-    stats = running.stats()
-    assert (stats.errors, stats.unknown_hosts) == ((), {})
 
 
 def session(simulator: Simulator, folder: Path, **options: Any) -> YoutubeDL:
@@ -101,15 +66,6 @@ def requests(simulator: Simulator) -> list[str]:
     """Return them in order; how many clients yt-dlp asks the player for, one after another, is its own affair."""
     log = [f"{entry.method} {entry.host}{entry.path}" for entry in simulator.stats().log]
     return [each for number, each in enumerate(log) if each != PLAYER or log[number - 1 : number] != [PLAYER]]
-
-
-def assert_plays(file: Path, owner: str) -> None:
-    """Decode picture and sound to the end, and find the name of the post they belong to."""
-    command = [find_ffmpeg(), "-v", "error", "-xerror", "-i", str(file)]
-    streams = ["-map", "0:v", "-map", "0:a", "-f", "null", "-"]
-    done = subprocess.run([*command, *streams], capture_output=True, timeout=30, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert owner.encode() in file.read_bytes()
 
 
 def streams(file: Path) -> list[str]:
