@@ -10,7 +10,7 @@ INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check $(if $(
 RUN_NEEDS := $(if $(LOCKED),$(LOCK),requirements.txt)
 TEST_NEEDS := $(if $(LOCKED),$(LOCK),requirements-dev.txt)
 
-.PHONY: run test lint types format platforms fuzz bench lock audit update-ytdlp
+.PHONY: run test check lint types format platforms fuzz bench lock audit update-ytdlp
 
 ## run: set up what is needed and serve; ARGS="--port 9000" is handed on
 run: $(VENV)/run.stamp
@@ -19,6 +19,10 @@ run: $(VENV)/run.stamp
 ## test: set up what is needed and run the tests; ARGS="-k detector" is handed on
 test: $(VENV)/test.stamp
 	$(IN_VENV) -m pytest $(ARGS)
+
+## check: what to run before each commit, in under a minute: lint, types, the tests that start no program
+check: lint types
+	$(IN_VENV) -m pytest -q -n 2 --dist worksteal -m "not integration and not slow and not live" $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(IN_VENV) -m ruff check .
