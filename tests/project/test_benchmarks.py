@@ -1,4 +1,4 @@
-"""The benchmarks: what could be wrong in them without anybody noticing."""
+"""The benchmarks: faults in them that would go unnoticed."""
 
 from __future__ import annotations
 

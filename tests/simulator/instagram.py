@@ -210,7 +210,7 @@ def _product(world: World, post: Post) -> JsonObject:
     if len(parts) == 1:
         return product | _product_media(world, post, parts[0], 0)
     children = [
-        # A child has a shortcode of its own, made from its parent's; nobody asks for it by that.
+        # A child has a shortcode of its own, made from its parent's; and is never asked for by it.
         {"pk": str(_pk(post.id.replace("n", "abc"[number]))), **_product_media(world, post, kind, number)}
         for number, kind in enumerate(parts)
     ]
@@ -239,8 +239,8 @@ def _user() -> JsonObject:
 def _trouble(request: Request, world: World, post: Post, *, opens_visit: bool = False) -> Response | None:
     """Return the trouble due now, the same for every request of one visit.
 
-    yt-dlp goes on where the ruling API refused it. A fault that strikes once would then be over before anybody
-    noticed, so the refusal marks the session with a cookie, and whoever brings it to the other addresses is refused.
+    yt-dlp goes on where the ruling API refused it. A fault that strikes once would then be over before a test
+    could see it, so the refusal marks the session with a cookie, which the other addresses refuse.
     """
     trouble = world.page_fault(post)
     fault = post.scenario.page

@@ -43,7 +43,7 @@ class LogEntry:
     path: str  #: without the query
     range: str | None = None
     post_id: str | None = None
-    status: int | None = None  #: None: no answer was begun
+    status: int | None = None  #: None: no response was started
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class Ledger:
         return _count_of(self.counts.posts, post.id)
 
     def unknown_host(self, host: str) -> None:
-        """Count a request to a host that nobody here plays."""
+        """Count a request to a host that is not simulated."""
         known = host in self.counts.unknown_hosts or len(self.counts.unknown_hosts) < NAMES_LIMIT
         self.counts.unknown_hosts[host if known else "(others)"] += 1
 

@@ -224,5 +224,5 @@ def _write_cache(cache: Path, files: Mapping[str, bytes]) -> None:
     with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-    # Another start may be writing the same file: whoever renames last wins, and both wrote the same.
+    # Another start may be writing the same file: the last rename wins, and both wrote the same.
     Path(unfinished).replace(cache)

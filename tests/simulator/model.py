@@ -157,7 +157,7 @@ class World(Protocol):
         """Return the length of one HLS segment."""
 
     def canary_url(self) -> str:
-        """Return an address inside this machine that must never be asked for; whoever does is counted."""
+        """Return an address inside this machine that must never be requested; requests to it are counted."""
 
     def title(self, post: Post) -> str:
         """Return the post's title: a plain one, or 600 hostile characters where its scenario says so."""

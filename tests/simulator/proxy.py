@@ -175,7 +175,7 @@ class _Connection(asyncio.Protocol):
         self._http.receive_data(data)
         self._arrived.set()
         if not self._wanting:
-            # Whoever sends the next request before this one is answered waits: what is kept stays bounded.
+            # A request sent before the previous one is answered waits, which bounds what is buffered.
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
@@ -222,14 +222,14 @@ class _Connection(asyncio.Protocol):
         except h11.LocalProtocolError as error:
             self._fail("an answer that HTTP cannot carry", error)
         except (_Gone, TimeoutError, h11.RemoteProtocolError, OSError):
-            pass  # the client is gone or talks nonsense; there is nobody to tell
+            pass  # the client is gone or talks nonsense: no one is left to answer
         finally:
             self._transport.close()
             self._proxy.connections.discard(self)
             self._proxy.ledger.connections = len(self._proxy.connections)
 
     def _fail(self, what: str, error: Exception) -> None:
-        """Note a fault of the simulator's own, for tests to see and for whoever reads the log."""
+        """Note a fault of the simulator's own, for tests and for the log."""
         log.error(what, exc_info=error)
         self._proxy.ledger.counts.errors.append(f"{what}: {error!r}")
 
@@ -343,7 +343,7 @@ class _Connection(asyncio.Protocol):
             response = _CANARY_PAGE if method != "CONNECT" else _plain(502, "the canary speaks no TLS")
         else:
             ledger.unknown_host(host)
-            response = _plain(502, "nobody plays this host")
+            response = _plain(502, "this host is not simulated")
         entry.status = response.status
         return response
 

@@ -166,7 +166,7 @@ _ALL = (
     Scenario(
         name="live_soon",
         number=21,
-        about="a premiere that has not begun",
+        about="a premiere that has not started",
         platforms=("youtube",),
         expects="not_yet_available",
     ),
@@ -315,7 +315,7 @@ _ALL = (
     Scenario(
         name="copyright_blocked",
         number=64,
-        about="blocked in this country by whoever owns the music",
+        about="blocked in this country by the owner of the music",
         platforms=("youtube",),
         expects="geo_blocked",
     ),

@@ -105,7 +105,7 @@ def test_every_form_of_address_leads_to_the_post(
 def test_share_link_redirects_to_the_post(simulator: Simulator, tmp_path: Path) -> None:
     with session(simulator, tmp_path) as ydl:
         url = "https://www.instagram.com/share/reel/C00n0000003/"
-        # No extractor but the generic one takes share links; whoever wants them must follow them first.
+        # No extractor but the generic one takes share links; they must be followed first.
         assert not InstagramIE.suitable(url)
         with ydl.urlopen(url) as response:
             assert response.url == "https://www.instagram.com/reel/C00n0000003/"

@@ -56,7 +56,7 @@ class Silent:
 def running() -> Iterator[Simulator]:
     with Simulator(media_bytes=MEDIA_BYTES) as simulator, simulator.trusted():
         yield simulator
-    gc.collect()  # here, where the warning is ignored, and not in somebody else's test
+    gc.collect()  # here, where the warning is ignored, and not in another test
 
 
 @pytest.fixture

@@ -224,7 +224,7 @@ def _page_trouble(request: Request, world: World, post: Post, *, opens_session: 
     """Return the trouble due now, the same for every request of one visit.
 
     yt-dlp goes on to the API when the watch page was refused. A fault that strikes once would then be over before
-    anybody noticed, so the refused page marks the session with a cookie, and the API refuses whoever brings it.
+    a test could see it, so the refused page marks the session with a cookie, which the API refuses.
     """
     trouble = world.page_fault(post)
     fault = post.scenario.page
