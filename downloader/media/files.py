@@ -1,7 +1,7 @@
-"""Takes over what was downloaded: checks that it plays, and puts it in its place under its final name.
+"""Finalizes downloads: checks that each file plays, and moves it to the output folder under its final name.
 
-Where the work folder outlives the attempt, the outcome is written there before the first file is moved: a process
-killed between that and the moment when somebody has stored the success need not download anything again.
+Where the work folder outlives the attempt, the outcome is written there before the first file is moved. If the process
+is killed before the success is stored, nothing needs to be downloaded again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,19 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-#: In a work folder: what the download came to. Written when all files are checked, before they are moved.
+#: In a work folder: the result of the download. Written once all files are checked, before they are moved.
 OUTCOME_NAME = "outcome.json"
 
-#: With less room than this, a file that does not play was cut off by the disk.
+#: With less free space than this, a file that does not play was truncated by the disk.
 _DISK_FULL_BYTES = 64 * 1024
+
+#: Raised by `_read_outcome` for a file that is not one of ours.
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downloaded:
-    """A file that yt-dlp wrote, with what it knows of it."""
+    """A file that yt-dlp wrote, with its metadata."""
 
     path: Path
     post_id: str
@@ -53,7 +56,7 @@ class Downloaded:
         title, duration = info.get("title"), info.get("duration")
         return cls(
             path=path,
-            # What the platform's own links call the post; a video within it may have another id.
+            # The post's id in the platform's links; a video within it may have another.
             post_id=str(info.get("display_id") or video_id),
             video_id=video_id,
             title=title if isinstance(title, str) else None,
@@ -61,36 +64,36 @@ class Downloaded:
         )
 
     def final_names(self, platform: str, max_bytes: int = MAX_NAME_BYTES) -> list[str]:
-        """Return the names under which *platform*'s file may be stored, the best one first; see `media.names`."""
+        """Return the names for *platform*'s file, the best one first; see `media.names`."""
         ids = (self.post_id,) if self.video_id == self.post_id else (self.post_id, self.video_id)
         return media_names(platform, ids, self.title, self.path.suffix, max_bytes)
 
     def final_name(self, platform: str) -> str:
-        """Return the name under which *platform*'s file is stored where the file system takes it."""
+        """Return the best name for *platform*'s file, used where the file system accepts it."""
         return self.final_names(platform)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Move:
-    """One checked file on its way; done or not, it is of *size_bytes*."""
+    """The move of one checked file, done or still to do."""
 
     source: Path
-    places: tuple[Path, ...]  #: in one folder; it goes to the first whose name the file system takes
+    places: tuple[Path, ...]  #: in one folder; the first whose name the file system accepts is used
     size_bytes: int
-    replaces: bool  #: a file that was there before
-    heartbeat: Callable[[], None] = lambda: None  #: called now and then while it is copied
+    replaces: bool  #: whether there was a file before
+    heartbeat: Callable[[], None] = lambda: None  #: called regularly while the file is copied
 
     @property
     def place(self) -> Path:
-        """Where the file is, once it was moved."""
+        """Where the file is after the move."""
         return next(filter(self._is_at, self.places), self.places[0])
 
     def is_possible(self) -> bool:
-        """Tell whether the file is whole, here or there."""
+        """Tell whether the complete file is at its source or its place."""
         return any(map(self._is_at, (self.source, *self.places)))
 
-    def make(self) -> None:
-        """Move the file, unless that was done before."""
+    def run(self) -> None:
+        """Move the file, unless it was moved before."""
         if self.source.is_file():
             move(self.source, self.places, heartbeat=self.heartbeat)
 
@@ -98,7 +101,7 @@ class _Move:
         try:
             return path.is_file() and path.stat().st_size == self.size_bytes
         except OSError as error:
-            if error.errno in NAME_REFUSED:  # then nothing can be there
+            if error.errno in NAME_REFUSED:  # so there is no such file
                 return False
             raise
 
@@ -115,13 +118,13 @@ def finalize(
 ) -> Media:
     """Check every file of *downloads*, then move them to *output_dir*; blocking.
 
-    A file of the same post that is there already is replaced in one step, so its path always leads to a whole file.
-    With a *work_dir* that outlives the attempt, the outcome stays in it for `recover`, and nothing else does.
-    *heartbeat* is called now and then while files are copied to another file system; what it raises ends that.
+    An existing file of the same post is replaced atomically, so its path always leads to a complete file. With a
+    *work_dir* that outlives the attempt, only the outcome stays in it, for `recover`. *heartbeat* is called regularly
+    while files are copied to another file system; an exception from it stops the copy.
 
     Raises:
-        DownloadFailed: `file_missing` where yt-dlp left none, `not_a_video` where one does not play, `no_video`
-            where it is sound alone, `too_large` where one is beyond *limits*; none is kept.
+        DownloadFailed: `file_missing` if yt-dlp left no file, `not_a_video` if one does not play, `no_video` if it has
+            only sound, `too_large` if it exceeds *limits*. No file is moved then.
     """
     for found in downloads:
         _check(found, ffmpeg)
@@ -141,60 +144,59 @@ def finalize(
     first = downloads[0]
     about = Media(files=(), id=first.post_id, title=first.title, duration_seconds=first.duration_seconds)
     if work_dir is None:
-        return _make(moves, about)
+        return _run(moves, about)
     _write_outcome(work_dir, moves, about)
-    media = _make(moves, about)
+    media = _run(moves, about)
     _remove(work_dir, but=OUTCOME_NAME)
     return media
 
 
 def recover(work_dir: Path, output_dir: Path, heartbeat: Callable[[], None] = lambda: None) -> Media | None:
-    """Return what an earlier attempt in *work_dir* came to, its files moved to *output_dir*; None where it failed."""
+    """Return the media of an earlier attempt in *work_dir*, moved to *output_dir*; None if it did not succeed."""
     try:
         moves, about = _read_outcome(work_dir, output_dir, heartbeat)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("an outcome cannot be read", extra={"path": str(work_dir / OUTCOME_NAME), "detail": repr(error)})
+    except _UNREADABLE as error:
+        log.warning("outcome cannot be read", extra={"path": str(work_dir / OUTCOME_NAME), "detail": repr(error)})
         return None
-    if not all(move.is_possible() for move in moves):  # somebody took a file away
+    if not all(move.is_possible() for move in moves):  # a file was removed
         return None
-    media = _make(moves, about)
+    media = _run(moves, about)
     _remove(work_dir, but=OUTCOME_NAME)
     return media
 
 
-def _make(moves: Sequence[_Move], about: Media) -> Media:
-    """Make *moves*; return *about* with the files that came of them."""
+def _run(moves: Sequence[_Move], about: Media) -> Media:
+    """Run *moves*; return *about* with the moved files."""
     for each in moves:
-        each.make()
+        each.run()
     files = tuple(str(each.place) for each in moves)
     return replace(about, files=files, size_bytes=sum(each.size_bytes for each in moves))
 
 
 def pending_names(work_dir: Path) -> frozenset[str]:
-    """Return the names of the files that the outcome in *work_dir* speaks of; none where there is no outcome."""
+    """Return the names that files of the outcome in *work_dir* have or will get; none without an outcome."""
     try:
         moves, _ = _read_outcome(work_dir, work_dir)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except _UNREADABLE:
         return frozenset()
     return frozenset(place.name for move in moves for place in move.places)
 
 
 def added_files(work_dir: Path, output_dir: Path) -> list[Path]:
-    """Return those files that the outcome in *work_dir* speaks of, that have left it for *output_dir*, and in whose
-    place there were none before."""
+    """Return the files of the outcome in *work_dir* that were moved to *output_dir* and replaced none there."""
     try:
         moves, _ = _read_outcome(work_dir, output_dir)
         return [move.place for move in moves if not (move.source.exists() or move.replaces)]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except _UNREADABLE:
         return []
 
 
 def prepare_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
-    """Make *work_dir*, for us alone, unless it is there; a link in its place or in it goes: it would lead elsewhere.
+    """Create *work_dir* for this user alone, unless it exists; remove symbolic links in its place and inside it.
 
-    What is made in it has the group and the ACL that it would have in *output_dir*.
+    Files created in it get the group and ACL that they would get in *output_dir*.
     """
     if work_dir.is_symlink():
         work_dir.unlink()
@@ -205,14 +207,14 @@ def prepare_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
         for name in (*folders, *files):
             path = Path(folder, name)
             if path.is_symlink():
-                log.warning("a link among unfinished files was removed", extra={"path": str(path)})
+                log.warning("removed a link among unfinished files", extra={"path": str(path)})
                 path.unlink()
 
 
 def remove_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
-    """Remove *work_dir* with all that is in it, and what was being copied from it to *output_dir*.
+    """Remove *work_dir* with its contents, and an unfinished copy of its files in *output_dir*.
 
-    For whoever knows that its job will not be tried again. Links are not followed.
+    Only for jobs that will not be retried. Links are not followed.
     """
     with contextlib.suppress(OSError):
         if output_dir is not None:
@@ -223,7 +225,7 @@ def remove_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
 
 
 def clear_work_dir(work_dir: Path) -> None:
-    """Remove all that is in *work_dir*: what lies there is no good to go on from."""
+    """Remove the contents of *work_dir*, so that the next attempt starts over."""
     _remove(work_dir, but=None)
 
 
@@ -234,11 +236,11 @@ def _check(found: Downloaded, ffmpeg: str | None) -> None:
         check_media(found.path, ffmpeg)
     except NotPlayable as error:
         disk_is_full = shutil.disk_usage(found.path.parent).free < _DISK_FULL_BYTES
-        # Another attempt in this folder would take it for a finished download.
+        # Another attempt in this folder would take it for a finished file.
         found.path.unlink(missing_ok=True)
         code: ErrorCode = "no_video" if isinstance(error, NoPicture) else "not_a_video"
         if disk_is_full:
-            # ffmpeg does not always mind that what it merges is cut off.
+            # ffmpeg does not always fail when its output is cut off.
             code = "disk_full"
         raise DownloadFailed(code, detail=str(error)) from error
 
@@ -265,10 +267,10 @@ def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None
 def _read_outcome(
     work_dir: Path, output_dir: Path, heartbeat: Callable[[], None] = lambda: None
 ) -> tuple[list[_Move], Media]:
-    """Return the moves that *work_dir* speaks of, and a media without its files.
+    """Return the moves in the outcome of *work_dir*, and its media without files.
 
     Raises:
-        OSError, ValueError, TypeError, KeyError, AttributeError: there is no such file, or it is not one of ours.
+        one of `_UNREADABLE`: there is no outcome, or it is not one of ours.
     """
     outcome = json.loads((work_dir / OUTCOME_NAME).read_text(encoding="utf-8"))
     moves = [
@@ -294,7 +296,7 @@ def _read_outcome(
 
 
 def _plain_name(value: object) -> str:
-    """Return *value* if it names a file in a folder, and never one outside it."""
+    """Return *value* if it is the name of a file within a folder, and cannot lead out of it."""
     name = _typed(value, str)
     if name in ("", ".", "..", OUTCOME_NAME) or set(name) & set("/\\:\0"):
         raise ValueError(f"not a plain file name: {name!r}")
@@ -303,7 +305,7 @@ def _plain_name(value: object) -> str:
 
 def _typed(value: Any, kind: type[_T]) -> _T:
     if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is not of the type expected")
+        raise TypeError(f"{value!r} is not of the expected type")
     return value
 
 
@@ -316,14 +318,14 @@ def _remove(work_dir: Path, *, but: str | None) -> None:
 
 
 def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) -> list[tuple[Path, ...]]:
-    """Return where each file may go, the best place first; one that would take another's place gets a number."""
+    """Return the places for each file, the best one first; one that would collide with another gets a number."""
     max_bytes = _max_name_bytes(output_dir)
     taken: set[str] = set()
     places = []
     for number, found in enumerate(downloads, start=1):
         names = found.final_names(platform, max_bytes)
         numbered = replace(found, video_id=f"{found.video_id}-{number}").final_names(platform, max_bytes)
-        if spelling(names[0]) in taken or _is_anothers(output_dir / names[0]):
+        if spelling(names[0]) in taken or _is_taken_by_other_case(output_dir / names[0]):
             names = numbered
         elif not taken.isdisjoint(map(spelling, names)):
             names[1:] = numbered[1:]
@@ -332,17 +334,17 @@ def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) ->
     return places
 
 
-def _is_anothers(place: Path) -> bool:
-    """Tell whether *place* leads to a file of another name: not every file system tells upper case from lower."""
+def _is_taken_by_other_case(place: Path) -> bool:
+    """Tell whether *place* leads to a file whose name differs in case: not every file system is case-sensitive."""
     if not os.path.lexists(place) or not os.path.lexists(place.with_name(place.name.swapcase())):
         return False
     return place.name not in (unicodedata.normalize("NFC", each.name) for each in place.parent.iterdir())
 
 
 def _max_name_bytes(folder: Path) -> int:
-    """Return how long a name in *folder* may be, as far as its file system says."""
+    """Return the maximum length of a name in *folder*, as far as its file system reports it."""
     try:
         most = os.pathconf(folder, "PC_NAME_MAX")
-    except (AttributeError, OSError, ValueError):  # Windows has no such function, and not every system that limit
+    except (AttributeError, OSError, ValueError):  # Windows has no pathconf, and not every system this limit
         return MAX_NAME_BYTES
     return most if 0 < most < MAX_NAME_BYTES else MAX_NAME_BYTES

@@ -15,25 +15,25 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-#: How the names of files begin that are on their way into a folder: hidden, so that nothing takes one for a video.
+#: Prefix of files that are being copied into a folder: hidden, so that nothing takes them for a video.
 INCOMING_PREFIX = ".incoming-"
 
 _BLOCK_BYTES = 1024 * 1024
 
-#: What a file system answers to a name that it cannot store: too long, or with a character that it does not know.
+#: Errors for a name that a file system cannot store: too long, or with a character that it does not know.
 NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 
 _DEFAULT_ACL = "system.posix_acl_default"
 
 
 def move(source: Path, places: Sequence[Path], *, heartbeat: Callable[[], None] = lambda: None) -> None:
-    """Move *source* to the first of *places* whose name the file system takes; all are in one folder.
+    """Move *source* to the first of *places* whose name the file system accepts; all are in one folder.
 
-    A file in its way is replaced in one step. Killed at any moment, it can be called again: until the file is in its
-    place, *source* is there. *heartbeat* is called with each megabyte that is copied; what it raises ends the copy.
+    An existing file is replaced atomically. If the process is killed, the move can be repeated: *source* exists until
+    the file is in its place. *heartbeat* is called for each megabyte copied; an exception from it stops the copy.
 
     Raises:
-        OSError: it cannot be moved; *source* is still there.
+        OSError: it cannot be moved; *source* still exists.
     """
     folder = places[0].parent
     if _keeps_group(source, folder):
@@ -56,14 +56,14 @@ def move(source: Path, places: Sequence[Path], *, heartbeat: Callable[[], None] 
 
 
 def incoming(folder: Path, work_dir: Path) -> Path:
-    """Return where in *folder* a file from *work_dir* is copied to; one at a time."""
+    """Return the path in *folder* that a file from *work_dir* is copied to, one at a time."""
     return folder / f"{INCOMING_PREFIX}{work_dir.name}"
 
 
 def inherit_permissions(work_dir: Path, folder: Path) -> None:
-    """Have the files that will be made in *work_dir* get the group and the ACL that they would get in *folder*.
+    """Give files created in *work_dir* the group and ACL that they would get in *folder*.
 
-    Where that is not allowed, or the file systems differ, `move` copies instead.
+    Where that is not permitted, or the file systems differ, `move` copies instead.
     """
     there, here = folder.stat(), work_dir.stat()
     shared = there.st_mode & stat.S_ISGID
@@ -79,7 +79,7 @@ def inherit_permissions(work_dir: Path, folder: Path) -> None:
 
 
 def try_move(work_dir: Path, folder: Path) -> None:
-    """Write a file in *work_dir*, move it to *folder* as a download is moved, and remove it.
+    """Write a small file in *work_dir*, move it to *folder* like a download, and remove it.
 
     Raises:
         OSError: a download would fail here now.
@@ -98,7 +98,7 @@ def try_move(work_dir: Path, folder: Path) -> None:
 
 
 def _keeps_group(source: Path, folder: Path) -> bool:
-    """Tell whether *source*, renamed into *folder*, has the group of a file that was made there."""
+    """Tell whether *source*, renamed into *folder*, has the group of a file created there."""
     there = folder.stat()
     return not there.st_mode & stat.S_ISGID or source.stat().st_gid == there.st_gid
 
@@ -114,7 +114,7 @@ def _rename(source: Path, places: Sequence[Path]) -> None:
 
 
 def _copy(source: Path, copy: Path, heartbeat: Callable[[], None]) -> None:
-    copy.unlink(missing_ok=True)  # left by a process that was killed; or a link, which must not be followed
+    copy.unlink(missing_ok=True)  # left by a killed process, or a link, which must not be followed
     with source.open("rb") as original, copy.open("xb") as file:
         while block := original.read(_BLOCK_BYTES):
             file.write(block)
@@ -124,8 +124,8 @@ def _copy(source: Path, copy: Path, heartbeat: Callable[[], None]) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have *folder* keep its new file over a power cut, after which the other file system may have it no more."""
-    with contextlib.suppress(OSError):  # not every system can
+    """Make a new file in *folder* survive a power cut; the source on the other file system may be gone then."""
+    with contextlib.suppress(OSError):  # not supported everywhere
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -134,7 +134,7 @@ def _sync(folder: Path) -> None:
 
 
 def _default_acl(folder: Path) -> bytes | None:
-    """Return the ACL that files in *folder* are made with; None where there is none."""
+    """Return the default ACL of *folder*, or None."""
     if sys.platform != "linux":
         return None
     try:

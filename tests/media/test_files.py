@@ -58,7 +58,7 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Return what makes the process die, as it were, after so many moves."""
 
     def arrange(after_moves: int) -> None:
-        real = media_files._Move.make
+        real = media_files._Move.run
         made: list[Any] = []
 
         def make(move: Any) -> None:
@@ -67,7 +67,7 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             made.append(move)
             real(move)
 
-        monkeypatch.setattr(media_files._Move, "make", make)
+        monkeypatch.setattr(media_files._Move, "run", make)
 
     return arrange
 
