@@ -6,7 +6,7 @@ import ipaddress
 import re
 from contextlib import nullcontext
 
-from downloader.egress.policy import address_refusal, folded, host_refusal, is_private
+from downloader.egress.policy import address_refusal, host_refusal, is_private, normalize_host
 from fuzz.readings import addresses, is_public, readings, spellings
 from fuzz.runner import Finding, Target
 
@@ -27,9 +27,9 @@ def check(text: str) -> bool:
     if why is not None:
         _check_refused(text, why)
         return False
-    host = folded(text)
-    if host_refusal(host) is not None or folded(host) != host:
-        raise Finding(f"folded, it is {host!r}, which is judged otherwise")
+    host = normalize_host(text)
+    if host_refusal(host) is not None or normalize_host(host) != host:
+        raise Finding(f"normalize_host, it is {host!r}, which is judged otherwise")
     if not list(addresses(host)):
         _check_name(host)
     return True

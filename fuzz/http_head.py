@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from downloader.egress.http import END_OF_HEAD, Malformed, Request, answer_head, basic, parse_request, request_head
+from downloader.egress.http import END_OF_HEAD, Malformed, Request, basic, parse_request, request_head, response_head
 from fuzz.runner import Finding, Target
 
 
@@ -102,7 +102,7 @@ def _check_nothing_follows(reader: h11.Connection, request: Request, written: by
 
 def _check_answer(head: bytes) -> None:
     try:
-        status, written = answer_head(head)
+        status, written = response_head(head)
     except Malformed:
         return
     lines = written.split(b"\r\n")

@@ -1,1 +1,1 @@
-"""The guarded way to the network."""
+"""The guarded access to the network."""

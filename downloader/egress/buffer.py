@@ -1,7 +1,7 @@
-"""What bytes pass through on their way from one socket to another: on Linux the kernel's memory, elsewhere ours.
+"""Moves bytes from one socket to another: on Linux through a pipe in the kernel, elsewhere through our memory.
 
-One buffer serves all connections of a loop: what is read into it is sent on at once, and only what the other side does
-not take is kept. A connection therefore holds no memory of its own as long as both sides keep up.
+One buffer serves all connections of a loop: what is read is sent at once, and only the bytes that the other side does
+not accept are kept. As long as both sides keep up, a connection needs no memory of its own.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import os
 import socket
 import sys
 
-#: What is moved at once: enough that the system calls cost more than the Python around them.
+#: Moved at once: large enough that the system calls cost more than the Python code around them.
 BUFFER_BYTES = 256 * 1024
 
-#: A pipe holds so many pieces of memory, and of a network card's packets each is one.
+#: A pipe holds a limited number of buffers, and each packet from the network takes one.
 _PIPE_BYTES = 1024 * 1024
 
 _CANNOT = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class Buffer:
-    """Moves bytes between sockets that do not block; for one thread alone."""
+    """Moves bytes between non-blocking sockets; not thread-safe."""
 
     def __init__(self, *, splice: bool = sys.platform == "linux") -> None:
-        """Use the kernel's own memory where *splice* says so: half the processor time, measured."""
+        """With *splice*, bytes stay in the kernel: that halves the measured CPU time."""
         self._memory = memoryview(bytearray(BUFFER_BYTES))
         self._pipe: tuple[int, int] | None = None
         if splice:
@@ -33,20 +33,20 @@ class Buffer:
                 self._pipe = _new_pipe()
 
     def close(self) -> None:
-        """Give back what the system lent."""
+        """Close the pipe."""
         pipe, self._pipe = self._pipe, None
         for end in pipe or ():
             os.close(end)
 
     def move(self, source: socket.socket, target: socket.socket, limit: int | None = None) -> tuple[int, bytes]:
-        """Move what *source* has now, at most *limit* bytes of it, and drop the rest.
+        """Move the bytes available from *source*, at most *limit* of them, and drop the rest.
 
         Returns:
-            how many bytes it had, 0 at its end; and which of them *target* did not take.
+            how many bytes there were, 0 at the end of the stream; and those that *target* did not accept.
 
         Raises:
-            BlockingIOError: it has none now.
-            OSError: one of the two is broken.
+            BlockingIOError: none are available now.
+            OSError: one of the sockets is broken.
         """
         if self._pipe is not None and limit is None:
             try:
@@ -72,7 +72,7 @@ class Buffer:
         except BlockingIOError:
             pass
         finally:
-            # The pipe is everyone's: whatever happened, nothing may be left in it.
+            # All connections share the pipe: nothing may be left in it, whatever happened.
             rest = b""
             while sent + len(rest) < size:
                 rest += os.read(out, size - sent - len(rest))
@@ -80,11 +80,11 @@ class Buffer:
 
 
 class _CannotSplice(Exception):
-    """The system has no such call for these sockets."""
+    """The system does not support splice for these sockets."""
 
 
 def send(target: socket.socket, data: memoryview) -> int:
-    """Return how many bytes of *data* the target took; it may be none."""
+    """Send *data*; return how many bytes *target* accepted, possibly 0."""
     try:
         return target.send(data) if data else 0
     except (BlockingIOError, InterruptedError):
@@ -96,8 +96,8 @@ def _new_pipe() -> tuple[int, int]:
     for end in (out, into):
         os.set_blocking(end, False)
     if sys.platform == "linux":
-        import fcntl  # where there is one
+        import fcntl  # not available on every platform
 
-        with contextlib.suppress(OSError):  # more than this user may have: it stays as small as it was
+        with contextlib.suppress(OSError):  # beyond this user's limit: the pipe keeps its size
             fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return out, into

@@ -1,4 +1,4 @@
-"""Connects to hosts that may be reached: looks a name up once, checks every address, uses only what was checked."""
+"""Connects to permitted hosts: resolves a name once, checks every address, and connects only to checked ones."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from downloader.daemon_thread import in_thread
-from downloader.egress.policy import WEB_PORTS, Address, address_refusal, folded, host_refusal, literal
+from downloader.egress.policy import WEB_PORTS, Address, address_refusal, host_refusal, literal, normalize_host
 from downloader.egress.upstream import Upstream, UpstreamRefused, Upstreams, over_tls, tunnel
 
 RESOLVE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0  #: to one address
-UPSTREAM_SECONDS = 30.0  #: until the operator's proxy has connected us
+UPSTREAM_SECONDS = 30.0  #: until the operator's proxy has connected
 
-#: When an address has not answered for so long, the next is tried beside it (RFC 8305).
+#: If an address has not answered by then, the next one is tried in parallel (RFC 8305).
 STAGGER_SECONDS = 0.25
 
-#: Of a name with more addresses only the first are tried; all are checked.
+#: At most so many addresses of a name are tried; all are checked.
 MAX_TRIED = 6
 
-#: A name server that does not answer holds a thread for each name.
+#: Each lookup takes a thread until the name server answers.
 MAX_LOOKUPS = 64
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -33,11 +33,11 @@ Failure = Literal["unresolvable", "unreachable", "upstream", "timeout"]
 
 
 class Blocked(Exception):
-    """The host may not be reached; str() says why."""
+    """The host is forbidden; str() is the reason."""
 
 
 class Unreachable(Exception):
-    """The host may be reached, but cannot be."""
+    """The host is permitted, but cannot be reached."""
 
     def __init__(self, failure: Failure, detail: str) -> None:
         super().__init__(detail)
@@ -46,39 +46,39 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What one attempt may reach, and which way."""
+    """What one attempt may reach, and through which proxies."""
 
     upstreams: Upstreams = field(default_factory=Upstreams)
     allow_private: bool = False  #: any address and any port
     ports: frozenset[int] = WEB_PORTS
-    idle_seconds: float = 120.0  #: how long a connection may be silent
+    idle_seconds: float = 120.0  #: an idle connection is closed after this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A connection that stands."""
+class Connection:
+    """An open connection."""
 
     sock: socket.socket
-    #: the proxy at its other end that must be asked by absolute address; None: the host itself is there
+    #: the HTTP proxy at the other end, which needs absolute URLs; None: the host itself
     absolute_for: Upstream | None = None
 
 
 async def resolve(name: str) -> Sequence[str]:
-    """Return the addresses of *name*, in the order in which the system would try them."""
-    # In a thread of its own: those of a pool are waited for when the interpreter ends.
+    """Return the addresses of *name*, in the system's order of preference."""
+    # In its own daemon thread: the interpreter would wait for those of a pool at exit.
     found = await in_thread(socket.getaddrinfo, name, None, 0, socket.SOCK_STREAM, name="resolve")
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 async def connect(address: Address, port: int) -> socket.socket:
-    """Return a socket that is connected to exactly *address*, and does not block."""
+    """Return a non-blocking socket that is connected to exactly *address*."""
     sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
         if literal(str(sock.getpeername()[0])) != address:
-            raise ConnectionAbortedError("connected to another address than the one that was asked for")
+            raise ConnectionAbortedError("connected to another address than requested")
     except BaseException:
         sock.close()
         raise
@@ -86,17 +86,17 @@ async def connect(address: Address, port: int) -> socket.socket:
 
 
 def is_own(address: Address) -> bool:
-    """Tell whether *address* is one of this machine's interfaces, public ones among them."""
+    """Tell whether *address* belongs to one of this machine's interfaces, including public ones."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        # Sends nothing: it only asks which of our addresses would be the sender's.
+        # Sends nothing: it only selects the source address.
         probe.connect((str(address), 9))
         return literal(str(probe.getsockname()[0])) == address
-    return False  # no way leads there; then none does for the connection either
+    return False  # no route; then the connection has none either
 
 
 class Dialer:
-    """Makes connections by *resolve* and *connect*, which tests replace."""
+    """Opens connections with *resolve* and *connect*, which tests replace."""
 
     def __init__(
         self,
@@ -112,21 +112,21 @@ class Dialer:
         self._connect_seconds = connect_seconds
         self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
 
-    async def dial(self, host: str, port: int, *, secure: bool, rules: Rules) -> Line:
+    async def dial(self, host: str, port: int, *, secure: bool, rules: Rules) -> Connection:
         """Return a connection to *host*, a name or an address without brackets; *secure*: for a tunnel.
 
         Raises:
             Blocked: *rules* forbid it.
-            Unreachable: it cannot be had.
+            Unreachable: it could not be opened.
         """
         if not rules.allow_private:
             if port not in rules.ports:
                 raise Blocked(f"port {port} is not the web's")
             if why := host_refusal(host):
                 raise Blocked(why)
-        host = folded(host)
+        host = normalize_host(host)
         if not rules.allow_private and (address := literal(host)) is not None:
-            # Here already: behind a proxy on this machine it would be as near as behind none.
+            # Before a proxy is chosen: one on this machine would reach private addresses too.
             self._check([address])
         upstream = rules.upstreams.before(host, port, secure=secure)
         try:
@@ -136,15 +136,15 @@ class Dialer:
             addresses = await self._addresses(host)
             if not rules.allow_private:
                 self._check(addresses)
-            return Line(sock=await self._first(addresses, port))
+            return Connection(sock=await self._first(addresses, port))
         except TimeoutError as error:
             raise Unreachable("timeout", "no answer in time") from error
         except OSError as error:
             raise Unreachable("unreachable", error.strerror or str(error) or type(error).__name__) from error
 
     def _check(self, addresses: Sequence[Address]) -> None:
-        # All of them, because whoever wrote the records chose them all: a public one beside a private one is how the
-        # second is to be reached, by a client that tries the next when the first refuses. No honest site does that.
+        # All of them: a public address beside a private one is an attack on clients that try the next address when the
+        # first refuses. No honest site publishes both.
         for address in addresses:
             why = address_refusal(address) or ("this machine" if self._is_own(address) else None)
             if why is not None:
@@ -168,7 +168,7 @@ class Dialer:
         return [address for address in addresses if address is not None]
 
     async def _first(self, addresses: Sequence[Address], port: int) -> socket.socket:
-        """Return a connection to whichever of *addresses* answers first; each later one starts with a delay."""
+        """Return a connection to the first of *addresses* to answer; they are tried with a delay in between."""
         if len(addresses) == 1:
             return await self._one(addresses[0], port)
         waiting = deque(addresses[:MAX_TRIED])
@@ -198,9 +198,9 @@ class Dialer:
         async with asyncio.timeout(self._connect_seconds):
             return await self._connect(address, port)
 
-    async def _through(self, upstream: Upstream, host: str, port: int, *, secure: bool) -> Line:
+    async def _through(self, upstream: Upstream, host: str, port: int, *, secure: bool) -> Connection:
         try:
-            # The operator's own word: it may be anywhere.
+            # Chosen by the operator: any address is allowed.
             sock = await self._first(await self._addresses(upstream.host), upstream.port)
         except (OSError, Unreachable) as error:
             detail = f"the proxy {upstream.host} cannot be reached: {error}"
@@ -209,16 +209,16 @@ class Dialer:
             if upstream.kind == "https":
                 sock = await over_tls(sock, upstream.host)
             if upstream.takes_http and not secure:
-                return Line(sock=sock, absolute_for=upstream)
+                return Connection(sock=sock, absolute_for=upstream)
             await tunnel(sock, upstream, host, port)
         except UpstreamRefused as error:
             sock.close()
             failure: Failure = "timeout" if error.timed_out else "upstream"
-            raise Unreachable(failure, f"the proxy {upstream.host} did not connect us: {error}") from error
+            raise Unreachable(failure, f"the proxy {upstream.host} did not connect: {error}") from error
         except BaseException:
             sock.close()
             raise
-        return Line(sock=sock)
+        return Connection(sock=sock)
 
 
 def _close_result(task: asyncio.Task[socket.socket]) -> None:

@@ -1,7 +1,7 @@
-"""The guard between downloads and the network, as the rest uses it: ask for a grant, hand on its proxy URL.
+"""The guard between downloads and the network: `open_egress` gives an attempt the URL of a guarded proxy.
 
-There is one in each process that downloads or has downloads done, started when first needed. Its loop has a thread of
-its own, so that bulk bytes hold up nothing else.
+Each process that runs downloads, or has workers run them, has one guard, started when first needed. Its event loop runs
+in its own thread, so that bulk traffic does not delay anything else.
 """
 
 from __future__ import annotations
@@ -25,46 +25,45 @@ log = logging.getLogger(__name__)
 
 _START_SECONDS = 10.0
 
-#: A connection may be silent for longer than its download may: it is the download that is ended, with the reason.
+#: Longer than a download may be silent, so that the download is ended first, with its reason.
 _MIN_IDLE_SECONDS = 60.0
 
-#: Failures that stay what they are, whatever else the attempt was refused: it was not that which ended it, or others on
-#: the same platform must hear of it.
-_STRONGER: frozenset[ErrorCode] = frozenset(
+#: Failures that a refused address does not explain: they have another cause, or concern the platform's other downloads.
+_UNRELATED_TO_REFUSALS: frozenset[ErrorCode] = frozenset(
     {"interrupted", "cancelled", "disk_full", "storage_unavailable", "rate_limited", "bot_check"}
 )
 
 
-#: What tests replace, to have a guard that sees another internet.
+#: Tests replace it to simulate another internet.
 _make_proxy: Callable[[], EgressProxy] = EgressProxy
 
 
 class EgressSession:
-    """An attempt's session out."""
+    """One attempt's access to the network, through the egress proxy."""
 
     def __init__(self, proxy: EgressProxy, grant: Grant) -> None:
-        self.url = proxy.url(grant)  #: of the proxy, credential included: a secret for as long as the attempt lasts
+        self.url = proxy.url(grant)  #: of the proxy, credential included: a secret while the session is open
         self._proxy = proxy
         self._grant = grant
 
     def revoke(self) -> None:
-        """End it, and what is open on it: who waits there for an answer waits no longer."""
+        """End the session and close its connections, so that no one waits on them any longer."""
         self._proxy.revoke(self._grant)
 
     def refusal(self, outcome: Outcome) -> str | None:
-        """Return what the attempt was refused, where that is why it ended with *outcome*; else None."""
-        if outcome[0] or not self._grant.refusals or outcome.error_code in _STRONGER:
+        """Return what the attempt was refused, if that explains *outcome*; else None."""
+        if outcome[0] or not self._grant.refusals or outcome.error_code in _UNRELATED_TO_REFUSALS:
             return None
         return f"refused: {', '.join(self._grant.refusals[:3])}"
 
 
 @contextlib.contextmanager
 def open_egress(settings: DownloadSettings) -> Iterator[EgressSession]:
-    """Give one attempt a session out, as *settings* say; it ends with the block, and so does what is open on it.
+    """Open a session for one attempt, as *settings* allow; it is revoked at the end of the block.
 
     Raises:
-        OSError: the proxy cannot be started.
-        StartRefused: the operator's proxy is the URL of none.
+        OSError: the egress proxy cannot be started.
+        StartRefused: the operator's proxy has an invalid URL.
     """
     proxy = _proxy()
     session = EgressSession(proxy, proxy.grant(rules_of(settings)))
@@ -75,10 +74,10 @@ def open_egress(settings: DownloadSettings) -> Iterator[EgressSession]:
 
 
 def rules_of(settings: DownloadSettings) -> Rules:
-    """Return what an attempt may reach by *settings*, and by the proxies of the environment.
+    """Return what *settings* and the environment's proxies allow an attempt to reach.
 
     Raises:
-        StartRefused: a proxy is the URL of none; the sentence names its variable.
+        StartRefused: a *_PROXY variable is not a proxy URL; the message names it.
     """
     try:
         upstreams = Upstreams.of(settings.proxy, getproxies())
@@ -95,10 +94,10 @@ def rules_of(settings: DownloadSettings) -> Rules:
 
 
 def check_proxies(settings: DownloadSettings) -> None:
-    """See at the start what else each download would fail at; tell which proxies are taken for http.
+    """Check the operator's proxies at startup; log those without a scheme, which are taken for http.
 
     Raises:
-        StartRefused: a proxy is the URL of none; the sentence names its variable.
+        StartRefused: a *_PROXY variable is not a proxy URL; the message names it.
     """
     rules_of(settings)
     if settings.proxy is not None:
@@ -109,7 +108,7 @@ def check_proxies(settings: DownloadSettings) -> None:
 
 
 def _variable(scheme: str) -> str:
-    """Return the variable of the environment that names the proxy for *scheme*; in lower case it counts first."""
+    """Return the name of the variable with the proxy for *scheme*; the lower-case one has precedence."""
     name = f"{scheme}_proxy"
     return max((each for each in os.environ if each.lower() == name), default=name.upper())
 
@@ -121,33 +120,33 @@ def _set_wrongly(variable: str, what: str) -> StartRefused:
 
 
 class _Guard:
-    """A proxy and the thread it lives in."""
+    """A proxy and the thread it runs in."""
 
     def __init__(self) -> None:
         """Start both.
 
         Raises:
-            OSError: no socket can be had.
+            OSError: no socket is available.
         """
         self._ready = threading.Event()
         self._fault: OSError | None = None
         self.proxy: EgressProxy | None = None
-        # A daemon: it ends with the process, whatever is open.
-        self.thread = threading.Thread(target=self._live, name="egress", daemon=True)
+        # A daemon thread: it ends with the process, even with open connections.
+        self.thread = threading.Thread(target=self._run, name="egress", daemon=True)
         self.thread.start()
         self._ready.wait(_START_SECONDS)
         if self._fault is not None:
             raise self._fault
 
-    def _live(self) -> None:
-        # The one that takes bare sockets, on Windows too.
+    def _run(self) -> None:
+        # The loop that supports plain sockets on Windows too.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             try:
                 runner.run(self._serve())
             except OSError as error:
                 self._fault = error
             except BaseException:
-                # Its connections end with it, downloads notice at once, and the next one starts another.
+                # Its connections are closed, so running downloads notice; the next download starts a new guard.
                 log.exception("the egress proxy ended")
             finally:
                 self._ready.set()
@@ -166,18 +165,18 @@ _GUARD: _Guard | None = None
 _STARTING = threading.Lock()
 
 
-def _begin_anew() -> None:
-    """Forget the parent's: its thread is not here, and its lock may have been held just then."""
+def _reset_after_fork() -> None:
+    """Forget the parent's guard: its thread does not exist here, and its lock may have been held."""
     global _GUARD, _STARTING
     _GUARD, _STARTING = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def _proxy() -> EgressProxy:
-    """Return this process's proxy, which runs."""
+    """Return this process's running proxy."""
     global _GUARD
     with _STARTING:
         if _GUARD is None or not _GUARD.thread.is_alive():

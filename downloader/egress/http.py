@@ -1,7 +1,7 @@
-"""The HTTP that the egress proxy speaks: heads of requests and answers, read strictly and written anew. No I/O.
+"""The HTTP of the egress proxy: parses request and response heads strictly, and serializes them again. No I/O.
 
-Two parsers that disagree about where a message ends can be played off against each other. So whatever is not plain is
-refused, one connection carries one request, and what goes on is put together from what was understood.
+An attacker can exploit two parsers that disagree about where a message ends. So anything ambiguous is refused, one
+connection carries one request, and what is forwarded is serialized from what was parsed.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from http import HTTPStatus
 MAX_HEAD_BYTES = 32 * 1024
 END_OF_HEAD = b"\r\n\r\n"
 
-#: Why the proxy itself answered, in a header that nobody else's answer gets past it with.
-REFUSED_HEADER = "X-Egress-Refused"  #: may not be reached
-FAILED_HEADER = "X-Egress-Failed"  #: could not be reached
+#: Why the proxy itself responded; the proxy removes these headers from all other responses.
+REFUSED_HEADER = "X-Egress-Refused"  #: the host is forbidden
+FAILED_HEADER = "X-Egress-Failed"  #: the host could not be reached
 
 Headers = Sequence[tuple[str, str]]
 
 _OURS = (REFUSED_HEADER.lower(), FAILED_HEADER.lower())
-#: What concerns this connection alone.
+#: Headers for this connection only.
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "upgrade", *_OURS})
-#: A Connection header cannot take these away: they say where a message goes and where it ends.
+#: A Connection header cannot remove these: they define where a message goes and where it ends.
 _FRAME = frozenset({"host", "content-length", "transfer-encoding"})
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -39,7 +39,7 @@ _STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?")
 
 
 class Malformed(Exception):
-    """A head that is not understood, and so goes no further; str() says why."""
+    """A head that cannot be parsed and is not forwarded; str() is the reason."""
 
     def __init__(self, why: str, status: int = 400) -> None:
         super().__init__(why)
@@ -48,17 +48,17 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a client wants: a tunnel to `host` and `port`, or one answer from there."""
+    """A client's request: for a tunnel to `host` and `port`, or for one response from there."""
 
     method: str
     host: str  #: without brackets
     port: int
-    path: str = ""  #: with its query; empty for a tunnel
+    path: str = ""  #: with query; empty for a tunnel
     version: str = "1.1"
-    headers: Headers = ()  #: for the server; none of those that are for the proxy
+    headers: Headers = ()  #: for the server, without those for the proxy
     body_bytes: int = 0
-    credential: tuple[str, str] = ("", "")  #: user and password, as given
-    foreign_scheme: bool = False  #: neither a tunnel nor http: nothing else is known of it
+    credential: tuple[str, str] = ("", "")  #: user and password, not checked
+    foreign_scheme: bool = False  #: neither a tunnel nor http; the other fields are empty
 
     @property
     def is_tunnel(self) -> bool:
@@ -77,10 +77,10 @@ def authority(host: str, port: int) -> str:
 
 
 def parse_request(head: bytes) -> Request:
-    """Return the request that *head*, up to and with its empty line, asks for.
+    """Return the request in *head*, which ends with its empty line.
 
     Raises:
-        Malformed: it is not understood, or not plain.
+        Malformed: it is invalid or ambiguous.
     """
     first, *lines = _lines(head)
     found = _REQUEST_LINE.fullmatch(first)
@@ -118,22 +118,22 @@ def parse_request(head: bytes) -> Request:
 
 
 def request_head(request: Request, *, absolute: bool = False, extra: Headers = ()) -> bytes:
-    """Return the head of *request* for its server, or, *absolute*, for a proxy on the way."""
+    """Return the head of *request* for its server or, if *absolute*, for an upstream proxy."""
     shown = request.authority if request.port != 80 else request.authority.removesuffix(":80")
     target = f"http://{shown}{request.path}" if absolute else request.path
     headers = [("Host", shown), *extra, *request.headers, ("Connection", "close")]
     return _head(f"{request.method} {target} HTTP/{request.version}", headers)
 
 
-def answer_head(head: bytes) -> tuple[int, bytes]:
-    """Return the status of a server's answer, and its head for the client: the last on its connection.
+def response_head(head: bytes) -> tuple[int, bytes]:
+    """Return the status of a server's response, and its head for the client, which closes the connection.
 
     Raises:
-        Malformed: it is no HTTP.
+        Malformed: it is not HTTP.
     """
     if b"\x00" in head:
         raise Malformed("an answer that is no HTTP")
-    # Servers are read kindly: their answer ends with the connection, whatever its head says.
+    # Lenient, because the response ends with the connection, whatever its head says.
     first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").replace("\r\n", "\n").split("\n")
     first = first.rstrip()
     status_line = _STATUS_LINE.fullmatch(first)
@@ -152,8 +152,8 @@ def answer_head(head: bytes) -> tuple[int, bytes]:
     return status, _head(first, [*_end_to_end(headers), *close])
 
 
-def own_answer(status: int, why: str, headers: Headers = ()) -> bytes:
-    """Return an answer of the proxy's own, the last on its connection; *why* is a line of text."""
+def proxy_response(status: int, why: str, headers: Headers = ()) -> bytes:
+    """Return a response of the proxy itself, which closes the connection; *why* is a line of text."""
     body = f"{why}\n".encode()
     reason = HTTPStatus(status).phrase
     return (
@@ -174,14 +174,14 @@ TUNNEL_IS_OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 def basic(user: str, password: str) -> str:
-    """Return what a (Proxy-)Authorization header says of *user* and *password*."""
+    """Return the value of a (Proxy-)Authorization header for *user* and *password*."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
 def _lines(head: bytes) -> list[str]:
     text = head.decode("latin-1").removesuffix("\r\n\r\n")
     lines = text.split("\r\n")
-    # A line end that only some take for one.
+    # Only some parsers accept a bare CR or LF as a line end.
     if any("\n" in line or "\r" in line for line in lines):
         raise Malformed("a bare line end")
     return lines
@@ -191,7 +191,7 @@ def _headers(lines: Iterable[str]) -> Headers:
     headers = []
     for line in lines:
         found = _HEADER_LINE.fullmatch(line)
-        if found is None:  # a folded line begins with a space, which no name does
+        if found is None:  # a folded line begins with a space, which no header name does
             raise Malformed("a header that is none")
         headers.append((found[1], found[2].rstrip(" \t")))
     return headers
@@ -204,7 +204,7 @@ def _count(headers: Headers, name: str) -> int:
 def _body_bytes(headers: Headers) -> int:
     lengths = [value for name, value in headers if name.lower() == "content-length"]
     if _count(headers, "transfer-encoding"):
-        # Nothing of ours sends a body without its length.
+        # Our clients never send a body without its length.
         raise Malformed("a body in chunks", 400 if lengths else 411)
     if not lengths:
         return 0
@@ -214,14 +214,14 @@ def _body_bytes(headers: Headers) -> int:
 
 
 def _credential(headers: Headers) -> tuple[str, str]:
-    """Return user and password for the proxy; both empty where there is no Basic credential, or no single one."""
+    """Return user and password for the proxy; both empty unless there is exactly one Basic credential."""
     given = [value for name, value in headers if name.lower() == "proxy-authorization"]
     if len(given) != 1:
         return "", ""
     scheme, _, rest = given[0].partition(" ")
     try:
         user, _, password = base64.b64decode(rest.strip(), validate=True).decode("utf-8").partition(":")
-    except ValueError:  # no base64, or no text
+    except ValueError:  # not base64, or not text
         return "", ""
     return (user, password) if scheme.lower() == "basic" else ("", "")
 
@@ -234,7 +234,7 @@ def _port(digits: str) -> int:
 
 
 def _end_to_end(headers: Headers) -> Headers:
-    """Return *headers* without those that concern this connection, or us, alone."""
+    """Return *headers* without those for this connection or for the proxy."""
     named = {
         option.strip().lower() for name, value in headers if name.lower() == "connection" for option in value.split(",")
     }

@@ -1,7 +1,6 @@
-"""Which hosts and addresses a download may reach: the public internet, and nothing else. Pure rules, no I/O.
+"""Which hosts and addresses a download may reach: only the public internet. Rules without I/O.
 
-The tables are the registries' (IANA special-purpose addresses), written out: Python's own `is_global` differs from one
-version to the next.
+The tables are IANA's registries of special-purpose addresses, because Python's `is_global` differs between versions.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Where the platforms are. Anything else on a public host is a service that was not meant for us.
+#: The ports of platforms. Other ports of a public host belong to services that are not meant for downloads.
 WEB_PORTS = frozenset({80, 443})
 
-#: Names that mean this machine or its network, whoever answers for them. `local` holds `cluster.local`, `internal` the
-#: clouds' metadata names and Docker's; under `arpa` there are addresses spelt backwards and `home.arpa`.
+#: Names for this machine or its network, whatever they resolve to. `local` covers `cluster.local`; `internal` covers
+#: Docker's names and those of clouds' metadata services; `arpa` covers reverse addresses and `home.arpa`.
 _LOCAL_SUFFIXES = (
-    # With 4 and 6 as Red Hat's systems call this machine.
+    # Red Hat's systems add 4 and 6.
     *("localhost", "localhost4", "localhost6", "localdomain", "localdomain4", "localdomain6"),
     *("local", "internal", "intranet", "private", "corp", "home", "lan", "svc"),
     *("arpa", "onion", "invalid"),
@@ -59,15 +58,15 @@ _NOT_GLOBAL_IPV6: Mapping[str, str] = {
 _IPV4_TABLE = tuple((ipaddress.IPv4Network(network), what) for network, what in _NOT_GLOBAL_IPV4.items())
 _IPV6_TABLE = tuple((ipaddress.IPv6Network(network), what) for network, what in _NOT_GLOBAL_IPV6.items())
 
-#: The only part of IPv6 that is given out to the internet.
+#: The only part of IPv6 that is allocated to the internet.
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
-#: Addresses that lead to the IPv4 address in their last four bytes: IPv4-mapped, and NAT64, where it is all that a
-#: network without IPv4 gets to see. Of 64:ff9b:1::/48, which everyone divides as he likes, only the plain form: the
-#: others, read as this network may read them, could hold any address.
+#: Addresses that lead to the IPv4 address in their last four bytes: IPv4-mapped ones, and NAT64, which networks without
+#: IPv4 depend on. Of 64:ff9b:1::/48, which each network divides as it likes, only the plain form is accepted: in other
+#: forms the IPv4 address could be anywhere.
 _ENDS_WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/96")))
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
-#: Below any prefix; the bit between the two says "locally given out".
+#: Follows any prefix; the two differ in the bit for "locally administered".
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")
@@ -76,7 +75,7 @@ _LOOKS_LIKE_A_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 
 
 def address_refusal(address: Address) -> str | None:
-    """Return why *address* must not be reached, in a few words, or None where it is on the public internet."""
+    """Return in a few words why *address* is forbidden, or None if it is on the public internet."""
     if isinstance(address, ipaddress.IPv4Address):
         return next((what for network, what in _IPV4_TABLE if address in network), None)
     if address.scope_id is not None:
@@ -100,7 +99,7 @@ def _last_four_bytes(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
 
 
 def literal(host: str) -> Address | None:
-    """Return the address that *host* is, without brackets, in its one proper spelling; None where it is a name."""
+    """Return *host*, without brackets, as an address; None if it is a name or an unusual spelling."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -108,22 +107,22 @@ def literal(host: str) -> Address | None:
 
 
 def host_refusal(host: str) -> str | None:
-    """Return why *host*, a name or an address without brackets, must not be asked for, or None.
+    """Return why *host*, a name or an address without brackets, is forbidden, or None.
 
-    Of a name only the name is judged: what it resolves to is for `address_refusal`.
+    Names are not resolved: `address_refusal` checks their addresses.
     """
-    host = folded(host)
+    host = normalize_host(host)
     if (address := literal(host)) is not None:
         return address_refusal(address)
     last = host.rpartition(".")[2]
     if _LOOKS_LIKE_A_NUMBER.fullmatch(last):
-        # 2130706433, 0x7f.1, 0177.0.0.1: addresses to the C library, and so to most clients, though not to all the
-        # same. Nobody writes a public one that way.
+        # 2130706433, 0x7f.1 and 0177.0.0.1 are addresses to the C library and most clients, which do not agree on their
+        # value. No public address is written that way.
         return (_aton_refusal(host) or "an address in an unusual spelling") if last else "no host"
     if last in _LOCAL_SUFFIXES:
         return "a name of the local network"
     if not _NAME.fullmatch(host):
-        # A name without a dot is one that only the local network knows.
+        # Only the local network knows names without a dot.
         return "a name of the local network" if host and "." not in host else "no host name"
     return None
 
@@ -135,12 +134,12 @@ def _aton_refusal(host: str) -> str | None:
         return None
 
 
-def folded(host: str) -> str:
-    """Return *host* as clients fold it before they look it up: circled and full-width letters, dots, case."""
+def normalize_host(host: str) -> str:
+    """Return *host* normalized as clients do before the lookup: circled and full-width letters, dots, case."""
     host = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower()
     if not host.isascii():
         try:
-            # Drops what cannot be seen, a soft hyphen for one.
+            # Drops invisible characters, such as a soft hyphen.
             host = host.encode("idna").decode("ascii").lower()
         except UnicodeError:
             return ""
@@ -148,11 +147,11 @@ def folded(host: str) -> str:
 
 
 def is_private(url: str) -> bool:
-    """Tell whether *url* names an address that is not on the public internet, or none at all.
+    """Tell whether the host in *url* is not on the public internet, or missing.
 
-    Looks at the URL alone: a public name that resolves to a private address is the proxy's business.
+    Only the URL is checked: the egress proxy refuses public names that resolve to private addresses.
     """
-    # A backslash some parsers read as a slash; a blank some leave out, where to others the host ends.
+    # Parsers disagree: to some, a backslash is a slash, and a blank is ignored where to others the host ends.
     if "\\" in url or _BLANK_IN_AUTHORITY.match(url.strip()):
         return True
     try:

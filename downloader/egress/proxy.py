@@ -1,7 +1,7 @@
-"""The one way out: a small forward proxy on loopback that lets downloads reach the public internet and nothing else.
+"""A small forward proxy on loopback that lets downloads reach only the public internet.
 
-Whoever comes needs the credential of a grant. It says what may be reached, and what was refused is noted on it, so
-that an attempt's end can be told by what happened and not by what some library made of it.
+Clients need the credential of a grant. A grant holds the rules, and records what was refused, so that an attempt's
+failure can be explained by what happened rather than by what a library reports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from downloader.egress.buffer import Buffer
-from downloader.egress.dialer import Blocked, Dialer, Line, Rules, Unreachable
+from downloader.egress.dialer import Blocked, Connection, Dialer, Rules, Unreachable
 from downloader.egress.http import (
     END_OF_HEAD,
     FAILED_HEADER,
@@ -27,10 +27,10 @@ from downloader.egress.http import (
     TUNNEL_IS_OPEN,
     Malformed,
     Request,
-    answer_head,
-    own_answer,
     parse_request,
+    proxy_response,
     request_head,
+    response_head,
 )
 from downloader.egress.relay import Relay
 
@@ -40,9 +40,9 @@ T = TypeVar("T")
 
 MAX_CONNECTIONS = 1024
 HEAD_SECONDS = 10.0
-#: How long somebody who got a refusal is listened to, so that the system does not cut the answer off.
-FAREWELL_SECONDS = 1.0
-#: How many refusals a grant remembers; one is enough to know.
+#: How long the proxy reads on after its own response: closing with unread bytes would discard the response.
+LINGER_SECONDS = 1.0
+#: How many refusals a grant records; one is enough for an explanation.
 MAX_REFUSALS = 20
 
 _CHUNK_BYTES = 64 * 1024
@@ -50,20 +50,20 @@ _BACKLOG = 256
 
 
 class Grant:
-    """What lets one attempt out, for as long as it lasts."""
+    """One attempt's permission to use the proxy, until it is revoked."""
 
     def __init__(self, rules: Rules, user: str) -> None:
         self.rules = rules
         self.user = user
         self.password = secrets.token_urlsafe(24)
-        self.refusals: list[str] = []  #: `host:port (why)` of what it wanted and must not have
+        self.refusals: list[str] = []  #: `host:port (reason)` of each refused request
         self.tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Grant {self.user}>"
 
     def refuse(self, request: Request, why: str) -> None:
-        """Note that *request* was refused."""
+        """Record that *request* was refused."""
         refusal = f"{request.authority} ({why})" if request.host else why
         if refusal in self.refusals or len(self.refusals) >= MAX_REFUSALS:
             return
@@ -71,12 +71,12 @@ class Grant:
         log.warning("a download was refused an address", extra={"address": request.authority, "reason": why})
 
 
-class _Gone(Exception):
-    """The client left."""
+class _ClientLeft(Exception):
+    """The client closed its connection."""
 
 
 class EgressProxy:
-    """Listens on loopback; all but `grant` and `revoke` belongs to the loop that `start` ran on."""
+    """Listens on loopback. Only `grant`, `revoke` and `url` may be called from other threads than the loop's."""
 
     def __init__(
         self,
@@ -96,10 +96,10 @@ class EgressProxy:
         self.port = 0
 
     async def start(self) -> None:
-        """Listen, on a free port.
+        """Listen on a free port.
 
         Raises:
-            OSError: there is none.
+            OSError: no port is free.
         """
         self._loop = asyncio.get_running_loop()
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -110,11 +110,11 @@ class EgressProxy:
         self._accepting = self._loop.create_task(self._accept())
 
     async def wait(self) -> None:
-        """Return, or raise, only when it does not listen any more."""
+        """Return or raise when the proxy stops listening."""
         await self._accepting
 
     async def close(self) -> None:
-        """Listen no more, and drop every connection."""
+        """Stop listening and close every connection."""
         self._accepting.cancel()
         self._listener.close()
         for task in self._tasks:
@@ -125,19 +125,19 @@ class EgressProxy:
     # From any thread
 
     def grant(self, rules: Rules) -> Grant:
-        """Return a new grant; `revoke` it when its attempt is over."""
+        """Return a new grant; the caller revokes it after the attempt."""
         grant = Grant(rules, f"attempt-{next(self._numbers)}")
         self._grants[grant.user] = grant
         return grant
 
     def revoke(self, grant: Grant) -> None:
-        """Let *grant* open nothing more, and drop what it has open."""
+        """Refuse further requests with *grant*, and close its connections."""
         self._grants.pop(grant.user, None)
         with contextlib.suppress(RuntimeError):  # the loop is closed, and everything with it
             self._loop.call_soon_threadsafe(_cancel_all, grant)
 
     def url(self, grant: Grant) -> str:
-        """Return the address of this proxy for *grant*, credential included."""
+        """Return the URL of this proxy for *grant*, credential included."""
         return f"http://{grant.user}:{grant.password}@127.0.0.1:{self.port}"
 
     # Connections
@@ -149,42 +149,42 @@ class EgressProxy:
             except ConnectionError:
                 continue
             except OSError as error:
-                # No file descriptor left, most likely: some will come back.
+                # Probably out of file descriptors: some will be freed.
                 log.error("the egress proxy cannot accept a connection", extra={"detail": str(error)})
                 await asyncio.sleep(0.1)
                 continue
             client.setblocking(False)
             full = len(self._tasks) >= self._max_connections
-            task = self._loop.create_task(self._turn_away(client) if full else self._serve(client))
+            task = self._loop.create_task(self._reject(client) if full else self._serve(client))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _turn_away(self, client: socket.socket) -> None:
+    async def _reject(self, client: socket.socket) -> None:
         with contextlib.closing(client), contextlib.suppress(OSError):
-            await self._answer(client, 503, "too many connections", (FAILED_HEADER, "overload"))
+            await self._respond(client, 503, "too many connections", (FAILED_HEADER, "overload"))
 
     async def _serve(self, client: socket.socket) -> None:
         with contextlib.closing(client):
             try:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await self._take(client)
-            except (OSError, TimeoutError, _Gone):
-                pass  # one of the two is gone: there is nobody to tell
+                await self._handle(client)
+            except (OSError, TimeoutError, _ClientLeft):
+                pass  # one side is gone: there is no one to tell
             except Exception:
                 log.exception("the egress proxy failed at a connection")
 
-    async def _take(self, client: socket.socket) -> None:
+    async def _handle(self, client: socket.socket) -> None:
         try:
             async with asyncio.timeout(self._head_seconds):
                 head, rest = await self._read_head(client)
             request = parse_request(head)
         except Malformed as malformed:
-            await self._answer(client, malformed.status, str(malformed))
+            await self._respond(client, malformed.status, str(malformed))
             return
         grant = self._grant_of(request)
         if grant is None:
             challenge = ("Proxy-Authenticate", 'Basic realm="egress"')
-            await self._answer(client, 407, "this proxy is not for everyone", challenge)
+            await self._respond(client, 407, "this proxy is not for everyone", challenge)
             return
         task = asyncio.current_task()
         assert task is not None
@@ -205,25 +205,29 @@ class EgressProxy:
         try:
             if request.foreign_scheme:
                 raise Blocked("neither http nor https")
-            dialling = self._dialer.dial(request.host, request.port, secure=request.is_tunnel, rules=rules)
-            line = await self._unless_gone(client, dialling)
+            dialing = self._dialer.dial(request.host, request.port, secure=request.is_tunnel, rules=rules)
+            connection = await self._unless_client_leaves(client, dialing)
         except Blocked as blocked:
             grant.refuse(request, str(blocked))
-            await self._answer(client, 403, f"refused: {blocked}", (REFUSED_HEADER, "blocked_address"))
+            await self._respond(client, 403, f"refused: {blocked}", (REFUSED_HEADER, "blocked_address"))
             return
         except Unreachable as unreachable:
             detail = {"address": request.authority, "detail": str(unreachable)}
-            log.log(logging.WARNING if unreachable.failure == "upstream" else logging.DEBUG, "no way out", extra=detail)
+            log.log(
+                logging.WARNING if unreachable.failure == "upstream" else logging.DEBUG,
+                "host unreachable",
+                extra=detail,
+            )
             status = 504 if unreachable.failure == "timeout" else 502
-            await self._answer(client, status, str(unreachable), (FAILED_HEADER, unreachable.failure))
+            await self._respond(client, status, str(unreachable), (FAILED_HEADER, unreachable.failure))
             return
-        with contextlib.closing(line.sock):
+        with contextlib.closing(connection.sock):
             if request.is_tunnel:
                 await self._loop.sock_sendall(client, TUNNEL_IS_OPEN)
-                await self._loop.sock_sendall(line.sock, rest)
-                await self._relay(client, line.sock, rules)
+                await self._loop.sock_sendall(connection.sock, rest)
+                await self._relay(client, connection.sock, rules)
             else:
-                await self._exchange(client, line, request, rest, rules)
+                await self._exchange(client, connection, request, rest, rules)
 
     async def _relay(
         self, client: socket.socket, server: socket.socket, rules: Rules, *, client_bytes: int | None = None
@@ -233,32 +237,36 @@ class EgressProxy:
 
     # Plain http
 
-    async def _exchange(self, client: socket.socket, line: Line, request: Request, rest: bytes, rules: Rules) -> None:
-        """Pass one request on, and its answer back."""
-        upstream = line.absolute_for
+    async def _exchange(
+        self, client: socket.socket, connection: Connection, request: Request, rest: bytes, rules: Rules
+    ) -> None:
+        """Forward one request and its response."""
+        upstream = connection.absolute_for
         extra = [] if upstream is None else upstream.headers
-        # Told by us, because the answer is read only after the body was sent.
+        # Sent by us, because the response is read only after the body was sent.
         expects = any(name.lower() == "expect" for name, _ in request.headers)
         headers = [(name, value) for name, value in request.headers if name.lower() != "expect"]
         plain = replace(request, headers=headers)
         try:
-            await self._loop.sock_sendall(line.sock, request_head(plain, absolute=upstream is not None, extra=extra))
+            await self._loop.sock_sendall(
+                connection.sock, request_head(plain, absolute=upstream is not None, extra=extra)
+            )
             if expects and not rest:
                 await self._loop.sock_sendall(client, b"HTTP/1.1 100 Continue\r\n\r\n")
-            await self._pass_body(client, line.sock, rest, request.body_bytes, rules)
-            answering = self._read_answer(line.sock, rules)
-            status, head, more = await self._unless_gone(client, answering)
+            await self._pass_body(client, connection.sock, rest, request.body_bytes, rules)
+            response = self._read_response(connection.sock, rules)
+            status, head, more = await self._unless_client_leaves(client, response)
         except (OSError, TimeoutError, Malformed) as error:
             late = isinstance(error, TimeoutError)
             failure = (FAILED_HEADER, "timeout" if late else "unreachable")
-            await self._answer(client, 504 if late else 502, str(error) or type(error).__name__, failure)
+            await self._respond(client, 504 if late else 502, str(error) or type(error).__name__, failure)
             return
         if upstream is not None and status == 407:
-            log.warning("no way out", extra={"detail": "the proxy wants another user or password (407)"})
-            await self._answer(client, 502, "the upstream proxy wants another user", (FAILED_HEADER, "upstream"))
+            log.warning("host unreachable", extra={"detail": "the proxy wants another user or password (407)"})
+            await self._respond(client, 502, "the upstream proxy wants another user", (FAILED_HEADER, "upstream"))
             return
         await self._loop.sock_sendall(client, head + more)
-        await self._relay(client, line.sock, rules, client_bytes=0)
+        await self._relay(client, connection.sock, rules, client_bytes=0)
 
     async def _pass_body(
         self, client: socket.socket, server: socket.socket, rest: bytes, size: int, rules: Rules
@@ -268,18 +276,18 @@ class EgressProxy:
             async with asyncio.timeout(rules.idle_seconds):
                 data = data or await self._loop.sock_recv(client, min(left, _CHUNK_BYTES))
                 if not data:
-                    raise _Gone
+                    raise _ClientLeft
                 await self._loop.sock_sendall(server, data)
             left -= len(data)
             data = b""
 
-    async def _read_answer(self, server: socket.socket, rules: Rules) -> tuple[int, bytes, bytes]:
-        """Return status, rewritten head and what came after it, of the first answer that is no interim one."""
+    async def _read_response(self, server: socket.socket, rules: Rules) -> tuple[int, bytes, bytes]:
+        """Return status, rewritten head and the bytes after it, of the final response; interim ones are skipped."""
         rest = b""
         while True:
             async with asyncio.timeout(rules.idle_seconds):
                 head, rest = await self._read_head(server, rest)
-            status, rewritten = answer_head(head)
+            status, rewritten = response_head(head)
             if status == 101:
                 raise Malformed("an answer in another protocol")
             if status >= 200:
@@ -288,10 +296,10 @@ class EgressProxy:
     # Parts
 
     async def _read_head(self, sock: socket.socket, data: bytes = b"") -> tuple[bytes, bytes]:
-        """Return a head with its empty line, and what came after it.
+        """Return a head with its empty line, and the bytes after it.
 
         Raises:
-            ConnectionError: there is none.
+            ConnectionError: the connection ended before it.
             Malformed: it is too long.
         """
         while (end := data.find(END_OF_HEAD, 0, MAX_HEAD_BYTES)) < 0:
@@ -304,17 +312,17 @@ class EgressProxy:
         end += len(END_OF_HEAD)
         return data[:end], data[end:]
 
-    async def _unless_gone(self, client: socket.socket, work: Coroutine[Any, Any, T]) -> T:
-        """Return what *work* does; end it when *client* hangs up meanwhile.
+    async def _unless_client_leaves(self, client: socket.socket, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of *work*; cancel it if *client* hangs up.
 
         Raises:
-            _Gone: it did.
+            _ClientLeft: it hung up.
         """
         task = self._loop.create_task(work)
         number = client.fileno()
         gone = False
 
-        def look() -> None:
+        def on_readable() -> None:
             nonlocal gone
             try:
                 gone = not client.recv(1, socket.MSG_PEEK)
@@ -322,26 +330,26 @@ class EgressProxy:
                 return
             except OSError:
                 gone = True
-            self._loop.remove_reader(number)  # what it says meanwhile is read when its turn comes
+            self._loop.remove_reader(number)  # bytes that it sent are read later
             if gone:
                 task.cancel()
 
-        self._loop.add_reader(number, look)
+        self._loop.add_reader(number, on_readable)
         try:
             return await task
         except asyncio.CancelledError:
             if gone:
-                raise _Gone from None
+                raise _ClientLeft from None
             task.cancel()
             raise
         finally:
             self._loop.remove_reader(number)
 
-    async def _answer(self, client: socket.socket, status: int, why: str, *headers: tuple[str, str]) -> None:
-        """Answer for ourselves, and wait until it is read: to close on unread bytes would take the answer back."""
+    async def _respond(self, client: socket.socket, status: int, why: str, *headers: tuple[str, str]) -> None:
+        """Send a response of the proxy's own, and read until the client closes: see `LINGER_SECONDS`."""
         with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(FAREWELL_SECONDS):
-                await self._loop.sock_sendall(client, own_answer(status, why, headers))
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._loop.sock_sendall(client, proxy_response(status, why, headers))
                 client.shutdown(socket.SHUT_WR)
                 while await self._loop.sock_recv(client, _CHUNK_BYTES):
                     pass

@@ -1,4 +1,4 @@
-"""Ties two sockets together: moves bytes both ways as they come, ends with either side, and with silence."""
+"""Relays bytes between two sockets until either side ends, or both are idle."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from collections.abc import Callable
 
 from downloader.egress.buffer import Buffer, send
 
-#: How long a client may stay silent when its server has gone.
+#: How long a client may be idle after its server has closed.
 HALF_CLOSED_SECONDS = 5.0
 
 #: Linger: on, for 0 seconds.
 _RESET = struct.pack("ii", 1, 0) if sys.platform != "win32" else struct.pack("hh", 1, 0)
 
-_NOT_NOW = (BlockingIOError, InterruptedError)
+_WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
 
 class Relay:
-    """Two sockets, tied together until the client goes, or the server and all it said is delivered, or both are silent.
+    """Relays bytes until the client closes, or the server does and its bytes are delivered, or both are idle.
 
-    A client that ends its side has gone: none of ours half-closes a connection, and a server that sends to nobody must
-    hear of it at once. A server that has said all is followed by its last byte.
+    A client that closes its side has left: ours never half-close a connection, and the server must notice at once. When
+    the server closes, its last bytes are still delivered.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Relay:
         idle_seconds: float,
         client_bytes: int | None = None,
     ) -> None:
-        """Tie *client* to *server*; neither may block. Of what the client says, *client_bytes* go on (None: all)."""
+        """Relay between two non-blocking sockets; forward *client_bytes* of the client's bytes (None: all)."""
         self._loop = asyncio.get_running_loop()
         self._idle_seconds = idle_seconds
         self.last_byte = self._loop.time()
@@ -47,47 +47,47 @@ class Relay:
             _Direction(self, client, server, buffer, on_end=self.stop, limit=client_bytes),
             _Direction(self, server, client, buffer, on_end=self.server_ended),
         )
-        self._timer = self._loop.call_later(idle_seconds, self._look_for_life)
+        self._timer = self._loop.call_later(idle_seconds, self._check_idle)
 
     async def run(self) -> None:
-        """Move bytes until there is nothing more to move; close neither socket, but see to it that closing tells."""
+        """Relay until the end; the sockets stay open, but closing them will notify the other side."""
         try:
             for direction in self._directions:
-                direction.begin()
+                direction.start()
             await self._over
         finally:
             self._timer.cancel()
             for direction in self._directions:
-                direction.end()
+                direction.stop()
             if not self._server_ended:
                 for sock in self._sockets:
-                    _have_it_reset(sock)
+                    _reset_on_close(sock)
 
     def stop(self) -> None:
-        """Move nothing more."""
+        """End the relay."""
         if not self._over.done():
             self._over.set_result(None)
 
     def server_ended(self) -> None:
-        """Hear that the server has said all, and that the client has got it."""
+        """Note that the server closed its side and that all its bytes are delivered."""
         self._server_ended = True
         with contextlib.suppress(OSError):
             self._sockets[0].shutdown(socket.SHUT_WR)
-        # The client may still have something to say, but not for long.
+        # The client may still send something, but not for long.
         self._idle_seconds = min(self._idle_seconds, HALF_CLOSED_SECONDS)
         self._timer.cancel()
-        self._look_for_life()
+        self._check_idle()
 
-    def _look_for_life(self) -> None:
+    def _check_idle(self) -> None:
         left = self.last_byte + self._idle_seconds - self._loop.time()
         if left <= 0:
             self.stop()
         else:
-            self._timer = self._loop.call_later(left, self._look_for_life)
+            self._timer = self._loop.call_later(left, self._check_idle)
 
 
 class _Direction:
-    """One direction. Reads only while nothing is kept: a side that reads slowly slows the other one down."""
+    """One direction. Reads only while no bytes are pending, so that a slow reader slows the sender down."""
 
     def __init__(
         self,
@@ -103,23 +103,23 @@ class _Direction:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._source, self._target = source, target
-        # A loop that is given sockets prints each of them, for an error that nobody sees: an eighth of a connection.
+        # Numbers, because for sockets the loop formats a repr each time, an eighth of a connection's cost.
         self._source_number, self._target_number = source.fileno(), target.fileno()
         self._buffer = buffer
         self._left = limit
-        self._kept = memoryview(b"")
+        self._pending = memoryview(b"")
 
-    def begin(self) -> None:
+    def start(self) -> None:
         self._loop.add_reader(self._source_number, self._read)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         self._loop.remove_reader(self._source_number)
         self._loop.remove_writer(self._target_number)
 
     def _read(self) -> None:
         try:
             size, rest = self._buffer.move(self._source, self._target, self._left)
-        except _NOT_NOW:
+        except _WOULD_BLOCK:
             return
         except OSError:
             self._relay.stop()
@@ -130,27 +130,27 @@ class _Direction:
             self._on_end()
             return
         if self._left is not None:
-            # What a client says after its one request is for nobody; it is read only to see the client's end.
+            # Bytes after a client's one request are discarded; they are read only to notice when it closes.
             self._left = max(0, self._left - size)
         if rest:
-            self._kept = memoryview(rest)
+            self._pending = memoryview(rest)
             self._loop.remove_reader(self._source_number)
             self._loop.add_writer(self._target_number, self._write)
 
     def _write(self) -> None:
         try:
-            sent = send(self._target, self._kept)
+            sent = send(self._target, self._pending)
         except OSError:
             self._relay.stop()
             return
         self._relay.last_byte = self._loop.time()
-        self._kept = self._kept[sent:]
-        if not self._kept:
+        self._pending = self._pending[sent:]
+        if not self._pending:
             self._loop.remove_writer(self._target_number)
             self._loop.add_reader(self._source_number, self._read)
 
 
-def _have_it_reset(sock: socket.socket) -> None:
-    """Have the end of *sock* be a reset: whoever only writes to it might not notice a polite one."""
+def _reset_on_close(sock: socket.socket) -> None:
+    """Make closing *sock* send a reset: a side that only writes might not notice an orderly close."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

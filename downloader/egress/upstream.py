@@ -1,4 +1,4 @@
-"""The operator's own proxy between us and the internet: which one it is, and how a tunnel through it is asked for."""
+"""The operator's own proxy: its URL, and how to open tunnels through it."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ _SOCKS5_REPLIES: Mapping[int, str] = {
 }
 
 
-#: What a host, or an address, may be written with; quotation marks and blanks are none of it.
+#: Characters of hosts and addresses, without quotation marks and blanks.
 _HOST = re.compile(r"[\w.:%-]+")
 
 
 class InvalidProxyUrl(ValueError):
-    """What is set as a proxy is the URL of none; without the URL, which may hold a password."""
+    """A *_PROXY variable is not a proxy URL; the message omits the URL, which may hold a password."""
 
     def __init__(self, scheme: str | None = None) -> None:
         super().__init__("not the URL of a proxy")
-        self.scheme = scheme  #: whose variable of the environment holds it; None: none does
+        self.scheme = scheme  #: which variable of the environment it is from; None: from the settings
 
 
 class UpstreamRefused(Exception):
-    """The operator's proxy would not connect us; str() says why, and holds no secret."""
+    """The operator's proxy refused to connect; str() is the reason, without secrets."""
 
     def __init__(self, why: str, *, timed_out: bool = False) -> None:
         super().__init__(why)
@@ -62,7 +62,7 @@ class UpstreamRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """One proxy. Names are always resolved there, also where its URL says `socks4` or `socks5`."""
+    """One proxy. It always resolves the names, even if its URL says `socks4` or `socks5`."""
 
     kind: Kind
     host: str
@@ -72,10 +72,10 @@ class Upstream:
 
     @classmethod
     def from_url(cls, url: str) -> Upstream:
-        """Return the proxy at *url*; without a scheme it is the host and port of an http one.
+        """Return the proxy at *url*; without a scheme, *url* is the host and port of an HTTP proxy.
 
         Raises:
-            InvalidProxyUrl: it is none.
+            InvalidProxyUrl: *url* is not a proxy URL.
         """
         has_scheme = "://" in url
         try:
@@ -91,34 +91,34 @@ class Upstream:
 
     @property
     def takes_http(self) -> bool:
-        """Whether plain http is asked of it by absolute address, and not through a tunnel."""
+        """Whether plain http goes through it by absolute URL instead of a tunnel."""
         return self.kind in ("http", "https")
 
     @property
     def headers(self) -> Headers:
-        """What a request to it must carry."""
+        """The headers that requests to it need."""
         return [("Proxy-Authorization", basic(self.user, self.password))] if self.user or self.password else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstreams:
-    """Which proxy stands before what."""
+    """The proxies for each scheme."""
 
     http: Upstream | None = None
     https: Upstream | None = None
-    no_proxy: str = ""  #: hosts that are reached without, as NO_PROXY lists them
+    no_proxy: str = ""  #: hosts that are reached directly, in the format of NO_PROXY
 
     @classmethod
     def of(cls, proxy: str | None, environment: Mapping[str, str]) -> Upstreams:
-        """Return *proxy*, for everything; where it is None, those of *environment*, by scheme (and `all`, `no`).
+        """Return *proxy* for everything; if None, the proxies in *environment*, by scheme (and `all`, `no`).
 
         Raises:
-            InvalidProxyUrl: one of them is none.
+            InvalidProxyUrl: a *_PROXY variable is not a proxy URL.
         """
         if proxy is not None:
             upstream = Upstream.from_url(proxy)
             return cls(http=upstream, https=upstream)
-        # As yt-dlp reads them: HTTP_PROXY alone is meant for https too.
+        # As in yt-dlp, HTTP_PROXY alone is used for https too.
         plain = "http" if environment.get("http") else "all"
         secure = "https" if environment.get("https") else plain
         return cls(
@@ -128,7 +128,7 @@ class Upstreams:
         )
 
     def before(self, host: str, port: int, *, secure: bool) -> Upstream | None:
-        """Return the proxy that stands before *host*, or None where it is reached directly."""
+        """Return the proxy for *host*, or None if it is reached directly."""
         upstream = self.https if secure else self.http
         if upstream is None or not self.no_proxy:
             return upstream
@@ -147,10 +147,10 @@ def _upstream_for(scheme: str, environment: Mapping[str, str]) -> Upstream | Non
 
 
 async def tunnel(sock: socket.socket, upstream: Upstream, host: str, port: int) -> None:
-    """Have *upstream*, at the other end of *sock*, connect it to *host*, a name or an address.
+    """Have *upstream*, at the other end of *sock*, connect to *host*, a name or an address.
 
     Raises:
-        UpstreamRefused: it will not.
+        UpstreamRefused: it refused.
         OSError: the connection broke.
     """
     if upstream.kind == "socks4":
@@ -162,12 +162,12 @@ async def tunnel(sock: socket.socket, upstream: Upstream, host: str, port: int) 
 
 
 async def over_tls(sock: socket.socket, host: str) -> socket.socket:
-    """Begin TLS on *sock*, and return the near end of a pair of sockets, behind which all is encrypted.
+    """Start TLS on *sock*; return a plain socket whose bytes are encrypted and decrypted.
 
-    The far end is served by tasks of the running loop; whoever closes the near one ends them, and *sock*.
+    It is one end of a socket pair; tasks of the running loop serve the other. Closing it ends them and *sock*.
 
     Raises:
-        OSError: the other side speaks no TLS, or shows no good certificate.
+        OSError: the other side does not speak TLS, or has no valid certificate.
     """
     far_reader, far_writer = await asyncio.open_connection(sock=sock, ssl=_tls_context(), server_hostname=host)
     near, inner = socket.socketpair()
@@ -183,11 +183,11 @@ async def over_tls(sock: socket.socket, host: str) -> socket.socket:
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    # Loading the certificates takes longer than all else that a connection needs.
+    # Loading the certificates takes longer than the rest of a connection.
     return ssl.create_default_context()
 
 
-#: A loop itself holds its tasks but weakly.
+#: The loop itself only holds weak references to tasks.
 _PUMPS: set[asyncio.Task[None]] = set()
 
 _PUMP_BYTES = 64 * 1024
@@ -200,11 +200,11 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 writer.write(data)
                 await writer.drain()
     finally:
-        # TLS knows no half of a connection.
+        # TLS has no half-closed connections.
         writer.close()
 
 
-# How each kind is asked
+# Protocols
 
 
 async def _connect(sock: socket.socket, upstream: Upstream, host: str, port: int) -> None:
@@ -216,10 +216,10 @@ async def _connect(sock: socket.socket, upstream: Upstream, host: str, port: int
     while not head.endswith(END_OF_HEAD):
         head += await _exactly(sock, _left_of_head(sock, head) if head else len(b"HTTP/1.1 200\r\n\r\n"))
         if len(head) > MAX_HEAD_BYTES:
-            raise UpstreamRefused("its answer has no end")
+            raise UpstreamRefused("its response is too long")
     words = bytes(head).split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdecimal():
-        raise UpstreamRefused("it speaks no HTTP")
+        raise UpstreamRefused("it does not speak HTTP")
     status = int(words[1])
     if status == 407:
         raise UpstreamRefused("it wants another user or password (407)")
@@ -228,7 +228,7 @@ async def _connect(sock: socket.socket, upstream: Upstream, host: str, port: int
 
 
 def _left_of_head(sock: socket.socket, head: bytearray) -> int:
-    """Return how many bytes to read next: nothing beyond the head's end, because that is the tunnel's."""
+    """Return how many bytes to read next: none beyond the end of the head, because they belong to the tunnel."""
     try:
         seen = sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
     except (BlockingIOError, InterruptedError):
@@ -258,7 +258,7 @@ async def _socks5(sock: socket.socket, upstream: Upstream, host: str, port: int)
     await loop.sock_sendall(sock, bytes([5, 2, 0, 2]) if has_password else bytes([5, 1, 0]))
     version, method = await _exactly(sock, 2)
     if version != 5:
-        raise UpstreamRefused("it speaks no SOCKS5")
+        raise UpstreamRefused("it does not speak SOCKS5")
     if method == 2 and has_password:
         user, password = upstream.user.encode()[:255], upstream.password.encode()[:255]
         await loop.sock_sendall(sock, bytes([1, len(user)]) + user + bytes([len(password)]) + password)

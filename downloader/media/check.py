@@ -1,7 +1,7 @@
-"""Is this file a video that plays?
+"""Checks that a file is a video that plays.
 
-yt-dlp is content with whatever the server sent: a login page saved as .mp4 is a success to it. We look at the
-container's own marks and then have ffmpeg decode the first picture.
+yt-dlp accepts whatever the server sent, even a login page saved as .mp4. We look at the container's signature, then
+decode the first picture.
 """
 
 from __future__ import annotations
@@ -9,32 +9,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from downloader.media import decoder as media_decoder
+from downloader.media import decoder
 from downloader.media.decoder import NoPicture, NotPlayable
 
 __all__ = ["NoPicture", "NotPlayable", "check_media", "check_part", "measured_seconds"]
 
 _HEAD_BYTES = 16
 
-#: How a file may begin, and the one ffmpeg demuxer that is then allowed to read it. A demuxer that is not named could
-#: be a playlist's, which opens other files and hosts.
+#: Signatures of files. Each allows one ffmpeg demuxer to read the file; if ffmpeg chose itself, it could be the one of
+#: a playlist, which opens other files and hosts.
 _MATROSKA, _FLV, _OGG = b"\x1aE\xdf\xa3", b"FLV\x01", b"OggS"
 _TS_PACKET, _TS_SYNC = 188, 0x47
 
-# An ID3 tag has a head of ten bytes. Some programs write several, and some leave a gap behind the last.
+# An ID3 tag has a header of ten bytes. Some programs write several tags, and some leave padding after the last.
 _TAG_HEAD, _MAX_TAGS, _PADDING_BYTES = 10, 8, 4096
 
-# An ISO file consists of boxes: four bytes of size, four of type. 1 means that 8 bytes of size follow, 0 "to the end".
+# An ISO file consists of boxes: four bytes of size, four of type. Size 1: 8 bytes of size follow; 0: to the end.
 _BOX_HEAD, _LARGE_BOX_HEAD = 8, 16
 _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"})
 
 
 def check_media(path: Path, ffmpeg: str | None) -> None:
-    """Return if *path* is a video, and whole as far as its container tells; decode a picture.
+    """Check that *path* is a video and, as far as its container tells, complete; decode its first picture.
 
-    Blocking, a few milliseconds; 50 to 100 where *ffmpeg* has to be started for it (see `media.decoder`). Raises:
-        NoPicture: it is sound alone (noticed only where something can decode).
-        NotPlayable: it is no video, or an mp4 that was cut off.
+    Blocking for a few milliseconds, or 50 to 100 where *ffmpeg* has to be started (see `media.decoder`).
+
+    Raises:
+        NoPicture: it has only sound (detected only where a decoder is available).
+        NotPlayable: it is not a video, or an mp4 that was cut off.
     """
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
@@ -43,13 +45,15 @@ def check_media(path: Path, ffmpeg: str | None) -> None:
             raise NotPlayable(f"{size_bytes} bytes that begin like no video container")
         if demuxer == "mov":
             _check_boxes(file, size_bytes)
-    media_decoder.decode_first_picture(path, demuxer, ffmpeg)
+    decoder.decode_first_picture(path, demuxer, ffmpeg)
 
 
 def check_part(path: Path) -> None:
-    """Return if *path* begins like audio or video: a part that ffmpeg may be given to merge.
+    """Check that *path*, a part for ffmpeg to merge, begins like audio or video.
 
-    ffmpeg guesses what a part is, and a playlist among them would make it read whatever files that names. Raises:
+    ffmpeg guesses what a part is, and a playlist among them would make it read the files that it names.
+
+    Raises:
         NotPlayable: it begins like neither.
     """
     with path.open("rb") as file:
@@ -61,7 +65,7 @@ def check_part(path: Path) -> None:
 
 
 def _demuxer(file: BinaryIO) -> str | None:
-    """Return the name of the ffmpeg demuxer for what *file* begins with, or None where that is no video."""
+    """Return the ffmpeg demuxer for the signature of *file*, or None if it is not a video's."""
     head = file.read(_HEAD_BYTES)
     if head[4:8] in _FIRST_BOXES:
         return "mov"
@@ -78,9 +82,9 @@ def _demuxer(file: BinaryIO) -> str | None:
 
 
 def _begins_like_sound(file: BinaryIO) -> bool:
-    """Tell whether *file* begins with the sync word of MPEG audio and ADTS, behind ID3 tags or not.
+    """Tell whether *file* begins with the sync word of MPEG audio or ADTS, possibly after ID3 tags.
 
-    ffmpeg passes over such tags before it guesses: behind them may be anything.
+    ffmpeg skips such tags before it guesses, so anything may follow them.
     """
     position = 0
     for _ in range(_MAX_TAGS):
@@ -88,7 +92,7 @@ def _begins_like_sound(file: BinaryIO) -> bool:
         head = file.read(_TAG_HEAD)
         if len(head) < _TAG_HEAD or not head.startswith(b"ID3"):
             break
-        # Four bytes of seven bits each; a footer, where there is one, is as long as the head.
+        # Four bytes of seven bits each; a footer, if any, is as long as the header.
         size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
         position += _TAG_HEAD + size + (_TAG_HEAD if head[5] & 0x10 else 0)
     file.seek(position)
@@ -97,12 +101,12 @@ def _begins_like_sound(file: BinaryIO) -> bool:
 
 
 def _check_boxes(file: BinaryIO, size_bytes: int) -> None:
-    """Walk the top-level boxes: a file cut short ends in the middle of one, which a decoder may not notice."""
+    """Walk the top-level boxes: a truncated file ends within one, which a decoder may not notice."""
     kinds: set[bytes] = set()
     position = 0
     while position < size_bytes:
         if size_bytes - position < _BOX_HEAD and b"moov" in kinds:
-            break  # a few stray bytes behind the last box disturb no player
+            break  # players ignore a few stray bytes after the last box
         file.seek(position)
         head = file.read(_LARGE_BOX_HEAD)
         length, kind = int.from_bytes(head[:4]), head[4:_BOX_HEAD]
@@ -119,10 +123,10 @@ def _check_boxes(file: BinaryIO, size_bytes: int) -> None:
 
 
 def measured_seconds(path: Path, ffmpeg: str | None) -> float | None:
-    """Return how long the video at *path*, which `check_media` let pass, lasts; None where its container does not say.
+    """Return the duration of the video at *path*, checked by `check_media`; None if its container does not have it.
 
-    Blocking. It is asked anew: what a platform says of a video is only its word.
+    Blocking. Measured because the duration that a platform declares may be wrong.
     """
     with path.open("rb") as file:
         demuxer = _demuxer(file)
-    return None if demuxer is None else media_decoder.measured_seconds(path, demuxer, ffmpeg)
+    return None if demuxer is None else decoder.measured_seconds(path, demuxer, ffmpeg)

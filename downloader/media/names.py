@@ -18,7 +18,7 @@ _MAX_EXTENSION_CHARACTERS = 8
 #: What encrypted shares take (eCryptfs, rclone), which do not always say so.
 _SHORT_NAME_BYTES = 143
 
-#: Invisible, and yet spelling: between the letters of Persian or Hindi words, and between the parts of an emoji.
+#: Invisible but meaningful: within Persian or Hindi words, and between the parts of an emoji.
 _JOINERS = "\u200c\u200d"
 
 #: The flag of a region, England's for one: a black flag, its code in tags, the end of tags. Or any one character.
@@ -33,7 +33,7 @@ def media_name(
 ) -> str:
     """Return the name of a media file: `<platform>_<id>[_<id>]_<title>.<extension>`, of at most *max_bytes*.
 
-    Platform and ids come first, so that only the title is ever cut and two posts of one title stay apart.
+    Only the title is ever cut, so that posts with the same title keep different names.
     """
     suffix = f".{_plain(extension)[:_MAX_EXTENSION_CHARACTERS] or 'mp4'}"
     stem = "_".join([platform, *(_short(_plain(part)) or "unknown" for part in ids)])
@@ -42,7 +42,7 @@ def media_name(
     room = max(max_bytes - len((stem + "_" + suffix).encode()), 0)
     if len(words.encode()) > room:
         words = words.encode()[:room].decode(errors="ignore")
-        # Without what the cut left of a flag.
+        # Remove a flag that was cut in half.
         words = _FLAG_OR_CHARACTER.sub(_visible, words).rstrip(_JOINERS + " .")
     return (f"{stem}_{words}" if words else stem) + suffix
 
@@ -50,9 +50,9 @@ def media_name(
 def media_names(
     platform: str, ids: tuple[str, ...], title: str | None, extension: str, max_bytes: int = MAX_NAME_BYTES
 ) -> list[str]:
-    """Return names for a media file, the best one first, for file systems that refuse it: each is shorter and plainer.
+    """Return names for a media file, the best one first; each is shorter and plainer, for file systems that refuse it.
 
-    The last has ids alone, in ASCII.
+    The last has only the ids, in ASCII.
     """
     short = min(max_bytes, _SHORT_NAME_BYTES)
     choices = ((title, max_bytes), (title, short), (None, short))
@@ -60,9 +60,9 @@ def media_names(
 
 
 def names_together(names: Iterable[str]) -> list[str]:
-    """Return what files of these *names* are called in one folder: no paths, and no two alike on any system.
+    """Return safe names for files of these *names* in one folder: no paths, and unique on every system.
 
-    Names that `media_name` made stay as they are, except where another differs by case alone.
+    Names from `media_name` stay as they are, unless another one differs only in case.
     """
     taken: set[str] = set()
     found = []
@@ -78,19 +78,19 @@ def names_together(names: Iterable[str]) -> list[str]:
 
 
 def spelling(name: str) -> str:
-    """Return *name* without what Windows and macOS take no notice of."""
+    """Return *name* without the differences that Windows and macOS ignore: case and Unicode normalization."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _plain(text: str) -> str:
-    """Return *text* reduced to what an id is made of."""
+    """Return *text* reduced to the characters of ids."""
     return "".join(
         character for character in text if character.isascii() and (character.isalnum() or character in "-_")
     )
 
 
 def _short(text: str, most: int = _MAX_ID_CHARACTERS) -> str:
-    """Return *text*, or where it is too long its beginning with a digest, so that two long ids stay apart."""
+    """Return *text*, cut and with a digest if it is too long, so that long ids stay unique."""
     if len(text) <= most:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -98,7 +98,7 @@ def _short(text: str, most: int = _MAX_ID_CHARACTERS) -> str:
 
 
 def _readable(title: str) -> str:
-    """Return *title* without what a file system, a shell or a reader's eye could trip over."""
+    """Return *title* without what could confuse a file system, a shell or a reader."""
     text = unicodedata.normalize("NFC", title)
     text = _FLAG_OR_CHARACTER.sub(_visible, text)
     text = sanitize_filename(text, replacement_text=" ", platform="universal")
@@ -106,9 +106,9 @@ def _readable(title: str) -> str:
 
 
 def _visible(match: re.Match[str]) -> str:
-    """Return the character or flag, or a blank in place of what only confuses.
+    """Return the character or flag; a blank for Unicode's "other" categories.
 
-    That is all of Unicode's "other" categories: controls, what is invisible or turns the direction, lone surrogates.
+    These are controls, invisible characters, changes of direction and lone surrogates.
     """
     text = match[0]
     stays = len(text) > 1 or text in _JOINERS or not unicodedata.category(text).startswith("C")

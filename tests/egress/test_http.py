@@ -8,7 +8,7 @@ import h11
 import pytest
 from hypothesis import example, given, strategies
 
-from downloader.egress.http import Malformed, Request, answer_head, basic, own_answer, parse_request, request_head
+from downloader.egress.http import Malformed, Request, basic, parse_request, proxy_response, request_head, response_head
 
 #: What heads are made of, and what they should not be made of.
 PIECES = strategies.sampled_from([
@@ -46,7 +46,7 @@ def test_whatever_is_understood_goes_on_as_one_plain_request(text: str) -> None:
 
 @given(strategies.binary(max_size=200))
 def test_any_bytes_are_understood_or_refused(data: bytes) -> None:
-    for read in (parse_request, answer_head):
+    for read in (parse_request, response_head):
         with contextlib.suppress(Malformed):
             read(data + b"\r\n\r\n")
 
@@ -72,7 +72,7 @@ def test_an_answer_of_our_own_is_whole() -> None:
     reader = h11.Connection(h11.CLIENT)
     reader.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
     reader.send(h11.EndOfMessage())
-    reader.receive_data(own_answer(403, "no", [("X-Egress-Refused", "blocked_address")]))
+    reader.receive_data(proxy_response(403, "no", [("X-Egress-Refused", "blocked_address")]))
     response = reader.next_event()
     assert isinstance(response, h11.Response)
     assert response.status_code == 403
@@ -83,4 +83,4 @@ def test_an_answer_of_our_own_is_whole() -> None:
 @pytest.mark.parametrize("first", ["HTTP/1.1 200 \rX-Egress-Refused: x", "HTTP/1.1 200 O\rK", "HTTP/1.1 2\r00 OK"])
 def test_a_line_end_that_only_some_take_for_one_is_refused_in_an_answers_first_line_too(first: str) -> None:
     with pytest.raises(Malformed):
-        answer_head(f"{first}\r\nX: y\r\n\r\n".encode())
+        response_head(f"{first}\r\nX: y\r\n\r\n".encode())

@@ -57,14 +57,14 @@ def test_of_most_videos_a_glance_suffices(
         lambda *told: (looks.append(told[2]), decode(*told)),  # type: ignore[func-returns-value]
     )
     check_media(path, ffmpeg)
-    assert looks == ([media_decoder._AT_A_GLANCE] if decoder == "library" else [])
+    assert looks == ([media_decoder._NO_PROBING] if decoder == "library" else [])
 
 
 @pytest.mark.parametrize("glance", [{"probesize": "rubbish"}, {"max_streams": "0"}])
 def test_what_fails_at_a_glance_is_looked_at_properly(
     ffmpeg: str, sample_mp4: Path, glance: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media_decoder, "_AT_A_GLANCE", glance)
+    monkeypatch.setattr(media_decoder, "_NO_PROBING", glance)
     check_media(sample_mp4, ffmpeg)
 
 
@@ -187,7 +187,7 @@ def test_a_library_that_is_built_otherwise_is_done_without(
     monkeypatch.setattr(media_decoder, "library", Other)
     check_media(sample_mp4, ffmpeg)
     assert measured_seconds(sample_mp4, ffmpeg) == pytest.approx(1.0, abs=0.25)
-    assert "starting ffmpeg instead" in caplog.text
+    assert "running ffmpeg instead" in caplog.text
     path = tmp_path / "a.m4a"
     subprocess.run([ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", str(path)], check=True)
     with pytest.raises(NoPicture):
