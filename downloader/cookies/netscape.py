@@ -1,6 +1,6 @@
-"""Cookie files in Netscape format: the lines of one platform are read and repaired, those of other sites are counted.
+"""Cookie files in Netscape format: parses and repairs the lines of one platform, and counts those of other sites.
 
-What is wrong is told by line numbers: names and values of cookies are as good as a password.
+Errors name line numbers only, because names and values of cookies are as secret as a password.
 """
 
 from __future__ import annotations
@@ -22,64 +22,64 @@ _BLANKS = " \t\xa0"
 _SHOWN_LINES = 5
 _MAX_DOMAIN_CHARACTERS = 253
 
-#: Where a line belongs, also where its first field is not quite a domain.
+#: The host of a line, even if its first field is not quite a domain.
 _HOST = re.compile(r"(?:#HttpOnly_)*(?:https?://)?\.*([^\s:/]*)", re.IGNORECASE)
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 
-#: A row of what browsers' developer tools show: name, value, domain, path.
+#: A row from a browser's developer tools: name, value, domain, path.
 _DEVTOOLS_ROW = re.compile(r"^[^\t\n]*\t[^\t\n]*\t\.?[a-z0-9-]+(?:\.[a-z0-9-]+)+\t/", re.IGNORECASE | re.MULTILINE)
 
-_LAST_SECOND = 253_402_300_799  # of the year 9999, as some sites have it
+_LAST_SECOND = 253_402_300_799  # of the year 9999, which some sites use
 _SECONDS_1601_TO_1970 = 11_644_473_600
 
-_NETSCAPE = "a file in Netscape format (cookies.txt), as browser extensions make it"
+_NETSCAPE = "a file in Netscape format (cookies.txt), as browser extensions export it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # without repr: it holds a secret
 class Cookie:
     """One cookie."""
 
-    line: str  #: as it is written to a file
-    domain: str  #: lower case, with a dot in front where subdomains get it too
+    line: str  #: as written to a file
+    domain: str  #: lower case; begins with a dot if subdomains get the cookie too
     path: str
     name: str
-    expires_at: datetime | None  #: None: with the session, so never by itself
+    expires_at: datetime | None  #: None: a session cookie, which never expires here
 
     def reaches(self, host: str) -> bool:
-        """Tell whether yt-dlp has it sent to *host*; Python's jar does not mind the dot in front, and nor does this."""
+        """Tell whether yt-dlp sends it to *host*; like Python's cookie jar, this ignores the leading dot."""
         return f".{host}".endswith(f".{self.domain.removeprefix('.')}")
 
     def has_expired(self, now: datetime) -> bool:
-        """Tell whether it is no good any more."""
+        """Tell whether it has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
     @property
     def lasts_until(self) -> datetime:
-        """When it expires; the end of time where that is not known."""
+        """When it expires; the maximum datetime if unknown."""
         return self.expires_at or datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CookieFile:
-    """What a file has for one platform."""
+    """The content of a file for one platform."""
 
-    cookies: tuple[Cookie, ...]  #: one or more, expired ones too
+    cookies: tuple[Cookie, ...]  #: at least one, including expired ones
     foreign: int  #: lines that belong to other sites
-    bad: Mapping[str, Sequence[int]]  #: numbers of the platform's own lines that are no cookies, by what is wrong
+    bad: Mapping[str, Sequence[int]]  #: numbers of the platform's invalid lines, by error
 
     @property
     def bad_lines(self) -> tuple[int, ...]:
-        """The numbers of the platform's own lines that are no cookies."""
+        """The numbers of the platform's invalid lines."""
         return tuple(sorted(number for numbers in self.bad.values() for number in numbers))
 
 
 class _BadLine(Exception):
-    """A line that is no cookie; str() says why, in words that go behind "line 7"."""
+    """An invalid line; str() is the reason, to follow "line 7"."""
 
 
-def decoded(body: bytes) -> str:
-    """Return a file's text, whatever Windows made of it; bytes that are no text become surrogates."""
+def decode(body: bytes) -> str:
+    """Return a file's text, in any encoding that Windows uses; invalid bytes become surrogates."""
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return body.decode("utf-16", "replace")
     if body[1:2] == b"\0":
@@ -90,12 +90,12 @@ def decoded(body: bytes) -> str:
 
 
 def parse_lenient(text: str, platform: Platform) -> CookieFile:
-    """Return what *text*, a file in Netscape format, has for *platform*. Lines of other sites are not judged.
+    """Return the cookies for *platform* in *text*, a file in Netscape format; invalid lines are collected, not fatal.
 
-    Of two lines for one cookie the one that lasts longer counts.
+    Lines of other sites are not checked. If a cookie occurs twice, the one that lasts longer is used.
 
     Raises:
-        CookiesRefused: there is no cookie for it; the sentence says what there is instead, or what is wrong.
+        CookiesRefused: there is no cookie for the platform; the message says what is wrong or what the text is.
     """
     cookies: dict[tuple[str, str, str], Cookie] = {}
     foreign = 0
@@ -109,13 +109,13 @@ def parse_lenient(text: str, platform: Platform) -> CookieFile:
         except _BadLine as reason:
             bad.setdefault(str(reason), []).append(number)
             continue
-        key = (cookie.domain, cookie.path, cookie.name)  # Python's jar would take the last
+        key = (cookie.domain, cookie.path, cookie.name)  # Python's jar would use the last
         if key not in cookies or cookies[key].lasts_until <= cookie.lasts_until:
             cookies[key] = cookie
     if cookies:
         return CookieFile(cookies=tuple(cookies.values()), foreign=foreign, bad=bad)
     if bad:
-        raise CookiesRefused(f"{complaint(bad)}: send {_NETSCAPE}.")
+        raise CookiesRefused(f"{describe_bad_lines(bad)}: send {_NETSCAPE}.")
     raise CookiesRefused(_other_format(text) or _none_for(platform, text, foreign))
 
 
@@ -124,8 +124,8 @@ def to_netscape(cookies: Sequence[Cookie]) -> str:
     return "\n".join((HEADER, "", *(cookie.line for cookie in cookies), ""))
 
 
-def complaint(bad: Mapping[str, Sequence[int]]) -> str:
-    """Return what is wrong with which lines, without a stop at its end."""
+def describe_bad_lines(bad: Mapping[str, Sequence[int]]) -> str:
+    """Return what is wrong with which lines, without a full stop."""
     told = "; ".join(f"{_numbered(numbers)} {reason}" for reason, numbers in bad.items())
     return told[:1].upper() + told[1:]
 
@@ -137,9 +137,9 @@ def _numbered(numbers: Sequence[int]) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    # Not splitlines: a value may hold what Unicode calls the end of a line.
+    # Not splitlines: a value may contain what Unicode considers a line break.
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
-        # A byte order mark is wherever a file begins, also one that was appended to another.
+        # Also within the text: a file with a byte order mark may have been appended to another.
         line = line.lstrip(f"\ufeff{_BLANKS}")
         if line.strip() and (not line.startswith("#") or _is_http_only(line)):
             yield number, line
@@ -156,10 +156,10 @@ def _is_of(platform: Platform, line: str) -> bool:
 
 
 def _cookie(line: str) -> Cookie:
-    """Return the cookie of *line*, repaired where that is no guess.
+    """Return the cookie in *line*, repaired where the intent is clear.
 
     Raises:
-        _BadLine: it is none.
+        _BadLine: it is not a cookie.
     """
     http_only = _is_http_only(line)
     domain, for_subdomains, path, secure, expires, name, value = _fields(line[len(_HTTP_ONLY) :] if http_only else line)
@@ -175,7 +175,7 @@ def _cookie(line: str) -> Cookie:
         raise _BadLine("must have a name in its sixth field")
     if any(ord(sign) < 32 or ord(sign) == 127 or ord(sign) > 255 for sign in path + name + value):
         raise _BadLine("has a character that no cookie can have")
-    # Python's cookie jar insists that a domain for subdomains has a dot in front, and no other has.
+    # Python's cookie jar requires a leading dot exactly for domains that include subdomains.
     wide = domain.startswith(".") or for_subdomains.upper() == "TRUE"
     domain = f".{plain}" if wide else plain
     fields = [domain, str(wide).upper(), path, secure.upper(), str(seconds), name, value]
@@ -192,26 +192,26 @@ def _fields(line: str) -> list[str]:
     """Return the seven fields of *line*, whose last may be missing.
 
     Raises:
-        _BadLine: it has not so many.
+        _BadLine: the number of fields is wrong.
     """
     fields = line.split("\t")
     while len(fields) > _FIELDS and not fields[-1].strip(_BLANKS):
         fields.pop()
     if len(fields) < _FIELDS - 1 or (len(fields) == _FIELDS - 1 and " " in fields[-1].strip()):
-        # Blanks in place of tabs: none of the fields before the value can have one.
+        # Blanks instead of tabs: no field before the value can contain one.
         fields = re.split(f"[{_BLANKS}]+", line.strip(_BLANKS), maxsplit=_FIELDS - 1)
     if len(fields) == _FIELDS - 1:
-        fields.append("")  # editors take blanks from the ends of lines
+        fields.append("")  # editors strip trailing blanks
     if len(fields) != _FIELDS:
         raise _BadLine(f"must have {_FIELDS} fields, with a tab between each two")
     return [*(field.strip(_BLANKS) for field in fields[:-1]), fields[-1]]
 
 
 def _seconds(expires: str) -> int:
-    """Return when a cookie expires, as Unix time; 0: with the session, or at a time too far off to mean anything.
+    """Return when a cookie expires, as Unix time; 0: with the session, or in a future too distant to matter.
 
     Raises:
-        _BadLine: it is no number.
+        _BadLine: it is not a number.
     """
     if not expires:
         return 0
@@ -220,17 +220,17 @@ def _seconds(expires: str) -> int:
     time = float(expires)
     if time in (0, -1):  # some exports write either for the session
         return 0
-    # Firefox has milliseconds, Chrome microseconds; beyond the year 9999 in all of them they stand for "never".
+    # Firefox uses milliseconds, Chrome microseconds; a time beyond the year 9999 in every unit means "never".
     time = next((time / unit for unit in (1, 1e3, 1e6) if time / unit <= _LAST_SECOND), 0.0)
     if not time:
         return 0
-    if 1.2e10 < time < 2e10:  # not the years about 2400: Chrome and Safari count from 1601
+    if 1.2e10 < time < 2e10:  # not the years around 2400: Chrome and Safari count from 1601
         time -= _SECONDS_1601_TO_1970
     return int(max(1.0, time))  # it may be minus infinity
 
 
 def _other_format(text: str) -> str | None:
-    """Return a sentence about what *text* is instead of a cookie file; None where that cannot be told."""
+    """Return a sentence about what *text* is instead of a cookie file, or None if unknown."""
     start = text.lstrip(f"\ufeff{_BLANKS}\r\n")
     lines = len(start.splitlines())
     if start.startswith(("[", "{")):
@@ -243,18 +243,18 @@ def _other_format(text: str) -> str | None:
     if _DEVTOOLS_ROW.search(text):
         return f"This is a table from the browser's developer tools: send {_NETSCAPE}."
     if lines == 1 and "\t" not in text and "=" in text:
-        return f"This is the value of a Cookie header, which does not say where the cookies belong: send {_NETSCAPE}."
+        return f"This is the value of a Cookie header, which does not name the cookies' domains: send {_NETSCAPE}."
     if lines == 1 and start.startswith("#") and start.count("\t") >= _FIELDS - 2:
-        return "The ends of the lines are missing in this: send the file as it is, with curl -T cookies.txt."
+        return "The line breaks are missing: send the file unchanged, with curl -T cookies.txt."
     if any("\udc80" <= sign <= "\udcff" for sign in text):
-        return "This is no text in UTF-8: save the cookies as a text file in UTF-8."
+        return "This is not UTF-8 text: save the cookies as a text file in UTF-8."
     return None
 
 
 def _none_for(platform: Platform, text: str, foreign: int) -> str:
     if any(line.count("\t") >= _FIELDS - 2 for _, line in _lines(text)):
         return (
-            f"There is no cookie for {platform.label} in this; lines of other sites: {foreign}. Open"
+            f"This contains no cookie for {platform.label}; lines of other sites: {foreign}. Open"
             f" {platform.cookie_domains[0]} in your browser, log in, and export again."
         )
-    return f"There is no cookie in this: send {_NETSCAPE}."
+    return f"This contains no cookie: send {_NETSCAPE}."

@@ -1,4 +1,4 @@
-"""The operator's cookies, a file for each platform: put there, judged and taken away, never shown."""
+"""Stores the operator's cookies, one file per platform: writes, checks and removes them, but never shows them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from downloader.cookies.netscape import Cookie, CookieFile, complaint, decoded, parse_lenient, to_netscape
+from downloader.cookies.netscape import Cookie, CookieFile, decode, describe_bad_lines, parse_lenient, to_netscape
 from downloader.errors import CookiesNotWritable, CookiesRefused
 from downloader.platforms import Platform, PlatformType
 from downloader.util.files import atomic_write
 
 log = logging.getLogger(__name__)
 
-#: Cookies that expire within this time are told of before a batch needs them.
+#: Cookies that expire within this time are reported, before a batch needs them.
 SOON = timedelta(days=3)
 
 _LONG = timedelta(days=3650)
@@ -26,25 +26,25 @@ CookieCondition = Literal["none", "good", "expiring", "expired", "unused", "unre
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CookieState:
-    """What there is to say of a platform's cookies; none of their names, none of their values."""
+    """The state of a platform's cookies, without their names and values."""
 
     platform: PlatformType
     condition: CookieCondition
     sentence: str
     cookies: int = 0
     expired: int = 0  #: of these
-    logged_in: bool = False  #: whether what keeps one logged in is among them, for the host that yt-dlp asks
-    #: when the first, and the last, of what keeps one logged in expires; None: unknown, or with the session
+    logged_in: bool = False  #: whether they contain a login for the host that yt-dlp uses
+    #: when the first and the last cookie of the login expires; None: unknown, or with the session
     first_expires_at: datetime | None = None
     last_expires_at: datetime | None = None
     updated_at: datetime | None = None
     dropped: int = 0  #: lines of the file that belong to other sites
-    bad_lines: tuple[int, ...] = ()  #: numbers of the platform's own lines that are no cookies
-    report: str | None = None  #: sentences on what of the file was taken and what was left out
+    bad_lines: tuple[int, ...] = ()  #: numbers of the platform's invalid lines
+    report: str | None = None  #: what was taken from the file, and what was left out
 
 
 class CookieStore:
-    """Blocking."""
+    """The cookie files in one folder; blocking."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class CookieStore:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Keep `<platform>.txt` for each of *platforms* in *folder*, which is made when the first one comes."""
+        """Store `<platform>.txt` for each of *platforms* in *folder*, which is created with the first one."""
         self._folder = folder
         self._platforms = platforms
         self._clock = clock
@@ -69,9 +69,9 @@ class CookieStore:
             file = self.read(name)
             changed = 0.0 if file is None else self._path(name).stat().st_mtime
         except CookiesRefused as refusal:
-            sentence = f"The file of cookies for {platform.label} is of no use. {refusal}"
+            sentence = f"The cookie file for {platform.label} cannot be used. {refusal}"
             return CookieState(platform=name, condition="unreadable", sentence=sentence)
-        except IsADirectoryError:  # Docker makes one where the file that is to be mounted does not exist
+        except IsADirectoryError:  # Docker creates one if the file to mount does not exist
             sentence = f"{name}.txt is a folder: remove it, and put a file with the cookies for {platform.label} there."
             return CookieState(platform=name, condition="unreadable", sentence=sentence)
         except OSError as error:
@@ -81,31 +81,31 @@ class CookieStore:
             return CookieState(platform=name, condition="unreadable", sentence=sentence)
         if file is None:
             return CookieState(platform=name, condition="none", sentence=f"There are no cookies for {platform.label}.")
-        return _judged(platform, file, self._clock(), updated_at=datetime.fromtimestamp(changed, UTC))
+        return _assess(platform, file, self._clock(), updated_at=datetime.fromtimestamp(changed, UTC))
 
     def read(self, name: PlatformType) -> CookieFile | None:
-        """Return a platform's cookies, as they are sent to it; None where there are none.
+        """Return a platform's cookies, or None.
 
         Raises:
-            CookiesRefused: there is a file, and it is no good.
-            OSError: it cannot be read.
+            CookiesRefused: the file has no valid cookies.
+            OSError: the file cannot be read.
         """
         try:
             content = self._path(name).read_bytes()
         except FileNotFoundError:
             return None
-        return parse_lenient(decoded(content), self._platforms[name])
+        return parse_lenient(decode(content), self._platforms[name])
 
     def put(self, name: PlatformType, text: str) -> CookieState:
-        """Keep those cookies of *text* that are the platform's; return their state.
+        """Store the platform's cookies in *text*; return their state.
 
         Raises:
-            CookiesRefused: there is none, or they are no good; the sentence says why.
+            CookiesRefused: there are none, or they cannot be used; the message says why.
             CookiesNotWritable: the folder cannot be written.
         """
         platform = self._platforms[name]
         file = parse_lenient(text, platform)
-        state = _judged(platform, file, self._clock(), updated_at=self._clock())
+        state = _assess(platform, file, self._clock(), updated_at=self._clock())
         if state.condition == "expired":
             raise CookiesRefused(
                 f"These cookies for {platform.label} have expired: log in at {platform.cookie_domains[0]} with your"
@@ -122,7 +122,7 @@ class CookieStore:
         return state
 
     def remove(self, name: PlatformType) -> bool:
-        """Take a platform's cookies away; tell whether there were any. Raises CookiesNotWritable."""
+        """Remove a platform's cookies; return whether there were any. Raises CookiesNotWritable."""
         try:
             self._path(name).unlink()
         except FileNotFoundError:
@@ -142,7 +142,7 @@ class CookieStore:
         return self._folder / f"{name}.txt"
 
 
-def _judged(platform: Platform, file: CookieFile, now: datetime, *, updated_at: datetime) -> CookieState:
+def _assess(platform: Platform, file: CookieFile, now: datetime, *, updated_at: datetime) -> CookieState:
     label, home = platform.label, platform.cookie_domains[0]
     used = [cookie for cookie in file.cookies if cookie.reaches(platform.login_host)]
     login = [_best(names, used) for names in platform.session_cookies]
@@ -185,7 +185,7 @@ def _judged(platform: Platform, file: CookieFile, now: datetime, *, updated_at: 
 
 
 def _best(names: frozenset[str], cookies: Sequence[Cookie]) -> Cookie | None:
-    """Return that of *cookies* which keeps one logged in for longest, by one of *names*; None where none does."""
+    """Return the longest-lasting of *cookies* with one of *names*, those of a login; or None."""
     found = [cookie for cookie in cookies if cookie.name in names and cookie.path == "/"]
     return max(found, key=lambda cookie: cookie.lasts_until, default=None)
 
@@ -199,7 +199,7 @@ def _report(file: CookieFile) -> str:
     taken = f"{_number(len(file.cookies), 'cookie')} taken; left out: {_number(file.foreign, 'line')} of other sites"
     if not file.bad:
         return f"{taken}."
-    return f"{taken}, {_number(len(file.bad_lines), 'bad line')}. {complaint(file.bad)}."
+    return f"{taken}, {_number(len(file.bad_lines), 'bad line')}. {describe_bad_lines(file.bad)}."
 
 
 def _number(count: int, what: str) -> str:

@@ -8,7 +8,7 @@ import json
 from flask import Blueprint
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from downloader.cookies.netscape import decoded
+from downloader.cookies.netscape import decode
 from downloader.errors import NotFound
 from downloader.platforms import PlatformType
 from downloader.queue.services import Services
@@ -69,7 +69,7 @@ def _cookie_text(body: bytes) -> str:
     """Return the cookies of a request's *body*: the file itself, or JSON that holds it."""
     if len(body) > MAX_COOKIE_BYTES:
         raise RequestEntityTooLarge("These are more than 1 MB of cookies: export those of the platform alone.")
-    text = decoded(body)
+    text = decode(body)
     try:
         sent = json.loads(text)
     except (ValueError, RecursionError):

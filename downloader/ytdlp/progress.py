@@ -1,4 +1,4 @@
-"""Turns what yt-dlp says about a running download into few, honest reports: phase, bytes, total, speed."""
+"""Reduces yt-dlp's progress hooks to a few reports: phase, bytes, total, speed."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from typing import Any
 
 from downloader.jobs import Phase
 
-#: Takes (phase, downloaded_bytes, total_bytes, speed_bytes_per_second, eta_seconds); None: nobody knows.
+#: Takes (phase, downloaded_bytes, total_bytes, speed_bytes_per_second, eta_seconds); None: unknown.
 Report = Callable[[Phase, int, int | None, float | None, float | None], None]
 
-#: yt-dlp reports with every block it reads; a page needs four a second.
+#: yt-dlp reports every block; a page needs four reports a second.
 REPORT_INTERVAL_SECONDS = 0.25
 
 _Stream = tuple[int, str]  #: which video of the post, which of its formats
 
 
 class ProgressMeter:
-    """Counts one post's bytes, over all its files; reports at most 4 times a second, and every change of phase.
+    """Counts one post's bytes over all its files; reports at most 4 times a second, and at every change of phase.
 
-    Every sign of life leads to a report, unless the last was a moment ago: whoever gets the reports can tell from
-    their absence that a download hangs.
+    Every sign of life triggers a report, unless the last one was a moment ago: without reports, a download hangs.
     """
 
     def __init__(self, report: Report | None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Tell *report* what happens from now on; with None this costs nothing."""
+        """Send progress to *report*; with None this costs nothing."""
         self._report = report
         self._clock = clock
-        # yt-dlp may fetch fragments in several threads, if its options say so.
+        # With some options, yt-dlp fetches fragments in several threads.
         self._lock = threading.Lock()
         self._phase: Phase = "extracting"
         self._next_report_at = 0.0
@@ -40,13 +39,13 @@ class ProgressMeter:
         self.sign_of_life()
 
     def sign_of_life(self) -> None:
-        """Note that something moved, an answer for one."""
+        """Note a sign of life, such as a response."""
         if self._report is not None and self._clock() >= self._next_report_at:
             with self._lock:
-                self._tell()
+                self._send()
 
     def enter(self, phase: Phase) -> None:
-        """Note the beginning of *phase*."""
+        """Note that *phase* begins."""
         if self._report is None:
             return
         with self._lock:
@@ -54,16 +53,16 @@ class ProgressMeter:
             if phase != "downloading":
                 self._speed = None
             if changed:
-                self._tell()
+                self._send()
 
     def plan(self, info: Mapping[str, Any]) -> None:
-        """Note which files one video of the post is about to be made of (yt-dlp's info before the download)."""
+        """Note the files that one video of the post will consist of (yt-dlp's info before the download)."""
         video = info.get("playlist_index") or 1
         with self._lock:
             for part in info.get("requested_formats") or (info,):
                 size = part.get("filesize")
                 self._totals.setdefault((video, str(part.get("format_id"))), size if isinstance(size, int) else None)
-            # The total of a post with several videos is known when the last of them is.
+            # The total of a post with several videos is known once the last one is planned.
             self._all_planned = video >= (info.get("n_entries") or 1)
 
     def downloading(self, progress: Mapping[str, Any]) -> None:
@@ -75,10 +74,10 @@ class ProgressMeter:
             return
         info = progress.get("info_dict") or {}
         stream = (info.get("playlist_index") or 1, str(info.get("format_id")))
-        total = progress.get("total_bytes")  # yt-dlp's estimate, for streams of segments, has another name
+        total = progress.get("total_bytes")  # not yt-dlp's estimate for streams of segments, which has another name
         downloaded = progress.get("downloaded_bytes")
         if downloaded is None and finished:
-            downloaded = total  # the file was there already, from an earlier attempt
+            downloaded = total  # the file exists from an earlier attempt
         with self._lock:
             self._downloaded[stream] = int(downloaded or 0)
             if total is not None:
@@ -86,7 +85,7 @@ class ProgressMeter:
             self._speed = progress.get("speed")
             changed, self._phase = self._phase != "downloading", "downloading"
             if changed or self._clock() >= self._next_report_at:
-                self._tell()
+                self._send()
 
     def processing(self, progress: Mapping[str, Any]) -> None:
         """Take a report of yt-dlp's post-processor hook."""
@@ -94,13 +93,13 @@ class ProgressMeter:
             self.sign_of_life()
             return
         name = str(progress["postprocessor"])
-        # The remuxer is asked each time, and has nothing to do for what is an mp4 already.
+        # The remuxer always runs, and does nothing if the file is an mp4 already.
         idle = name == "VideoRemuxer" and (progress.get("info_dict") or {}).get("ext") == "mp4"
         if not idle and (name in ("Merger", "VideoRemuxer") or name.startswith("Fixup")):
             self.enter("merging")
 
-    def _tell(self) -> None:
-        """Report; the lock is held, so that reports cannot overtake one another."""
+    def _send(self) -> None:
+        """Report; the caller holds the lock, so that reports stay in order."""
         assert self._report is not None
         self._next_report_at = self._clock() + REPORT_INTERVAL_SECONDS
         downloaded, total = sum(self._downloaded.values()), self._total()

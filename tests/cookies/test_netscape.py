@@ -8,14 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from yt_dlp.cookies import YoutubeDLCookieJar
 
-from downloader.cookies.netscape import (
-    HEADER,
-    CookieFile,
-    complaint,
-    decoded,
-    parse_lenient,
-    to_netscape,
-)
+from downloader.cookies.netscape import HEADER, CookieFile, decode, describe_bad_lines, parse_lenient, to_netscape
 from downloader.errors import CookiesRefused
 from downloader.platforms import PLATFORMS
 
@@ -96,7 +89,7 @@ def test_a_value_may_be_empty(text: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_windows_may_save_it_as_it_likes(encoding: str) -> None:
-    file = read(decoded(f"{HEADER}\r\n{GOOD}\r\n".encode(encoding)))
+    file = read(decode(f"{HEADER}\r\n{GOOD}\r\n".encode(encoding)))
     assert [cookie.line for cookie in file.cookies] == [GOOD]
     assert (file.foreign, file.bad_lines) == (0, ())
 
@@ -139,7 +132,7 @@ def test_lines_of_other_sites_are_counted_and_not_judged(foreign: str) -> None:
 
 
 def test_bytes_of_other_sites_need_be_no_text() -> None:
-    file = read(decoded(f"{GOOD}\n.example.org\tTRUE\t/\tTRUE\t0\tname\t".encode() + b"\xe9\xff"))
+    file = read(decode(f"{GOOD}\n.example.org\tTRUE\t/\tTRUE\t0\tname\t".encode() + b"\xe9\xff"))
     assert (len(file.cookies), file.foreign) == (1, 1)
 
 
@@ -223,8 +216,8 @@ def test_a_bad_line_of_the_platforms_own_is_named_and_spoils_nothing(bad: str, s
     file = read(f"{GOOD}\n{bad}\n{line(name='other')}")
     assert [cookie.name for cookie in file.cookies] == ["sid", "other"]
     assert (file.foreign, file.bad_lines) == (0, (2,))
-    assert complaint(file.bad).startswith(said)
-    assert SECRET not in complaint(file.bad)
+    assert describe_bad_lines(file.bad).startswith(said)
+    assert SECRET not in describe_bad_lines(file.bad)
     with pytest.raises(CookiesRefused, match=said) as refusal:  # where there is no other
         read(f"{HEADER}\n{bad}")
     assert SECRET not in str(refusal.value)
@@ -236,7 +229,7 @@ def test_many_bad_lines_are_told_in_one_sentence() -> None:
     assert str(refusal.value) == (
         "Each of the lines 1, 2, 3, 4, 5 and 2 more must have a time, as a number of seconds, in its fifth field;"
         " line 8 must have a path, as /, in its third field: send a file in Netscape format (cookies.txt), as browser"
-        " extensions make it."
+        " extensions export it."
     )
 
 
@@ -245,7 +238,7 @@ def test_many_bad_lines_are_told_in_one_sentence() -> None:
     [
         (
             line(domain=".youtube.com"),
-            "There is no cookie for TikTok in this; lines of other sites: 1. Open tiktok.com",
+            "This contains no cookie for TikTok; lines of other sites: 1. Open tiktok.com",
         ),
         (f"{HEADER}\n" + f"{line(domain='.x.com')}\n" * 40, "lines of other sites: 40. Open tiktok.com"),
         ('[{"domain": ".tiktok.com", "value": "hunter2"}]', "These are cookies as JSON"),
@@ -260,12 +253,12 @@ def test_many_bad_lines_are_told_in_one_sentence() -> None:
         (f"Name\tValue\tDomain\tPath\n{DEVTOOLS_ROW}", "a table from the browser's developer tools"),
         (DEVTOOLS_ROW.replace(".tiktok", "www.example"), "a table from the browser's developer tools"),
         (f"{HEADER}{GOOD}{GOOD}", "curl -T cookies.txt"),  # curl -d @cookies.txt
-        (decoded(b"\xff\xd8\xff\xe0 a picture"), "This is no text in UTF-8"),
-        (decoded(b"\xfe\xff\xd8"), "There is no cookie in this"),
-        (f"sid\t{SECRET}\n", "There is no cookie in this"),
-        ("", "There is no cookie in this"),
-        ("\ufeff", "There is no cookie in this"),
-        (f"{HEADER}\n", "There is no cookie in this"),
+        (decode(b"\xff\xd8\xff\xe0 a picture"), "This is not UTF-8 text"),
+        (decode(b"\xfe\xff\xd8"), "This contains no cookie"),
+        (f"sid\t{SECRET}\n", "This contains no cookie"),
+        ("", "This contains no cookie"),
+        ("\ufeff", "This contains no cookie"),
+        (f"{HEADER}\n", "This contains no cookie"),
     ],
 )
 def test_what_is_no_cookie_file_of_the_platform_is_refused_without_repeating_it(text: str, said: str) -> None:

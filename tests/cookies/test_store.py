@@ -210,7 +210,7 @@ def test_they_grow_old_on_the_shelf(world: Shelf, caplog: pytest.LogCaptureFixtu
     [
         ("sessionid", -1, ".tiktok.com", "These cookies for TikTok have expired"),
         ("other", -1, ".tiktok.com", "These cookies for TikTok have expired"),
-        ("sessionid", 9, ".instagram.com", "There is no cookie for TikTok in this; lines of other sites: 1"),
+        ("sessionid", 9, ".instagram.com", "This contains no cookie for TikTok; lines of other sites: 1"),
         ("sessionid", 9, "ads.tiktok.com", "are for ads.tiktok.com: log in at tiktok.com and export again"),
     ],
 )

@@ -53,7 +53,7 @@ def test_cookies_go_in_as_a_file_or_as_json_and_never_come_out(
     ("body", "status", "said"),
     [
         (EXPIRED, 400, "These cookies for TikTok have expired"),
-        (GOOD.replace("tiktok", "youtube"), 400, "There is no cookie for TikTok in this"),
+        (GOOD.replace("tiktok", "youtube"), 400, "This contains no cookie for TikTok"),
         (GOOD.replace("/", ""), 400, "Line 1 must have a path"),
         (GOOD.replace(".tiktok", "ads.tiktok"), 400, "are for ads.tiktok.com: log in at tiktok.com and export again"),
         ('[{"name": "sessionid", "value": "hunter2"}]', 400, "These are cookies as JSON"),
@@ -63,7 +63,7 @@ def test_cookies_go_in_as_a_file_or_as_json_and_never_come_out(
         ('{"cookies": 5}', 400, "cookies"),
         ('{"cookies": ""}', 400, "cookies"),
         ('{"cookies": "x", "path": "/etc/hunter2"}', 400, "path"),
-        ("", 400, "There is no cookie"),
+        ("", 400, "This contains no cookie"),
         ("x" * (MAX_COOKIE_BYTES + 1), 413, "more than 1 MB"),
     ],
 )
