@@ -57,7 +57,7 @@ def _absolute(path: Path) -> Path:
     # A record's file_path must stay valid when the process changes its directory.
     try:
         return path.expanduser().absolute()
-    except RuntimeError as error:  # ~somebody
+    except RuntimeError as error:  # an unknown ~user
         raise ValueError("there is no such user") from error
 
 

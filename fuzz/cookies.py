@@ -37,14 +37,14 @@ def opened() -> Iterator[Check]:
             each.mkdir()
         settings = Settings(storage_dir=folder / "storage", cookies_dir=folder / "cookies")
         path = folder / "cookies" / f"{_PLATFORM.name}.txt"
-        shelf = CookieStore(settings.cookies_folder, PLATFORMS)
+        store = CookieStore(settings.cookies_folder, PLATFORMS)
 
         def check(text: str) -> bool:
             """Tell whether anything of a file with this *text* is a cookie; see that yt-dlp takes it."""
             path.write_bytes(text.encode("utf-8", "surrogatepass"))
-            state = shelf.state(_PLATFORM.name)
+            state = store.state(_PLATFORM.name)
             path.write_bytes(path.read_bytes() + b"\n" + _FOREIGN)
-            joined = shelf.state(_PLATFORM.name)
+            joined = store.state(_PLATFORM.name)
             if state.cookies and joined != replace(
                 state,
                 updated_at=joined.updated_at,

@@ -132,13 +132,13 @@ def response_head(head: bytes) -> tuple[int, bytes]:
         Malformed: it is not HTTP.
     """
     if b"\x00" in head:
-        raise Malformed("an answer that is no HTTP")
+        raise Malformed("a response that is not HTTP")
     # Lenient, because the response ends with the connection, whatever its head says.
     first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").replace("\r\n", "\n").split("\n")
     first = first.rstrip()
     status_line = _STATUS_LINE.fullmatch(first)
     if status_line is None or any("\r" in line for line in (first, *lines)):
-        raise Malformed("an answer that is no HTTP")
+        raise Malformed("a response that is not HTTP")
     status = int(status_line[1])
     headers: list[tuple[str, str]] = []
     for line in lines:
@@ -147,7 +147,7 @@ def response_head(head: bytes) -> tuple[int, bytes]:
         elif found := _HEADER_LINE.fullmatch(line):
             headers.append((found[1], found[2].rstrip()))
         else:
-            raise Malformed("an answer with a header that is none")
+            raise Malformed("a response with a malformed header")
     close = [("Connection", "close")] if status >= 200 else []
     return status, _head(first, [*_end_to_end(headers), *close])
 
@@ -192,7 +192,7 @@ def _headers(lines: Iterable[str]) -> Headers:
     for line in lines:
         found = _HEADER_LINE.fullmatch(line)
         if found is None:  # a folded line begins with a space, which no header name does
-            raise Malformed("a header that is none")
+            raise Malformed("a malformed header")
         headers.append((found[1], found[2].rstrip(" \t")))
     return headers
 

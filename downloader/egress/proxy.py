@@ -289,7 +289,7 @@ class EgressProxy:
                 head, rest = await self._read_head(server, rest)
             status, rewritten = response_head(head)
             if status == 101:
-                raise Malformed("an answer in another protocol")
+                raise Malformed("a response in another protocol")
             if status >= 200:
                 return status, rewritten, rest
 

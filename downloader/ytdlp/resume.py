@@ -84,7 +84,7 @@ def resume(
 
 
 def _run(attempt: Attempt, work_dir: Path, platform: Platform) -> Media:
-    """Run *attempt*; if someone deletes its files meanwhile, fail with `storage_unavailable`.
+    """Run *attempt*; if someone deletes its files during it, fail with `storage_unavailable`.
 
     yt-dlp recreates the folder, and reports whatever follows from the loss.
     """

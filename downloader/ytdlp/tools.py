@@ -120,7 +120,7 @@ def ytdlp_release(version: str | None = _VERSION_IN_USE, *, today: date | None =
 
 
 def release_date(version: str | None) -> date | None:
-    """Return the date in *version*, such as 2026.8.19 or 2026.08.19.232805.dev0; None if there is none."""
+    """Return the date in *version*, such as 2026.8.19 or 2026.08.19.232805.dev0, or None."""
     found = _VERSION.fullmatch(version or "")
     try:
         return date(int(found[1]), int(found[2]), int(found[3])) if found else None

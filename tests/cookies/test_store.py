@@ -1,4 +1,4 @@
-"""Cookies on their shelf: kept private, judged by what keeps one logged in, never shown."""
+"""The cookie store: files stay private, are checked for a login, and are never shown."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.fakes import FakeClock
 SECRET = "hunter2"
 
 
-class Shelf:
-    """A shelf with its clock."""
+class World:
+    """A store with its clock."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = FakeClock()
-        self.shelf = CookieStore(folder, PLATFORMS, clock=self.clock)
+        self.store = CookieStore(folder, PLATFORMS, clock=self.clock)
 
     def line(self, name: str = "sessionid", days: float | None = 30, domain: str = ".tiktok.com") -> str:
         expires = 0 if days is None else int((self.clock.now + timedelta(days=days)).timestamp())
@@ -35,12 +35,12 @@ class Shelf:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "cookies")
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "cookies")
 
 
-def test_they_are_kept_for_the_server_alone_and_those_of_other_sites_are_not(world: Shelf) -> None:
-    state = world.shelf.put("tiktok", world.line() + world.line(domain=".google.com") + world.line("tt", days=-1))
+def test_they_are_kept_for_the_server_alone_and_those_of_other_sites_are_not(world: World) -> None:
+    state = world.store.put("tiktok", world.line() + world.line(domain=".google.com") + world.line("tt", days=-1))
     assert (state.cookies, state.dropped, state.expired, state.logged_in) == (2, 1, 1, True)
     assert (state.condition, state.sentence) == ("good", "The cookies for TikTok expire in 30 days.")
     path = world.folder / "tiktok.txt"
@@ -48,7 +48,7 @@ def test_they_are_kept_for_the_server_alone_and_those_of_other_sites_are_not(wor
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(world.folder.stat().st_mode) == 0o700
     assert [each.name for each in world.folder.iterdir()] == ["tiktok.txt"]
-    assert world.shelf.state("tiktok").cookies == 2
+    assert world.store.state("tiktok").cookies == 2
 
 
 #: For each: platform, the lines as domain, name and days left, the condition, whether one is logged in, what is said.
@@ -116,7 +116,7 @@ LOGINS: list[tuple[PlatformType, list[tuple[str, str, float | None]], str, bool,
 
 @pytest.mark.parametrize(("name", "lines", "condition", "logged_in", "said"), LOGINS)
 def test_upload_and_folder_are_judged_alike_by_what_yt_dlp_asks(
-    world: Shelf,
+    world: World,
     name: PlatformType,
     lines: list[tuple[str, str, float | None]],
     condition: str,
@@ -126,14 +126,14 @@ def test_upload_and_folder_are_judged_alike_by_what_yt_dlp_asks(
     text = "".join(world.line(cookie, days, domain) for domain, cookie, days in lines)
     world.folder.mkdir()
     (world.folder / f"{name}.txt").write_text(text)
-    by_hand = world.shelf.state(name)
+    by_hand = world.store.state(name)
     assert (by_hand.condition, by_hand.logged_in) == (condition, logged_in)
     assert said in by_hand.sentence
     if condition in ("expired", "unused"):
         with pytest.raises(CookiesRefused, match=said):
-            world.shelf.put(name, text)
+            world.store.put(name, text)
     else:
-        sent = world.shelf.put(name, text)
+        sent = world.store.put(name, text)
         assert replace(sent, updated_at=None) == replace(by_hand, updated_at=None)
 
 
@@ -160,18 +160,18 @@ def test_yt_dlp_agrees_on_who_is_logged_in(
         assert getattr(ydl.get_info_extractor(extractor), question) is logged_in
 
 
-def test_the_report_says_what_was_taken_and_what_was_left_out(world: Shelf) -> None:
+def test_the_report_says_what_was_taken_and_what_was_left_out(world: World) -> None:
     good, other = world.line(), world.line(domain=".example.org")
-    state = world.shelf.put("tiktok", good)
+    state = world.store.put("tiktok", good)
     assert state.report == "1 cookie taken; left out: 0 lines of other sites."
     bad = f".tiktok.com\tTRUE\t/\tTRUE\tnever\tsid\t{SECRET}\n"
-    state = world.shelf.put("tiktok", f"{other}{good}{bad}{world.line('tt')}{other}\n")
+    state = world.store.put("tiktok", f"{other}{good}{bad}{world.line('tt')}{other}\n")
     assert (state.cookies, state.dropped, state.bad_lines) == (2, 2, (3,))
     assert state.report == (
         "2 cookies taken; left out: 2 lines of other sites, 1 bad line. Line 3 must have a time, as a number of"
         " seconds, in its fifth field."
     )
-    assert world.shelf.state("tiktok").report == "2 cookies taken; left out: 0 lines of other sites."
+    assert world.store.state("tiktok").report == "2 cookies taken; left out: 0 lines of other sites."
 
 
 @pytest.mark.parametrize(
@@ -186,20 +186,20 @@ def test_the_report_says_what_was_taken_and_what_was_left_out(world: Shelf) -> N
         (0.01, "expiring", "The cookies for TikTok expire in less than an hour."),
     ],
 )
-def test_their_end_is_told_before_it_comes(world: Shelf, days: float | None, condition: str, sentence: str) -> None:
-    state = world.shelf.put("tiktok", world.line(days=days) + world.line("other", days=-3))
+def test_their_end_is_told_before_it_comes(world: World, days: float | None, condition: str, sentence: str) -> None:
+    state = world.store.put("tiktok", world.line(days=days) + world.line("other", days=-3))
     assert (state.condition, state.sentence) == (condition, sentence)
 
 
-def test_they_grow_old_on_the_shelf(world: Shelf, caplog: pytest.LogCaptureFixture) -> None:
-    world.shelf.put("tiktok", world.line(days=10))
-    world.shelf.warn()
+def test_they_expire_while_stored(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.store.put("tiktok", world.line(days=10))
+    world.store.warn()
     assert caplog.text == ""
     world.clock.forward(9 * 86_400)
-    world.shelf.warn()
+    world.store.warn()
     assert "cookies need attention" in caplog.text
     world.clock.forward(86_400)
-    state = world.shelf.state("tiktok")
+    state = world.store.state("tiktok")
     assert (state.condition, state.expired) == ("expired", 1)
     assert state.first_expires_at == state.last_expires_at == world.clock.now
     assert SECRET not in caplog.text
@@ -215,51 +215,51 @@ def test_they_grow_old_on_the_shelf(world: Shelf, caplog: pytest.LogCaptureFixtu
     ],
 )
 def test_what_is_of_no_use_is_refused_and_what_was_there_stays(
-    world: Shelf, name: str, days: float, domain: str, said: str
+    world: World, name: str, days: float, domain: str, said: str
 ) -> None:
-    world.shelf.put("tiktok", world.line(days=5))
+    world.store.put("tiktok", world.line(days=5))
     with pytest.raises(CookiesRefused, match=said) as refusal:
-        world.shelf.put("tiktok", world.line(name, days, domain))
+        world.store.put("tiktok", world.line(name, days, domain))
     assert SECRET not in str(refusal.value)
-    assert world.shelf.state("tiktok").sentence == "The cookies for TikTok expire in 5 days."
+    assert world.store.state("tiktok").sentence == "The cookies for TikTok expire in 5 days."
 
 
-def test_cookies_of_a_stranger_are_kept_and_told_of(world: Shelf) -> None:
-    state = world.shelf.put("tiktok", world.line("ttwid"))
+def test_cookies_of_a_stranger_are_kept_and_told_of(world: World) -> None:
+    state = world.store.put("tiktok", world.line("ttwid"))
     assert (state.logged_in, state.condition) == (False, "good")
     assert "log in before you export them" in state.sentence
 
 
-def test_without_a_file_there_are_none(world: Shelf) -> None:
-    assert [state.condition for state in world.shelf.states()] == ["none"] * 4
-    assert not world.shelf.remove("tiktok")
-    world.shelf.put("tiktok", world.line())
-    assert world.shelf.remove("tiktok")
-    assert world.shelf.state("tiktok").condition == "none"
+def test_without_a_file_there_are_none(world: World) -> None:
+    assert [state.condition for state in world.store.states()] == ["none"] * 4
+    assert not world.store.remove("tiktok")
+    world.store.put("tiktok", world.line())
+    assert world.store.remove("tiktok")
+    assert world.store.state("tiktok").condition == "none"
 
 
-def test_a_file_put_there_by_hand_is_judged_too(world: Shelf) -> None:
+def test_a_file_put_there_by_hand_is_judged_too(world: World) -> None:
     world.folder.mkdir()
     (world.folder / "tiktok.txt").write_bytes(b"\xff\xd8 a picture")
-    assert world.shelf.state("tiktok").condition == "unreadable"
+    assert world.store.state("tiktok").condition == "unreadable"
     (world.folder / "tiktok.txt").write_text('[{"name": "sessionid"}]')
-    assert "choose the Netscape format" in world.shelf.state("tiktok").sentence
+    assert "choose the Netscape format" in world.store.state("tiktok").sentence
     (world.folder / "tiktok.txt").unlink()
     (world.folder / "tiktok.txt").mkdir()
-    assert world.shelf.state("tiktok").condition == "unreadable"
-    assert "tiktok.txt is a folder: remove it" in world.shelf.state("tiktok").sentence
+    assert world.store.state("tiktok").condition == "unreadable"
+    assert "tiktok.txt is a folder: remove it" in world.store.state("tiktok").sentence
 
 
-def test_a_link_is_replaced_and_not_written_through(world: Shelf, tmp_path: Path) -> None:
+def test_a_link_is_replaced_and_not_written_through(world: World, tmp_path: Path) -> None:
     world.folder.mkdir()
     (tmp_path / "precious").write_bytes(b"x")
     (world.folder / "tiktok.txt").symlink_to(tmp_path / "precious")
-    world.shelf.put("tiktok", world.line())
+    world.store.put("tiktok", world.line())
     assert (tmp_path / "precious").read_bytes() == b"x"
     assert not (world.folder / "tiktok.txt").is_symlink()
 
 
-def test_a_folder_that_cannot_be_written_is_said_so(world: Shelf) -> None:
+def test_a_folder_that_cannot_be_written_is_said_so(world: World) -> None:
     world.folder.write_bytes(b"a file")
     with pytest.raises(CookiesNotWritable, match="put the file there by hand"):
-        world.shelf.put("tiktok", world.line())
+        world.store.put("tiktok", world.line())

@@ -271,10 +271,10 @@ async def test_a_dead_address_holds_up_the_next_one_but_a_moment() -> None:
 
 async def test_a_client_that_leaves_ends_the_try_for_it() -> None:
     async with world() as (_, proxy, grant):
-        begun, ended = asyncio.Event(), asyncio.Event()
+        started, ended = asyncio.Event(), asyncio.Event()
 
         async def never(address: object, port: int) -> socket.socket:
-            begun.set()
+            started.set()
             try:
                 await asyncio.Event().wait()
             finally:
@@ -284,7 +284,7 @@ async def test_a_client_that_leaves_ends_the_try_for_it() -> None:
         proxy._dialer._connect = never
         async with Client(proxy, grant) as client:
             await client.say("CONNECT site.example:443 HTTP/1.1\r\n{credential}\r\n")
-            await asyncio.wait_for(begun.wait(), 5)
+            await asyncio.wait_for(started.wait(), 5)
         await asyncio.wait_for(ended.wait(), 5)
 
 

@@ -1,4 +1,4 @@
-"""Finished files: checked, moved, and found again by whoever comes after a crash."""
+"""Finished files: checked, moved, and recovered after a crash."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_a_file_that_does_not_play_does_not_stay(downloads: list[Downloaded], wo
     with pytest.raises(DownloadFailed) as failure:
         finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
     assert failure.value.code == "not_a_video"
-    # Another attempt goes on with the good one and downloads the bad one anew.
+    # Another attempt keeps the good one and downloads the bad one again.
     assert downloads[0].path.is_file()
     assert not downloads[1].path.exists()
     assert list(output_dir.iterdir()) == []

@@ -56,7 +56,7 @@ def test_the_parts_of_a_file_count_together_and_other_videos_apart() -> None:
     count(block(600))
     count(block(400, part="b"))
     count(block(1000, part="c", video=2))
-    count(block(10))  # begun anew: what was there counts on
+    count(block(10))  # started over: the bytes from before still count
     with pytest.raises(DownloadFailed):
         count(block(401, part="b"))
 

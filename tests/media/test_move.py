@@ -275,7 +275,7 @@ def test_a_name_that_is_refused_becomes_shorter_and_plainer(
     assert len(name.encode()) in length
     assert media.files == (str(output_dir / name),)
     assert recover(work_dir, output_dir) == media
-    assert name in pending_names(work_dir)  # so that nothing deletes it meanwhile
+    assert name in pending_names(work_dir)  # so that nothing deletes it
 
 
 def test_a_name_that_is_refused_after_a_kill_is_cut_too(
@@ -439,5 +439,5 @@ def test_a_file_has_what_one_that_was_made_there_has(
         in_child(download)
         assert rights(raw / "tiktok_7.mp4") == rights(raw / "made there")
         assert names(raw) == {"tiktok_7.mp4", "made there"}
-        # Unfinished files stay nobody else's, whoever may have the finished ones.
+        # Unfinished files stay private, even if others may read the finished ones.
         assert stat.S_IMODE((work / "job").stat().st_mode) & 0o077 == 0

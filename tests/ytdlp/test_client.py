@@ -564,7 +564,7 @@ def test_no_other_program_is_asked_to_fetch(
     with fetch_context(FetchContext(settings=make_settings(ytdlp_options=options).for_downloads())):
         outcome = download_twitter_video(simulator.url("twitter", scenario), str(tmp_path / "raw"))
     assert outcome.error_code == code, outcome
-    # Whoever else is on this machine can read it: addresses, cookies, the guard's credential.
+    # Every user of this machine can read it: addresses, cookies, the guard's credential.
     assert "://" not in (told.read_text() if told.exists() else "")
 
 
