@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from downloader.access.keys import parse_keys
 from downloader.access.origins import parse_allowed_hosts, parse_origins
@@ -107,20 +106,10 @@ def _parse_json_object(value: object) -> object:
     return value
 
 
-class _Environment(PydanticBaseSettingsSource):
-    """The environment, read by `read_environment`."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return self()[field_name], field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return dict(read_environment(os.environ, self.settings_cls.model_fields).values)
-
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings; `load_settings` reads them and names the variable that is wrong."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
 
     host: str = Field("0.0.0.0", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one")
@@ -220,18 +209,6 @@ class Settings(BaseSettings):
     )
     rate_limit: str | None = Field("1200/minute", description="requests that one address may send; `off`: no limit")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Prefer arguments to the environment."""
-        return init_settings, _Environment(settings_cls)
 
     @field_validator("database_url")
     @classmethod
@@ -355,10 +332,11 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         StartRefused: a value is invalid; the message names the variable, but never repeats a value: it may be secret.
     """
-    for variable, sentence in read_environment(os.environ, Settings.model_fields).notes.items():
+    environment = read_environment(os.environ, Settings.model_fields)
+    for variable, sentence in environment.notes.items():
         log.warning("setting needs attention", extra={"variable": variable, "detail": sentence})
     try:
-        return Settings(**overrides)
+        return Settings.model_validate({**environment.values, **overrides})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name, reason = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
