@@ -44,17 +44,17 @@ class EgressSession:
     def __init__(self, proxy: EgressProxy, grant: Grant) -> None:
         self.url = proxy.url(grant)  #: of the proxy, credential included: a secret while the session is open
         self._proxy = proxy
-        self._grant = grant
+        self.grant = grant
 
     def revoke(self) -> None:
         """End the session and close its connections, so that no one waits on them any longer."""
-        self._proxy.revoke(self._grant)
+        self._proxy.revoke(self.grant)
 
     def refusal(self, outcome: Outcome) -> str | None:
         """Return what the attempt was refused, if that explains *outcome*; else None."""
-        if outcome[0] or not self._grant.refusals or outcome.error_code in _UNRELATED_TO_REFUSALS:
+        if outcome[0] or not self.grant.refusals or outcome.error_code in _UNRELATED_TO_REFUSALS:
             return None
-        return f"refused: {', '.join(self._grant.refusals[:3])}"
+        return f"refused: {', '.join(self.grant.refusals[:3])}"
 
 
 @contextlib.contextmanager

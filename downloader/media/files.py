@@ -68,10 +68,6 @@ class Downloaded:
         ids = (self.post_id,) if self.video_id == self.post_id else (self.post_id, self.video_id)
         return media_names(platform, ids, self.title, self.path.suffix, max_bytes)
 
-    def final_name(self, platform: str) -> str:
-        """Return the best name for *platform*'s file, used where the file system accepts it."""
-        return self.final_names(platform)[0]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Move:

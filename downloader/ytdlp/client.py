@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ class _Attempt:
         )
 
     def _options(self, work_dir: Path) -> dict[str, Any]:
-        context, stop_hook = self._context, hooks.stop_hook(self._context.stop)
+        context, stop_hook = self._context, partial(hooks.check_stop, self._context.stop)
         assert context.proxy is not None
         options = ytdlp_options(self._platform, context.settings, work_dir, proxy=context.proxy)
         pauses = options.get("retry_sleep_functions") or {}

@@ -23,14 +23,9 @@ _TEXT_PARTS = frozenset({"vtt", "srt", "ass", "lrc", "ttml", "srv1", "srv2", "sr
 
 
 def check_stop(stop: threading.Event, *_: object) -> None:
-    """Raise DownloadFailed `interrupted` once *stop* is set."""
+    """Raise DownloadFailed `interrupted` if *stop* is set; a hook, with *stop* bound."""
     if stop.is_set():
         raise DownloadFailed("interrupted")
-
-
-def stop_hook(stop: threading.Event) -> Callable[[Mapping[str, Any]], None]:
-    """Return a hook that ends the download once *stop* is set."""
-    return partial(check_stop, stop)
 
 
 def heartbeat(stop: threading.Event, meter: ProgressMeter) -> Callable[[], None]:

@@ -482,7 +482,7 @@ def test_a_refusal_explains_a_failure_but_not_every_one(
     session: egress.EgressSession, code: Code, explained: bool
 ) -> None:
     assert session.refusal(Outcome(False, error_code=code)) is None
-    session._grant.refusals.append("127.0.0.1:80 (this machine)")
+    session.grant.refusals.append("127.0.0.1:80 (this machine)")
     assert bool(session.refusal(Outcome(False, error_code=code))) is explained
     assert session.refusal(Outcome(True, "/a.mp4")) is None
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from downloader.errors import DownloadFailed
-from downloader.media import files as media_files
 from downloader.media.files import (
     OUTCOME_NAME,
     Downloaded,
@@ -25,6 +24,7 @@ from downloader.media.files import (
     remove_work_dir,
 )
 from downloader.media.limits import MediaLimits
+from downloader.media.move import move
 
 
 @pytest.fixture
@@ -58,16 +58,15 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Return what makes the process die, as it were, after so many moves."""
 
     def arrange(after_moves: int) -> None:
-        real = media_files._Move.run
-        made: list[Any] = []
+        made: list[Path] = []
 
-        def make(move: Any) -> None:
+        def make(source: Path, *args: Any, **options: Any) -> None:
             if len(made) == after_moves:
                 raise KeyboardInterrupt
-            made.append(move)
-            real(move)
+            made.append(source)
+            move(source, *args, **options)
 
-        monkeypatch.setattr(media_files._Move, "run", make)
+        monkeypatch.setattr("downloader.media.files.move", make)
 
     return arrange
 
@@ -245,7 +244,7 @@ def test_a_link_in_the_place_of_a_finished_file_is_replaced(
 ) -> None:
     outside = tmp_path / "precious.mp4"
     outside.write_bytes(b"x")
-    place = output_dir / downloads[0].final_name("tiktok")
+    place = output_dir / downloads[0].final_names("tiktok")[0]
     place.symlink_to(outside)
     finalize("tiktok", downloads, output_dir, ffmpeg=None)
     assert place.is_file()

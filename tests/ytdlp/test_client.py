@@ -749,12 +749,12 @@ def test_a_failure_keeps_what_there_is_and_the_next_attempt_asks_for_the_rest(
 def test_a_crash_before_the_files_are_moved_costs_no_request(
     simulator: Simulator, keeping: FetchContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash(move: object) -> None:
+    def crash(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     url = simulator.url("youtube", "ok")
     with monkeypatch.context() as patch:
-        patch.setattr("downloader.media.files._Move.run", crash)
+        patch.setattr("downloader.media.files.move", crash)
         with pytest.raises(KeyboardInterrupt):
             download_youtube_video(url, str(tmp_path / "raw"))
     assert list((tmp_path / "raw").iterdir()) == []
