@@ -6,7 +6,7 @@ import os
 import platform
 from typing import Any
 
-from downloader.ytdlp import tools as toolchain
+from downloader.ytdlp import tools
 
 
 def facts() -> dict[str, Any]:
@@ -15,7 +15,7 @@ def facts() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "ytdlp": toolchain.ytdlp().version,
+        "ytdlp": tools.ytdlp().version,
         #: Processes that ran or waited for a core, on average over a minute: well below one core is a quiet machine.
         "load_before": round(os.getloadavg()[0], 2),
     }

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from downloader.media.check import NotPlayable, check_media
-from downloader.ytdlp import tools as toolchain
+from downloader.ytdlp import tools
 from tests.simulator.client import Simulator
 from tests.simulator.media import MediaLibrary, load_media
 from tests.simulator.scenarios import find_post
@@ -62,7 +62,7 @@ class Workload:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").digest() == wanted.digest():
                 return path.stat().st_size == content.size
-        ffmpeg = toolchain.ffmpeg()
+        ffmpeg = tools.ffmpeg()
         assert ffmpeg
         try:
             check_media(path, ffmpeg.path)

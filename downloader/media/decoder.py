@@ -102,11 +102,11 @@ def _warn_other_api(error: Exception) -> None:
 def _decode_here(path: Path, demuxer: str) -> None:
     if demuxer in _SELF_DESCRIBING:
         with contextlib.suppress(NotPlayable):
-            return _decode_as_told(path, demuxer, _NO_PROBING)
-    return _decode_as_told(path, demuxer, {})
+            return _decode_with(path, demuxer, _NO_PROBING)
+    return _decode_with(path, demuxer, {})
 
 
-def _decode_as_told(path: Path, demuxer: str, options: Mapping[str, str]) -> None:
+def _decode_with(path: Path, demuxer: str, options: Mapping[str, str]) -> None:
     av = library()
     limits = {"max_pixels": str(MAX_PIXELS)}
     try:

@@ -1,1 +1,1 @@
-"""The only package that knows yt-dlp: what it is told, and what its errors mean."""
+"""yt-dlp: its options, its errors, and the downloads it runs. No other package imports it."""

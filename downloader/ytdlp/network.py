@@ -20,7 +20,7 @@ MAX_PAGE_BYTES = 32 * 1024**2
 _CHUNK_BYTES = 64 * 1024
 
 
-# The proxy: yt-dlp hands the one it is told to urllib, requests and libcurl. Two of them then look in the environment
+# The proxy: yt-dlp passes its `proxy` option to urllib, requests and libcurl. Two of them then look in the environment
 # for hosts to reach without it; workers have no NO_PROXY, but a program that uses us as a library may.
 
 

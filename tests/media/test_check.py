@@ -50,10 +50,10 @@ def test_of_most_videos_a_glance_suffices(
 ) -> None:
     path = made(ffmpeg, tmp_path / f"a.{suffix}", "-c:v", codec)
     looks: list[Mapping[str, str]] = []
-    decode = media_decoder._decode_as_told
+    decode = media_decoder._decode_with
     monkeypatch.setattr(
         media_decoder,
-        "_decode_as_told",
+        "_decode_with",
         lambda *told: (looks.append(told[2]), decode(*told)),  # type: ignore[func-returns-value]
     )
     check_media(path, ffmpeg)

@@ -22,7 +22,6 @@ from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import download_youtube_video
 from downloader.ytdlp.client import FetchContext, fetch_context
-from downloader.ytdlp.options import ytdlp_options
 from downloader.ytdlp.resume import LEFTOVER_SECONDS, PARTIAL_DIR, remove_leftovers
 from tests.simulator.client import Simulator
 
@@ -612,24 +611,6 @@ def test_what_ffmpeg_makes_of_a_file_is_ended_at_the_limit_too(
     assert limit < written < 2 * limit
 
 
-@pytest.mark.parametrize(
-    ("theirs", "kept"),
-    [
-        ({"merger": ["-threads", "1"], "ffmpeg": ["-a"], "default": ["-b"]}, ["-threads", "1", "-a"]),
-        ({"Merger+ffmpeg_o": ["-x"], "merger": ["-threads", "1"]}, ["-x"]),
-        (["-b"], ["-b"]),
-        (None, []),
-    ],
-)
-def test_an_operators_arguments_for_ffmpeg_come_after_ours(
-    make_settings: Callable[..., Settings], tmp_path: Path, theirs: Any, kept: list[str]
-) -> None:
-    settings = make_settings(max_file_bytes=9, ytdlp_options={"postprocessor_args": theirs}).for_downloads()
-    args = ytdlp_options(PLATFORMS["tiktok"], settings, tmp_path, proxy="")["postprocessor_args"]
-    assert args["merger+ffmpeg_o1"] == ["-fs", "10", *kept]
-    assert args["merger+ffmpeg_i"][0] == "-format_whitelist"
-
-
 def test_what_is_declared_too_large_is_not_begun(
     simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
@@ -690,20 +671,6 @@ def test_links_in_a_work_folder_are_not_written_through(
         outcome = download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path / "raw"))
     assert outcome[0]
     assert precious.read_bytes() == b"x"
-
-
-@pytest.mark.parametrize(
-    "evil", ["../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "C:\\con", "%(title)s", "\0"]
-)
-def test_no_id_leads_out_of_the_work_folder(make_settings: Callable[..., Settings], tmp_path: Path, evil: str) -> None:
-    from yt_dlp import YoutubeDL
-
-    with YoutubeDL(
-        ytdlp_options(PLATFORMS["tiktok"], make_settings().for_downloads(), tmp_path, proxy=""), auto_init=False
-    ) as ydl:
-        name = ydl.prepare_filename({"id": evil, "format_id": evil, "title": evil, "playlist_index": 1, "ext": "mp4"})
-    assert Path(name).parent == tmp_path
-    assert Path(name).name.startswith("1-")
 
 
 def test_an_outcome_is_a_plain_tuple_to_those_who_want_one() -> None:
