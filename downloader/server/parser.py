@@ -1,4 +1,4 @@
-"""Reads the head and body of a request for waitress: stricter than it is, and to the end of what is refused."""
+"""A request parser for waitress that is stricter about framing, and drains bodies it refuses."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from typing import Any
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import RequestEntityTooLarge
 
-#: A body that is too large is read to its end, and thrown away, if that is no farther than this. Most clients look for
-#: an answer only when they have sent all of theirs, and lose one that comes with the end of the connection.
+#: A body that is too large is drained up to this size. Most clients read the response only after they have sent the
+#: whole request, and would lose it if the connection were closed before.
 MAX_DRAINED_BYTES = 256 * 1024**2
 
 _TRANSFER_ENCODING = re.compile(rb"^transfer-encoding:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
 class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
-    """Refuses what another server on the way could read differently, and so take for two requests (RFC 9112, 6.3)."""
+    """Refuses requests that a proxy could frame differently: request smuggling (RFC 9112, 6.3)."""
 
     error: Any
     expect_continue: bool
 
     def __init__(self, adj: Any) -> None:
         super().__init__(adj)
-        self._refusal: RequestEntityTooLarge | None = None  #: what the request will end with, once it is drained
+        self._refusal: RequestEntityTooLarge | None = None  #: the error to answer with, once the body is drained
         self._drained_bytes = 0
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
         if self.version not in ("1.0", "1.1"):
-            raise ParsingError("this server speaks HTTP/1.1")
-        if "TRANSFER_ENCODING" in self.headers:  # waitress takes it out where it heeds it
+            raise ParsingError("This server speaks HTTP/1.1")
+        if "TRANSFER_ENCODING" in self.headers:  # waitress removes it where it supports it
             raise ParsingError("HTTP/1.0 has no Transfer-Encoding")
         codings = [coding.strip(b" \t").lower() for coding in _TRANSFER_ENCODING.findall(header_plus)]
         if codings and "CONTENT_LENGTH" in self.headers:
-            raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
+            raise ParsingError("Content-Length and Transfer-Encoding cannot be combined")
         if codings and codings != [b"chunked"]:
-            raise ParsingError("Transfer-Encoding must be chunked, and once")
+            raise ParsingError("Transfer-Encoding must be exactly one: chunked")
         if self.version == "1.1" and "HOST" not in self.headers:
             raise ParsingError("HTTP/1.1 needs a Host header")
 
     def received(self, data: bytes) -> int:
-        """Take *data*; return how much of it belongs to this request."""
+        """Parse *data*; return how many of its bytes belong to this request."""
         if self._refusal is not None:
             return self._drain(data)
         consumed: int = super().received(data)
         if isinstance(self.error, RequestEntityTooLarge):
             if self.expect_continue and not self.body_bytes_received:
-                self.expect_continue = False  # it waits for our word: there is no body to come
+                self.expect_continue = False  # the client waits for our go-ahead, so no body follows
             elif self.content_length <= MAX_DRAINED_BYTES and not self.body_rcv.completed:
                 self._refusal, self.error, self.completed = self.error, None, False
-                self.body_rcv.buf = _Nowhere()
+                self.body_rcv.buf = _NullBuffer()
         return consumed
 
     def _drain(self, data: bytes) -> int:
@@ -61,8 +61,8 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no 
         return consumed
 
 
-class _Nowhere:
-    """A buffer that keeps nothing."""
+class _NullBuffer:
+    """A buffer that discards what is appended."""
 
     def append(self, data: bytes) -> None: ...
 
