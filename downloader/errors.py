@@ -8,7 +8,6 @@
     │   ├── CookiesRefused          it brings cookies that are no good
     │   ├── CookiesNotWritable      it brings cookies, and their folder cannot be written
     │   └── IllegalTransition       it asks a job for a move that its state does not allow
-    ├── ServiceBusy                 no room for another request that waits: 503
     ├── StoreUnavailable            the database cannot be read or written now: 503
     ├── DownloadFailed              one download came to nothing; its code says why
     │   └── NotAPost                its link is to something else, or has no id that a post could have
@@ -177,13 +176,6 @@ class CookiesNotWritable(RequestRefused):
         super().__init__(
             f"The folder of cookies cannot be written ({reason}): check its permissions, or put the file there by hand."
         )
-
-
-class ServiceBusy(DownloaderError):
-    """Too many requests wait for downloads already."""
-
-    def __init__(self) -> None:
-        super().__init__("Too many requests are waiting for downloads: try again in a moment, or send one batch.")
 
 
 class StoreUnavailable(DownloaderError):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from flask import Flask
 
 from downloader.jobs import Job
 from downloader.queue.services import Services
 from downloader.settings import Settings
-from downloader.web.download import add_error_answers
+from downloader.web.errors import handle_errors
 from downloader.web.files import FILES_PATH, create_files_api
 from fuzz.runner import Check, Finding, Target
 
@@ -45,7 +45,7 @@ class _OneJob:
             files=(str(media),),
         )
 
-    async def acall(self, method: Callable[..., Awaitable[Any]], job_id: str) -> Job:
+    async def acall(self, function: object, job_id: str) -> Job:
         return self._job
 
 
@@ -59,7 +59,7 @@ def opened() -> Iterator[Check]:
         media.write_bytes(_MEDIA)
         app = Flask("fuzz")
         app.register_blueprint(create_files_api(cast(Services, _OneJob(settings, media))).blueprint)
-        add_error_answers(app)
+        handle_errors(app)
         client = app.test_client()
 
         def check(text: str) -> bool:

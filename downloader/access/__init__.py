@@ -1,1 +1,1 @@
-"""Keys, sessions, hosts and origins: the rules of access, without Flask."""
+"""Access rules, without Flask: keys, sessions, hosts and origins."""

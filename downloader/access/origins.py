@@ -1,15 +1,17 @@
-"""Where a request comes from and what it believes to talk to: rules over what it says of itself. Knows no HTTP library.
+"""Host and origin checks, independent of any HTTP library.
 
-A browser sends requests for any page that it shows, with the cookies of whoever sits at it and from within their
-network. That a page cannot forge `Host`, `Origin` and `Sec-Fetch-…` is all that tells its requests from those of ours.
+A browser sends requests on behalf of any page it shows, with the user's cookies and from inside the user's network.
+Pages cannot forge `Host`, `Origin` and `Sec-Fetch-…`, so these headers tell a foreign page's requests from our own.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+(?:%[\w.~-]+)?\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?", re.ASCII)
@@ -17,15 +19,15 @@ _NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\\\s]+)", re.ASCII)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
-#: By these names every machine means itself. No page from elsewhere can be called so.
+#: Every machine's names for itself; no page from elsewhere can have them.
 _LOCAL = ("localhost", "*.localhost")
 
 
 def parse_allowed_hosts(text: str) -> tuple[str, ...]:
-    """Return the names in *text*, which are separated by commas; `*` is any, `*.example.org` any below that.
+    """Return the comma-separated host names in *text*; `*` matches any, `*.example.org` any subdomain.
 
     Raises:
-        ValueError: one is no name.
+        ValueError: a host name is malformed.
     """
     names = tuple(name for part in text.split(",") if (name := part.strip().lower().removesuffix(".")))
     for name in names:
@@ -37,10 +39,10 @@ def parse_allowed_hosts(text: str) -> tuple[str, ...]:
 
 
 def parse_origins(text: str) -> tuple[str, ...]:
-    """Return the origins in *text*, which are separated by commas, as browsers write them.
+    """Return the comma-separated origins in *text*, normalized as browsers send them.
 
     Raises:
-        ValueError: one is no origin.
+        ValueError: an origin is malformed, or `*`.
     """
     return tuple(_parse_origin(part.strip()) for part in text.split(",") if part.strip())
 
@@ -55,7 +57,7 @@ def _parse_origin(text: str) -> str:
 
 
 def normal_origin(text: str) -> str | None:
-    """Return *text* as browsers write an origin; None where it is none, as `null` is."""
+    """Return *text* as browsers send an origin; None if it is not one, such as `null`."""
     matched = _ORIGIN.fullmatch(text.lower())
     host = matched and _split(matched[2])
     if not matched or not host:
@@ -65,11 +67,11 @@ def normal_origin(text: str) -> str | None:
 
 
 def is_known_host(host: str, allowed: Iterable[str], own_names: Callable[[], Iterable[str]]) -> bool:
-    """Tell whether *host*, a Host header, is what this server is called.
+    """Tell whether *host*, a Host header, names this server.
 
-    A page whose name its owner lets point at us (DNS rebinding) counts as ours in the browser. Its requests still say
-    that name. Addresses need no naming, because a page that is called by an address was loaded from there.
-    *own_names*: asked for last, since it may take a while.
+    This stops DNS rebinding: a page whose domain was pointed at our address has the same origin as us in the browser,
+    but its requests still carry that domain. IP addresses are always accepted, because a page whose origin is an
+    address was loaded from that address. *own_names* is called last, since it may be slow.
     """
     parts = _split(host.lower())
     if parts is None:
@@ -79,7 +81,7 @@ def is_known_host(host: str, allowed: Iterable[str], own_names: Callable[[], Ite
 
 
 def _split(host: str) -> tuple[str, str] | None:
-    """Return the name and the port, "" where there is none, of a Host header in lower case."""
+    """Return the name and port ("" if absent) of a lower-case Host header; None if it is malformed."""
     matched = _HOST.fullmatch(host)
     return None if matched is None else (matched[1].removesuffix("."), matched[2] or "")
 
@@ -102,9 +104,18 @@ def _is_among(name: str, names: Iterable[str]) -> bool:
     )
 
 
+@cache
+def machine_names() -> frozenset[str]:
+    """Return this machine's lower-case host names, with and without domain; the first call may wait for DNS."""
+    name = socket.gethostname().lower().removesuffix(".")
+    short = name.partition(".")[0]
+    full = socket.getfqdn().lower().removesuffix(".")
+    return frozenset({name, short, f"{short}.local", full}) - {"", ".local"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchMetadata:
-    """What a request says about the page that sent it; None where it says nothing."""
+    """The headers that tell which page sent a request; None where a header is missing."""
 
     method: str
     host: str | None
@@ -115,44 +126,44 @@ class FetchMetadata:
     purpose: str | None = None  #: Sec-Purpose
 
 
-#: `own`: our page, or no page at all. `named`: an origin that may use us. `visit`: someone follows a link to us.
-#: `foreign`: another page's doing.
-Sender = Literal["own", "named", "visit", "foreign"]
+#: `own`: our page, or a client that is not a browser. `allowed`: a configured origin. `visit`: the user follows a link
+#: to us. `foreign`: another page sent it.
+Sender = Literal["own", "allowed", "visit", "foreign"]
 
 
-def classify_origin(said: FetchMetadata, named: Collection[str]) -> Sender:
-    """Return who sent a request that says *said*; *named* are the origins that may use us."""
-    if said.origin is not None and normal_origin(said.origin) in named:
-        return "named"
-    if _is_ours(said):
+def classify_origin(request: FetchMetadata, allowed: Collection[str]) -> Sender:
+    """Return who sent *request*; *allowed* are the origins that may use this server."""
+    if request.origin is not None and normal_origin(request.origin) in allowed:
+        return "allowed"
+    if _is_ours(request):
         return "own"
-    return "visit" if _is_visit(said) else "foreign"
+    return "visit" if _is_visit(request) else "foreign"
 
 
-def _is_ours(said: FetchMetadata) -> bool:
-    # What was typed, bookmarked or shared is `none`. Another port of this host is `same-site`, and somebody else.
-    by_site = said.site in ("same-origin", "none")
-    if said.site is not None and not by_site:
+def _is_ours(request: FetchMetadata) -> bool:
+    # `none`: typed, bookmarked or shared. `same-site`: another port of this host, which is another application.
+    by_site = request.site in ("same-origin", "none")
+    if request.site is not None and not by_site:
         return False
-    if said.origin == "null":
-        return by_site  # a form of ours, sent from a page that hides where it is
-    return said.origin is None or _is_same_place(said.origin, said.host)
+    if request.origin == "null":
+        return by_site  # our own form, sent from a page that hides its origin
+    return request.origin is None or _is_same_origin(request.origin, request.host)
 
 
-def _is_same_place(origin: str, host: str | None) -> bool:
-    # Behind a proxy that speaks TLS for us only the origin knows the scheme, and so the port that goes without saying.
+def _is_same_origin(origin: str, host: str | None) -> bool:
+    # Behind a proxy that terminates TLS only the origin knows the scheme, and with it the default port.
     scheme = origin.partition(":")[0].lower()
     if host is None or scheme not in _DEFAULT_PORTS:
         return False
     return normal_origin(origin) == normal_origin(f"{scheme}://{host}") is not None
 
 
-def _is_visit(said: FetchMetadata) -> bool:
+def _is_visit(request: FetchMetadata) -> bool:
     return (
-        said.method in ("GET", "HEAD")
-        and said.origin is None
-        and said.mode == "navigate"
-        # Not a frame or an object in a page; `empty` is a visit that went through the page's service worker.
-        and said.destination in ("document", "empty", None)
-        and "prefetch" not in (said.purpose or "")  # nor what a page has fetched in case someone should click
+        request.method in ("GET", "HEAD")
+        and request.origin is None
+        and request.mode == "navigate"
+        # Not a frame or an object in a page; `empty` is a navigation through the page's service worker.
+        and request.destination in ("document", "empty", None)
+        and "prefetch" not in (request.purpose or "")  # requested by a page, not by a click
     )

@@ -1,4 +1,4 @@
-"""Who has logged in: signed tokens that survive a restart, and die with the key that they were made with."""
+"""Login sessions: signed tokens that survive a restart and expire with the key they were created with."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ _SECRET_BYTES = 32
 
 
 class Sessions:
-    """Tokens by which a browser shows that it knew a key, which they do not contain, nor anything made of it alone."""
+    """Tokens that prove a browser once presented a key, without containing it or anything derived from it alone."""
 
     def __init__(self, folder: Path) -> None:
-        """Use the secret in *folder*; make one where there is none.
+        """Use the secret in *folder*, which is created if missing.
 
         Raises:
-            StartRefused: it cannot be read or written.
+            StartRefused: the secret cannot be read or written.
         """
         try:
             self._secret = _secret(folder / SECRET_FILE)
         except OSError as error:
             raise StartRefused(
-                f"Cannot keep {SECRET_FILE} in {folder} ({error.strerror}): let this user write there."
+                f"Cannot store {SECRET_FILE} in {folder} ({error.strerror}): give this user write access to it."
             ) from error
         self._ended = _Ended(folder / ENDED_FILE)
 
     def begin(self, key_digest: bytes) -> str:
-        """Return a token for somebody who knew the key of *key_digest*."""
+        """Return a token for a client that presented the key with *key_digest*."""
         return self._signer(key_digest).sign(secrets.token_urlsafe(16)).decode()
 
     def is_open(self, token: str, key_digests: Iterable[bytes]) -> bool:
-        """Tell whether *token* was made with a key that is still among *key_digests*, not too long ago, nor ended."""
+        """Tell whether *token* belongs to one of *key_digests* and is neither expired nor ended."""
         return self._name(token, key_digests) is not None
 
     def end(self, token: str, key_digests: Iterable[bytes]) -> None:
-        """Let *token* count no more, wherever it was copied to."""
+        """Revoke *token*, and with it every copy."""
         name = self._name(token, key_digests)
         if name is not None:
             self._ended.add(name, time.time() + LIFETIME_SECONDS)
@@ -66,13 +66,13 @@ class Sessions:
         return None
 
     def _signer(self, key_digest: bytes) -> TimestampSigner:
-        # A secret for each key: a token stays good exactly as long as its key is known.
+        # A secret for each key: a token is valid exactly as long as its key is.
         secret = hmac.digest(self._secret, key_digest, "sha256")
         return TimestampSigner(secret, salt="downloader.session", digest_method=hashlib.sha256)
 
 
 class _Ended:
-    """The names of sessions that were ended before their time, on disk: a line each, when it may be forgotten first."""
+    """The sessions revoked before their expiry, on disk: one line each, its expiry and its name."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -93,13 +93,13 @@ class _Ended:
             text = "".join(f"{at:.0f} {each}\n" for each, at in self._until.items())
             try:
                 atomic_write(self._path, text.encode())
-            except OSError as error:  # a full disk: it counts as ended until the next start
-                log.warning("ended session not kept", exc_info=error)
+            except OSError as error:  # a full disk: it stays revoked until the next start
+                log.warning("cannot store a revoked session", exc_info=error)
 
 
 def _secret(path: Path) -> bytes:
     with contextlib.suppress(FileNotFoundError):
-        path.chmod(0o600)  # whoever copied the folder may have let others read it
+        path.chmod(0o600)  # a copied folder may have lost its permissions
         if len(secret := path.read_bytes()) == _SECRET_BYTES:
             return secret
     atomic_write(path, secrets.token_bytes(_SECRET_BYTES))

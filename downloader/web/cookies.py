@@ -1,4 +1,4 @@
-"""The operator's cookies over HTTP: sent in, asked about and deleted; never sent out."""
+"""The operator's cookies: store, inspect and delete, but never read back."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from downloader.cookies.netscape import decode
 from downloader.errors import NotFound
 from downloader.platforms import PlatformType
 from downloader.queue.services import Services
-from downloader.web.queries import CookieUpload
-from downloader.web.requests import parse_object
+from downloader.web.requests import CookieUpload, parse_object
 from downloader.web.responses import CookieList, CookieRecord
 from downloader.web.routes import Routes
 
-#: What one platform's cookies may be; real ones take a few thousand bytes.
+#: For one platform; real ones take a few thousand bytes.
 MAX_COOKIE_BYTES = 1024**2
 
 
 def create_cookies_api(services: Services) -> Routes:
-    """Return the routes to the cookies of *services*."""
+    """Return the routes for cookies."""
     routes = Routes(Blueprint("cookies", __name__, url_prefix="/api/v1"), tag="cookies")
 
     def known(name: str) -> PlatformType:
@@ -33,7 +32,7 @@ def create_cookies_api(services: Services) -> Routes:
 
     @routes.get("/cookies", CookieList)
     async def list_cookies() -> CookieList:
-        """Tell of each platform's cookies how many there are and when they expire; never what they are."""
+        """Show the number and expiry of each platform's cookies, never the cookies themselves."""
         states = await asyncio.to_thread(services.cookies.states)
         return CookieList(cookies=[CookieRecord.of(state) for state in states])
 
@@ -42,22 +41,19 @@ def create_cookies_api(services: Services) -> Routes:
         CookieRecord,
         body=CookieUpload,
         parse_bytes=_cookie_text,
-        refusals={
-            409: "The folder of cookies cannot be written.",
-            413: "It is larger than 1 MB.",
-        },
+        errors={409: "The cookies folder cannot be written.", 413: "The file is larger than 1 MB."},
     )
     async def put_cookies(platform: str, body: str) -> CookieRecord:
-        """Keep cookies for a platform, in place of those that were there.
+        """Store cookies for a platform, replacing existing ones.
 
-        A file in Netscape format (cookies.txt), sent as it is (`curl -T`) or as the string `cookies` of a JSON object.
-        Lines of other sites are dropped and counted; bad ones of the platform's own are left out and named by number.
+        Takes a cookies.txt file in Netscape format, either as it is (`curl -T`) or as the string `cookies` of a JSON
+        object. Lines for other sites are dropped and counted; malformed lines are left out and reported by number.
         """
         return CookieRecord.of(await asyncio.to_thread(services.cookies.put, known(platform), body))
 
-    @routes.delete("/cookies/<platform>", CookieRecord, refusals={409: "The folder of cookies cannot be written."})
+    @routes.delete("/cookies/<platform>", CookieRecord, errors={409: "The cookies folder cannot be written."})
     async def delete_cookies(platform: str) -> CookieRecord:
-        """Delete the cookies of a platform; answer what there is then."""
+        """Delete a platform's cookies; return the new state."""
         name = known(platform)
         await asyncio.to_thread(services.cookies.remove, name)
         return CookieRecord.of(await asyncio.to_thread(services.cookies.state, name))
@@ -66,14 +62,14 @@ def create_cookies_api(services: Services) -> Routes:
 
 
 def _cookie_text(body: bytes) -> str:
-    """Return the cookies of a request's *body*: the file itself, or JSON that holds it."""
+    """Return the cookie file in a request *body*: the file itself, or JSON that contains it."""
     if len(body) > MAX_COOKIE_BYTES:
-        raise RequestEntityTooLarge("These are more than 1 MB of cookies: export those of the platform alone.")
+        raise RequestEntityTooLarge("The cookies are larger than 1 MB: export only those of the platform.")
     text = decode(body)
     try:
         sent = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    # A list, or an object with a list of them, is what some extensions export: there is a sentence for it.
+    # Some browser extensions export a JSON list, or an object with one: the parser has an error message for that.
     ours = isinstance(sent, dict) and "cookies" in sent and not isinstance(sent["cookies"], list)
     return parse_object(CookieUpload, sent).cookies if ours else text

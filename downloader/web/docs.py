@@ -1,4 +1,4 @@
-"""The API's description: an OpenAPI document for programs, a page for people."""
+"""API documentation: the OpenAPI document and a page made from it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from flask import Blueprint, Response, render_template
 from flask.typing import ResponseReturnValue
 
 from downloader.web.openapi import JSON, Operation, document
-from downloader.web.responses import Refusal
+from downloader.web.responses import ErrorResponse
 
-_CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+NAME = "Batch Video Downloader"
+DESCRIPTION = "Give it links from TikTok, Instagram, Twitter/X and YouTube, get playable files."
 
 
-def create_docs(
-    *, title: str, version: str, description: str, operations: Iterable[Operation], needs_key: bool
-) -> Blueprint:
-    """Return the routes that describe *operations*, and whether they want a key."""
+def create_docs(*, version: str, operations: Iterable[Operation], needs_key: bool) -> Blueprint:
+    """Return the documentation routes for *operations*."""
     docs = Blueprint("docs", __name__, static_folder="static", static_url_path="/api/docs/static")
     described = document(
-        title=title,
+        title=NAME,
         version=version,
-        description=description,
-        refusal=Refusal,
+        description=DESCRIPTION,
+        error=ErrorResponse,
         operations=operations,
         needs_key=needs_key,
     )
@@ -32,25 +31,19 @@ def create_docs(
 
     @docs.get("/openapi.json")
     async def show_document() -> ResponseReturnValue:
-        """Answer the OpenAPI document."""
+        """Return the OpenAPI document."""
         return Response(text, content_type=JSON)
 
     @docs.get("/api/docs")
     async def show_docs() -> ResponseReturnValue:
-        """Show the document as a page; it needs no script."""
+        """Show the document as a page, without any script."""
         return render_template("api_docs.html", document=described, groups=_groups(described), body=_example)
-
-    @docs.after_request
-    def protect(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
 
     return docs
 
 
 def _groups(described: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
-    """Return (method, path, operation) of each route, by tag."""
+    """Return (method, path, operation) of every route, grouped by tag."""
     groups: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
@@ -69,6 +62,6 @@ _EXAMPLES = {
 
 
 def _example(described: dict[str, Any], reference: str) -> str:
-    """Return an example of the request body that *reference* points at."""
+    """Return an example request body for the schema that *reference* points to."""
     schema = described["components"]["schemas"][reference.rpartition("/")[2]]
     return json.dumps({name: _EXAMPLES[name] for name in schema["properties"]}, ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""Who may use it: looks at every request before any route does, and seals every answer.
+"""Access control: checks every request before its route runs, and adds security headers to every response.
 
-In this order: is this server meant at all (`Host`), is it another page's doing (`Origin`, `Sec-Fetch-Site`), is it too
-much, and is there a key, where one is needed. What fails early costs little, and counts against nobody's limit.
+In this order: `Host`, cross-origin requests (`Origin`, `Sec-Fetch-Site`), the rate limit, and the key where one is set.
+The cheap checks come first, and a request that fails them does not count against a client's limit.
 """
 
 from __future__ import annotations
@@ -17,25 +17,24 @@ from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
 from werkzeug.http import parse_date
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from downloader.access.hostnames import machine_names
 from downloader.access.keys import ApiKeys
-from downloader.access.origins import FetchMetadata, classify_origin, is_known_host, normal_origin
+from downloader.access.origins import FetchMetadata, classify_origin, is_known_host, machine_names, normal_origin
 from downloader.access.sessions import Sessions
 from downloader.settings import Settings
 from downloader.web.login import create_login, login_address, session_token, wants_page
 from downloader.web.rate_limits import RateLimits
 
-#: Answered without a key: life signs, the way in, and what the page is made of, which is the same for everybody.
+#: Served without a key: the liveness probe, the login page, and static files of the page, which hold no data.
 OPEN_PATHS = frozenset({
     "/healthz", "/login", "/login.css", "/manifest.webmanifest", "/service-worker.js", "/portal/shell.json",
     "/favicon.ico",
 })  # fmt: skip
 OPEN_FOLDER = "/portal/static/"
 
-#: Never answered to a visit from elsewhere: a page could send browsers there to take all places.
+#: Refused even to navigation from another site: a page could take up all stream slots by sending browsers there.
 STREAMS = frozenset({"/api/v1/events"})
 
-#: Headers that a condition with a date comes in.
+#: Request headers that hold a date.
 _DATES = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_RANGE")
 
 _HEADERS = {
@@ -43,36 +42,40 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     # Not `no-referrer`: browsers would send `Origin: null` with our own forms.
     "Referrer-Policy": "same-origin",
-    # For what is not made to be looked at. Pages bring their own.
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 
-NEEDS_KEY = "This server wants a key: send it as `Authorization: Bearer <key>`, or log in at /login."
+#: For responses that are not meant to be rendered. The dashboard and media files set their own.
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+#: By blueprint.
+_PAGE_POLICIES = {
+    "docs": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "login": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+}
+
+NEEDS_KEY = "This server needs a key: send it as `Authorization: Bearer <key>`, or log in at /login."
 WRONG_KEY = "This is not a key of this server: check the Authorization header against DOWNLOADER_API_KEY."
 
 
 def guard(app: Flask, settings: Settings) -> None:
-    """Have *app* answer only those who may use it, as *settings* say; add the routes by which browsers log in.
+    """Restrict *app* to authorized clients, as *settings* say, and add the login routes.
 
     Raises:
-        StartRefused: a key is set, and what sessions need cannot be kept in the storage folder.
+        StartRefused: a key is set, and the session secret cannot be stored in the storage folder.
     """
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-    guarding = _Guard(settings)
-    app.before_request(guarding.check_place)
-    limits = RateLimits(app, per_address=settings.rate_limit, exempt=lambda: request.path == "/healthz")
-    guarding.limits = limits
-    app.before_request(guarding.check_key)
-    app.before_request(_forget_impossible_dates)
-    app.after_request(guarding.seal)
-    app.extensions["rate_limits"] = limits
-    app.register_blueprint(create_login(guarding.keys, guarding.sessions, limits.attempt))
+    checks = _Guard(settings)
+    app.before_request(checks.check_origin)
+    checks.limits = RateLimits(app, per_address=settings.rate_limit, exempt=lambda: request.path == "/healthz")
+    app.before_request(checks.check_key)
+    app.before_request(_drop_impossible_dates)
+    app.after_request(checks.add_headers)
+    app.register_blueprint(create_login(checks.keys, checks.sessions, checks.limits.attempt))
     if settings.cors_origins:
         CORS(
             app,
-            # As patterns, because a literal with brackets (IPv6) would be taken for a bad one.
+            # As patterns, because flask-cors would take a literal with brackets (IPv6) for a malformed pattern.
             origins=[re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) for origin in settings.cors_origins],
             methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
             expose_headers=["Content-Disposition", "Content-Range", "ETag", "Location", "Retry-After"],
@@ -89,63 +92,65 @@ class _Guard:
         self.keys = ApiKeys(settings.api_key or ())
         self.sessions = Sessions(settings.storage_dir) if self.keys else None
         self._allowed_hosts = settings.allowed_hosts or ()
-        self._named = frozenset(settings.cors_origins or ())
+        self._allowed_origins = frozenset(settings.cors_origins or ())
 
-    def check_place(self) -> None:
-        """Refuse what is meant for another server, and what another page has sent."""
+    def check_origin(self) -> None:
+        """Refuse requests for another host, and those sent by a page of another origin."""
         for host in _hosts():
-            # Without a Host it is HTTP/1.0, and no browser.
+            # No Host means HTTP/1.0, which no browser speaks.
             if host and not is_known_host(host, self._allowed_hosts, machine_names):
                 raise BadRequest(
                     "This server is not known by the name in the Host header: use its address, or add the name to"
                     " DOWNLOADER_ALLOWED_HOSTS."
                 )
-        by = classify_origin(_said(), self._named)
-        if by == "foreign" or (by == "visit" and request.path.rstrip("/") in STREAMS):
+        sender = classify_origin(_fetch_metadata(), self._allowed_origins)
+        if sender == "foreign" or (sender == "visit" and request.path.rstrip("/") in STREAMS):
             raise Forbidden(
-                "This request was sent by a page of another origin, which may not use this server: name that origin in"
-                " DOWNLOADER_CORS_ORIGINS if it should."
+                "A page of another origin sent this request, and may not use this server: add that origin to"
+                " DOWNLOADER_CORS_ORIGINS to allow it."
             )
 
     def check_key(self) -> ResponseReturnValue | None:
-        """Let pass who has a key or a session; send browsers to where they can log in."""
+        """Require a key or a session, where keys are set; redirect browsers to the login page."""
         if not self.keys or request.path in OPEN_PATHS or request.path.startswith(OPEN_FOLDER):
             return None
-        is_named = self._is_named()
-        if is_named and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            return None  # browsers ask without the key whether they may send it
+        from_allowed_origin = self._is_from_allowed_origin()
+        if from_allowed_origin and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return None  # a preflight request never carries the key
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            # WSGI holds bytes in strings as if they were Latin-1.
+            # WSGI decodes header bytes as Latin-1.
             if self.limits.attempt(lambda: self.keys.find(token.strip().encode("latin-1", "replace"))):
                 return None
             raise Unauthorized(WRONG_KEY, www_authenticate=WWWAuthenticate("bearer"))
         session = session_token()
-        # Other origins may use a key that they know, not the session of who happens to look at them.
-        if session and not is_named and self.sessions and self.sessions.is_open(session, self.keys.digests):
-            # For answers that last: who has logged out meanwhile is to get no more of them.
-            g.may_stay = partial(self.sessions.is_open, session, self.keys.digests)
+        # A page of another origin may use a key that it knows, but not the session of its visitor.
+        if session and not from_allowed_origin and self.sessions and self.sessions.is_open(session, self.keys.digests):
+            # Long-lived responses end when the user logs out.
+            g.is_logged_in = partial(self.sessions.is_open, session, self.keys.digests)
             return None
-        if wants_page() and not is_named:
+        if wants_page() and not from_allowed_origin:
             return redirect(login_address(), 303)
         raise Unauthorized(NEEDS_KEY, www_authenticate=WWWAuthenticate("bearer"))
 
-    def seal(self, response: Response) -> Response:
-        """Give *response* the headers that every answer has, where its view did not choose stricter ones."""
+    def add_headers(self, response: Response) -> Response:
+        """Add the security headers to *response*, except those that its view has set."""
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
-        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin" if self._is_named() else "same-origin"
+        response.headers.setdefault("Content-Security-Policy", _PAGE_POLICIES.get(request.blueprint or "", _POLICY))
+        policy = "cross-origin" if self._is_from_allowed_origin() else "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = policy
         if self.keys:
-            response.headers.setdefault("Cache-Control", "no-store")  # nothing to be found after logging out
+            response.headers.setdefault("Cache-Control", "no-store")  # leave nothing behind after logging out
         return response
 
-    def _is_named(self) -> bool:
+    def _is_from_allowed_origin(self) -> bool:
         origin = request.headers.get("Origin")
-        return origin is not None and normal_origin(origin) in self._named
+        return origin is not None and normal_origin(origin) in self._allowed_origins
 
 
-def _forget_impossible_dates() -> None:
-    """Take dates of no calendar out of the request, as the protocol has it; Werkzeug would fail at some."""
+def _drop_impossible_dates() -> None:
+    """Ignore invalid dates in the request, as HTTP demands; Werkzeug fails on some of them."""
     for name in _DATES:
         try:
             parse_date(request.environ.get(name))
@@ -154,13 +159,13 @@ def _forget_impossible_dates() -> None:
 
 
 def _hosts() -> list[str]:
-    """Return the Host that was sent, and the one that proxies say was."""
-    # Both: a page can have X-Forwarded-Host sent, where the proxy does not set it, but never another Host.
+    """Return the Host header as received, and the one reported by proxies."""
+    # Both, because a page can set X-Forwarded-Host where the proxy does not, but it can never forge Host.
     sent = request.environ.get("werkzeug.proxy_fix.orig", {}).get("HTTP_HOST")
     return [host for host in (sent, request.environ.get("HTTP_HOST")) if host]
 
 
-def _said() -> FetchMetadata:
+def _fetch_metadata() -> FetchMetadata:
     headers = request.headers
     return FetchMetadata(
         method=request.method,

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of what the routes declare and of the models that they use."""
+"""Builds the OpenAPI document from the routes' declarations and their models."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ JSON = "application/json"
 
 Mode = Literal["validation", "serialization"]
 
-#: A model, or for each content type its model; None: no JSON, so nothing is said of its shape.
+#: A model, or a model for each content type; None where the content is not JSON.
 Content = type[BaseModel] | Mapping[str, type[BaseModel] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One route: what it takes, what it answers."""
+    """A route's declaration: its request and its responses."""
 
     method: str
-    rule: str  #: as Flask writes it: `/jobs/<job_id>`
+    rule: str  #: in Flask's syntax: `/jobs/<job_id>`
     name: str
     tag: str
-    text: str  #: its first line is the summary
-    answers: Mapping[int, Content]
-    refusals: Mapping[int, str]  #: statuses from 400 on, and when
+    text: str  #: the first line is the summary
+    responses: Mapping[int, Content]
+    errors: Mapping[int, str]  #: statuses from 400 on, with the reason
     query: type[BaseModel] | None = None
     headers: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
-    #: For each operation that the answer leads to: its path parameters, and where in the answer they are.
+    #: Path parameters of the operations that may follow this one, as JSON pointers into its response.
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parse_body: Callable[[object], Any] | None = field(default=None, compare=False)
-    #: Set: the body may also be sent as plain text.
+    #: If set, the body may also be plain text.
     parse_bytes: Callable[[bytes], Any] | None = field(default=None, compare=False)
 
     @property
     def path(self) -> str:
-        """The path as OpenAPI writes it: `/jobs/{job_id}`."""
+        """The path in OpenAPI's syntax: `/jobs/{job_id}`."""
         return re.sub(r"<(?:[^<>:]+:)?(\w+)>", r"{\1}", self.rule)
 
 
@@ -49,19 +49,16 @@ def document(
     title: str,
     version: str,
     description: str,
-    refusal: type[BaseModel],
+    error: type[BaseModel],
     operations: Iterable[Operation],
     needs_key: bool = False,
 ) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of *operations*, JSON types only; *refusal* is what errors look like.
-
-    It *needs_key* where the server has one set.
-    """
+    """Return the OpenAPI 3.1 document of *operations* as a dict; *error* is the model of all error responses."""
     operations = tuple(operations)
-    schemas = _Schemas(operations, refusal)
+    schemas = _Schemas(operations, error)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, refusal)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, error)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description},
@@ -75,13 +72,13 @@ def document(
 
 
 class _Schemas:
-    """The JSON schemas of all models, those that are used by others included."""
+    """The JSON schemas of all models, including those that others refer to."""
 
-    def __init__(self, operations: Iterable[Operation], refusal: type[BaseModel]) -> None:
-        wanted: dict[tuple[type[BaseModel], Mode], None] = {(refusal, "serialization"): None}
+    def __init__(self, operations: Iterable[Operation], error: type[BaseModel]) -> None:
+        wanted: dict[tuple[type[BaseModel], Mode], None] = {(error, "serialization"): None}
         for operation in operations:
             wanted |= {(model, "validation"): None for model in (operation.body,) if model is not None}
-            for content in operation.answers.values():
+            for content in operation.responses.values():
                 models = _by_type(content).values()
                 wanted |= {(model, "serialization"): None for model in models if model is not None}
         self._schemas, rest = models_json_schema(tuple(wanted), ref_template="#/components/schemas/{model}")
@@ -95,19 +92,19 @@ def _by_type(content: Content) -> Mapping[str, type[BaseModel] | None]:
     return content if isinstance(content, Mapping) else {JSON: content}
 
 
-def _operation(operation: Operation, schemas: _Schemas, refusal: type[BaseModel]) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: _Schemas, error: type[BaseModel]) -> dict[str, Any]:
     summary, _, more = operation.text.partition("\n")
-    said: dict[str, Any] = {"operationId": operation.name, "tags": [operation.tag], "summary": summary.strip()}
+    described: dict[str, Any] = {"operationId": operation.name, "tags": [operation.tag], "summary": summary.strip()}
     if more.strip():
-        said["description"] = " ".join(more.split())
+        described["description"] = " ".join(more.split())
     if parameters := _parameters(operation):
-        said["parameters"] = parameters
+        described["parameters"] = parameters
     if operation.body is not None:
         schema = schemas.of(operation.body, "validation")
         content = {JSON: {"schema": schema}}
         if operation.parse_bytes is not None:
             content["text/plain"] = {"schema": {"type": "string"}}
-        said["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": True, "content": content}
     links = {
         name: {
             "operationId": name,
@@ -115,24 +112,24 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type[BaseModel]
         }
         for name, fields in operation.links.items()
     }
-    said["responses"] = {
+    described["responses"] = {
         str(status): _response(_summary(content), content, schemas) | ({"links": links} if links else {})
-        for status, content in operation.answers.items()
-    } | {str(status): _response(when, refusal, schemas) for status, when in sorted(operation.refusals.items())}
-    return said
+        for status, content in operation.responses.items()
+    } | {str(status): _response(reason, error, schemas) for status, reason in sorted(operation.errors.items())}
+    return described
 
 
 def _summary(content: Content) -> str:
     texts = [(model.__doc__ or "").partition("\n")[0] for model in _by_type(content).values() if model is not None]
-    return texts[0] if texts else "As asked for."
+    return texts[0] if texts else "The requested content."
 
 
 def _response(description: str, content: Content, schemas: _Schemas) -> dict[str, Any]:
-    shown = {
+    contents = {
         kind: {"schema": {"type": "string"} if model is None else schemas.of(model, "serialization")}
         for kind, model in _by_type(content).items()
     }
-    return {"description": description} | ({"content": shown} if shown else {})
+    return {"description": description} | ({"content": contents} if contents else {})
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -152,7 +149,7 @@ def _fields(place: str, model: type[BaseModel]) -> Iterable[dict[str, Any]]:
         shape = dict(field_schema)
         description = shape.pop("description", None)
         shape.pop("title", None)
-        # "Or null" means that it may be left out; there is no way to write null in an address.
+        # Optional, not nullable: a URL or header cannot express null.
         options = [option for option in shape.pop("anyOf", ()) if option != {"type": "null"}]
         if options:
             [only] = options

@@ -1,7 +1,8 @@
-"""What clients may send, and a sentence for those who send something else."""
+"""Request bodies, queries and headers: their models, and a sentence for everything that does not match."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_origin
 
@@ -9,16 +10,27 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticCustomError
 
 from downloader.errors import RequestRefused
+from downloader.jobs import JobFilter, JobState
+from downloader.platforms import PlatformType
 
 URL_REQUIRED = "URL is required"
 URLS_REQUIRED = "At least one URL is required"
 
+#: Jobs that one request may change.
+MAX_JOB_IDS = 1000
+
+#: The greatest integer that every database can compare with.
+MAX_EVENT_ID = 2**63 - 1
+
 Model = TypeVar("Model", bound=BaseModel)
-Batch = TypeVar("Batch", bound="BatchRequest")
+BatchModel = TypeVar("BatchModel", bound="BatchRequest")
+
+
+# Field types
 
 
 def _encodable(value: object) -> object:
-    # JSON can spell half of a surrogate pair; no file, log or database could hold it.
+    # JSON can contain lone surrogates, which no file, log or database can store.
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()
@@ -27,13 +39,43 @@ def _encodable(value: object) -> object:
     return value
 
 
+def _number(value: object) -> object:
+    # Pydantic would accept "1_000", " 7 " and "7.0" too.
+    if isinstance(value, str) and not re.fullmatch("[0-9]{1,19}", value):
+        raise ValueError("it must be a whole number")
+    return value
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, str):
+        if value not in {"true", "false"}:
+            raise ValueError("it must be true or false")
+        return value == "true"
+    return value
+
+
 UrlText = Annotated[
     str,
     BeforeValidator(_encodable),
     StringConstraints(strict=True, min_length=1),
-    # Blank ones are refused in words of their own; this says so in the document.
+    # Blank URLs are refused separately, by number; this documents it.
     WithJsonSchema({"type": "string", "pattern": r"\S"}),
 ]
+# The bounds go before the validator: after it they would be missing in the OpenAPI document.
+Limit = Annotated[int, Field(ge=1, le=200, description="maximum number of results"), BeforeValidator(_number)]
+Hours = Annotated[int, Field(ge=1, le=168, description="how far to look back"), BeforeValidator(_number)]
+Index = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)]
+EventNumber = Annotated[int, Field(ge=0, le=MAX_EVENT_ID), BeforeValidator(_number)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Cursor = Annotated[
+    str | None,
+    BeforeValidator(lambda value: value or None),
+    Field(description="`next_cursor` of the previous page; empty: the first page"),
+]
+
+
+# Bodies of the contract's routes, which ignore unknown fields
 
 
 class SingleRequest(BaseModel):
@@ -57,101 +99,202 @@ class QueuedBatchRequest(BatchRequest):
 
     retry_failed_once: bool = Field(
         False,
-        description="`true`: when the last of its jobs has ended, those that failed with a `retryable` error are tried"
-        " once more by themselves, before the batch counts as done",
+        description="`true`: when all jobs have ended, those that failed with a `retryable` error are retried once,"
+        " before the batch counts as done",
     )
 
 
+# Everything else
+
+
+class RequestModel(BaseModel):
+    """A query or body that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BatchesQuery(RequestModel):
+    """Which batches to list."""
+
+    cursor: Cursor = None
+    limit: Limit = 50
+
+
+class JobsQuery(RequestModel):
+    """Which jobs to list."""
+
+    state: list[JobState] = Field([], description="only these states: `state=a&state=b` or `state=a,b`")
+    platform: PlatformType | None = Field(None, description="only this platform")
+    batch: Id | None = Field(None, description="only this batch")
+    text: Annotated[str, StringConstraints(max_length=500)] | None = Field(
+        None, description="only jobs with this text in their URL, title or error"
+    )
+    cursor: Cursor = None
+    limit: Limit = 50
+
+    def filter(self) -> JobFilter:
+        """Return the filter for `JobQueue.jobs`."""
+        return JobFilter(
+            states=self.state,
+            platform=self.platform,
+            batch_id=self.batch,
+            text=self.text,
+            cursor=self.cursor,
+            limit=self.limit,
+        )
+
+
+class DeleteQuery(RequestModel):
+    """What to delete along with a record."""
+
+    files: Flag = Field(False, description="`true`: delete the media files too")
+
+
+class FileQuery(RequestModel):
+    """Which file of a job to send, and how."""
+
+    index: Index = Field(0, description="which of the job's files, from 0")
+    download: Flag = Field(False, description="`true`: as an attachment, to be saved instead of shown")
+
+
+class EventsQuery(RequestModel):
+    """Which events to send."""
+
+    batch: Id | None = Field(None, description="only events of this batch")
+    since: EventNumber | None = Field(
+        None, description="id of the last event that the client has; the header `Last-Event-ID` takes precedence"
+    )
+
+
+class StatisticsQuery(RequestModel):
+    """Which time span to count."""
+
+    hours: Hours = 24
+
+
+class ResumeHeaders(BaseModel):
+    """What a browser sends when it reconnects to a stream."""
+
+    model_config = ConfigDict(frozen=True)
+
+    last_event_id: EventNumber | None = Field(
+        None, alias="Last-Event-ID", description="id of the last event that the client has"
+    )
+
+
+class SubmitHeaders(BaseModel):
+    """What makes a submission safe to repeat."""
+
+    model_config = ConfigDict(frozen=True)
+
+    idempotency_key: Annotated[str, StringConstraints(max_length=200, pattern="^[!-~]([ -~]*[!-~])?$")] | None = Field(
+        None,
+        alias="Idempotency-Key",
+        description="1 to 200 printable ASCII characters of your choice; a repeated request with the same key and the"
+        " same URLs returns the first batch",
+    )
+
+
+class JobIds(RequestModel):
+    """`{"ids": ["…", …]}`"""
+
+    ids: list[Id] = Field(min_length=1, max_length=MAX_JOB_IDS)
+
+
+class JobIdsToDelete(JobIds):
+    """`{"ids": ["…", …], "files": false}`"""
+
+    files: Annotated[bool, Field(strict=True)] = Field(False, description="`true`: delete the media files too")
+
+
+class CookieUpload(RequestModel):
+    """`{"cookies": "…"}`"""
+
+    cookies: Annotated[str, StringConstraints(strict=True, min_length=1)] = Field(
+        description="a cookies.txt file in Netscape format"
+    )
+
+
+# Parsing
+
+
 def parse_single(body: object) -> str:
-    """Return the URL of a request's JSON *body*.
+    """Return the URL in a JSON *body*.
 
     Raises:
-        RequestRefused: there is none, or it is no string.
+        RequestRefused: it is missing or not a string.
     """
     body = _object(body)
     if body.get("url") in (None, "") or _is_blank(body.get("url")):
         raise RequestRefused(URL_REQUIRED)
-    return _validated(SingleRequest.model_validate, body).url
+    return _validated(SingleRequest, body).url
 
 
-def parse_batch(body: object, *, max_urls: int) -> list[str]:
-    """Return the URLs of a request's JSON *body*: at least one, at most *max_urls*.
-
-    Raises:
-        RequestRefused: there are none, too many, or one is no string.
-    """
-    return _batch(BatchRequest, body, max_urls).urls
-
-
-def parse_queued_batch(body: object, *, max_urls: int) -> QueuedBatchRequest:
-    """Return a request's JSON *body*, its URLs as `parse_batch` has them.
+def parse_batch(model: type[BatchModel], body: object, *, max_urls: int) -> BatchModel:
+    """Return a JSON *body* with one to *max_urls* URLs as a *model*.
 
     Raises:
-        RequestRefused: as `parse_batch`, or what comes with the URLs is not right.
+        RequestRefused: there are no URLs or too many, or a field has a bad value.
     """
-    return _batch(QueuedBatchRequest, body, max_urls)
-
-
-def _batch(model: type[Batch], body: object, max_urls: int) -> Batch:
     body = _object(body)
     urls = body.get("urls")
     if urls is None or urls in ([], ""):
         raise RequestRefused(URLS_REQUIRED)
     if isinstance(urls, list) and len(urls) > max_urls:
         raise RequestRefused(
-            f"A batch may hold {max_urls} URLs, this one has {len(urls)}: send it in parts,"
-            " or raise DOWNLOADER_MAX_BATCH_URLS."
+            f"A batch may have {max_urls} URLs, but this one has {len(urls)}: split it, or raise"
+            " DOWNLOADER_MAX_BATCH_URLS."
         )
     if isinstance(urls, list):
         for number, url in enumerate(urls, start=1):
             if _is_blank(url):
                 raise RequestRefused(f"URL {number} of the batch is empty: leave it out.")
-    return _validated(model.model_validate, body)
+    return _validated(model, body)
 
 
 def parse_object(model: type[Model], body: object) -> Model:
-    """Return a request's JSON *body* as a *model*.
+    """Return a JSON *body* as a *model*.
 
     Raises:
-        RequestRefused: it is something else.
+        RequestRefused: it does not match.
     """
-    return _validated(model.model_validate, _object(body))
+    return _validated(model, _object(body))
 
 
 def parse_query(model: type[Model], sent: Mapping[str, Sequence[str]]) -> Model:
-    """Return the query parameters *sent*, each with all its values, as a *model*; lists may be written with commas.
+    """Return query parameters as a *model*; *sent* has all values of each, and lists may also be comma-separated.
 
     Raises:
-        RequestRefused: one is unknown, comes twice, or has a value that it cannot have.
+        RequestRefused: a parameter is unknown, repeated, or has a bad value.
     """
     fields = model.model_fields
     values: dict[str, object] = {}
     for name, texts in sent.items():
         if name not in fields:
-            raise RequestRefused(f"There is no parameter {_shortened(name)}: this address takes {', '.join(fields)}.")
+            raise RequestRefused(f"Unknown parameter {_shortened(name)}: this address takes {', '.join(fields)}.")
         if get_origin(fields[name].annotation) is list:
             values[name] = [part for text in texts for part in text.split(",")]
         elif len(texts) > 1:
-            raise RequestRefused(f"The parameter {name} comes {len(texts)} times: send it once.")
+            raise RequestRefused(f"The parameter {name} was sent {len(texts)} times: send it once.")
         else:
             [values[name]] = texts
-    return _validated(model.model_validate, values, what="parameter")
+    return _validated(model, values, what="parameter")
 
 
 def parse_headers(model: type[Model], find: Callable[[str], str | None]) -> Model:
-    """Return the headers that *model* names; *find* gives the value of one, however its name is written.
+    """Return the headers that *model* names; *find* looks up one by name, ignoring case.
 
     Raises:
-        RequestRefused: one has a value that it cannot have.
+        RequestRefused: a header has a bad value.
     """
     names = [field.alias or name for name, field in model.model_fields.items()]
     sent = {name: value for name in names if (value := find(name)) is not None}
-    return _validated(model.model_validate, sent, what="header")
+    return _validated(model, sent, what="header")
 
 
 def _object(body: object) -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise RequestRefused('The request\'s body must be a JSON object such as {"url": "https://..."}.')
+        raise RequestRefused('The request body must be a JSON object such as {"url": "https://..."}.')
     return body
 
 
@@ -163,12 +306,12 @@ def _shortened(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "…")
 
 
-def _validated(validate: Callable[[object], Model], body: object, what: str = "field") -> Model:
+def _validated(model: type[Model], body: object, what: str = "field") -> Model:
     try:
-        return validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(_shortened(part)[1:-1] if isinstance(part, str) else str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         reason = reason[0].lower() + reason[1:]
-        raise RequestRefused(f"The request's {what} {where} is not right: {reason}.") from error
+        raise RequestRefused(f"The request's {what} {where} is not valid: {reason}.") from error

@@ -1,6 +1,6 @@
-"""What the API's routes answer: models that shape the JSON and describe it in the OpenAPI document.
+"""Response models: they shape the JSON and describe it in the OpenAPI document.
 
-A *record* is the JSON of one thing.
+A *record* is the JSON of one object.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from downloader.queue.statistics import Figures
 from downloader.records import Record
 
 
-class Answer(BaseModel):
-    """What the API answers; each field is always there."""
+class ResponseModel(BaseModel):
+    """A response; every field is always present."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
-class Refusal(Answer):
-    """Any answer from 400 on."""
+class ErrorResponse(ResponseModel):
+    """Any response with a status from 400 on."""
 
-    error: str = Field(description="a sentence for people: what is wrong, and what to do")
+    error: str = Field(description="a sentence: what is wrong, and what to do")
 
 
-class ServiceInfo(Answer):
-    """What this is."""
+class ServiceInfo(ResponseModel):
+    """Name, version and routes of this service."""
 
     app: str
     version: str
@@ -41,26 +41,26 @@ class ServiceInfo(Answer):
     routes: list[str]
 
 
-class Detected(Answer):
+class Detected(ResponseModel):
     """Which platform owns a URL."""
 
     url: str
     platform: PlatformType
 
 
-class DownloadRecord(Answer):
-    """What a download came to."""
+class DownloadRecord(ResponseModel):
+    """The result of a download."""
 
-    url: str = Field(description="as it was sent")
+    url: str = Field(description="as submitted")
     success: bool
     file_path: str | None = Field(description="on the server; the first of `files`")
-    error: str | None = Field(description="a sentence for people; null where nothing went wrong")
+    error: str | None = Field(description="a sentence; null if nothing went wrong")
     platform: PlatformType
     error_code: ErrorCode | None
-    retryable: bool = Field(description="whether the same link may well work a little later")
-    detail: str | None = Field(description="yt-dlp's own words")
+    retryable: bool = Field(description="whether the same link may work later")
+    detail: str | None = Field(description="yt-dlp's own message")
     files: list[str]
-    id: str | None = Field(description="what the platform calls the media")
+    id: str | None = Field(description="the platform's id of the media")
     title: str | None
     duration_seconds: float | None
     size_bytes: int | None = Field(description="of all files together")
@@ -68,31 +68,31 @@ class DownloadRecord(Answer):
     job_id: str | None
     batch_id: str | None
     state: JobState | None
-    attempts: int | None = Field(description="tries begun")
-    next_attempt_at: datetime | None = Field(description="set while it waits to be tried again")
+    attempts: int | None = Field(description="attempts started")
+    next_attempt_at: datetime | None = Field(description="while it waits for a retry")
 
 
-class Downloads(Answer):
-    """A record for each URL sent, in the order sent."""
+class Downloads(ResponseModel):
+    """A record for each submitted URL, in order."""
 
     downloads: list[DownloadRecord]
 
 
 class JobRecord(DownloadRecord):
-    """A job as it is now."""
+    """The current state of a job."""
 
     job_id: str
     batch_id: str
     state: JobState
-    attempts: int = Field(description="tries begun")
+    attempts: int = Field(description="attempts started")
     created_at: datetime
     started_at: datetime | None = Field(description="of the latest attempt")
     finished_at: datetime | None
-    file_url: str | None = Field(description="where the first file can be had; `?index=` for the others")
+    file_url: str | None = Field(description="URL of the first file; `?index=` selects another")
 
     @classmethod
     def of(cls, job: Job, *, files_url: str, url: str | None = None) -> Self:
-        """Return the record of *job*, as the answer to *url* if another spelling of its link was sent."""
+        """Return the record of *job*, for *url* if its link was submitted in another spelling."""
         return cls(
             **Record.from_job(job).for_url(url or job.url).to_json(),
             created_at=job.created_at,
@@ -102,8 +102,8 @@ class JobRecord(DownloadRecord):
         )
 
 
-class AttemptRecord(Answer):
-    """One try of a job."""
+class AttemptRecord(ResponseModel):
+    """An attempt of a job."""
 
     number: int = Field(description="from 1")
     result: AttemptResult
@@ -119,21 +119,21 @@ class AttemptRecord(Answer):
         return cls.model_validate(attempt)
 
 
-class ProgressRecord(Answer):
-    """How far a running job is."""
+class ProgressRecord(ResponseModel):
+    """The progress of a running job."""
 
     job_id: str
     phase: Phase
-    attempt: int = Field(description="the number of the try, from 1")
+    attempt: int = Field(description="number of the attempt, from 1")
     batch_id: str
     downloaded_bytes: int
-    total_bytes: int | None = Field(description="null: nobody knows")
+    total_bytes: int | None = Field(description="null if unknown")
     speed_bytes_per_second: float | None
     eta_seconds: float | None
 
 
-class StateCounts(Answer):
-    """How many jobs are in each state."""
+class StateCounts(ResponseModel):
+    """The number of jobs in each state."""
 
     queued: int = 0
     running: int = 0
@@ -143,19 +143,19 @@ class StateCounts(Answer):
     cancelled: int = 0
 
 
-class BatchRecord(Answer):
+class BatchRecord(ResponseModel):
     """One submission."""
 
     id: str
     created_at: datetime
-    total: int = Field(description="URLs sent, repeated ones counted")
-    counts: StateCounts = Field(description="its jobs; a link that was sent twice is one job")
+    total: int = Field(description="number of submitted URLs, including repeated ones")
+    counts: StateCounts = Field(description="of its jobs; a link submitted twice is one job")
     retry_failed_once: bool = Field(
-        description="when its last job has ended, those that failed with a `retryable` error are tried once more; false"
-        " from when the batch is cancelled"
+        description="when all jobs have ended, those that failed with a `retryable` error are retried once; false once"
+        " the batch is cancelled"
     )
-    second_round_at: datetime | None = Field(description="when that was; null: not yet, or nothing was to be retried")
-    second_round_jobs: int = Field(description="how many were put back then")
+    second_round_at: datetime | None = Field(description="when they were retried; null if they were not")
+    second_round_jobs: int = Field(description="number of jobs retried then")
 
     @classmethod
     def of(cls, batch: Batch) -> Self:
@@ -171,155 +171,155 @@ class BatchRecord(Answer):
         )
 
 
-class BatchPage(Answer):
+class BatchPage(ResponseModel):
     """Batches, newest first."""
 
     batches: list[BatchRecord]
-    next_cursor: str | None = Field(description="of the next page; null at the end")
+    next_cursor: str | None = Field(description="cursor of the next page; null at the end")
 
 
-class BatchDetail(Answer):
-    """A batch, and jobs of it."""
+class BatchDetail(ResponseModel):
+    """A batch and some or all of its jobs."""
 
     batch: BatchRecord
     jobs: list[JobRecord]
 
 
-class JobPage(Answer):
+class JobPage(ResponseModel):
     """Jobs, newest first."""
 
     jobs: list[JobRecord]
-    next_cursor: str | None = Field(description="of the next page; null at the end")
+    next_cursor: str | None = Field(description="cursor of the next page; null at the end")
 
 
-class JobDetail(Answer):
-    """A job with its history."""
+class JobDetail(ResponseModel):
+    """A job with its attempts."""
 
     job: JobRecord
     attempts: list[AttemptRecord]
-    progress: ProgressRecord | None = Field(description="while it runs, once something is known")
+    progress: ProgressRecord | None = Field(description="while it runs, once it is known")
 
 
-class ChangedJob(Answer):
-    """The job as it is after the change."""
+class ChangedJob(ResponseModel):
+    """The job after the change."""
 
     job: JobRecord
 
 
-class ChangedJobs(Answer):
-    """The jobs that were changed; those that the change does not concern are left out."""
+class ChangedJobs(ResponseModel):
+    """The jobs that changed; others are left out."""
 
     jobs: list[JobRecord]
 
 
-class Deleted(Answer):
-    """The ids of the jobs that are gone."""
+class Deleted(ResponseModel):
+    """The ids of the deleted jobs."""
 
     deleted: list[str]
 
 
-class QueueRecord(Answer):
-    """Whether new downloads are begun, and how much there is to do."""
+class QueueRecord(ResponseModel):
+    """Whether new downloads start, and the number of jobs."""
 
-    paused: bool = Field(description="by hand")
-    disk_low: bool = Field(description="nothing new is begun, for want of space")
-    storage_full: bool = Field(description="nothing new is begun: the files together have reached the operator's limit")
+    paused: bool = Field(description="by a user")
+    disk_low: bool = Field(description="no download starts, because the disk is nearly full")
+    storage_full: bool = Field(description="no download starts, because DOWNLOADER_MAX_STORAGE_BYTES is reached")
     storage_error: str | None = Field(
-        description="a sentence: nothing new is started, because the storage folder or the database cannot be used"
+        description="a sentence: no download starts, because the storage folder or the database cannot be used"
     )
-    free_bytes: int = Field(description="where media files go, or unfinished ones if there is less")
+    free_bytes: int = Field(description="on the disk of the media files, or of unfinished ones if that has less")
     counts: StateCounts
 
 
-class PlatformRecord(Answer):
-    """How a platform is treated, and how it fared."""
+class PlatformRecord(ResponseModel):
+    """A platform's limits and its results in the last hour."""
 
     platform: PlatformType
     label: str
-    cap: int = Field(description="downloads at once that it is allowed at present")
+    cap: int = Field(description="concurrent downloads that it is allowed at present")
     running: int
     queued: int
     waiting: int
-    cooling_until: datetime | None = Field(description="it gets no request before")
+    cooling_until: datetime | None = Field(description="end of its cooldown; null if it is not cooling down")
     succeeded_last_hour: int = Field(description="attempts")
     failed_last_hour: int = Field(description="attempts")
-    success_rate_last_hour: float | None = Field(description="from 0 to 1; null where there was no attempt")
+    success_rate_last_hour: float | None = Field(description="from 0 to 1; null without attempts")
     mean_seconds_last_hour: float | None = Field(description="of the attempts that succeeded")
 
 
-class Platforms(Answer):
+class Platforms(ResponseModel):
     """All platforms."""
 
     platforms: list[PlatformRecord]
 
 
-class ErrorCount(Answer):
-    """How many attempts failed with one error."""
+class ErrorCount(ResponseModel):
+    """The number of attempts that failed with an error code."""
 
     error_code: ErrorCode
     count: int
 
 
-class FiguresBucket(Answer):
-    """What ended in one stretch of time."""
+class StatisticsBucket(ResponseModel):
+    """The attempts that ended within a bucket."""
 
-    at: datetime = Field(description="its beginning")
+    at: datetime = Field(description="start of the bucket")
     succeeded: int
     failed: int
     bytes: int
-    median_seconds: float | None = Field(description="of the attempts that succeeded; null where none did")
+    median_seconds: float | None = Field(description="of the attempts that succeeded; null if none did")
 
 
-class PlatformFigures(Answer):
-    """How a platform fared; what is counted are attempts, by when they ended."""
+class PlatformStatistics(ResponseModel):
+    """A platform's results, counted in attempts by the time they ended."""
 
     platform: PlatformType
     label: str
     succeeded: int
     failed: int
-    success_rate: float | None = Field(description="from 0 to 1; null where nothing ended")
+    success_rate: float | None = Field(description="from 0 to 1; null if nothing ended")
     bytes: int = Field(description="of the attempts that succeeded")
-    bytes_per_second: float | None = Field(description="of those together, while they ran; null where none did")
-    median_seconds: float | None = Field(description="of the attempts that succeeded, to a tenth; null where none did")
-    p90_seconds: float | None = Field(description="nine in ten of them took no longer; null where none succeeded")
+    bytes_per_second: float | None = Field(description="of those together, while they ran; null if none did")
+    median_seconds: float | None = Field(description="of the attempts that succeeded, to a tenth; null if none did")
+    p90_seconds: float | None = Field(description="90th percentile; null if none succeeded")
     errors: list[ErrorCount] = Field(description="most frequent first")
-    buckets: list[FiguresBucket] = Field(description="all of the time, in order, empty ones too")
+    buckets: list[StatisticsBucket] = Field(description="the whole span in order, including empty buckets")
 
 
-class FiguresAnswer(Answer):
-    """How every platform fared over some time."""
+class StatisticsReport(ResponseModel):
+    """The results of all platforms over a time span."""
 
     since: datetime
     until: datetime
-    bucket_seconds: int = Field(description="how long a bucket is; the last one may be shorter")
-    platforms: list[PlatformFigures]
+    bucket_seconds: int = Field(description="length of a bucket; the last one may be shorter")
+    platforms: list[PlatformStatistics]
 
     @classmethod
     def of(cls, figures: Figures) -> Self:
-        """Return the answer that tells of *figures*."""
+        """Return the report of *figures*."""
         return cls(
             since=figures.span.since,
             until=figures.span.until,
             bucket_seconds=figures.span.bucket_seconds,
-            platforms=[PlatformFigures.model_validate(platform) for platform in figures.platforms],
+            platforms=[PlatformStatistics.model_validate(platform) for platform in figures.platforms],
         )
 
 
-class CookieRecord(Answer):
-    """What there is to say of a platform's cookies."""
+class CookieRecord(ResponseModel):
+    """The state of a platform's cookies, without the cookies."""
 
     platform: PlatformType
     condition: CookieCondition
-    sentence: str = Field(description="for people: how they are, and what to do")
-    cookies: int = Field(description="how many there are; 0: none")
-    expired: int = Field(description="how many of these have expired")
-    logged_in: bool = Field(description="whether yt-dlp is logged in with them: they have not expired")
-    first_expires_at: datetime | None = Field(description="of what keeps one logged in, the first to expire")
-    last_expires_at: datetime | None = Field(description="of what keeps one logged in, the last to expire")
-    updated_at: datetime | None = Field(description="when they came")
-    dropped: int = Field(description="lines of the file that belong to other sites; they are never kept")
-    bad_lines: list[int] = Field(description="numbers of the platform's own lines that are no cookies")
-    report: str | None = Field(description="for people: what of the file was taken, what was left out")
+    sentence: str = Field(description="a sentence: how they are, and what to do")
+    cookies: int = Field(description="number of cookies")
+    expired: int = Field(description="number of these that have expired")
+    logged_in: bool = Field(description="whether they include a login that has not expired")
+    first_expires_at: datetime | None = Field(description="when the first of the login cookies expires")
+    last_expires_at: datetime | None = Field(description="when the last of the login cookies expires")
+    updated_at: datetime | None = Field(description="when they were stored")
+    dropped: int = Field(description="number of lines for other sites, which are never stored")
+    bad_lines: list[int] = Field(description="numbers of the platform's own lines that are malformed")
+    report: str | None = Field(description="a sentence: what was stored, and what was left out")
 
     @classmethod
     def of(cls, state: CookieState) -> Self:
@@ -327,43 +327,43 @@ class CookieRecord(Answer):
         return cls.model_validate(state)
 
 
-class CookieList(Answer):
-    """All platforms' cookies."""
+class CookieList(ResponseModel):
+    """The state of all platforms' cookies."""
 
     cookies: list[CookieRecord]
 
 
-class ToolRecord(Answer):
-    """A program that downloads need."""
+class ToolRecord(ResponseModel):
+    """An external program."""
 
     name: str
-    version: str | None = Field(description="null where only the program itself could say")
+    version: str | None = Field(description="null if it is unknown without running the program")
 
 
-class YtdlpRecord(Answer):
-    """The yt-dlp at work: what the server began with."""
+class YtdlpRecord(ResponseModel):
+    """The running version of yt-dlp."""
 
     version: str | None
-    installed: str | None = Field(description="another one than `version` where it was updated since the start")
+    installed: str | None = Field(description="differs from `version` if it was updated since the start")
     released: date | None
     age_days: int | None
-    old: bool = Field(description="platforms change often: whether it is time to update it")
-    restart_needed: bool = Field(description="whether another one is installed than works")
-    advice: str | None = Field(description="a sentence for people: what to do; null: nothing")
+    old: bool = Field(description="whether an update is due; platforms change often")
+    restart_needed: bool = Field(description="whether the installed version differs from the running one")
+    advice: str | None = Field(description="a sentence: what to do; null if nothing")
 
 
-class ToolsAnswer(Answer):
-    """What downloads are made with; null where there is none."""
+class Tools(ResponseModel):
+    """The tools that downloads use; null if missing."""
 
     ytdlp: YtdlpRecord
     ffmpeg: ToolRecord | None
-    javascript: ToolRecord | None = Field(description="YouTube needs one")
+    javascript: ToolRecord | None = Field(description="required for YouTube")
 
 
-class EventRecord(Answer):
-    """A numbered change."""
+class EventRecord(ResponseModel):
+    """A change, numbered."""
 
-    id: int = Field(description="rises without end, never given twice")
+    id: int = Field(description="increasing, and never reused")
     at: datetime
     kind: EventKind
     batch_id: str | None
@@ -376,17 +376,17 @@ class EventRecord(Answer):
         return cls.model_validate(event)
 
 
-class Hello(Answer):
-    """The beginning of a stream: what was before is not told, so load what you show."""
+class Hello(ResponseModel):
+    """The start of a stream: earlier changes are not sent, so load the current state."""
 
-    last_id: int = Field(description="number of the newest event at this moment")
-    progress: list[ProgressRecord] = Field(description="of what runs")
+    last_id: int = Field(description="id of the newest event at this moment")
+    progress: list[ProgressRecord] = Field(description="of running jobs")
 
 
-class Events(Answer):
-    """What changed since a number; ask again with `last_id`."""
+class Events(ResponseModel):
+    """The changes since an event; continue with `last_id`."""
 
     events: list[EventRecord]
-    progress: list[ProgressRecord] = Field(description="of what runs")
+    progress: list[ProgressRecord] = Field(description="of running jobs")
     last_id: int
-    reset: bool = Field(description="true: `since` was not given or is too old; load what you show anew")
+    reset: bool = Field(description="whether `since` was missing or too old; reload the current state")

@@ -1,7 +1,7 @@
-"""How the API's routes are declared: what each takes and answers, said once.
+"""Declarative API routes: each states its request and response models once.
 
-Of the declaration are made the check of the request, the answer, and the route's place in the OpenAPI document. The
-views get what was sent as checked models (`query`, `headers`, `body`) and return a model; they stay thin.
+The declaration drives request validation, serialization and the OpenAPI document. Views receive validated models
+(`query`, `headers`, `body`) and return a model.
 """
 
 from __future__ import annotations
@@ -21,73 +21,67 @@ from downloader.web.requests import parse_headers, parse_object, parse_query
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: The model of a 200, or for each status its content.
-Answers = type[BaseModel] | Mapping[int, Content]
+#: The model of a 200 response, or the content for each status.
+Responses = type[BaseModel] | Mapping[int, Content]
 
 _ALWAYS = {
-    400: "The request is not right; the sentence says how.",
-    401: "A key is needed, where the server has one set.",
-    403: "A page of another origin sent it, which may not use this server.",
-    429: "Too many requests, or wrong keys, came from this address: `Retry-After` says how many seconds to wait.",
+    400: "The request is invalid; `error` says why.",
+    401: "The server requires a key.",
+    403: "A page of another origin sent the request, and may not use this server.",
+    429: "Too many requests or wrong keys from this address; `Retry-After` has the seconds to wait.",
+    503: "The server is starting, stopping or at capacity.",
 }
-_WITH_PATH = {404: "There is no such thing, or not any more."}
-_WITH_BODY = {413: "The request's body is too large."}
-_WITH_QUEUE = {503: "The service cannot do this now: it is starting, stopping or full."}
+_WITH_PATH = {404: "Not found, or deleted."}
+_WITH_BODY = {413: "The request body is too large."}
 
 
 class Routes:
-    """A blueprint's routes, each with its declaration."""
+    """The routes of a blueprint, with their declarations."""
 
     def __init__(self, blueprint: Blueprint, *, tag: str, takes_any_query: bool = False) -> None:
-        """Declare the routes of *blueprint*; unless *takes_any_query*, unknown query parameters are refused."""
+        """Add routes to *blueprint*; unless *takes_any_query*, unknown query parameters are refused."""
         self.blueprint = blueprint
         self.operations: list[Operation] = []
         self._tag = tag
         self._takes_any_query = takes_any_query
 
-    def tagged(self, tag: str) -> Routes:
-        """Return the same routes, to be added to under another heading."""
-        routes = Routes(self.blueprint, tag=tag, takes_any_query=self._takes_any_query)
-        routes.operations = self.operations
-        return routes
+    def get(self, rule: str, responses: Responses, **more: Any) -> Callable[[View], View]:
+        """Declare a GET route; *more* as in `_declare`."""
+        return partial(self._declare, "GET", rule, responses, more)
 
-    def get(self, rule: str, answers: Answers, **more: Any) -> Callable[[View], View]:
-        """Declare a GET route, see `_declare`."""
-        return partial(self._declare, "GET", rule, answers, more)
+    def post(self, rule: str, responses: Responses, **more: Any) -> Callable[[View], View]:
+        """Declare a POST route; *more* as in `_declare`."""
+        return partial(self._declare, "POST", rule, responses, more)
 
-    def post(self, rule: str, answers: Answers, **more: Any) -> Callable[[View], View]:
-        """Declare a POST route, see `_declare`."""
-        return partial(self._declare, "POST", rule, answers, more)
+    def put(self, rule: str, responses: Responses, **more: Any) -> Callable[[View], View]:
+        """Declare a PUT route; *more* as in `_declare`."""
+        return partial(self._declare, "PUT", rule, responses, more)
 
-    def put(self, rule: str, answers: Answers, **more: Any) -> Callable[[View], View]:
-        """Declare a PUT route, see `_declare`."""
-        return partial(self._declare, "PUT", rule, answers, more)
+    def delete(self, rule: str, responses: Responses, **more: Any) -> Callable[[View], View]:
+        """Declare a DELETE route; *more* as in `_declare`."""
+        return partial(self._declare, "DELETE", rule, responses, more)
 
-    def delete(self, rule: str, answers: Answers, **more: Any) -> Callable[[View], View]:
-        """Declare a DELETE route, see `_declare`."""
-        return partial(self._declare, "DELETE", rule, answers, more)
+    def _declare(self, method: str, rule: str, responses: Responses, more: dict[str, Any], view: View) -> View:
+        """Declare *view*, which may be async.
 
-    def _declare(self, method: str, rule: str, answers: Answers, more: dict[str, Any], view: View) -> View:
-        """Declare *view*, async or not.
-
-        *more*: `query`, `headers`, `body` (models), `parse_body`
-        (in place of the model's own check), `parse_bytes` (in place of both: takes the body as it came), `refusals`
-        (for each status from 400 on, when), `links` (see Operation).
+        *more*: `query`, `headers` and `body` (models), `parse_body` (replaces the body model's own validation),
+        `parse_bytes` (replaces both, and gets the raw body), `errors` (the reason for each status from 400 on), `links`
+        (see Operation).
         """
-        refusals = dict(_ALWAYS)
+        errors = dict(_ALWAYS)
         if "<" in rule:
-            refusals |= _WITH_PATH
+            errors |= _WITH_PATH
         if "body" in more:
-            refusals |= _WITH_BODY
-        refusals |= more.pop("refusals", {})
+            errors |= _WITH_BODY
+        errors |= more.pop("errors", {})
         operation = Operation(
             method=method,
             rule=(self.blueprint.url_prefix or "") + rule,
             name=view.__name__,
             tag=self._tag,
             text=inspect.getdoc(view) or view.__name__,
-            answers=answers if isinstance(answers, Mapping) else {200: answers},
-            refusals=refusals | _WITH_QUEUE,
+            responses=responses if isinstance(responses, Mapping) else {200: responses},
+            errors=errors,
             **more,
         )
         self.operations.append(operation)
@@ -99,43 +93,43 @@ class Routes:
 
             @wraps(view)
             async def handle(**path: str) -> Any:
-                return _response(await view(**path, **self._taken(operation)))
+                return _response(await view(**path, **self._inputs(operation)))
 
             return handle
 
         @wraps(view)
         def handle_blocking(**path: str) -> Any:
-            return _response(view(**path, **self._taken(operation)))
+            return _response(view(**path, **self._inputs(operation)))
 
         return handle_blocking
 
-    def _taken(self, operation: Operation) -> dict[str, Any]:
-        taken: dict[str, Any] = {}
+    def _inputs(self, operation: Operation) -> dict[str, Any]:
+        inputs: dict[str, Any] = {}
         if operation.query is not None:
-            taken["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
+            inputs["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
         elif request.args and not self._takes_any_query:
-            raise RequestRefused(f"This address takes no parameters: leave {next(iter(request.args))!r} out.")
+            raise RequestRefused(f"This address takes no parameters: leave out {next(iter(request.args))!r}.")
         if operation.headers is not None:
-            taken["headers"] = parse_headers(operation.headers, request.headers.get)
+            inputs["headers"] = parse_headers(operation.headers, request.headers.get)
         if operation.parse_bytes is not None:
-            taken["body"] = operation.parse_bytes(request.get_data())
+            inputs["body"] = operation.parse_bytes(request.get_data())
         elif operation.body is not None:
             parse = operation.parse_body or partial(parse_object, operation.body)
-            taken["body"] = parse(_json_body())
-        return taken
+            inputs["body"] = parse(_json_body())
+        return inputs
 
 
-def _response(said: Any) -> Any:
-    """Return what a view *said*: a model, alone or with status and headers; all else is left as it is."""
-    if isinstance(said, BaseModel):
-        return Response(said.model_dump_json(), content_type=JSON)
-    if isinstance(said, tuple):
-        return (_response(said[0]), *said[1:])
-    return said
+def _response(result: Any) -> Any:
+    """Serialize a view's *result*: a model, alone or with status and headers; anything else is left to Flask."""
+    if isinstance(result, BaseModel):
+        return Response(result.model_dump_json(), content_type=JSON)
+    if isinstance(result, tuple):
+        return (_response(result[0]), *result[1:])
+    return result
 
 
 def stream(chunks: Iterator[str] | Iterator[bytes], content_type: str) -> Response:
-    """Return an answer that is sent bit by bit, past caches and proxies that would hold it back."""
+    """Return a streamed response that caches and proxies do not buffer."""
     response = Response(chunks, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
@@ -143,22 +137,22 @@ def stream(chunks: Iterator[str] | Iterator[bytes], content_type: str) -> Respon
 
 
 def client_gone() -> Callable[[], bool]:
-    """Return what tells, at any later time, whether the client of this request has gone away, or has logged out.
+    """Return a function that tells whether this request's client has disconnected or logged out since.
 
-    Only our own server knows of the first; elsewhere a write that fails is the first sign.
+    Only our own server reports a disconnect; under others the first sign is a failing write.
     """
-    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
-    may_stay: Callable[[], bool] = g.get("may_stay", lambda: True)  # of `web.guard`
-    return lambda: gone() or not may_stay()
+    disconnected: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+    is_logged_in: Callable[[], bool] = g.get("is_logged_in", lambda: True)  # set by `web.guard`
+    return lambda: disconnected() or not is_logged_in()
 
 
 def _json_body() -> object:
-    """Return the request's body as JSON, whatever its Content-Type says; {} where there is no body."""
+    """Return the JSON body of the request, whatever its Content-Type; {} if it has none."""
     if not request.get_data():
         return {}
     try:
         return request.get_json(force=True)
-    except (BadRequest, RecursionError) as error:  # RecursionError: 100,000 brackets, one in the other
+    except (BadRequest, RecursionError) as error:  # RecursionError: 100,000 nested brackets
         raise RequestRefused(
             'The request\'s body is not JSON: send an object such as {"url": "https://..."}.'
         ) from error

@@ -38,7 +38,7 @@ export function hearOfFigures() {
 export async function loadFigures() {
   const asked = (turn += 1);
   try {
-    const { platforms } = await ask("GET", `/api/v1/figures?hours=${hours.value}`);
+    const { platforms } = await ask("GET", `/api/v1/statistics?hours=${hours.value}`);
     if (asked !== turn) return; // another span was chosen meanwhile
     setText(status, "");
     place.replaceChildren(...platforms.filter(({ platform }) => platform !== "unknown").map(panel));

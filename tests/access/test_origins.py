@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from downloader.access.hostnames import machine_names
 from downloader.access.origins import (
     FetchMetadata,
     classify_origin,
     is_known_host,
+    machine_names,
     normal_origin,
     parse_allowed_hosts,
     parse_origins,
@@ -183,12 +183,12 @@ VISITS: list[dict[str, Any]] = [
         *((said, "own") for said in OWN),
         *((said, "foreign") for said in FOREIGN),
         *((said, "visit") for said in VISITS),
-        ({"origin": "https://named.example", "site": "cross-site", "method": "POST"}, "named"),
-        ({"origin": "https://NAMED.example:443", "method": "OPTIONS"}, "named"),
-        ({"origin": "http://named.example", "method": "POST"}, "foreign"),
-        ({"origin": "https://x.named.example", "method": "POST"}, "foreign"),
+        ({"origin": "https://allowed.example", "site": "cross-site", "method": "POST"}, "allowed"),
+        ({"origin": "https://ALLOWED.example:443", "method": "OPTIONS"}, "allowed"),
+        ({"origin": "http://allowed.example", "method": "POST"}, "foreign"),
+        ({"origin": "https://x.allowed.example", "method": "POST"}, "foreign"),
     ],
 )
-def test_the_sender_is_told(said: dict[str, Any], expected: str) -> None:
+def test_the_sender_is_classified(said: dict[str, Any], expected: str) -> None:
     said = {"method": "GET", "host": HOST} | said
-    assert classify_origin(FetchMetadata(**said), {"https://named.example"}) == expected
+    assert classify_origin(FetchMetadata(**said), {"https://allowed.example"}) == expected

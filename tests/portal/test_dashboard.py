@@ -621,7 +621,7 @@ def test_figures_that_are_looked_at_follow_what_happens(page: Any, server: Serve
     # Nobody looks: nothing is asked for until somebody does.
     page.goto(f"{page.url.partition('#')[0]}#downloads")
     asked = []
-    page.on("request", lambda request: asked.append(request.url) if "/figures?" in request.url else None)
+    page.on("request", lambda request: asked.append(request.url) if "/statistics?" in request.url else None)
     server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "removed")]})
     expect(page.locator("#view-downloads")).to_contain_text("Done: 0 of 1, 1 failed")
     page.clock.run_for(60_000)

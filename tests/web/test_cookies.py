@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from downloader.web.cookies import MAX_COOKIE_BYTES
@@ -15,11 +14,6 @@ SECRET = "hunter2"
 COOKIES = "/api/v1/cookies"
 GOOD = f".tiktok.com\tTRUE\t/\tTRUE\t4102444800\tsessionid\t{SECRET}\n"
 EXPIRED = f".tiktok.com\tTRUE\t/\tTRUE\t1000000000\tsessionid\t{SECRET}\n"
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def test_cookies_go_in_as_a_file_or_as_json_and_never_come_out(
@@ -64,7 +58,7 @@ def test_cookies_go_in_as_a_file_or_as_json_and_never_come_out(
         ('{"cookies": ""}', 400, "cookies"),
         ('{"cookies": "x", "path": "/etc/hunter2"}', 400, "path"),
         ("", 400, "This contains no cookie"),
-        ("x" * (MAX_COOKIE_BYTES + 1), 413, "more than 1 MB"),
+        ("x" * (MAX_COOKIE_BYTES + 1), 413, "larger than 1 MB"),
     ],
 )
 def test_what_is_no_good_is_refused_in_a_sentence_without_its_values(

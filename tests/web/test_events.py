@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from downloader import create_downloader_app
@@ -32,17 +31,6 @@ from tests.simulator.client import Simulator
 
 EVENTS = "/api/v1/events"
 POLL = {"Accept": "application/json"}
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
-@pytest.fixture
-def services(app: Flask) -> Services:
-    services: Services = app.extensions["downloader"]
-    return services
 
 
 def submit(services: Services, *urls: str) -> str:

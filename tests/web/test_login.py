@@ -12,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from downloader.web.login import own_path
+from tests.web.world import time_passes
 
 KEY = "a-key-that-nobody-guesses"
 OTHER = "another-key-nobody-guesses"
@@ -21,11 +22,6 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     return make_app(api_key=KEY)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def log_in(client: FlaskClient, key: str = KEY, **more: str) -> Any:
@@ -128,7 +124,9 @@ def test_only_what_the_page_sends_is_read(client: FlaskClient) -> None:
     assert log_in(client, "wrong").status_code == 429
 
 
-def test_guessing_ends_and_then_the_right_key_waits_too(app: Flask, client: FlaskClient) -> None:
+def test_guessing_ends_and_then_the_right_key_waits_too(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     others = app.test_client()
     log_in(others)
     assert [log_in(client, "wrong").status_code for _ in range(12)] == [401] * 10 + [429] * 2
@@ -139,7 +137,7 @@ def test_guessing_ends_and_then_the_right_key_waits_too(app: Flask, client: Flas
     assert "Set-Cookie" not in refused.headers
     assert client.get("/api/v1/queue", headers={"Authorization": f"Bearer {KEY}"}).status_code == 429
     assert others.get("/api/v1/queue").status_code == 200  # who is in stays in
-    app.extensions["rate_limits"].forget()  # the time is over
+    time_passes(monkeypatch, 301)
     assert log_in(client).status_code == 303
 
 

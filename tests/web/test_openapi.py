@@ -29,16 +29,6 @@ UNDESCRIBED = re.compile(
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Flask:
-    return create_downloader_app(Settings(storage_dir=tmp_path / "storage"))
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
-@pytest.fixture
 def document(client: FlaskClient) -> dict[str, Any]:
     answer = client.get("/openapi.json")
     assert answer.mimetype == "application/json"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-
-from downloader import create_downloader_app
-from downloader.settings import Settings
 
 LINK = "https://www.tiktok.com/@ada/video/7"
 
@@ -41,13 +37,6 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr("yt_dlp.YoutubeDL", Recorder)
     monkeypatch.setattr("downloader.engines.threads.warm_up", lambda platforms: None)  # it uses yt-dlp too
     return said
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[FlaskClient]:
-    app = create_downloader_app(Settings(storage_dir=tmp_path / "storage", max_attempts=1))
-    yield app.test_client()
-    app.extensions["downloader"].close(grace_seconds=0)
 
 
 @pytest.mark.parametrize("name", ["ytdlp_options", "options", "params", "settings", "DOWNLOADER_YTDLP_OPTIONS", None])

@@ -21,25 +21,10 @@ from werkzeug.test import TestResponse
 from downloader import create_downloader_app
 from downloader.queue.services import Services
 from downloader.server import wsgi as wsgi_server
-from downloader.settings import Settings
 from downloader.web import zip as api_zip
 from tests.real_server import Server
 from tests.simulator.client import Simulator
-
-TIKTOK = "https://www.tiktok.com/@ada/video/"
-V1 = "/api/v1"
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_downloader_app(Settings(storage_dir=tmp_path / "storage", max_attempts=1))
-    yield app
-    app.extensions["downloader"].close(grace_seconds=0)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
+from tests.web.world import TIKTOK, V1
 
 
 @pytest.fixture
@@ -155,7 +140,7 @@ def test_what_was_moved_since_is_left_out(client: FlaskClient, make_batch: Calla
     gone.unlink()
     assert contents(client.get(f"{V1}/batches/{batch_id}/zip").data) == {"kept.mp4": b"kept.mp4"}
     kept.unlink()
-    assert "not there any more" in refused(client.get(f"{V1}/batches/{batch_id}/zip"), 404)
+    assert "no longer exist" in refused(client.get(f"{V1}/batches/{batch_id}/zip"), 404)
     assert client.head(f"{V1}/batches/{batch_id}/zip").status_code == 404
 
 
@@ -177,7 +162,7 @@ def test_nothing_outside_the_storage_folder_is_in_it(
 
 def test_where_nothing_succeeded_a_sentence_says_so(client: FlaskClient, make_batch: Callable[..., str]) -> None:
     sentence = refused(client.get(f"{V1}/batches/{make_batch(None)}/zip"), 404)
-    assert sentence == "Nothing of this batch has succeeded, so there is nothing to save."
+    assert sentence == "No download of this batch has succeeded, so there is nothing to save."
     client.post(f"{V1}/queue/pause")
     batch_id = client.post(f"{V1}/batches", json={"urls": [f"{TIKTOK}waits"]}).get_json()["batch"]["id"]
     assert "yet" in refused(client.get(f"{V1}/batches/{batch_id}/zip"), 404)
@@ -298,6 +283,6 @@ def test_a_file_that_changes_meanwhile_breaks_the_connection(
             answer.read()
     assert ask(port, "/healthz")[1].status == 200
     [record] = [record for record in caplog.records if record.name == "downloader.web.zip"]
-    assert (record.getMessage(), vars(record)["batch_id"]) == ("a zip broke off", batch_id)
+    assert (record.getMessage(), vars(record)["batch_id"]) == ("zip interrupted", batch_id)
     assert "last.mp4" in vars(record)["detail"]
     assert not [record for record in caplog.records if record.exc_info]

@@ -1,34 +1,18 @@
-"""The figures of the last hours, over HTTP."""
+"""The statistics of the last hours, over HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
-from downloader import create_downloader_app
 from downloader.models import Media, Outcome
-from downloader.settings import Settings
+from tests.web.world import TIKTOK
 
-FIGURES = "/api/v1/figures"
-TIKTOK = "https://www.tiktok.com/@ada/video/"
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_downloader_app(Settings(storage_dir=tmp_path / "storage", max_attempts=1))
-    yield app
-    app.extensions["downloader"].close(grace_seconds=0)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
+STATISTICS = "/api/v1/statistics"
 
 
 def by_platform(said: Any) -> dict[str, Any]:
@@ -36,7 +20,7 @@ def by_platform(said: Any) -> dict[str, Any]:
 
 
 def test_before_the_first_download_there_are_zeros_and_nulls(client: FlaskClient) -> None:
-    said = client.get(FIGURES).get_json()
+    said = client.get(STATISTICS).get_json()
     assert said.keys() == {"since", "until", "bucket_seconds", "platforms"}
     since, until = (datetime.fromisoformat(said[name]) for name in ("since", "until"))
     assert (until - since, said["bucket_seconds"]) == (timedelta(hours=24), 3600)
@@ -63,7 +47,7 @@ def test_what_ended_is_told(client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", download)
     client.post("/download/batch", json={"urls": [f"{TIKTOK}{number}" for number in (1, 2, 3)] + ["rubbish"]})
-    said = client.get(f"{FIGURES}?hours=1").get_json()
+    said = client.get(f"{STATISTICS}?hours=1").get_json()
     tiktok = by_platform(said)["tiktok"]
     assert (tiktok["succeeded"], tiktok["failed"], tiktok["bytes"]) == (2, 1, 2000)
     assert tiktok["success_rate"] == pytest.approx(2 / 3)
@@ -78,7 +62,7 @@ def test_what_ended_is_told(client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("hours", "bucket_seconds", "buckets"), [(1, 3600, 1), (48, 3600, 48), (168, 14_400, 42)])
 def test_long_spans_have_longer_buckets(client: FlaskClient, hours: int, bucket_seconds: int, buckets: int) -> None:
-    said = client.get(f"{FIGURES}?hours={hours}").get_json()
+    said = client.get(f"{STATISTICS}?hours={hours}").get_json()
     assert said["bucket_seconds"] == bucket_seconds
     assert {len(platform["buckets"]) for platform in said["platforms"]} == {buckets}
 
@@ -87,6 +71,6 @@ def test_long_spans_have_longer_buckets(client: FlaskClient, hours: int, bucket_
     "query", ["hours=0", "hours=169", "hours=1.5", "hours=", "hours=a", "hours=1&hours=2", "days=1"]
 )
 def test_a_bad_span_is_refused(client: FlaskClient, query: str) -> None:
-    answer = client.get(f"{FIGURES}?{query}")
+    answer = client.get(f"{STATISTICS}?{query}")
     assert answer.status_code == 400
     assert query.partition("=")[0] in answer.get_json()["error"]

@@ -1,0 +1,54 @@
+"""The web application: access control, routes, documentation and JSON errors, put together."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from downloader.queue.services import Services
+from downloader.web.batches import create_batches_api
+from downloader.web.cookies import create_cookies_api
+from downloader.web.docs import create_docs
+from downloader.web.download import create_download_api
+from downloader.web.errors import handle_errors
+from downloader.web.events import create_events_api
+from downloader.web.files import create_files_api
+from downloader.web.guard import guard
+from downloader.web.jobs import create_jobs_api
+from downloader.web.queue import create_queue_api
+from downloader.web.status import create_probes, create_status_api
+from downloader.web.zip import create_zip_api
+
+
+def create_app(services: Services, version: str) -> Flask:
+    """Return the app with the routes of *services*; it finds them as `extensions["downloader"]`.
+
+    Raises:
+        StartRefused: a key is set, and the session secret cannot be stored in the storage folder.
+    """
+    settings = services.settings
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider; records keep their order
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # it would redirect by an HTML page
+    app.extensions["downloader"] = services
+    guard(app, settings)
+    apis = (
+        create_download_api(services, version),
+        create_batches_api(services),
+        create_jobs_api(services),
+        create_queue_api(services),
+        create_files_api(services),
+        create_events_api(services),
+        create_zip_api(services),
+        create_status_api(services),
+        create_cookies_api(services),
+    )
+    for api in apis:
+        app.register_blueprint(api.blueprint)
+    operations = [operation for api in apis for operation in api.operations]
+    needs_key = settings.api_key is not None
+    app.register_blueprint(create_docs(version=version, operations=operations, needs_key=needs_key))
+    app.register_blueprint(create_probes(services))
+    handle_errors(app)
+    return app
