@@ -23,7 +23,7 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no 
 
     def __init__(self, adj: Any) -> None:
         super().__init__(adj)
-        self._refusal: RequestEntityTooLarge | None = None  #: the error to answer with, once the body is drained
+        self._deferred_error: RequestEntityTooLarge | None = None  #: the error to answer with, once the body is drained
         self._drained_bytes = 0
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -42,14 +42,14 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no 
 
     def received(self, data: bytes) -> int:
         """Parse *data*; return how many of its bytes belong to this request."""
-        if self._refusal is not None:
+        if self._deferred_error is not None:
             return self._drain(data)
         consumed: int = super().received(data)
         if isinstance(self.error, RequestEntityTooLarge):
             if self.expect_continue and not self.body_bytes_received:
                 self.expect_continue = False  # the client waits for our go-ahead, so no body follows
             elif self.content_length <= MAX_DRAINED_BYTES and not self.body_rcv.completed:
-                self._refusal, self.error, self.completed = self.error, None, False
+                self._deferred_error, self.error, self.completed = self.error, None, False
                 self.body_rcv.buf = _NullBuffer()
         return consumed
 
@@ -57,7 +57,7 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no 
         consumed: int = self.body_rcv.received(data)
         self._drained_bytes += consumed
         if self.body_rcv.completed or self.body_rcv.error or self._drained_bytes > MAX_DRAINED_BYTES:
-            self.error, self.completed, self.connection_close = self._refusal, True, True
+            self.error, self.completed, self.connection_close = self._deferred_error, True, True
         return consumed
 
 

@@ -1,1 +1,1 @@
-"""HTTP: who may ask, the routes, what they take and answer. The only package that imports Flask."""
+"""HTTP: access control, routes, request and response models, OpenAPI. The only package that imports Flask."""

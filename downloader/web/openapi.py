@@ -137,13 +137,13 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in re.findall(r"{(\w+)}", operation.path)
     ]
-    for place, model in (("query", operation.query), ("header", operation.headers)):
+    for location, model in (("query", operation.query), ("header", operation.headers)):
         if model is not None:
-            parameters += _fields(place, model)
+            parameters += _fields(location, model)
     return parameters
 
 
-def _fields(place: str, model: type[BaseModel]) -> Iterable[dict[str, Any]]:
+def _fields(location: str, model: type[BaseModel]) -> Iterable[dict[str, Any]]:
     schema = model.model_json_schema(by_alias=True)
     for name, field_schema in schema["properties"].items():
         shape = dict(field_schema)
@@ -159,7 +159,7 @@ def _fields(place: str, model: type[BaseModel]) -> Iterable[dict[str, Any]]:
         shape.pop("description", None)
         yield {
             "name": name,
-            "in": place,
+            "in": location,
             "required": name in schema.get("required", ()),
             "schema": shape,
             **({"description": description} if description else {}),

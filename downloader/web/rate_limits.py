@@ -105,7 +105,7 @@ def _address() -> str:
     address = _client()
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(address), 64), strict=False))
-    return "nowhere" if address is None else str(address)
+    return "unknown" if address is None else str(address)
 
 
 def _is_own() -> bool:

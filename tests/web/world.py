@@ -7,12 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 TIKTOK = "https://www.tiktok.com/@ada/video/"
 LINK = f"{TIKTOK}7"
 V1 = "/api/v1"
+KEY = "a-key-that-no-one-guesses"
+BEARER = {"Authorization": f"Bearer {KEY}"}
 
 
 def submit(client: FlaskClient, *urls: str, key: str | None = None) -> Any:
@@ -36,3 +39,10 @@ def refused(answer: TestResponse, status: int) -> str:
 def time_passes(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let *seconds* pass for the rate limits."""
     monkeypatch.setattr("limits.storage.memory.time", SimpleNamespace(time=lambda: time.time() + seconds))
+
+
+def ask(app: Flask, method: str, path: str, **more: Any) -> TestResponse:
+    """Return the response, closed; of a stream only its start."""
+    answer = app.test_client().open(path, method=method, **more)
+    answer.close()
+    return answer
