@@ -1,4 +1,4 @@
-"""Who sent a request, and was it meant for us? The rules, as tables."""
+"""Host and origin checks, as tables."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_rubbish_is_no_session(tmp_path: Path, token: str) -> None:
 def test_a_changed_token_is_no_session(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
     token = sessions.begin(KEY)
-    for position in range(len(token) - 1):  # the last letter holds two bits that nobody reads
+    for position in range(len(token) - 1):  # the last letter holds two unused bits
         changed = token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1 :]
         assert not sessions.is_open(changed, [KEY])
 

@@ -40,7 +40,7 @@ def test_more_than_a_thousand_idle_connections_do_not_block_others(server: Serve
 
 
 def test_a_client_that_pipelines_and_reads_nothing_holds_no_thread() -> None:
-    """A second request that came along waits for nobody: it is not answered while the first answer is unsent."""
+    """A pipelined request is not answered while the first response is unsent."""
     made = threading.Event()
     giant = b"a" * 32 * 1024**2  # more than systems buffer
 

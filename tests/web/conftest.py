@@ -71,13 +71,13 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Have TikTok downloads hang; return what is set as soon as one does."""
-    begun, over = threading.Event(), threading.Event()
+    started, over = threading.Event(), threading.Event()
 
     def download(url: str, output_dir: str) -> tuple[bool, None, str]:
-        begun.set()
+        started.set()
         over.wait(20)
         return False, None, "It hung."
 
     monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", download)
-    yield begun
+    yield started
     over.set()

@@ -139,18 +139,18 @@ def test_a_batch_is_deleted_only_when_all_of_it_is_done(client: FlaskClient) -> 
 @pytest.fixture
 def stumbling(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Have the first TikTok download of each URL break off, and the next succeed; return how many there were."""
-    begun: Counter[str] = Counter()
+    started: Counter[str] = Counter()
 
     def download(url: str, output_dir: str) -> Outcome:
-        begun[url] += 1
-        if begun[url] == 1:
+        started[url] += 1
+        if started[url] == 1:
             return Outcome(False, None, "The connection broke off.", error_code="network")
         path = Path(output_dir) / f"{url.rpartition('/')[2]}.mp4"
         path.write_bytes(b"film")
         return Outcome(True, str(path), None)
 
     monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", download)
-    return begun
+    return started
 
 
 def test_a_batch_that_wants_a_second_round_has_it_and_says_so(

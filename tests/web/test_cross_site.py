@@ -39,7 +39,7 @@ ARGUMENTS = [
 #: How long something may take that happens by itself.
 PATIENCE_SECONDS = 20
 
-KEY = "a-key-that-nobody-guesses"
+KEY = "a-key-that-no-one-guesses"
 TIKTOK = "https://www.tiktok.com/@ada/video/7"
 
 #: Tries everything that a page can do by itself; returns what came of it that it should not have seen.

@@ -1,4 +1,4 @@
-"""What changes, as it changes: nothing lost, nothing twice, and no listener in anybody's way."""
+"""The event stream: nothing lost, nothing sent twice, and no stream blocks others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may use it: keys, hosts, other origins, limits and headers, held against every route that there is."""
+"""Access control on every route: keys, hosts, origins and security headers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.real_server import REPOSITORY, Server
 from tests.routes import NOBODY, changing_routes, every_route
 from tests.web.world import BEARER, KEY, ask
 
-SECOND = "another-key-nobody-guesses"
+SECOND = "another-key-no-one-guesses"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 NAMED = "https://named.example"
 
@@ -353,7 +353,7 @@ def test_no_path_leads_out(open_app: Flask, make_app: Callable[..., Flask]) -> N
 )  # fmt: skip
 @pytest.mark.parametrize("download", ["true", "false"])
 def test_a_file_name_adds_no_header(open_app: Flask, monkeypatch: pytest.MonkeyPatch, name: str, download: str) -> None:
-    """Whatever a file is called: names come from titles, and somebody may have put their own into the folder."""
+    """File names come from titles, and users may put files of their own into the folder."""
 
     def write(url: str, output_dir: str) -> tuple[bool, str, None]:
         path = Path(output_dir) / f"{name}.mp4"
@@ -446,7 +446,7 @@ def test_a_proxy_that_is_trusted_tells_who_asks(start_server: Callable[..., Serv
     [("0.0.0.0", "", True), ("127.0.0.1", "", False), ("localhost", "", False), ("0.0.0.0", KEY, False)],
 )
 def test_a_server_open_to_all_says_so(host: str, key: str, is_open: bool, tmp_path: Path) -> None:
-    # One that has to stop itself, so that nobody on the network meets it for longer than a moment.
+    # This server stops itself, so that it is reachable from the network for a moment only.
     script = (
         "import os, signal, sys, threading, downloader_main as main; serve = main.WsgiServer.start;"
         "main.WsgiServer.start = lambda server: (serve(server), os.kill(os.getpid(), signal.SIGTERM));"

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from downloader.web.login import own_path
 from tests.web.world import time_passes
 
-KEY = "a-key-that-nobody-guesses"
-OTHER = "another-key-nobody-guesses"
+KEY = "a-key-that-no-one-guesses"
+OTHER = "another-key-no-one-guesses"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
@@ -80,7 +80,7 @@ def test_logging_out_ends_the_session_and_its_copies(client: FlaskClient, make_a
 
 
 def test_logging_out_ends_the_streams_that_are_open(app: Flask) -> None:
-    """Another tab would go on telling what is downloaded, to whoever sits there then."""
+    """Another tab would keep showing downloads to the next user of the computer."""
     here, elsewhere, script = app.test_client(), app.test_client(), app.test_client()
     log_in(here)
     log_in(elsewhere)

@@ -51,7 +51,7 @@ def test_every_route_is_in_the_document(app: Flask, document: dict[str, Any]) ->
 
 def test_the_document_says_whether_a_key_is_needed(document: dict[str, Any], tmp_path: Path) -> None:
     assert "security" not in document
-    key = "a-key-that-nobody-guesses"
+    key = "a-key-that-no-one-guesses"
     keyed = create_downloader_app(Settings.model_validate({"storage_dir": tmp_path, "api_key": key})).test_client()
     assert keyed.get("/openapi.json").status_code == 401
     told = keyed.get("/openapi.json", headers={"Authorization": f"Bearer {key}"}).get_json()

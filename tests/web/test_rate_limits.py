@@ -40,7 +40,7 @@ def test_many_addresses_do_not_help(app: Flask) -> None:
     statuses = [status(f"192.0.2.{number}", wrong) for number in range(120)]
     assert statuses == [401] * 100 + [429] * 20
     assert status("192.0.2.200", BEARER) == 429
-    assert status("198.51.100.1", BEARER) == 200  # or anybody could lock everybody out
+    assert status("198.51.100.1", BEARER) == 200  # otherwise an attacker could lock out every user
 
 
 def test_an_ipv6_network_is_one_address(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""A batch as one zip, over HTTP: whole or noticed to be broken, and nobody's place for longer than it must."""
+"""A batch as one zip, over HTTP: complete or visibly broken, and its slot is given back."""
 
 from __future__ import annotations
 
