@@ -141,7 +141,7 @@ def test_a_taken_port_is_refused_in_a_sentence(start_server: Any) -> None:
         run = run_main("--host", "127.0.0.1", "--port", str(port))
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1
-    assert f"Port {port} is taken" in run.stderr
+    assert f"Port {port} is in use" in run.stderr
 
 
 @pytest.mark.parametrize(
