@@ -1,4 +1,4 @@
-"""A durable job: its states and the one table of legal moves, its attempts, its batch, and what is told about them."""
+"""Jobs, their attempts, batches and events: the data that the queue shares with the rest of the service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from downloader.platforms import PlatformType
 
 JobState = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 
-#: Every legal move of a job; whatever is not here raises IllegalTransition.
+#: Every legal move of a job; any other raises IllegalTransition.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     "queued": frozenset({"running", "cancelled"}),
     # back to queued: interrupted, not failed; it resumes where it was
@@ -61,7 +61,7 @@ class Job:
     link: str | None
     platform: PlatformType
     state: JobState
-    attempts: int  #: tries begun that count; one that the server itself interrupted does not
+    counted_attempts: int  #: started; one that the server itself interrupted does not count
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None = None  #: of the latest attempt
@@ -76,8 +76,8 @@ class Job:
     duration_seconds: float | None = None
     size_bytes: int | None = None
     elapsed_seconds: float = 0.0  #: of all attempts together
-    tries: int = 0  #: begun, counted or not: the number of the latest attempt
-    last_try: bool = False  #: put back by its batch's second round: however its next try that counts fails, it is final
+    attempt_number: int = 0  #: of the latest attempt; all count
+    final_attempt: bool = False  #: put back by its batch's second round: it fails for good the next time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What a submission came to."""
+    """The result of a submission."""
 
     batch: Batch
     jobs: tuple[Job, ...]  #: one for each link sent, in that order; a repeated link has the same job again
@@ -142,14 +142,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a running job is; told, never stored."""
+    """How far a running job is; published, never stored."""
 
     job_id: str
     phase: Phase
     attempt: int = 1  #: the number of the try, from 1
     batch_id: str = ""
     downloaded_bytes: int = 0
-    total_bytes: int | None = None  #: None: nobody knows
+    total_bytes: int | None = None  #: None: unknown
     speed_bytes_per_second: float | None = None
     eta_seconds: float | None = None
 
@@ -169,8 +169,8 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlatformRest:
-    """What must be remembered of a platform's governor over a restart."""
+class CooldownState:
+    """A platform's state in the governor that outlives a restart."""
 
     platform: PlatformType
     cap: float  #: downloads at once that it is allowed now; fractions grow to whole ones
@@ -180,7 +180,7 @@ class PlatformRest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformView:
-    """How a platform is treated, and how it fared."""
+    """The state of a platform, and its last hour."""
 
     platform: PlatformType
     label: str  #: as its users write it

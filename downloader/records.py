@@ -56,7 +56,7 @@ class Record:
             job_id=job.id,
             batch_id=job.batch_id,
             state=job.state,
-            attempts=job.attempts,
+            attempts=job.counted_attempts,
             next_attempt_at=None if job.next_attempt_at is None else job.next_attempt_at.isoformat(),
         )
 

@@ -39,7 +39,7 @@ class _OneJob:
             link=None,
             platform="tiktok",
             state="succeeded",
-            attempts=1,
+            counted_attempts=1,
             created_at=now,
             updated_at=now,
             files=(str(media),),

@@ -85,6 +85,27 @@ class World:
         return now
 
 
+def take_away(world: World) -> None:
+    """Make the storage unusable, so that root notices it too."""
+    world.settings.raw_dir.rmdir()
+    world.settings.raw_dir.write_bytes(b"no folder")
+
+
+def bring_back(world: World) -> None:
+    world.settings.raw_dir.unlink()
+    world.settings.raw_dir.mkdir()
+
+
+async def until_running(world: World, *urls: str) -> list[Job]:
+    jobs = await world.submit(*urls)
+    await world.engine.until(lambda engine: engine.links() >= set(urls))
+    return jobs
+
+
+async def running(world: World, link: str) -> None:
+    await world.engine.until(lambda engine: link in engine.running)
+
+
 @pytest.fixture
 async def open_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     worlds: list[World] = []

@@ -1,1 +1,1 @@
-"""The durable queue: what runs when, and who hears of it."""
+"""The durable queue: what runs when, and the events that say so."""

@@ -33,10 +33,10 @@ class Database:
         self._clock = clock
         self._clock_watch = clock_watch or ClockWatch(clock)
         self._clock_step = timedelta()  #: by which the clock was set and stored times are not moved yet
-        self._unsaved: set[PlatformType] = set()  #: platforms whose state is not stored as it is
+        self._unsaved: set[PlatformType] = set()  #: platforms whose cooldown is not stored as it is
         self._shifting = asyncio.Lock()
         self._on_clock_set: list[Callable[[timedelta], None]] = []
-        # Several: a claim need not wait for a long list that somebody reads.
+        # Several: a claim need not wait until a long list is read.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="store")
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -72,10 +72,14 @@ class Database:
             await self._shift_stored()
             self.notice_clock()
 
-    async def save_platform(self, platform: PlatformType) -> None:
-        """Store what is to be remembered of *platform*: one after another, so that the newest is stored last."""
+    async def save_cooldown(self, platform: PlatformType) -> None:
+        """Store the cooldown state of *platform*: one after another, so that the newest is stored last."""
         self._unsaved.add(platform)
         await self.keep_step()
+        until = self._governor.cooling_until(platform, self._clock())
+        if until is not None:
+            cap = self._governor.cap(platform)
+            log.warning("platform cooling down", extra={"platform": platform, "until": until.isoformat(), "cap": cap})
 
     async def _shift_stored(self) -> None:
         async with self._shifting:
@@ -83,10 +87,10 @@ class Database:
                 await self._in_thread(self.store.shift_times, step, now=self._clock())
                 self._clock_step -= step
             while self._unsaved:
-                platform = self._unsaved.pop()  # before it is stored: it may be moved once more meanwhile
+                platform = self._unsaved.pop()  # before it is stored: it may change again in between
                 try:
-                    state = self._governor.rest(platform)
-                    await self._in_thread(self.store.save_platform_rest, state, now=self._clock())
+                    state = self._governor.cooldown(platform)
+                    await self._in_thread(self.store.save_cooldown, state, now=self._clock())
                 except BaseException:
                     self._unsaved.add(platform)
                     raise

@@ -1,47 +1,52 @@
-"""Follows what changes, without loss or repetition: first what the store has, then what happens.
+"""What changes, as it changes: the event feed, and the records of a batch as its jobs end.
 
-Blocking, for a thread of its own; the HTTP around it is elsewhere.
+Blocking, for a thread of its own; knows no HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import Any
 
-from downloader.jobs import Event, JobFilter, Progress
+from downloader.jobs import Event, Job, JobFilter, Progress, Submission
 from downloader.queue.hub import Overrun, Subscription
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
+from downloader.records import Record
 
-#: How often a feed comes back where nothing happens, so that its reader can see whether anyone still listens.
+#: How often a feed yields while nothing happens, so that its reader can check whether the client is still there.
 TICK_SECONDS = 0.5
 
 PAGE = 500
 
-#: What happens at the same time is handed over together, this many at most.
+#: Simultaneous changes are yielded together, this many at most.
 BUNDLE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
-    """Here the feed begins: what was before is not told."""
+    """Where the feed begins; earlier changes are not in it."""
 
     last_id: int  #: number of the newest event at this moment
     progress: tuple[Progress, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What a reader that asks every so often gets."""
+class EventPage:
+    """What a polling client gets."""
 
     events: tuple[Event, ...]
     progress: tuple[Progress, ...]
-    last_id: int  #: to be asked with the next time
-    reset: bool  #: it could not be continued, or was not asked to: what was before is not told
+    last_id: int  #: to ask from the next time
+    reset: bool  #: earlier changes are missing: the client did not ask for them, or they are gone
 
 
 class EventFeed:
-    """What concerns everything, or one batch, from a number on."""
+    """The changes to everything, or to one batch, without loss or repetition: first the stored ones, then live ones."""
 
     def __init__(self, services: Services, *, batch_id: str | None, since: int | None) -> None:
         """Follow from the event after *since*; None: from now on."""
@@ -50,10 +55,10 @@ class EventFeed:
         self._last_id = since
 
     def read(self) -> Iterator[list[Beginning | Event | Progress]]:
-        """Yield what happens, as it happens; nothing where nothing did for a while. Ends when the service does."""
+        """Yield changes as they happen, and empty lists while nothing does. Ends with the service."""
         queue = self._services.open()
         while True:
-            # Listen first, look then: whichever way round a change comes, it is told once.
+            # Subscribe first, then read: either way round, a change comes once.
             with queue.hub.subscribe(self._batch_id) as subscription:
                 yield from self._stored()
                 try:
@@ -91,12 +96,12 @@ class EventFeed:
         if self._last_id is not None and event.id <= self._last_id:
             return False
         self._last_id = event.id
-        # The store numbers what concerns every batch, but has it under none.
+        # What concerns every batch has no batch of its own.
         return self._batch_id in (None, event.batch_id)
 
 
 async def can_continue(queue: JobQueue, last_id: int) -> bool:
-    """Whether all that came after event *last_id* is still there, and there ever was such a number."""
+    """Whether all events after *last_id* are still there, and that number ever was."""
     if last_id > await queue.last_event_id():
         return False  # of another database
     following = await queue.events_since(last_id, limit=1)
@@ -104,21 +109,21 @@ async def can_continue(queue: JobQueue, last_id: int) -> bool:
 
 
 async def begin(queue: JobQueue, batch_id: str | None) -> Beginning:
-    """Return where a feed that begins now begins."""
+    """Return the beginning of a feed that starts now."""
     return Beginning(last_id=await queue.last_event_id(), progress=await _progress(queue, batch_id))
 
 
-async def look(queue: JobQueue, *, batch_id: str | None, since: int | None) -> Look:
-    """Return what there is after event *since*, a page at most; None: only where to begin."""
-    newest = await queue.last_event_id()  # before the events: none that comes meanwhile is passed over
+async def poll(queue: JobQueue, *, batch_id: str | None, since: int | None) -> EventPage:
+    """Return the events after *since*, a page at most; None: only where to begin."""
+    newest = await queue.last_event_id()  # before the events: none that comes in between is missed
     progress = await _progress(queue, batch_id)
     if since is None or not await can_continue(queue, since):
-        return Look(events=(), progress=progress, last_id=newest, reset=True)
+        return EventPage(events=(), progress=progress, last_id=newest, reset=True)
     events = await queue.events_since(since, batch_id=batch_id, limit=PAGE)
     last_id = max(newest, since)
     if events:
         last_id = events[-1].id if len(events) == PAGE else max(newest, events[-1].id)
-    return Look(events=tuple(events), progress=progress, last_id=last_id, reset=False)
+    return EventPage(events=tuple(events), progress=progress, last_id=last_id, reset=False)
 
 
 async def _progress(queue: JobQueue, batch_id: str | None) -> tuple[Progress, ...]:
@@ -128,3 +133,42 @@ async def _progress(queue: JobQueue, batch_id: str | None) -> tuple[Progress, ..
         ids = {job.id for job in running}
         progress = [each for each in progress if each.job_id in ids]
     return tuple(progress)
+
+
+def records_as_they_end(
+    services: Services, submission: Submission, urls: Sequence[str], gone: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
+    """Yield a record for each of *urls*, the URLs of *submission*, in the order in which their jobs end.
+
+    Ends early when the client is *gone*; its jobs continue.
+    """
+    urls_of: dict[str, list[str]] = defaultdict(list)
+    for url, job in zip(urls, submission.jobs, strict=True):
+        urls_of[job.id].append(url)
+    ended: SimpleQueue[Job | None] = SimpleQueue()
+    watching = services.loop.submit(_watch(services.open(), submission, ended.put))
+    try:
+        while not gone():
+            try:
+                one = ended.get(timeout=TICK_SECONDS)
+            except Empty:
+                continue
+            if one is None:
+                watching.result()  # raises what went wrong
+                return
+            for url in urls_of[one.id]:
+                yield Record.reply(one, url).to_json()
+    finally:
+        watching.cancel()
+
+
+async def _watch(queue: JobQueue, submission: Submission, tell: Callable[[Job | None], None]) -> None:
+    async def watch_one(job: Job) -> None:
+        tell(*await queue.wait(replace(submission, jobs=(job,))))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for job in {job.id: job for job in submission.jobs}.values():
+                group.create_task(watch_one(job))
+    finally:
+        tell(None)

@@ -1,7 +1,7 @@
-"""How each platform is treated so that it keeps answering: caps, spacing, rest after a rate limit.
+"""Limits each platform so that it keeps answering: caps, spacing, cooldown after a rate limit.
 
 Pure logic: knows no event loop, no clock and no database. Times are handed in; what must outlive the process comes out
-as `PlatformRest` and goes back in with `restore`.
+as `CooldownState` and goes back in with `restore`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
 
-from downloader.jobs import LONGEST_ASKED_SECONDS, PlatformRest
+from downloader.jobs import LONGEST_ASKED_SECONDS, CooldownState
 from downloader.platforms import PlatformType
 
-#: The first rest, where the platform does not say how long; each further rate limit in a row doubles it.
-FIRST_REST_SECONDS = 60.0
-LONGEST_REST_SECONDS = 3600.0
+#: The first cooldown, where the platform does not say how long; each further rate limit in a row doubles it.
+FIRST_COOLDOWN_SECONDS = 60.0
+MAX_COOLDOWN_SECONDS = 3600.0
 
 #: A platform shows its login page to addresses that ask too often, and for posts that are for members only. Met by so
 #: many different posts, with none let through in between, it is a limit.
@@ -47,7 +47,7 @@ Wall = Literal["limit", "post", "open"]
 
 
 class Governor:
-    """Says which platform may start how many downloads now."""
+    """Decides how many downloads each platform may start now."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Governor:
         self._random = random or Random()
         self._platforms = {name: _Platform(cap=float(per_platform)) for name in platforms}
 
-    # What may be
+    # What may start
 
     def room(self, platform: PlatformType, now: datetime) -> int:
         """Return how many downloads *platform* may start now, its share of the total not regarded."""
@@ -106,7 +106,7 @@ class Governor:
         return None
 
     def cooling_until(self, platform: PlatformType, now: datetime) -> datetime | None:
-        """Return until when *platform* rests, or None where it does not."""
+        """Return until when *platform* cools down, or None where it does not."""
         until = self._platforms[platform].cooling_until
         return until if until is not None and now < until else None
 
@@ -121,7 +121,7 @@ class Governor:
     # What happens
 
     def started(self, platform: PlatformType, now: datetime) -> None:
-        """Take note that a download started."""
+        """Note that a download started."""
         state = self._platforms[platform]
         state.running += 1
         if self._interval_seconds:
@@ -129,7 +129,7 @@ class Governor:
             state.next_start_at = now + timedelta(seconds=self._interval_seconds * jitter)
 
     def let_through(self, platform: PlatformType) -> None:
-        """Take note that a post was shown: what met a login page before did not meet it for asking too often."""
+        """Note that a post was shown: what met a login page before did not meet it for asking too often."""
         walled = self._platforms[platform].walled
         walled.update(dict.fromkeys(walled, True))
 
@@ -153,28 +153,28 @@ class Governor:
         succeeded: bool = False,
         limited: bool = False,
         retry_after_seconds: float | None = None,
-    ) -> PlatformRest | None:
-        """Take note that the download of *post* ended; return what is to be remembered where that changed, else None.
+    ) -> CooldownState | None:
+        """Note that the download of *post* ended; return what is to be remembered where that changed, else None.
 
         *limited*: it met a rate limit, for which the platform asked to wait *retry_after_seconds*, or did not say.
         """
         state = self._platforms[platform]
         state.running -= 1
-        before = self.rest(platform)
+        before = self.cooldown(platform)
         if limited:
-            self._rest_after_limit(state, post, now, retry_after_seconds)
+            self._cool_down(state, post, now, retry_after_seconds)
         elif succeeded:
             state.strikes = 0
             state.limited.clear()
             # As many successes as the cap is high raise it by one.
             state.cap = min(float(self._per_platform), state.cap + 1 / int(state.cap))
-        after = self.rest(platform)
+        after = self.cooldown(platform)
         return after if after != before else None
 
-    def _rest_after_limit(self, state: _Platform, post: str, now: datetime, retry_after_seconds: float | None) -> None:
-        resting = state.cooling_until is not None and now < state.cooling_until
-        # Several downloads meet the same limit at once, or one post meets it at each of its tries: that counts once.
-        first = not resting and post not in state.limited
+    def _cool_down(self, state: _Platform, post: str, now: datetime, retry_after_seconds: float | None) -> None:
+        cooling = state.cooling_until is not None and now < state.cooling_until
+        # Several downloads meet the same limit at once, or one post meets it at each of its attempts: that counts once.
+        first = not cooling and post not in state.limited
         if first:
             state.cap = max(1.0, float(int(state.cap) // 2))
         state.limited.add(post)
@@ -182,16 +182,16 @@ class Governor:
             # A wait that the platform names is no strike: it says itself how long is enough.
             state.strikes += first
             doublings = min(max(state.strikes - 1, 0), 20)
-            retry_after_seconds = min(FIRST_REST_SECONDS * 2**doublings, LONGEST_REST_SECONDS)
+            retry_after_seconds = min(FIRST_COOLDOWN_SECONDS * 2**doublings, MAX_COOLDOWN_SECONDS)
         until = now + timedelta(seconds=min(retry_after_seconds, LONGEST_ASKED_SECONDS))
         state.cooling_until = until if state.cooling_until is None else max(until, state.cooling_until)
 
-    def end_rest(self, platform: PlatformType) -> PlatformRest:
+    def end_cooldown(self, platform: PlatformType) -> CooldownState:
         """Let *platform* start again at once; return what is to be remembered."""
         self._platforms[platform].cooling_until = None
-        return self.rest(platform)
+        return self.cooldown(platform)
 
-    def shift(self, step: timedelta) -> list[PlatformRest]:
+    def shift(self, step: timedelta) -> list[CooldownState]:
         """Move all times by *step*, by which the clock was set; return what is to be remembered where that changed."""
         moved = []
         for name, state in self._platforms.items():
@@ -199,21 +199,21 @@ class Governor:
                 state.next_start_at += step
             if state.cooling_until is not None:
                 state.cooling_until += step
-                moved.append(self.rest(name))
+                moved.append(self.cooldown(name))
         return moved
 
     # What outlives the process
 
-    def rest(self, platform: PlatformType) -> PlatformRest:
+    def cooldown(self, platform: PlatformType) -> CooldownState:
         """Return what is to be remembered of *platform*."""
         state = self._platforms[platform]
-        return PlatformRest(platform=platform, cap=state.cap, cooling_until=state.cooling_until, strikes=state.strikes)
+        return CooldownState(platform=platform, cap=state.cap, cooling_until=state.cooling_until, strikes=state.strikes)
 
-    def restore(self, rest: PlatformRest) -> None:
-        """Go on from what was remembered; a cap above today's setting is cut to it."""
-        if rest.platform not in self._platforms:
+    def restore(self, cooldown: CooldownState) -> None:
+        """Continue from a stored state; a cap above today's setting is cut to it."""
+        if cooldown.platform not in self._platforms:
             return
-        state = self._platforms[rest.platform]
-        state.cap = min(float(self._per_platform), max(1.0, rest.cap))
-        state.cooling_until = rest.cooling_until
-        state.strikes = rest.strikes
+        state = self._platforms[cooldown.platform]
+        state.cap = min(float(self._per_platform), max(1.0, cooldown.cap))
+        state.cooling_until = cooldown.cooling_until
+        state.strikes = cooldown.strikes

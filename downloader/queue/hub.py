@@ -1,4 +1,4 @@
-"""Carries changes and progress to whoever looks on, without ever holding up what they look at.
+"""Publishes changes and progress to subscribers, without ever blocking the publisher.
 
 Thread-safe: publishing is quick and never waits; each subscriber reads at its own speed. One that falls too far behind
 is cut off and resumes from the store, where every change has a number.
@@ -23,7 +23,7 @@ class Overrun(Exception):
 
 
 class Subscription:
-    """What one onlooker has not read yet. Of progress only the latest of each job is kept."""
+    """What one subscriber has not read yet. Of progress only the latest of each job is kept."""
 
     def __init__(self, batch_id: str | None, on_close: Callable[[Subscription], None]) -> None:
         self.batch_id = batch_id
@@ -58,7 +58,7 @@ class Subscription:
         return self._closed
 
     def close(self) -> None:
-        """Stop listening; wake whoever waits."""
+        """Stop listening; wake a waiting reader."""
         self._on_close(self)
         with self._changed:
             self._closed = True
@@ -73,7 +73,7 @@ class Subscription:
         self.close()
 
     def put_event(self, event: Event) -> None:
-        """Take a change in."""
+        """Add a change."""
         with self._changed:
             if len(self._events) >= MAX_BEHIND:
                 self._overrun = True
@@ -81,19 +81,19 @@ class Subscription:
             elif not self._overrun:
                 self._events.append(event)
             if event.job_id is not None and event.data.get("state") != "running":
-                # Else it would come after the end that it belongs before.
+                # Otherwise it would come after the end of its job.
                 self._progress.pop(event.job_id, None)
             self._changed.notify_all()
 
     def put_progress(self, progress: Progress) -> None:
-        """Take progress in, in place of what was known of the same job."""
+        """Add progress; it replaces what was there of the same job."""
         with self._changed:
             self._progress[progress.job_id] = progress
             self._changed.notify_all()
 
 
 class EventHub:
-    """Hands what is published to every subscription that wants it."""
+    """Passes what is published to the subscriptions that want it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -107,13 +107,13 @@ class EventHub:
         return subscription
 
     def publish(self, event: Event) -> None:
-        """Hand out a change."""
+        """Publish a change."""
         for subscription in self._current():
             if subscription.batch_id is None or event.batch_id in (None, subscription.batch_id):
                 subscription.put_event(event)
 
     def publish_progress(self, batch_id: str, progress: Progress) -> None:
-        """Hand out how far a job of *batch_id* is."""
+        """Publish the progress of a job of *batch_id*."""
         for subscription in self._current():
             if subscription.batch_id in (None, batch_id):
                 subscription.put_progress(progress)

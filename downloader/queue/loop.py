@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class ServiceLoop:
-    """Runs coroutines from any thread; its thread starts with the first one, and anew after a fork."""
+    """Runs coroutines from any thread; its thread starts with the first one, and again after a fork."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,7 +28,7 @@ class ServiceLoop:
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run *coroutine* on the service's loop and return its result.
 
-        Where the caller is cancelled (a client gave up), the coroutine goes on.
+        If the caller is cancelled (a client gave up), the coroutine continues.
         """
         future = self.submit(coroutine)
         return await asyncio.shield(asyncio.wrap_future(future))
@@ -38,12 +38,6 @@ class ServiceLoop:
         loop = self._started()
         # From an empty context: else Flask's request would live as long as the coroutine does.
         return contextvars.Context().run(asyncio.run_coroutine_threadsafe, coroutine, loop)
-
-    def call(self, function: Callable[[], object]) -> None:
-        """Call *function* on the service's loop, if that ever started; do not wait for it."""
-        with self._lock:
-            if self._loop is not None and self._pid == os.getpid():
-                self._loop.call_soon_threadsafe(function)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:

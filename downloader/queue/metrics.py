@@ -1,4 +1,4 @@
-"""Figures for whoever watches the service, in Prometheus' format."""
+"""Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DURATIONS_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """How things stand at the moment of a scrape."""
+    """The state of the service at a scrape."""
 
     counts: Mapping[PlatformType, Mapping[JobState, int]]
     cooling_until: Mapping[PlatformType, datetime | None]
@@ -37,13 +37,13 @@ class Snapshot:
 
 
 class Metrics:
-    """Counts what happens; takes how things stand from *snapshot* when it is asked for."""
+    """Counts attempts; takes the gauges from *snapshot* at each scrape."""
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._registry = CollectorRegistry()
         self._attempts = Counter(
             "downloader_attempts",
-            "Attempts that ended, by what they came to: succeeded, interrupted, or an error code.",
+            "Attempts that ended, by outcome: succeeded, interrupted, or an error code.",
             ["platform", "outcome"],
             registry=self._registry,
         )
@@ -57,7 +57,7 @@ class Metrics:
         self._bytes = Counter(
             "downloader_media_bytes", "Bytes of finished media files.", ["platform"], registry=self._registry
         )
-        self._registry.register(_Standing(snapshot))
+        self._registry.register(_Gauges(snapshot))
 
     def attempt_ended(self, platform: PlatformType, outcome: str, seconds: float, size_bytes: int) -> None:
         """Count an attempt: *outcome* is `succeeded`, `interrupted`, `cancelled` or an error code."""
@@ -67,56 +67,53 @@ class Metrics:
             self._bytes.labels(platform).inc(size_bytes)
 
     def render(self) -> bytes:
-        """Return all figures as text; blocking, it asks the store."""
+        """Return all metrics as text; blocking, it asks the store."""
         return generate_latest(self._registry)
 
 
-class _Standing(Collector):
-    """The figures that are not counted but looked up."""
+class _Gauges(Collector):
+    """The metrics that are read, not counted."""
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._snapshot = snapshot
 
     def describe(self) -> Iterable[Metric]:
-        # Else the registry would take a snapshot when this is registered, before there is anything to look at.
+        # Otherwise the registry would take a snapshot when this is registered, before the queue is open.
         return ()
 
     def collect(self) -> Iterable[Metric]:
         now = self._snapshot()
-        jobs = GaugeMetricFamily("downloader_jobs", "Jobs in the store.", labels=["platform", "state"])
-        for platform, states in now.counts.items():
-            for state, count in states.items():
-                jobs.add_metric([platform, state], count)
-        yield jobs
-        cooling = GaugeMetricFamily(
-            "downloader_platform_cooling_until_seconds",
-            "Until when a platform rests, as Unix time; 0: it does not.",
-            labels=["platform"],
-        )
-        caps = GaugeMetricFamily("downloader_platform_cap", "Downloads at once allowed now.", labels=["platform"])
-        for platform, until in now.cooling_until.items():
-            cooling.add_metric([platform], until.timestamp() if until else 0)
-        for platform, cap in now.caps.items():
-            caps.add_metric([platform], cap)
-        yield cooling
-        yield caps
-        age = GaugeMetricFamily("downloader_ytdlp_age_days", "Days since the yt-dlp at work was released.")
+        yield from _platform_gauges(now)
+        age = GaugeMetricFamily("downloader_ytdlp_age_days", "Days since the release of the yt-dlp in use.")
         if (days := ytdlp_release().age_days) is not None:
             age.add_metric([], days)
         yield age
-        yield GaugeMetricFamily("downloader_workers", "Workers alive.", value=now.engine.workers)
-        yield GaugeMetricFamily("downloader_workers_busy", "Workers that run something.", value=now.engine.busy)
-        yield GaugeMetricFamily(
-            "downloader_worker_restarts", "Workers that died or were ended since the start.", value=now.engine.restarts
-        )
-        yield GaugeMetricFamily("downloader_queue_paused", "1 while paused by hand.", value=float(now.paused))
-        yield GaugeMetricFamily("downloader_disk_low", "1 while the disk is too full.", value=float(now.disk_low))
-        yield GaugeMetricFamily(
-            "downloader_storage_full", "1 while the files have reached their limit.", value=float(now.storage_full)
-        )
-        yield GaugeMetricFamily(
-            "downloader_storage_unavailable",
-            "1 while the storage folder or the database cannot be used.",
-            value=float(now.storage_fails),
-        )
-        yield GaugeMetricFamily("downloader_disk_free_bytes", "Free bytes where media go.", value=now.free_bytes)
+        for name, help_text, value in (
+            ("workers", "Workers alive.", now.engine.workers),
+            ("workers_busy", "Workers that run an attempt.", now.engine.busy),
+            ("worker_restarts", "Workers that died or were terminated since the start.", now.engine.restarts),
+            ("queue_paused", "1 while paused by hand.", now.paused),
+            ("disk_low", "1 while the disk is too full.", now.disk_low),
+            ("storage_full", "1 while the files have reached their limit.", now.storage_full),
+            ("storage_unavailable", "1 while the storage folder or the database cannot be used.", now.storage_fails),
+            ("disk_free_bytes", "Free bytes where media go.", now.free_bytes),
+        ):
+            yield GaugeMetricFamily(f"downloader_{name}", help_text, value=float(value))
+
+
+def _platform_gauges(now: Snapshot) -> Iterable[Metric]:
+    jobs = GaugeMetricFamily("downloader_jobs", "Jobs in the store.", labels=["platform", "state"])
+    for platform, states in now.counts.items():
+        for state, count in states.items():
+            jobs.add_metric([platform, state], count)
+    cooling = GaugeMetricFamily(
+        "downloader_platform_cooling_until_seconds",
+        "Until when a platform cools down, as Unix time; 0: it does not.",
+        labels=["platform"],
+    )
+    for platform, until in now.cooling_until.items():
+        cooling.add_metric([platform], until.timestamp() if until else 0)
+    caps = GaugeMetricFamily("downloader_platform_cap", "Downloads at once allowed now.", labels=["platform"])
+    for platform, cap in now.caps.items():
+        caps.add_metric([platform], cap)
+    return jobs, cooling, caps

@@ -1,4 +1,4 @@
-"""The durable queue as the rest of the service uses it: submit, look, cancel, retry, delete, wait."""
+"""The durable queue as requests use it: submit, wait, read, cancel, retry, delete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.scheduler import Scheduler
-from downloader.queue.statistics import Figures, Span, figures
+from downloader.queue.statistics import Span, Statistics, compute
 from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: How long a waiting request holds on to a job whose next attempt lies ahead; beyond it the answer is what is known so
-#: far, and the queue goes on without the request.
+#: How long a request waits for the next attempt of a job; if it is further off, the answer is what is known so far, and
+#: the queue continues without the request.
 PATIENCE_SECONDS = 60.0
 
-#: How often a waiting request looks whether its platform has gone to rest.
-REST_LOOK_SECONDS = 5.0
+#: How often a waiting request checks whether its platform cools down.
+COOLDOWN_CHECK_INTERVAL_SECONDS = 5.0
 
 RECENT_SECONDS = 3600.0
 
@@ -76,13 +76,13 @@ class JobQueue:
         self._removal = removal
         self._now = clock
         self._labels = labels
-        self._figuring = asyncio.Lock()
+        self._computing = asyncio.Lock()
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
         self._store.on_event(hub.publish)
-        scheduler.on_end(self._tell_waiters)
+        scheduler.attempts.on_end(self._tell_waiters)
 
     async def start(self) -> None:
-        """Take up what was left, and begin."""
+        """Take up what an earlier process left, and start."""
         await self.scheduler.start()
 
     async def close(self, grace_seconds: float) -> None:
@@ -91,7 +91,7 @@ class JobQueue:
         for job_id in tuple(self._waiters):
             try:
                 self._settle(job_id, await asyncio.to_thread(self._store.job, job_id))
-            except Exception:  # the others are to be answered, and the rest to be closed
+            except Exception:  # the other requests must be answered, and everything closed
                 log.exception("the store failed")
                 for future in self._waiters.get(job_id, ()):
                     if not future.done():
@@ -106,7 +106,7 @@ class JobQueue:
     ) -> Submission:
         """Store a batch of *urls*; it is durable when this returns.
 
-        *retry_failed_once*: when all of it has ended, what failed and may pass is tried once more.
+        *retry_failed_once*: when all of it has ended, what failed and may succeed later is tried once more.
 
         Raises:
             IdempotencyConflict: the key was used for other URLs.
@@ -134,7 +134,7 @@ class JobQueue:
         """Return the jobs of *submission*, one for each link sent, in order, once each is final.
 
         A job whose next attempt lies more than `PATIENCE_SECONDS` ahead is returned as it is, as is one that waits for
-        a platform which rests for longer than that.
+        a platform that cools down for longer than that.
         """
         ids = tuple(dict.fromkeys(job.id for job in submission.jobs))
         ended = await asyncio.gather(*(self._ended(job_id) for job_id in ids))
@@ -143,18 +143,18 @@ class JobQueue:
 
     async def _ended(self, job_id: str) -> Job:
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        # Listen first, look then: whichever way round the end comes, it is noticed.
+        # Subscribe first, then read: either way round, the end is noticed.
         waiters = self._waiters.setdefault(job_id, set())
         waiters.add(future)
         try:
             self._tell_waiters(await self._db(self._store.job, job_id))
-            while not (await asyncio.wait({future}, timeout=REST_LOOK_SECONDS))[0]:
+            while not (await asyncio.wait({future}, timeout=COOLDOWN_CHECK_INTERVAL_SECONDS))[0]:
                 try:
                     job = await self._db(self._store.job, job_id)
-                except StoreUnavailable:  # the job goes on all the same, and so does whoever waits for it
+                except StoreUnavailable:  # the job continues all the same, and so does the request
                     continue
                 self._tell_waiters(job)
-                if self._rests_for_long(job):
+                if self._cools_for_long(job):
                     self._settle(job_id, job)
             return future.result()
         finally:
@@ -162,7 +162,7 @@ class JobQueue:
             if not waiters and self._waiters.get(job_id) is waiters:
                 del self._waiters[job_id]
 
-    def _rests_for_long(self, job: Job) -> bool:
+    def _cools_for_long(self, job: Job) -> bool:
         if job.state != "queued":
             return False
         status = self.scheduler.status()
@@ -195,7 +195,7 @@ class JobQueue:
     last_event_id = _query(Store.last_event_id)
 
     async def platforms(self) -> list[PlatformView]:
-        """Return how each platform is treated and how it fared in the last hour."""
+        """Return the state of each platform, and its last hour."""
         now = self._now()
         counts = await self._db(self._store.counts)
         recent = await self._db(self._store.recent, since=now - timedelta(seconds=RECENT_SECONDS))
@@ -220,15 +220,15 @@ class JobQueue:
             )
         return views
 
-    async def figures(self, hours: int) -> Figures:
-        """Return how each platform fared in the last *hours*."""
+    async def statistics(self, hours: int) -> Statistics:
+        """Return the statistics of the last *hours*."""
         # One at a time: it takes the database most of a second for 100,000 attempts, and the queue must find it free.
-        async with self._figuring:
+        async with self._computing:
             span = Span.last(hours, self._now())
             ended = await self._db(
                 self._store.ended, since=span.since, until=span.until, bucket_seconds=span.bucket_seconds
             )
-            return await asyncio.to_thread(figures, span, ended, self._labels)
+            return await asyncio.to_thread(compute, span, ended, self._labels)
 
     # Changing
 
@@ -237,7 +237,7 @@ class JobQueue:
         return await self._cancelled(await self._db(self._store.cancel, job_ids, now=self._now()))
 
     async def _cancelled(self, before: Sequence[Job]) -> list[Job]:
-        self.scheduler.wake()  # the second round of a batch may have begun
+        self.scheduler.wake()  # the second round of a batch may have started
         await self.scheduler.cancelled(before)
         after = await self._db(self._as_they_are, before)
         for job in after:
@@ -245,7 +245,7 @@ class JobQueue:
         return after
 
     def _as_they_are(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return *jobs* as they are now; one that was deleted meanwhile as it must have been then."""
+        """Return *jobs* as they are now; one that was deleted in between as it must have been."""
         found = []
         for job in jobs:
             try:

@@ -1,4 +1,4 @@
-"""Deletes jobs that were done with long ago, and their files, a few at a time."""
+"""Deletes jobs that ended long ago, and their files, a few at a time."""
 
 from __future__ import annotations
 
@@ -6,37 +6,35 @@ import logging
 from datetime import datetime, timedelta
 
 from downloader.media.removal import MediaRemoval
+from downloader.queue.interval import Every
 from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
 
-#: Jobs that are deleted at once: what else wants the database does not notice.
+#: Jobs deleted at once: few enough that other users of the database do not notice.
 PORTION = 50
 
-_LONGEST_LOOK_SECONDS = 600.0
+_MAX_INTERVAL_SECONDS = 600.0
 
 
 class Retention:
     """Blocking; the time is handed in."""
 
-    def __init__(self, store: Store, removal: MediaRemoval, days: float | None) -> None:
-        """Keep what ended less than *days* ago; None: everything, for ever."""
+    def __init__(self, store: Store, removal: MediaRemoval, days: float) -> None:
+        """Keep what ended less than *days* ago."""
         self._store = store
         self._removal = removal
-        self._kept = None if days is None else timedelta(days=days)
-        self._looked_at: datetime | None = None
+        self._kept = timedelta(days=days)
+        self._every = Every(min(max(self._kept.total_seconds() / 20, 1.0), _MAX_INTERVAL_SECONDS))
 
     @property
-    def look_seconds(self) -> float | None:
-        """How often to look; None: there is no need to."""
-        return None if self._kept is None else min(max(self._kept.total_seconds() / 20, 1.0), _LONGEST_LOOK_SECONDS)
+    def interval_seconds(self) -> float:
+        """How often to look for old jobs."""
+        return self._every.seconds
 
     def remove_some(self, now: datetime) -> bool:
-        """Delete some of what is too old, if it is time to look; tell whether there may be more."""
-        if self._kept is None or self.look_seconds is None:
-            return False
-        age = self.look_seconds if self._looked_at is None else (now - self._looked_at).total_seconds()
-        if 0 <= age < self.look_seconds:  # below 0: the clock was set back
+        """Delete some of what is too old, if it is time to; tell whether there may be more."""
+        if not self._every.is_due(now):
             return False
         old = self._store.finished_before(now - self._kept, PORTION)
         if old:
@@ -46,5 +44,8 @@ class Retention:
             jobs = self._store.delete(ids, now=now)
             log.info("old jobs deleted", extra={"jobs": len(jobs), "files": files})
         more = len(old) == PORTION
-        self._looked_at = None if more else now
+        if more:
+            self._every.expire()
+        else:
+            self._every.done(now)
         return more

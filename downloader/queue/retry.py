@@ -12,10 +12,10 @@ from downloader.jobs import LONGEST_ASKED_SECONDS
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 300.0
 
-#: Nothing is tried a second time sooner than this, be the jitter as it may: it failed for good a moment ago.
+#: The second round waits at least this long, whatever the jitter: the job failed for good a moment ago.
 SHORTEST_SECOND_ROUND_PAUSE_SECONDS = 1.0
 
-#: A full or failing disk is worth another try after this; it is nothing that a platform could be asked too often about.
+#: A full or failing disk is tried again after this, without backoff: no platform is asked too often.
 DISK_PAUSE_SECONDS = 60.0
 
 
@@ -29,7 +29,7 @@ def next_attempt_at(
     retry_after_seconds: float | None = None,
     cooling_until: datetime | None = None,
 ) -> datetime | None:
-    """Return when to try again after attempt number *attempts* ended with *code*, or None where that is no use.
+    """Return when to try again after attempt number *attempts* ended with *code*, or None if that is no use.
 
     Exponential backoff with full jitter (any time between now and the pause), never before what the platform asked for.
     Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
@@ -49,10 +49,9 @@ def next_attempt_at(
 def second_try_at(
     code: ErrorCode | None, attempts: int, *, now: datetime, random: Random, cooling_until: datetime | None = None
 ) -> datetime | None:
-    """Return when to try once more what failed for good after *attempts*, now that the rest of its batch has ended.
+    """Return when to retry what failed for good after *attempts*, now that its batch has ended; None: not at all.
 
-    None where that is no use. Backoff and jitter are those of `next_attempt_at`; how many tries there were and may be
-    does not matter, for this one is beyond them.
+    Backoff and jitter are those of `next_attempt_at`; the limit on attempts does not apply.
     """
     if code is None or not is_retryable(code):
         return None

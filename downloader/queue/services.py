@@ -26,7 +26,8 @@ from downloader.queue.lock import InstanceLock
 from downloader.queue.loop import ServiceLoop
 from downloader.queue.metrics import Metrics, Snapshot
 from downloader.queue.operations import JobQueue
-from downloader.queue.scheduler import QueueStatus, Scheduler, utc_now
+from downloader.queue.scheduler import Scheduler, utc_now
+from downloader.queue.storage import QueueStatus
 from downloader.records import Record
 from downloader.settings import Settings
 from downloader.store.repository import Store
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 EngineKind = Literal["threads", "processes"]
 
-#: How long running downloads may go on once a stop was asked for; then they are put back to queued.
+#: How long running downloads may continue after a stop; then they are put back to queued.
 GRACE_SECONDS = 3.0
 
 #: Beside the workers that run something, this many for those that step in while others are being ended.
@@ -58,7 +59,7 @@ class Services:
         """Wire the services as *settings* say; nothing runs yet.
 
         Raises:
-            StartRefused: the storage folder cannot be written, or a proxy is the URL of none.
+            StartRefused: the storage folder cannot be written, or a proxy is not a proxy URL.
         """
         self.settings = settings
         self.platforms = tuple(PLATFORMS)
@@ -190,7 +191,7 @@ class Services:
 
         return await self.acall(run)
 
-    # How it is
+    # State
 
     async def check(self) -> dict[str, str]:
         """Return, for each thing that downloads need, `ok` or a sentence that says what is wrong with it."""
@@ -208,8 +209,8 @@ class Services:
         }
 
     def render_metrics(self) -> bytes:
-        """Return the service's figures as text; blocking."""
-        self.call(_look)
+        """Return the metrics as text; blocking."""
+        self.call(_poll)
         return self._metrics.render()
 
     def _snapshot(self) -> Snapshot:
@@ -233,7 +234,7 @@ class Services:
     # Life
 
     def start(self) -> None:
-        """Open the queue now, so that what was left by an earlier process goes on.
+        """Open the queue now, so that what an earlier process left is resumed.
 
         Raises:
             StartRefused: another server has this store, or it cannot be opened.
@@ -243,7 +244,7 @@ class Services:
         threading.Thread(target=remove_leftovers, args=(self.settings.raw_dir,), name="leftovers", daemon=True).start()
 
     def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Begin nothing more, let running downloads finish for a moment, put the rest back; blocking."""
+        """Start nothing more, give running downloads *grace_seconds*, put the others back; blocking."""
         with self._opening:
             self._closed = True
             queue, self._queue = self._queue, None
@@ -255,13 +256,13 @@ class Services:
             self._lock.release()
 
 
-async def _look(queue: JobQueue) -> None:
-    await queue.scheduler.look()
+async def _poll(queue: JobQueue) -> None:
+    await queue.scheduler.storage.poll()
 
 
 async def _status(queue: JobQueue) -> QueueStatus:
     await queue.last_event_id()  # the database answers
-    await queue.scheduler.look(thoroughly=True)
+    await queue.scheduler.storage.poll(thoroughly=True)
     return queue.scheduler.status()
 
 

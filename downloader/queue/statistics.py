@@ -1,4 +1,4 @@
-"""How the platforms fared over a span of time, reckoned from counts; pure, so that it is quick to test."""
+"""Statistics of the platforms over a span of time, computed from counts. Pure logic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ErrorCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """What ended in one stretch of the span, from `at` on."""
+    """What ended in one part of the span, from `at` on."""
 
     at: datetime
     succeeded: int = 0
@@ -36,8 +36,8 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlatformFigures:
-    """How one platform fared; bytes and seconds are those of attempts that succeeded."""
+class PlatformStatistics:
+    """One platform's statistics; bytes and seconds are of attempts that succeeded."""
 
     platform: PlatformType
     label: str
@@ -59,7 +59,7 @@ class PlatformFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """From `since` up to, but without, `until`, in buckets; the last one may be shorter."""
+    """From `since` until just before `until`, in buckets; the last one may be shorter."""
 
     since: datetime
     until: datetime
@@ -71,18 +71,18 @@ class Span:
         bucket_seconds = math.ceil(hours / MAX_BUCKETS) * HOUR_SECONDS
         return cls(since=now - timedelta(hours=hours), until=now, bucket_seconds=bucket_seconds)
 
-    def beginnings(self) -> list[datetime]:
-        """Return when each bucket begins."""
+    def starts(self) -> list[datetime]:
+        """Return when each bucket starts."""
         number = math.ceil((self.until - self.since).total_seconds() / self.bucket_seconds)
         return [self.since + timedelta(seconds=self.bucket_seconds * index) for index in range(number)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """How every platform fared in a span."""
+class Statistics:
+    """Every platform's statistics of a span."""
 
     span: Span
-    platforms: Sequence[PlatformFigures]
+    platforms: Sequence[PlatformStatistics]
 
 
 @dataclass(slots=True)
@@ -103,30 +103,30 @@ class _Sum:
         self.tenths[ended.tenths] += ended.count
 
 
-def figures(span: Span, ended: Iterable[EndedAttempts], labels: Mapping[PlatformType, str]) -> Figures:
-    """Return how the platforms that have *labels* fared, in that order, by what *ended* in *span*."""
+def compute(span: Span, ended: Iterable[EndedAttempts], labels: Mapping[PlatformType, str]) -> Statistics:
+    """Return the statistics of what *ended* in *span*, for the platforms that have *labels*, in that order."""
     by_platform: dict[PlatformType, list[EndedAttempts]] = {platform: [] for platform in labels}
     for each in ended:
         if each.platform in by_platform:
             by_platform[each.platform].append(each)
-    beginnings = span.beginnings()
-    return Figures(
+    starts = span.starts()
+    return Statistics(
         span=span,
-        platforms=[_of_platform(platform, labels[platform], of, beginnings) for platform, of in by_platform.items()],
+        platforms=[_of_platform(platform, labels[platform], of, starts) for platform, of in by_platform.items()],
     )
 
 
 def _of_platform(
-    platform: PlatformType, label: str, ended: Iterable[EndedAttempts], beginnings: Sequence[datetime]
-) -> PlatformFigures:
-    whole, parts, errors = _Sum(), [_Sum() for _ in beginnings], Counter[ErrorCode]()
+    platform: PlatformType, label: str, ended: Iterable[EndedAttempts], starts: Sequence[datetime]
+) -> PlatformStatistics:
+    whole, parts, errors = _Sum(), [_Sum() for _ in starts], Counter[ErrorCode]()
     for each in ended:
         whole.add(each)
         parts[each.bucket].add(each)
         if each.error_code is not None:
             errors[each.error_code] += each.count
     seconds = whole.timed_microseconds / 1e6
-    return PlatformFigures(
+    return PlatformStatistics(
         platform=platform,
         label=label,
         succeeded=whole.succeeded,
@@ -147,7 +147,7 @@ def _of_platform(
                 bytes=part.bytes,
                 median_seconds=_seconds(part.tenths, 0.5),
             )
-            for at, part in zip(beginnings, parts, strict=True)
+            for at, part in zip(starts, parts, strict=True)
         ],
     )
 
@@ -158,7 +158,7 @@ def _seconds(tenths: Mapping[int, int], share: float) -> float | None:
 
 
 def quantile(counts: Mapping[int, int], share: float) -> float | None:
-    """Return the value that *share* of all do not pass, each value counted as often as *counts* says; None of none.
+    """Return the value that a *share* of all does not exceed; *counts*: how often each value occurs. None: no values.
 
     Where the share ends just between two values, it is half way between them: the median of 1 and 2 is 1.5.
     """

@@ -58,8 +58,8 @@ SecondTry = Callable[[Job, datetime], datetime | None]
 class Change:
     """What is to become of some jobs; their moves are written by `write`, at the end.
 
-    Whoever locks, locks batches first, then jobs, each in the order of their ids, and the numbers of events last: so
-    nobody can wait in a circle.
+    Locks are taken on batches first, then jobs, each in the order of their ids, and on the numbers of events last, so
+    that there is no deadlock.
 
     Attributes:
         events: with their numbers, once they are written.
@@ -71,7 +71,7 @@ class Change:
         self.events: list[Event] = []
         self._take_turn = take_turn
         self._moved: list[Job] = []
-        self._begun: list[Job] = []
+        self._started: list[Job] = []
         self._ended: list[dict[str, Any]] = []
         # Of batches that have a second round to come, and end when these are final:
         self._last: dict[str, set[str]] = {}
@@ -80,19 +80,19 @@ class Change:
     # -- jobs
 
     def lock(self, *conditions: Any) -> list[Job]:
-        """Return the jobs that meet *conditions*, oldest first; nobody else changes them until the end."""
+        """Return the jobs that meet *conditions*, oldest first; locked until the end."""
         query = select(jobs).where(*conditions).order_by(jobs.c.id).with_for_update()
         return self.jobs_of(self.connection.execute(query).all())
 
     def lock_ids(self, ids: Collection[str]) -> list[Job]:
-        """Return those of *ids* that there are, oldest first; nobody else changes them until the end."""
+        """Return those of *ids* that there are, oldest first; locked until the end."""
         return self.jobs_of([row for some in chunks(ids) for row in self.connection.execute(_LOCK_JOBS, {"ids": some})])
 
     def lock_to_end(self, ids: Collection[str]) -> list[Job]:
         """As `lock_ids`, for what may become final; `begin_second_rounds` goes with it.
 
         Of two changes that end the last two jobs of a batch, exactly one must see itself as the last: hence the batch
-        is locked, where it has a second round to come. Nothing of it can become final, or be retried, meanwhile.
+        is locked, where it has a second round to come. Until then nothing of it can become final, or be retried.
         """
         named, failed = set(ids), set[str]()
         for batch_id in self.lock_second_rounds(ids):
@@ -102,7 +102,7 @@ class Change:
             left = set(self.connection.scalars(unfinished))
             if left and left <= named:
                 self._last[batch_id] = left
-                owned = jobs.c.link.is_not(None)  # nobody would ever claim the others
+                owned = jobs.c.link.is_not(None)  # the others are never claimed
                 failed.update(self.connection.scalars(of_batch.where(jobs.c.state == "failed", owned)))
         locked = self.lock_ids(named | failed)
         self._failed += (job for job in locked if job.id in failed)
@@ -156,29 +156,29 @@ class Change:
         moved = self.move(
             job,
             "running",
-            attempts=job.attempts + 1,
-            tries=job.tries + 1,
+            counted_attempts=job.counted_attempts + 1,
+            attempt_number=job.attempt_number + 1,
             started_at=self.now,
             error_code=None,
             error=None,
             detail=None,
         )
-        self._begun.append(moved)
+        self._started.append(moved)
         return moved
 
     def end(self, job: Job, state: JobState, result: AttemptResult, **changes: Any) -> Job:
         """Return *job*, which is running, in *state*; its attempt ended with *result* and the errors in *changes*."""
         moved = self.move(job, state, **changes)
-        told = result in {"failed", "interrupted"}  # a success has no error, and "cancelled" says it all
+        has_error = result in {"failed", "interrupted"}  # a success has no error, and "cancelled" says it all
         self._ended.append(
             {
                 "job": job.id,
-                "try": job.tries,
+                "try": job.attempt_number,
                 "result": result,
                 "ended_at": self.now,
-                "error_code": moved.error_code if told else None,
-                "error": moved.error if told else None,
-                "detail": moved.detail if told else None,
+                "error_code": moved.error_code if has_error else None,
+                "error": moved.error if has_error else None,
+                "detail": moved.detail if has_error else None,
             }
         )
         return moved
@@ -186,8 +186,8 @@ class Change:
     def begin_second_rounds(self, second_try: SecondTry) -> dict[str, Job]:
         """Put back what *second_try* says of each batch that ended with the moves so far; return it by id.
 
-        Nobody is told in between that the batch has ended: what puts it back comes before the moves that ended it, and
-        a job that failed just now is told of once, as waiting.
+        No event says in between that the batch has ended: the second round comes before the moves that ended it, and a
+        job that failed just now has one event, as waiting.
         """
         ended = {job.id: job for job in self._moved if job.state in FINAL_STATES}
         before, self.events = self.events, []
@@ -201,7 +201,7 @@ class Change:
             if again:
                 self._tell_second_round(batch_id, len(again))
             for job, at in again:
-                put_back[job.id] = self.move(job, "waiting", next_attempt_at=utc(at), last_try=True)
+                put_back[job.id] = self.move(job, "waiting", next_attempt_at=utc(at), final_attempt=True)
         self.events += [event for event in before if event.job_id not in put_back]
         return put_back
 
@@ -242,10 +242,10 @@ class Change:
         """Write the moves, and the events last."""
         if self._moved:
             self.connection.execute(_UPDATE_JOB, [changed_row(job) for job in self._moved])
-        if self._begun:
+        if self._started:
             rows = [
-                {"job_id": job.id, "number": job.tries, "result": "running", "started_at": self.now}
-                for job in self._begun
+                {"job_id": job.id, "number": job.attempt_number, "result": "running", "started_at": self.now}
+                for job in self._started
             ]
             self.connection.execute(_BEGIN_ATTEMPT, rows)
         if self._ended:
@@ -261,14 +261,14 @@ class Change:
             self._number_events()
 
     def lock_numbers(self) -> None:
-        """Let nobody else change what there is only one of, until the end."""
+        """Lock what there is only one of, until the end."""
         self._take_turn()
         last = select(numbers.c.value).where(numbers.c.name == "last_event_id")
         self.connection.execute(last.with_for_update()).all()
 
     def _number_events(self) -> None:
         # Whoever has taken a number holds its row until the end of the transaction, so that numbers become visible in
-        # their order: who has seen number 7 will never find a new 6. A sequence would not promise that.
+        # their order: after number 7 there is never a new 6. A sequence would not promise that.
         self._take_turn()
         last = self.connection.execute(_TAKE_NUMBERS, {"count": len(self.events)}).scalar_one()
         first = last - len(self.events) + 1

@@ -1,4 +1,4 @@
-"""Opening the store's database: its engine, what it is told about durability, and its migrations."""
+"""Opens the store's database: engine, durability, locks and migrations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _MIGRATION_LOCK = 0x76696465  # "vide"
 _SERVER_LOCK = 0x76696466
 
 #: How long a server waits for the one before it to be gone: PostgreSQL needs a moment to see that one's connection end,
-#: longer while it is still at work for it, and who restarts a killed server starts the next one at once.
+#: longer while it is still at work for it, and a killed server may be restarted at once.
 HANDOVER_SECONDS = 5.0
 
 #: What SQLite says where it cannot lock its file: kinds of error, without their details.
@@ -60,7 +60,7 @@ def open_database(database_url: str) -> Engine:
     """Return the engine of *database_url*, its schema at `HEAD`.
 
     Raises:
-        StartRefused: it cannot be opened, is none of ours, or was made by a newer version.
+        StartRefused: it cannot be opened, is not ours, or was made by a newer version.
     """
     url = _parse(database_url)
     name = _name(url)
@@ -155,7 +155,7 @@ def _sqlite_engine(url: URL) -> Engine:
     if not path.parent.is_dir():
         raise StartRefused(f"The folder of the database {path} does not exist: make it, or change DATABASE_URL.")
     try:
-        # Links tell a lot about who sends them. SQLite gives its -wal and -shm files the same permissions.
+        # Links are private. SQLite gives its -wal and -shm files the same permissions.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise StartRefused(f"The database {path} cannot be opened ({error.strerror}): check DATABASE_URL.") from error
@@ -169,7 +169,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_up(driver: sqlite3.Connection, _record: object) -> None:
-        # Transactions are begun by `begin` below; the driver would begin them too late, and none for reads.
+        # `begin` below starts transactions; the driver would start them too late, and none for reads.
         driver.isolation_level = None
         _turn_wal_on(driver)
         for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
@@ -177,7 +177,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A transaction that reads first and then finds it cannot write has to be begun anew; IMMEDIATE waits instead.
+        # A transaction that reads first and then finds it cannot write has to start again; IMMEDIATE waits instead.
         writes = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -185,7 +185,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _turn_wal_on(driver: sqlite3.Connection) -> None:
-    # Changing the journal is the one statement that does not wait its turn as long as it was told to: SQLite fails at
+    # Changing the journal is the one statement that does not wait its turn as long as it should: SQLite fails at
     # once where waiting could be a deadlock, which it is for two that open a new file.
     patience = time.monotonic() + BUSY_SECONDS
     while True:
@@ -337,7 +337,7 @@ def _revision(connection: Connection) -> str | None:
     there = (
         "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
         if connection.dialect.name == "sqlite"
-        # Not to_regclass: what it once did not find it goes on not finding, until the transaction is over.
+        # Not to_regclass: it keeps not finding what it once did not find, until the transaction ends.
         else "SELECT tablename FROM pg_tables"
         " WHERE tablename = 'alembic_version' AND schemaname = ANY (current_schemas(false))"
     )
@@ -348,7 +348,7 @@ def _revision(connection: Connection) -> str | None:
 
 def _make_schema(connection: Connection) -> None:
     """Make what all migrations together make, without Alembic: 9 MB that a server would keep for as long as it runs."""
-    # Where there is a table of one of these names, it is somebody else's: that is an error.
+    # A table of one of these names is not ours: that is an error.
     metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(numbers), [{"name": "last_event_id", "value": 0}, {"name": "paused", "value": 0}])
     revision = Column("version_num", String(32), nullable=False)

@@ -1,4 +1,4 @@
-"""What the store is asked: each a function of a connection, which changes nothing."""
+"""Queries: each a function of a connection, which changes nothing."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from sqlalchemy import (
 )
 
 from downloader.errors import NotFound
-from downloader.jobs import FINAL_STATES, Attempt, Batch, EndedAttempts, Event, Job, JobFilter, JobState, PlatformRest
+from downloader.jobs import FINAL_STATES, Attempt, Batch, CooldownState, EndedAttempts, Event, Job, JobFilter, JobState
 from downloader.platforms import PlatformType
 from downloader.store.rows import attempt_of, batch_of, event_of, folded, job_of, read_cursor, utc, write_cursor
-from downloader.store.schema import attempts, batches, events, files, jobs, links, numbers, platform_rests
+from downloader.store.schema import attempts, batches, cooldowns, events, files, jobs, links, numbers
 
 PLATFORMS: tuple[PlatformType, ...] = get_args(PlatformType)
 STATES: tuple[JobState, ...] = get_args(JobState)
@@ -35,7 +35,7 @@ _ALL_JOBS = JobFilter()
 #: How many ids one statement names; databases bound it.
 CHUNK = 500
 
-# What is asked for each job, or by whoever polls, is put together once: doing so takes longer than running it.
+# Frequent queries are built once: building one takes longer than running it.
 
 
 def chunks(ids: Collection[str]) -> Iterator[list[str]]:
@@ -129,7 +129,7 @@ def job_page(connection: Connection, wanted: JobFilter = _ALL_JOBS) -> tuple[lis
     """Newest first; the second value is the cursor of the next page, None at the end; new jobs move no page.
 
     Raises:
-        BadCursor: it is none of ours.
+        BadCursor: it is not ours.
     """
     conditions: list[ColumnElement[bool]] = []
     if wanted.platform is not None:
@@ -227,7 +227,7 @@ def _due_query() -> Select[Any]:
     for platform in PLATFORMS:
         of_platform = jobs.c.platform == platform
         queued = select(jobs.c.seq).where(of_platform, jobs.c.state == "queued").exists()
-        # That it waits is what the index goes by; the schema sees to it that none else has a time.
+        # The index needs this condition; the schema ensures that only waiting jobs have a time.
         waiting = select(func.min(jobs.c.next_attempt_at)).where(of_platform, jobs.c.next_attempt_at.is_not(None))
         columns += [queued.label(f"{platform}_queued"), waiting.scalar_subquery().label(f"{platform}_waiting")]
     return select(*columns)
@@ -266,19 +266,19 @@ _NEXT_WAITING = _next_jobs(
 
 
 def claimable(connection: Connection, platform: PlatformType, limit: int, now: datetime) -> Sequence[Row[Any]]:
-    """Lock and return the jobs to begin next: the oldest first, those that met a rate limit last.
+    """Lock and return the jobs to start next: the oldest first, those that met a rate limit last.
 
     Those that another transaction holds are passed over.
     """
     which = {"platform": platform, "most": limit}
     rows = [*connection.execute(_NEXT_QUEUED, which), *connection.execute(_NEXT_WAITING, which | {"now": now})]
-    if len(rows) < limit:  # to find none of these takes a look at all that are queued
+    if len(rows) < limit:  # to find none of these, all that are queued are read
         rows += connection.execute(_NEXT_RELEASED, which)
     return sorted(rows, key=lambda row: (row.error_code == "rate_limited", int(row.seq)))[:limit]
 
 
 def counts(connection: Connection) -> dict[PlatformType, dict[JobState, int]]:
-    """How many jobs, by platform and state; what there is none of is absent."""
+    """How many jobs, by platform and state; without zeros."""
     query = select(jobs.c.platform, jobs.c.state, func.count().label("number")).group_by(jobs.c.platform, jobs.c.state)
     found: dict[PlatformType, dict[JobState, int]] = {}
     for row in connection.execute(query):
@@ -374,6 +374,6 @@ def paused(connection: Connection) -> bool:
     return number(connection, "paused") == 1
 
 
-def rests(connection: Connection) -> dict[PlatformType, PlatformRest]:
+def cooldown_states(connection: Connection) -> dict[PlatformType, CooldownState]:
     """What is remembered of platforms; those of which nothing is are absent."""
-    return {row.platform: PlatformRest(**row._mapping) for row in connection.execute(select(platform_rests))}
+    return {row.platform: CooldownState(**row._mapping) for row in connection.execute(select(cooldowns))}

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import threading
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -16,16 +12,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import BigInteger, Connection, Engine, delete, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
-from downloader.errors import IdempotencyConflict, NotFound, StoreUnavailable, sentence
+from downloader.errors import IdempotencyConflict, NotFound, sentence
 from downloader.jobs import (
     FINAL_STATES,
     UNFINISHED_STATES,
     AttemptResult,
+    CooldownState,
     Event,
     Job,
     JobState,
     NewJob,
-    PlatformRest,
     Submission,
 )
 from downloader.models import Outcome
@@ -33,12 +29,9 @@ from downloader.platforms import PlatformType
 from downloader.store import queries
 from downloader.store.changes import Change, SecondTry
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
-from downloader.store.rows import first_job, new_id, new_row, told_by, utc
-from downloader.store.schema import attempts, batches, events, jobs, links, numbers, platform_rests
-
-log = logging.getLogger(__name__)
-
-Listener = Callable[[Event], None]
+from downloader.store.rows import first_job, new_id, new_row, outcome_fields, utc
+from downloader.store.schema import attempts, batches, cooldowns, events, jobs, links, numbers
+from downloader.store.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,11 +59,8 @@ class Store:
         """For `open`, which sees to it that *engine* has our tables."""
         self._engine = engine
         self._files = DatabaseFiles(engine)
-        # Held from the numbering of events until listeners have heard of them: they hear in the order of the numbers.
-        self._turn = threading.RLock()
-        self._listeners: list[Listener] = []
-        self._untold: deque[Event] = deque()
-        self._telling = False
+        writer = Writer(engine, self._files)
+        self._change, self.on_event = writer.change, writer.on_event
         self._lock: DatabaseLock | None = None
         self._second_try: SecondTry = lambda job, now: None
 
@@ -120,7 +110,7 @@ class Store:
     events_since = _query(queries.events_since)
     last_event_id = _query(queries.last_event_id)
     paused = _query(queries.paused)
-    platform_rests = _query(queries.rests)
+    cooldowns = _query(queries.cooldown_states)
 
     # -- submitting
 
@@ -138,10 +128,10 @@ class Store:
         key returns the first batch, as far as it has not been deleted, whatever *retry_failed_once* says.
 
         *retry_failed_once*: when the last job of the batch becomes final, those that failed are put back, once, as far
-        as `on_batch_end` has it; all in the transaction of that last job, so that nobody finds the batch ended before.
+        as `on_batch_end` has it; all in the transaction of that last job, so that the batch never looks ended before.
 
-        One event tells of it, `batch_created` with `total`, and none of its jobs: who follows events asks for the
-        batch when it comes, and hears of each job from its first change on.
+        It has one event, `batch_created` with `total`, and none for its jobs: clients that follow events ask
+        for the batch then, and get an event for each job from its first change on.
 
         Raises:
             IdempotencyConflict: the key was used with other URLs.
@@ -205,7 +195,7 @@ class Store:
     def claim(self, platform: PlatformType, limit: int, *, now: datetime) -> list[Job]:
         """Make up to *limit* jobs of *platform* running: queued ones and waiting ones that are due, oldest first.
 
-        Each gets an attempt (`result` running) and `attempts` + 1. None is ever given twice, whoever asks.
+        Each gets an attempt (`result` running) and `counted_attempts` + 1. No job is given twice.
         """
         if limit <= 0:
             return []
@@ -225,12 +215,12 @@ class Store:
         attempt: int | None = None,
     ) -> Job | None:
         """End the running attempt of a job and move it to *state*; return it, or None where it is not running (it
-        was cancelled or deleted meanwhile): then nothing is changed. Where it was the last of its batch and failed, a
+        was cancelled or deleted): then nothing is changed. Where it was the last of its batch and failed, a
         second round may have it waiting again when this returns.
 
-        `result` interrupted takes one off `attempts`. *outcome* gives files, media, error, code and detail.
-        *next_attempt_at* goes with waiting, and only with it. *attempt* is the number of the one that ended
-        (`Job.tries`): where given, a later one of the same job (it was cancelled and retried meanwhile) is left alone.
+        `result` interrupted takes one off `counted_attempts`. *outcome* gives files, media, error, code and detail.
+        *next_attempt_at* goes with waiting, and only with it. *attempt* is the `attempt_number` of the one that ended:
+        where given, a later one of the same job (it was cancelled and retried in between) is left alone.
 
         Raises:
             IllegalTransition: a running job cannot become *state*.
@@ -239,7 +229,7 @@ class Store:
             raise ValueError(f"an attempt cannot end as {result}, its job {state} until {next_attempt_at}")
         with self._change(now) as change:
             found = (change.lock_to_end if state in FINAL_STATES else change.lock_ids)([job_id])
-            if not found or found[0].state != "running" or attempt not in {None, found[0].tries}:
+            if not found or found[0].state != "running" or attempt not in {None, found[0].attempt_number}:
                 return None
             [job] = found
             ended = change.end(
@@ -247,9 +237,9 @@ class Store:
                 state,
                 result,
                 next_attempt_at=None if next_attempt_at is None else utc(next_attempt_at),
-                attempts=max(0, job.attempts - 1) if result == "interrupted" else job.attempts,
+                counted_attempts=max(0, job.counted_attempts - 1) if result == "interrupted" else job.counted_attempts,
                 elapsed_seconds=job.elapsed_seconds + _seconds(job.started_at, change.now),
-                **told_by(outcome),
+                **outcome_fields(outcome),
             )
             return change.begin_second_rounds(self._second_try).get(job.id, ended)
 
@@ -259,7 +249,7 @@ class Store:
         with self._change(now) as change:
             running = change.lock(jobs.c.state == "running", jobs.c.id.not_in(but))
             for job in running:
-                change.end(job, "queued", "interrupted", attempts=max(0, job.attempts - 1))
+                change.end(job, "queued", "interrupted", counted_attempts=max(0, job.counted_attempts - 1))
             return len(running)
 
     def shift_times(self, step: timedelta, *, now: datetime) -> None:
@@ -285,7 +275,7 @@ class Store:
     def cancel(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
         """Cancel those that are not final; return them as they were BEFORE (so that running ones can be killed).
 
-        Where they are the last of their batch, its second round may begin with it: see `cancel_batch`.
+        Where they are the last of their batch, its second round may start with it: see `cancel_batch`.
         """
         with self._change(now) as change:
             before = [job for job in change.lock_to_end(job_ids) if job.state not in FINAL_STATES]
@@ -299,7 +289,7 @@ class Store:
         Raises NotFound.
         """
         with self._change(now) as change:
-            # First, which also locks it: who cancels a batch does not want to see it begin again.
+            # First, which also locks it: a cancelled batch must not start a second round.
             query = update(batches).where(batches.c.id == batch_id).values(retry_failed_once=False)
             if change.connection.execute(query).rowcount == 0:
                 raise NotFound("batch")
@@ -308,12 +298,16 @@ class Store:
             return before
 
     def retry(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
-        """Put failed and cancelled ones back to queued, `attempts` at 0; return them. Those that no platform owns
-        stay failed."""
+        """Put failed and cancelled ones back to queued, `counted_attempts` at 0; return them.
+
+        Those that no platform owns stay failed.
+        """
         with self._change(now) as change:
-            change.lock_second_rounds(job_ids)  # of these, one may be about to begin
+            change.lock_second_rounds(job_ids)  # one of them may be about to start
             return [
-                change.move(job, "queued", attempts=0, last_try=False, error_code=None, error=None, detail=None)
+                change.move(
+                    job, "queued", counted_attempts=0, final_attempt=False, error_code=None, error=None, detail=None
+                )
                 for job in change.lock_ids(job_ids)
                 if job.state in {"failed", "cancelled"} and job.link is not None
             ]
@@ -348,22 +342,22 @@ class Store:
             last = queries.last_event_id(connection)  # numbers have no gaps
             connection.execute(delete(events).where(events.c.id <= last - keep))
 
-    def save_platform_rest(self, rest: PlatformRest, *, now: datetime) -> None:
-        """Remember *rest*; the event `platform_changed` tells of it where it is not as before."""
-        until = None if rest.cooling_until is None else utc(rest.cooling_until)
+    def save_cooldown(self, state: CooldownState, *, now: datetime) -> None:
+        """Remember *state*; the event `platform_changed` tells of it where it is not as before."""
+        until = None if state.cooling_until is None else utc(state.cooling_until)
         with self._change(now) as change:
             change.lock_numbers()
-            before = queries.rests(change.connection).get(rest.platform)
-            if before == rest:
+            before = queries.cooldown_states(change.connection).get(state.platform)
+            if before == state:
                 return
-            values: dict[str, Any] = {"cap": rest.cap, "cooling_until": until, "strikes": rest.strikes}
+            values: dict[str, Any] = {"cap": state.cap, "cooling_until": until, "strikes": state.strikes}
             if before is None:
-                change.connection.execute(insert(platform_rests), values | {"platform": rest.platform})
+                change.connection.execute(insert(cooldowns), values | {"platform": state.platform})
             else:
-                same = platform_rests.c.platform == rest.platform
-                change.connection.execute(update(platform_rests).where(same).values(values))
-            told = {"cooling_until": None if until is None else until.isoformat(), "platform": rest.platform}
-            change.tell("platform_changed", data=values | told)
+                same = cooldowns.c.platform == state.platform
+                change.connection.execute(update(cooldowns).where(same).values(values))
+            shown = {"cooling_until": None if until is None else until.isoformat(), "platform": state.platform}
+            change.tell("platform_changed", data=values | shown)
 
     def set_paused(self, paused: bool, *, now: datetime) -> None:
         """Remember it; the event `queue_changed` tells of it where it is not as before."""
@@ -372,48 +366,6 @@ class Store:
             if queries.paused(change.connection) != paused:
                 change.connection.execute(update(numbers).where(numbers.c.name == "paused").values(value=int(paused)))
                 change.tell("queue_changed", data={"paused": paused})
-
-    def on_event(self, listener: Listener) -> None:
-        """Register a callable that gets every Event of this Store after its transaction is committed, in order, in
-        the thread that made the change; it must be quick and never raise."""
-        self._listeners.append(listener)
-
-    # -- changing
-
-    @contextmanager
-    def _change(self, now: datetime, *, durable: bool = False) -> Iterator[Change]:
-        """Give a change; write it, commit it and tell of it at the end, or none of these where the block raises.
-
-        Raises:
-            StoreUnavailable: it would be lost: the database is another than the one that was opened.
-        """
-        if fault := self._files.fault():
-            raise StoreUnavailable(fault)
-        with ExitStack() as held:
-            if self._engine.dialect.name == "sqlite":
-                # It has one writer at a time anyway, and makes the others look every so often whether it is their turn.
-                held.enter_context(self._turn)
-            with writing(self._engine, durable=durable) as connection:
-                change = Change(connection, utc(now), lambda: held.enter_context(self._turn))
-                yield change
-                change.write()
-            self._tell(change.events)
-
-    def _tell(self, told: list[Event]) -> None:
-        self._untold.extend(told)
-        if self._telling:
-            return  # a listener made this change; its event comes after the one that is being told
-        self._telling = True
-        try:
-            while self._untold:
-                event = self._untold.popleft()
-                for listener in self._listeners:
-                    try:
-                        listener(event)
-                    except Exception:
-                        log.exception("event listener failed", extra={"event_id": event.id})
-        finally:
-            self._telling = False
 
 
 def _cancel(change: Change, unfinished: Iterable[Job]) -> None:

@@ -1,4 +1,4 @@
-"""Between the store's rows and the data that the rest of us speaks of: jobs, batches, events, ids and cursors."""
+"""Converts between rows and data: jobs, batches, events; and makes ids and cursors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from downloader.jobs import Attempt, Batch, Event, Job, JobState, NewJob
 from downloader.models import Outcome
 from downloader.store.schema import clean
 
-#: What of a job never changes; all its other columns are written anew by each change.
+#: What of a job never changes; each change writes all its other columns.
 _FIXED = ("id", "batch_id", "url", "link", "platform", "created_at")
 _CHANGING = (
     "state",
-    "attempts",
-    "tries",
-    "last_try",
+    "counted_attempts",
+    "attempt_number",
+    "final_attempt",
     "updated_at",
     "started_at",
     "finished_at",
@@ -41,7 +41,7 @@ _CHANGING = (
 
 
 def new_id() -> str:
-    """Return an id that nobody can guess: 80 random bits, as 16 of a-z and 2-7.
+    """Return an id that cannot be guessed: 80 random bits, as 16 of a-z and 2-7.
 
     Ids stand in addresses, on command lines and as names of folders, hence no sign that any of these takes for
     something else, and no letters that differ by case alone.
@@ -112,11 +112,11 @@ def _search(job: Job) -> str:
 
 
 def job_view(job: Job) -> dict[str, Any]:
-    """Return what an event tells of *job*: enough to paint its row anew without asking."""
+    """Return what an event tells of *job*: enough to repaint its row without asking."""
     return {
         "state": job.state,
         "platform": job.platform,
-        "attempts": job.attempts,
+        "attempts": job.counted_attempts,
         "error_code": job.error_code,
         "error": job.error,
         "next_attempt_at": None if job.next_attempt_at is None else job.next_attempt_at.isoformat(),
@@ -127,7 +127,7 @@ def job_view(job: Job) -> dict[str, Any]:
 
 
 def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
-    """Return the job that *new* becomes: queued, or failed where nobody could ever download it."""
+    """Return the job that *new* becomes: queued, or failed if it can never be downloaded."""
     job = Job(
         id=new_id(),
         batch_id=batch_id,
@@ -135,36 +135,36 @@ def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
         link=None if new.link is None else clean(new.link),
         platform=new.platform,
         state="queued",
-        attempts=0,
+        counted_attempts=0,
         created_at=now,
         updated_at=now,
     )
     code = new.error_code
     if code is None and new.link is None:
-        code = "unsupported_platform"  # nobody would ever claim it
+        code = "unsupported_platform"  # it would never be claimed
     if code is None:
         return job
     return replace(job, state="failed", finished_at=now, error_code=code, error=clean(new.error or sentence(code)))
 
 
-def told_by(outcome: Outcome | None) -> dict[str, Any]:
-    """Return the fields of a job that *outcome* speaks of."""
+def outcome_fields(outcome: Outcome | None) -> dict[str, Any]:
+    """Return the fields of a job that *outcome* sets."""
     success, _, error = outcome or (True, None, None)
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "error_code": outcome.error_code if outcome and not success else None,
         "error": _cleaned(error) if not success else None,
         "detail": _cleaned(outcome.detail) if outcome else None,
     }
     if outcome and success and outcome.media is not None:
         media = outcome.media
-        told |= {
+        fields |= {
             "files": tuple(clean(path) for path in media.files),
             "media_id": _cleaned(media.id),
             "title": _cleaned(media.title),
             "duration_seconds": media.duration_seconds,
             "size_bytes": media.size_bytes,
         }
-    return told
+    return fields
 
 
 def _cleaned(text: str | None) -> str | None:

@@ -93,8 +93,8 @@ batches = Table(
     Column("total", Integer, nullable=False),
     Column("idempotency_key", CleanText, unique=True),
     Column("fingerprint", Text, nullable=False),  # of its URLs: is a repeated key the same submission?
-    # It only ever goes from true to false, and second_round_at from nothing to a time: who finds that no second round
-    # is to come may rely on it, without a lock.
+    # It only ever goes from true to false, and second_round_at from nothing to a time: code that finds
+    # no second round to come may rely on it, without a lock.
     Column("retry_failed_once", Boolean, nullable=False, server_default=false()),
     Column("second_round_at", UtcTime),
     Column("second_round_jobs", Integer, nullable=False, server_default="0"),
@@ -111,9 +111,9 @@ jobs = Table(
     Column("link", CleanText),
     Column("platform", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("tries", Integer, nullable=False),  # attempts ever begun, which numbers the next; `attempts` can go down
-    Column("last_try", Boolean, nullable=False, server_default=false()),
+    Column("attempts", Integer, key="counted_attempts", nullable=False),
+    Column("tries", Integer, key="attempt_number", nullable=False),
+    Column("last_try", Boolean, key="final_attempt", nullable=False, server_default=false()),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Column("started_at", UtcTime),
@@ -190,7 +190,7 @@ events = Table(
 )
 Index("ix_events_batch", events.c.batch_id, events.c.id)
 
-platform_rests = Table(
+cooldowns = Table(
     "platform_rests",
     metadata,
     Column("platform", Text, primary_key=True),

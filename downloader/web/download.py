@@ -9,8 +9,8 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from downloader.platform_detector import detect_platform
+from downloader.queue.feed import records_as_they_end
 from downloader.queue.operations import JobQueue
-from downloader.queue.records import records_as_they_end
 from downloader.queue.services import Services
 from downloader.web.docs import DESCRIPTION, NAME
 from downloader.web.login import wants_page

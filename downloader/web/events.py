@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel
 
 from downloader.jobs import Event, Progress
-from downloader.queue.feed import Beginning, EventFeed, look
+from downloader.queue.feed import Beginning, EventFeed, poll
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.openapi import JSON
@@ -63,7 +63,7 @@ def create_events_api(services: Services) -> Routes:
         if query.batch is not None:
             services.call(JobQueue.batch, query.batch)  # raises NotFound
         if request.accept_mimetypes.best_match([EVENT_STREAM, JSON]) == JSON:
-            seen = services.call(look, batch_id=query.batch, since=since)
+            seen = services.call(poll, batch_id=query.batch, since=since)
             return Events(
                 events=[EventRecord.of(event) for event in seen.events],
                 progress=[ProgressRecord.model_validate(each) for each in seen.progress],

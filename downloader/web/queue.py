@@ -57,13 +57,13 @@ async def _set_paused(queue: JobQueue, paused: bool) -> QueueRecord:
 
 
 async def _end_cooldown(queue: JobQueue, platform: PlatformType) -> PlatformView:
-    await queue.scheduler.end_rest(platform)
+    await queue.scheduler.end_cooldown(platform)
     [view] = [view for view in await queue.platforms() if view.platform == platform]
     return view
 
 
 async def _queue_record(queue: JobQueue) -> QueueRecord:
-    await queue.scheduler.look()
+    await queue.scheduler.storage.poll()
     status = queue.scheduler.status()
     totals: Counter[JobState] = Counter()
     for counts in (await queue.counts()).values():

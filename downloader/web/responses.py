@@ -14,7 +14,7 @@ from downloader.cookies.store import CookieCondition, CookieState
 from downloader.errors import ErrorCode
 from downloader.jobs import Attempt, AttemptResult, Batch, Event, EventKind, Job, JobState, Phase
 from downloader.platforms import PlatformType
-from downloader.queue.statistics import Figures
+from downloader.queue.statistics import Statistics
 from downloader.records import Record
 
 
@@ -295,13 +295,13 @@ class StatisticsReport(ResponseModel):
     platforms: list[PlatformStatistics]
 
     @classmethod
-    def of(cls, figures: Figures) -> Self:
-        """Return the report of *figures*."""
+    def of(cls, statistics: Statistics) -> Self:
+        """Return the report of *statistics*."""
         return cls(
-            since=figures.span.since,
-            until=figures.span.until,
-            bucket_seconds=figures.span.bucket_seconds,
-            platforms=[PlatformStatistics.model_validate(platform) for platform in figures.platforms],
+            since=statistics.span.since,
+            until=statistics.span.until,
+            bucket_seconds=statistics.span.bucket_seconds,
+            platforms=[PlatformStatistics.model_validate(platform) for platform in statistics.platforms],
         )
 
 

@@ -23,7 +23,7 @@ def create_status_api(services: Services) -> Routes:
     @routes.get("/statistics", StatisticsReport, query=StatisticsQuery)
     async def show_statistics(query: StatisticsQuery) -> StatisticsReport:
         """Show successes, failures, sizes, durations and errors of each platform in the last hours."""
-        return StatisticsReport.of(await services.acall(JobQueue.figures, query.hours))
+        return StatisticsReport.of(await services.acall(JobQueue.statistics, query.hours))
 
     @routes.get("/tools", Tools)
     def show_tools() -> Tools:

@@ -298,7 +298,7 @@ def test_a_storage_that_cannot_be_used_is_told_of_until_it_can(page: Any, server
     server.ask("GET", "/readyz")  # which tries
     open_dashboard(page, server)
     banner = page.locator(".banner[data-id=storage-error]")
-    expect(banner).to_contain_text(f"The storage folder cannot be written ({raw}: it is no folder")
+    expect(banner).to_contain_text(f"The storage folder cannot be written ({raw}: it is not a folder")
     raw.unlink()
     server.ask("GET", "/readyz")
     open_dashboard(page, server)

@@ -20,8 +20,8 @@ from downloader.errors import StoreUnavailable
 from downloader.jobs import FINAL_STATES, Job, Phase, Progress, Work
 from downloader.media.files import OUTCOME_NAME
 from downloader.models import Media, Outcome
-from downloader.queue.preemption import QUIET_SECONDS
-from downloader.queue.scheduler import ORPHAN_CHECK_SECONDS
+from downloader.queue.housekeeping import ORPHAN_CHECK_INTERVAL_SECONDS
+from downloader.queue.preemption import PREEMPT_AFTER_SECONDS
 from tests.fakes import HandEngine
 from tests.queue_world import World, open_world, tiktok, world, youtube
 
@@ -60,7 +60,7 @@ def files(world: World) -> list[str]:
 
 async def all_ends(world: World) -> None:
     """Wait until the end of every attempt is stored that has one."""
-    await asyncio.wait_for(asyncio.gather(*world.scheduler._tasks.values()), 10)
+    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 10)
 
 
 @pytest.mark.parametrize("limit_first", [False, True])
@@ -178,12 +178,12 @@ async def test_a_job_that_nothing_runs_is_put_back_with_an_error_in_the_log(
     world.store.claim = flaky  # type: ignore[method-assign]
     [job] = await world.submit(tiktok(1))
     await world.until(job, lambda job: job.state == "running")
-    assert ORPHAN_CHECK_SECONDS <= 30  # within a minute, and a look may come just before
-    world.scheduler._orphans_checked_at -= ORPHAN_CHECK_SECONDS
+    assert ORPHAN_CHECK_INTERVAL_SECONDS <= 30  # within a minute, and a look may come just before
+    world.scheduler.housekeeper.orphans_checked_at -= ORPHAN_CHECK_INTERVAL_SECONDS
     world.scheduler.wake()
     await world.engine.until(lambda engine: bool(engine.running))
     assert [attempt.result for attempt in await world.queue.attempts(job.id)] == ["interrupted", "running"]
-    [record] = [record for record in caplog.records if "nothing was running" in record.getMessage()]
+    [record] = [record for record in caplog.records if "orphaned jobs" in record.getMessage()]
     assert (record.levelno, record.__dict__["jobs"]) == (logging.ERROR, 1)
 
 
@@ -199,10 +199,10 @@ async def test_what_runs_or_is_being_stored_is_never_put_back(world: World, capl
     world.store.finish = slow  # type: ignore[method-assign]
     succeed(world, tiktok(1))
     for number in range(3):
-        world.scheduler._orphans_checked_at -= ORPHAN_CHECK_SECONDS
+        world.scheduler.housekeeper.orphans_checked_at -= ORPHAN_CHECK_INTERVAL_SECONDS
         await running(world, youtube(number))
     held.set()
-    assert (await world.until(jobs[0], lambda job: job.state in FINAL_STATES)).tries == 1
+    assert (await world.until(jobs[0], lambda job: job.state in FINAL_STATES)).attempt_number == 1
     assert (await world.queue.job(jobs[1].id)).state == "running"
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -211,7 +211,7 @@ async def test_an_end_is_stored_although_counting_it_fails(world: World, caplog:
     def broken(*_: Any) -> None:
         raise KeyError("tiktok")
 
-    world.scheduler.on_attempt = broken
+    world.scheduler.attempts.on_attempt = broken
     [job] = await running(world, tiktok(1))
     succeed(world, tiktok(1))
     assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
@@ -221,7 +221,7 @@ async def test_an_end_is_stored_although_counting_it_fails(world: World, caplog:
 async def test_an_end_that_was_stored_before_the_database_broke_off_counts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("downloader.queue.scheduler.STORE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("downloader.queue.completion.STORE_RETRY_SECONDS", 0.01)
     waiting = asyncio.create_task(world.queue.wait(await world.queue.submit([tiktok(1)])))
     await world.engine.until(lambda engine: bool(engine.running))
     finish, faults = world.store.finish, iter([ConnectionError("gone")])
@@ -247,7 +247,7 @@ async def test_what_cannot_be_removed_after_an_end_does_not_undo_it(
     def broken(_: Path) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("downloader.queue.scheduler.remove_work_dir", broken)
+    monkeypatch.setattr("downloader.queue.completion.remove_work_dir", broken)
     [job] = await running(world, tiktok(1))
     succeed(world, tiktok(1))
     assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
@@ -259,7 +259,7 @@ async def test_what_cannot_be_removed_after_an_end_does_not_undo_it(
 async def test_a_waiting_request_outlives_a_database_that_is_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("downloader.queue.operations.REST_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("downloader.queue.operations.COOLDOWN_CHECK_INTERVAL_SECONDS", 0.01)
     waiting = asyncio.create_task(world.queue.wait(await world.queue.submit([tiktok(1)])))
     await world.engine.until(lambda engine: bool(engine.running))
     look, looks = world.store.job, asyncio.Queue[None]()
@@ -469,7 +469,7 @@ class Moment:
             phase: Phase = "checking" if number % 2 else "downloading"
             engine.on_progress[link](Progress(job_id=work_of(world, link).job_id, phase=phase))
         else:
-            await world.forward(QUIET_SECONDS + 0.1)
+            await world.forward(PREEMPT_AFTER_SECONDS + 0.1)
 
 
 async def play(folder: Path, deeds: list[tuple[Deed, int]]) -> Counter[str]:
@@ -547,5 +547,5 @@ def test_whatever_happens_in_one_moment_each_end_is_stored_once(caplog: pytest.L
     each()
     # The watchdog was not needed, and nothing crashed.
     faults = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [record.getMessage() for record in faults if record.name == "downloader.queue.scheduler"] == []
+    assert [record.getMessage() for record in faults if record.name.startswith("downloader.queue.")] == []
     assert SEEN["attempts"] >= 5000, SEEN

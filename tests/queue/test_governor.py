@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.jobs import PlatformRest
+from downloader.jobs import CooldownState
 from downloader.platforms import PlatformType
 from downloader.queue.governor import (
-    FIRST_REST_SECONDS,
-    LONGEST_REST_SECONDS,
+    FIRST_COOLDOWN_SECONDS,
+    MAX_COOLDOWN_SECONDS,
     SPACING_JITTER,
     WALLS_THAT_ARE_A_LIMIT,
     Governor,
@@ -79,7 +79,7 @@ def test_a_rate_limit_rests_the_platform_as_long_as_it_asked() -> None:
     governor = made()
     start(governor, "tiktok", 2)
     rest = governor.ended("tiktok", NOW, limited=True, retry_after_seconds=30)
-    assert rest == PlatformRest(platform="tiktok", cap=2.0, cooling_until=after(30), strikes=0)
+    assert rest == CooldownState(platform="tiktok", cap=2.0, cooling_until=after(30), strikes=0)
     assert governor.room("tiktok", after(29.9)) == 0
     assert governor.next_change("tiktok", NOW) == after(30)
     assert governor.room("tiktok", after(30)) == 1  # two less the one that still runs
@@ -96,8 +96,8 @@ def test_without_a_word_from_the_platform_the_rest_grows() -> None:
         assert rest.cooling_until is not None
         waits.append((rest.cooling_until - now).total_seconds())
         now = rest.cooling_until
-    assert waits[:4] == [FIRST_REST_SECONDS * 2**number for number in range(4)]
-    assert waits[-1] == LONGEST_REST_SECONDS
+    assert waits[:4] == [FIRST_COOLDOWN_SECONDS * 2**number for number in range(4)]
+    assert waits[-1] == MAX_COOLDOWN_SECONDS
     assert governor.cap("youtube") == 1
 
 
@@ -106,10 +106,10 @@ def test_downloads_that_meet_one_limit_together_count_once() -> None:
     start(governor, "tiktok", 4)
     governor.ended("tiktok", NOW, limited=True, retry_after_seconds=30)
     governor.ended("tiktok", after(1), limited=True, retry_after_seconds=60)
-    rest = governor.rest("tiktok")
+    rest = governor.cooldown("tiktok")
     assert (rest.strikes, rest.cap, rest.cooling_until) == (0, 2.0, after(61))
     governor.ended("tiktok", after(2), limited=True, retry_after_seconds=1)
-    assert governor.rest("tiktok").cooling_until == after(61)  # never shortened
+    assert governor.cooldown("tiktok").cooling_until == after(61)  # never shortened
 
 
 def limited_for(governor: Governor, post: str, now: datetime, retry_after_seconds: float | None = None) -> float:
@@ -127,17 +127,17 @@ def test_a_wait_that_the_platform_names_is_no_strike() -> None:
         limited_for(governor, str(number), after(number * 4000), retry_after_seconds)
         for number, retry_after_seconds in enumerate([2, 2, None, 2, None, 2])
     ]
-    assert waits == [2, 2, FIRST_REST_SECONDS, 2, 2 * FIRST_REST_SECONDS, 2]
+    assert waits == [2, 2, FIRST_COOLDOWN_SECONDS, 2, 2 * FIRST_COOLDOWN_SECONDS, 2]
 
 
 def test_one_post_counts_once_until_another_succeeds() -> None:
     governor = made()
-    assert [limited_for(governor, "a", after(number * 4000)) for number in range(4)] == [FIRST_REST_SECONDS] * 4
+    assert [limited_for(governor, "a", after(number * 4000)) for number in range(4)] == [FIRST_COOLDOWN_SECONDS] * 4
     assert governor.cap("instagram") == 2
-    assert limited_for(governor, "b", after(16_000)) == 2 * FIRST_REST_SECONDS
+    assert limited_for(governor, "b", after(16_000)) == 2 * FIRST_COOLDOWN_SECONDS
     start(governor, "instagram", now=after(20_000))
     governor.ended("instagram", after(20_000), post="c", succeeded=True)
-    assert limited_for(governor, "a", after(20_000)) == FIRST_REST_SECONDS
+    assert limited_for(governor, "a", after(20_000)) == FIRST_COOLDOWN_SECONDS
 
 
 def test_a_login_page_is_a_limit_where_several_posts_in_a_row_meet_it() -> None:
@@ -197,7 +197,7 @@ def test_a_cap_is_regained_step_by_step() -> None:
         governor.ended("tiktok", after(5), succeeded=True)
         caps.append(governor.cap("tiktok"))
     assert caps == [2, 3, 3, 3, 4, 4]
-    assert governor.rest("tiktok").strikes == 0
+    assert governor.cooldown("tiktok").strikes == 0
 
 
 def test_other_errors_change_nothing_to_remember() -> None:
@@ -226,7 +226,7 @@ def test_a_rest_can_be_ended_by_hand() -> None:
     governor = made()
     start(governor, "twitter")
     governor.ended("twitter", NOW, limited=True)
-    assert governor.end_rest("twitter").cooling_until is None
+    assert governor.end_cooldown("twitter").cooling_until is None
     assert governor.room("twitter", NOW) == 2
 
 

@@ -1,4 +1,4 @@
-"""Figures reckoned from counts: medians, spans, and every bucket there."""
+"""Statistics computed from counts: medians, spans, and every bucket there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from downloader.jobs import EndedAttempts
 from downloader.platforms import PlatformType
-from downloader.queue.statistics import Bucket, ErrorCount, Span, figures, quantile
+from downloader.queue.statistics import Bucket, ErrorCount, Span, compute, quantile
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 LABELS: dict[PlatformType, str] = {"tiktok": "TikTok", "youtube": "YouTube"}
@@ -54,14 +54,14 @@ def test_a_span_has_few_buckets_of_whole_hours(hours: int, bucket_hours: int, bu
     span = Span.last(hours, NOW)
     assert (span.until - span.since, span.until) == (timedelta(hours=hours), NOW)
     assert span.bucket_seconds == bucket_hours * 3600
-    beginnings = span.beginnings()
+    beginnings = span.starts()
     assert len(beginnings) == buckets
     assert beginnings[0] == span.since
     assert NOW - timedelta(hours=bucket_hours) <= beginnings[-1] < NOW
 
 
 def test_any_span_fits() -> None:
-    assert max(len(Span.last(hours, NOW).beginnings()) for hours in range(1, 169)) == 48
+    assert max(len(Span.last(hours, NOW).starts()) for hours in range(1, 169)) == 48
 
 
 def ended(bucket: int, tenths: int, count: int = 1, **more: Any) -> EndedAttempts:
@@ -76,7 +76,7 @@ def ended(bucket: int, tenths: int, count: int = 1, **more: Any) -> EndedAttempt
 
 def test_a_platform_where_nothing_ended_has_nulls_and_all_its_buckets() -> None:
     span = Span.last(3, NOW)
-    [tiktok, youtube] = figures(span, [], LABELS).platforms
+    [tiktok, youtube] = compute(span, [], LABELS).platforms
     assert (tiktok.platform, tiktok.label, youtube.platform) == ("tiktok", "TikTok", "youtube")
     assert (tiktok.succeeded, tiktok.failed, tiktok.bytes, tiktok.errors) == (0, 0, 0, [])
     assert tiktok.success_rate is tiktok.bytes_per_second is tiktok.median_seconds is tiktok.p90_seconds is None
@@ -85,7 +85,7 @@ def test_a_platform_where_nothing_ended_has_nulls_and_all_its_buckets() -> None:
 
 def test_what_ended_is_summed_up_by_platform_and_bucket() -> None:
     span = Span.last(2, NOW)
-    found = figures(
+    found = compute(
         span,
         [
             ended(0, 10, 3),
@@ -116,5 +116,5 @@ def test_what_ended_is_summed_up_by_platform_and_bucket() -> None:
 
 
 def test_where_no_size_is_known_there_is_no_throughput() -> None:
-    [tiktok, _] = figures(Span.last(1, NOW), [ended(0, 10, bytes=0, timed_microseconds=0)], LABELS).platforms
+    [tiktok, _] = compute(Span.last(1, NOW), [ended(0, 10, bytes=0, timed_microseconds=0)], LABELS).platforms
     assert (tiktok.succeeded, tiktok.bytes, tiktok.bytes_per_second) == (1, 0, None)

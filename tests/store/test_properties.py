@@ -64,11 +64,11 @@ class Expected:
     platform: str
     owned: bool
     state: JobState
-    attempts: int = 0
-    tries: int = 0
+    counted_attempts: int = 0
+    attempt_number: int = 0
     until: datetime | None = None
     error_code: ErrorCode | None = None
-    last_try: bool = False
+    final_attempt: bool = False
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -120,7 +120,7 @@ class StoreMachine(RuleBasedStateMachine):
             if again and wanted and all(job.state in FINAL_STATES for job in jobs):
                 batch.second_round_at, batch.second_round_jobs = self.now, len(again)
                 for job in again:
-                    job.state, job.until, job.last_try = "waiting", self.now + PAUSE, True
+                    job.state, job.until, job.final_attempt = "waiting", self.now + PAUSE, True
 
     def of_batch(self, batch_id: str) -> list[Expected]:
         return [job for job in self.jobs.values() if job.batch_id == batch_id]
@@ -174,8 +174,8 @@ class StoreMachine(RuleBasedStateMachine):
         for job in claimed:
             expected = self.jobs[job.id]
             expected.state, expected.until, expected.error_code = "running", None, None
-            expected.attempts += 1
-            expected.tries += 1
+            expected.counted_attempts += 1
+            expected.attempt_number += 1
 
     @rule(choice=st.integers(0, 99), end=st.sampled_from(ENDS), lasting=st.booleans(), stale=st.booleans())
     def finish(self, choice: int, end: tuple[JobState, Any], lasting: bool, stale: bool) -> None:
@@ -202,7 +202,7 @@ class StoreMachine(RuleBasedStateMachine):
             outcome=outcome,
             now=self.now,
             next_attempt_at=until,
-            attempt=expected.tries - 1 if expected and stale else None,
+            attempt=expected.attempt_number - 1 if expected and stale else None,
         )
         if expected is None or expected.state != "running" or stale:
             assert ended is None
@@ -210,7 +210,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert ended == self.store.job(job_id)
         expected.state, expected.until = state, until
         expected.error_code = None if outcome is None else outcome.error_code
-        expected.attempts -= result == "interrupted"
+        expected.counted_attempts -= result == "interrupted"
         if state in FINAL_STATES:
             self.ended([job_id])
 
@@ -254,7 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
         }
         for job_id in retried:
             job = self.jobs[job_id]
-            job.state, job.attempts, job.error_code, job.last_try = "queued", 0, None, False
+            job.state, job.counted_attempts, job.error_code, job.final_attempt = "queued", 0, None, False
 
     @rule(choices=st.lists(st.integers(0, 99), max_size=4))
     def delete(self, choices: list[int]) -> None:
@@ -272,7 +272,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.recover(now=self.now) == len(running)
         for job in running:
             job.state = "queued"
-            job.attempts -= 1
+            job.counted_attempts -= 1
 
     @rule(platform=st.sampled_from(PLATFORMS))
     def release_waiting(self, platform: Literal["tiktok", "youtube"]) -> None:
@@ -294,8 +294,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert [job.id for job in jobs] == list(reversed(self.jobs))
         for job in jobs:
             expected = self.jobs[job.id]
-            assert (job.state, job.attempts, job.tries) == (expected.state, expected.attempts, expected.tries)
-            assert (job.next_attempt_at, job.last_try) == (expected.until, expected.last_try)
+            assert (job.state, job.counted_attempts) == (expected.state, expected.counted_attempts)
+            assert job.attempt_number == expected.attempt_number
+            assert (job.next_attempt_at, job.final_attempt) == (expected.until, expected.final_attempt)
             assert job.error_code == expected.error_code
             assert (job.next_attempt_at is not None) == (job.state == "waiting")
             assert (job.finished_at is not None) == (job.state in FINAL_STATES)
@@ -304,7 +305,7 @@ class StoreMachine(RuleBasedStateMachine):
     def attempts_are_numbered_and_one_runs_exactly_while_the_job_does(self) -> None:
         for job_id, expected in self.jobs.items():
             attempts = self.store.attempts(job_id)
-            assert [one.number for one in attempts] == list(range(1, expected.tries + 1))
+            assert [one.number for one in attempts] == list(range(1, expected.attempt_number + 1))
             running = [one for one in attempts if one.result == "running"]
             assert len(running) == (expected.state == "running")
             assert all((one.ended_at is None) == (one.result == "running") for one in attempts)

@@ -151,7 +151,7 @@ def test_players_that_have_paused_hold_no_threads(
 
 
 JOB = Job(
-    id="j", batch_id="b", url="u", link="u", platform="tiktok", state="succeeded", attempts=1,
+    id="j", batch_id="b", url="u", link="u", platform="tiktok", state="succeeded", counted_attempts=1,
     created_at=datetime(2026, 1, 1, tzinfo=UTC), updated_at=datetime(2026, 1, 1, tzinfo=UTC),
 )  # fmt: skip
 

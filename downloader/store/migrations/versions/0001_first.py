@@ -15,6 +15,17 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
+    _create_batches()
+    _create_jobs()
+    _create_links()
+    _create_attempts()
+    _create_files()
+    _create_events()
+    _create_platform_rests()
+    _create_numbers()
+
+
+def _create_batches() -> None:
     op.create_table(
         "batches",
         sa.Column("seq", NUMBER, autoincrement=True, nullable=False),
@@ -28,6 +39,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("idempotency_key", name="uq_batches_idempotency_key"),
         sqlite_autoincrement=True,
     )
+
+
+def _create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("seq", NUMBER, autoincrement=True, nullable=False),
@@ -70,6 +84,9 @@ def upgrade() -> None:
         sqlite_where=waiting,
         postgresql_where=waiting,
     )
+
+
+def _create_links() -> None:
     op.create_table(
         "links",
         sa.Column("batch_id", sa.Text, nullable=False),
@@ -81,6 +98,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_links_job_id", ondelete="CASCADE"),
     )
     op.create_index("ix_links_job_id", "links", ["job_id"])
+
+
+def _create_attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("job_id", sa.Text, nullable=False),
@@ -104,6 +124,9 @@ def upgrade() -> None:
         sqlite_where=running,
         postgresql_where=running,
     )
+
+
+def _create_files() -> None:
     op.create_table(
         "files",
         sa.Column("job_id", sa.Text, nullable=False),
@@ -113,6 +136,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_files_job_id", ondelete="CASCADE"),
     )
     op.create_index("ix_files_path", "files", ["path"])
+
+
+def _create_events() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.BigInteger, autoincrement=False, nullable=False),
@@ -124,6 +150,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_events"),
     )
     op.create_index("ix_events_batch", "events", ["batch_id", "id"])
+
+
+def _create_platform_rests() -> None:
     op.create_table(
         "platform_rests",
         sa.Column("platform", sa.Text, nullable=False),
@@ -132,6 +161,9 @@ def upgrade() -> None:
         sa.Column("strikes", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("platform", name="pk_platform_rests"),
     )
+
+
+def _create_numbers() -> None:
     numbers = op.create_table(
         "numbers",
         sa.Column("name", sa.Text, nullable=False),

@@ -1,0 +1,248 @@
+"""Runs attempts: starts them in the engine, follows them, and has their ends counted and stored."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from downloader.engines.attempt import failed
+from downloader.engines.base import Engine
+from downloader.errors import STORAGE_CODES, ErrorCode, sentence
+from downloader.jobs import FINAL_STATES, Job, Progress, Work
+from downloader.models import Outcome
+from downloader.platforms import PlatformType
+from downloader.queue.completion import Completion, NotStored
+from downloader.queue.database import Database
+from downloader.queue.governor import FIRST_COOLDOWN_SECONDS, Governor
+from downloader.queue.hub import EventHub
+from downloader.queue.preemption import Preemption, PreemptionPolicy
+from downloader.queue.running import Activity, EndReason, RunningAttempt
+from downloader.queue.storage import StorageMonitor
+from downloader.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: What a failing disk may look like.
+_PERHAPS_STORAGE: frozenset[ErrorCode] = STORAGE_CODES | {"internal", "file_missing", "not_a_video", "timeout"}
+
+
+@dataclass(eq=False, kw_only=True)
+class AttemptRunner:
+    """All methods are called on one event loop."""
+
+    engine: Engine
+    settings: Settings
+    database: Database
+    governor: Governor
+    storage: StorageMonitor
+    completion: Completion
+    hub: EventHub
+    clock: Callable[[], datetime]
+    wake: Callable[[], None]  #: called when there may be room for another
+    on_attempt: Callable[[PlatformType, str, float, int], None]  #: see `Scheduler.on_attempt`
+
+    def __post_init__(self) -> None:
+        self.running: dict[str, RunningAttempt] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
+        self.removals: dict[str, asyncio.Task[None]] = {}  #: of each job whose work is being removed
+        self._ending: set[RunningAttempt] = set()  #: what ran, until its end is stored
+        self._policy = PreemptionPolicy()
+        self.preemption = Preemption(self.running, self._policy, self.settings.workers)
+        self._on_end: list[Callable[[Job], None]] = []
+        self.database.on_clock_set(self._shift)
+
+    def on_end(self, listener: Callable[[Job], None]) -> None:
+        """Have *listener* called with every job whose attempt ended, once that is stored."""
+        self._on_end.append(listener)
+
+    def start(self, job: Job, now: datetime) -> None:
+        """Start an attempt of *job*, which the store has as running."""
+        self.governor.started(job.platform, now)
+        attempt = RunningAttempt(job=job, started_at=now, activity=Activity(now), disk_faults=self.storage.disk.faults)
+        # A job that was cancelled and retried: its first attempt may still be on its way out of the work folder.
+        before = self.removals.get(job.id) or self.tasks.get(job.id)
+        if old := self.running.get(job.id):  # the store was quicker than the news of the cancel
+            old.end_early("cancelled")
+        self.running[job.id] = attempt
+        attempt.run = asyncio.create_task(self._run(attempt, before), name=f"attempt {job.id}")
+        task = asyncio.create_task(self._follow(attempt, attempt.run, before), name=f"job {job.id}")
+        self.track(self.tasks, job.id, task)
+
+    def track(self, tasks: dict[str, asyncio.Task[None]], job_id: str, task: asyncio.Task[None]) -> None:
+        """Keep *task* in *tasks* until it is done."""
+        tasks[job_id] = task
+
+        def forget(_: asyncio.Task[None]) -> None:
+            if tasks.get(job_id) is task:
+                del tasks[job_id]
+
+        task.add_done_callback(forget)
+
+    def interrupt_platform(self, platform: PlatformType) -> None:
+        """End everything that runs on *platform*, which gets no request at all until it has cooled down."""
+        self.end_early("interrupted", lambda attempt: attempt.job.platform == platform and not attempt.asks_no_more)
+
+    def end_early(self, reason: EndReason, which: Callable[[RunningAttempt], bool] = lambda _: True) -> None:
+        """End all that run, or those that *which* is true of."""
+        for attempt in tuple(self.running.values()):
+            if which(attempt):
+                attempt.end_early(reason)
+
+    def _shift(self, step: timedelta) -> None:
+        for attempt in (*self.running.values(), *self._ending):
+            attempt.shift(step)
+
+    # While it runs
+
+    async def _run(self, attempt: RunningAttempt, before: asyncio.Task[None] | None) -> Outcome:
+        if before is not None:
+            await asyncio.wait({before})
+        job = attempt.job
+        assert job.link is not None  # the store claims no job that no platform owns
+        work = Work(
+            job_id=job.id,
+            platform=job.platform,
+            link=job.link,
+            output_dir=str(self.settings.raw_dir),
+            work_dir=str(self.settings.work_dir / job.id),
+            in_storage=True,
+        )
+        return await self.engine.run(work, partial(self._on_progress, attempt))
+
+    def _on_progress(self, attempt: RunningAttempt, progress: Progress) -> None:
+        job = attempt.job
+        attempt.progress = replace(progress, attempt=job.attempt_number, batch_id=job.batch_id)
+        shown = progress.phase != "extracting"
+        if shown and not attempt.activity.receiving:
+            self.governor.let_through(job.platform)
+        attempt.activity.note(self.clock(), receiving=shown)
+        self.hub.publish_progress(job.batch_id, attempt.progress)
+
+    # Its end
+
+    async def _follow(
+        self, attempt: RunningAttempt, run: asyncio.Task[Outcome], before: asyncio.Task[None] | None
+    ) -> None:
+        """Store the end of *run*, whatever it is, once. Never cancelled: to end an attempt early, cancel *run*."""
+        outcome = self._judged(attempt.job, await self._outcome(attempt, run))
+        if outcome is not None:
+            try:
+                outcome = await self._blame_storage(attempt, outcome)
+            except Exception:  # the end itself must be stored all the same
+                log.exception("the disk could not be checked", extra={"job_id": attempt.job.id})
+        if before is not None:  # still at work in the same folder, if *run* was ended before its turn came
+            await asyncio.wait({before})
+        self.database.notice_clock()
+        job, attempt.ended_at = attempt.job, self.clock()
+        # From here on there is room for another, even if storing the end fails.
+        if self.running.get(job.id) is attempt:
+            del self.running[job.id]
+        new_cooldown = self._account(attempt, outcome, attempt.ended_at)
+        self._ending.add(attempt)
+        self.wake()
+        second_tries = self.completion.second_tries
+        try:
+            ended = await self.completion.store_with_retry(attempt, outcome, new_cooldown=new_cooldown)
+        except NotStored:
+            return
+        finally:
+            self._ending.discard(attempt)
+        if outcome is None or not outcome[0] or self.completion.second_tries != second_tries:
+            self.wake()  # it may have put something back, which has a time of its own
+        if ended is None or ended.state in FINAL_STATES:
+            self.preemption.forget(job.id)
+        if ended is not None:
+            for listener in self._on_end:
+                listener(ended)
+
+    async def _outcome(self, attempt: RunningAttempt, run: asyncio.Task[Outcome]) -> Outcome | None:
+        """Wait for the attempt; return its outcome, None if we ended it."""
+        await asyncio.wait({run})
+        if run.cancelled():
+            attempt.end_reason = attempt.end_reason or "interrupted"
+            return None
+        if (error := run.exception()) is not None:
+            log.error("attempt crashed", extra={"job_id": attempt.job.id}, exc_info=error)
+            detail = f"{type(error).__name__}: {error}"
+            return Outcome(False, None, sentence("internal"), error_code="internal", detail=detail)
+        return run.result()
+
+    def _judged(self, job: Job, outcome: Outcome | None) -> Outcome | None:
+        """Return *outcome*; a login page as what it means for the post or for its platform."""
+        if outcome is None or not outcome.walled:
+            return outcome
+        wall = self.governor.judge_wall(job.platform, _post(job))
+        if wall == "post":
+            return failed(job.platform, "login_required", outcome.detail or "")
+        # As long as that is open, the post waits as it would for a limit, but its platform does not.
+        return Outcome(
+            *outcome,
+            error_code=outcome.error_code,
+            detail=outcome.detail,
+            retry_after_seconds=FIRST_COOLDOWN_SECONDS if wall == "open" else outcome.retry_after_seconds,
+            walled=wall == "open",
+        )
+
+    async def _blame_storage(self, attempt: RunningAttempt, outcome: Outcome) -> Outcome:
+        """Return *outcome*; if the storage failed during the attempt, as a storage error."""
+        disk = self.storage.disk
+        if outcome.media is not None and disk.mounts and not await asyncio.to_thread(disk.is_mounted):
+            # They went to the folder below the mount point, and will be hidden when the disk is back.
+            await asyncio.to_thread(_unlink, outcome.media.files)
+            disk.doubt()
+            return failed(attempt.job.platform, "storage_unavailable", "the disk was not mounted any more")
+        if outcome.error_code not in _PERHAPS_STORAGE:
+            return outcome
+        await self.storage.poll(thoroughly=True)
+        if disk.faults == attempt.disk_faults or outcome.error_code in STORAGE_CODES:
+            return outcome
+        return failed(attempt.job.platform, "storage_unavailable", outcome.detail or "")
+
+    def _account(self, attempt: RunningAttempt, outcome: Outcome | None, now: datetime) -> bool:
+        """Tell governor, preemption and metrics of an end; return whether its platform's state is to be stored."""
+        job = attempt.job
+        limited = outcome is not None and outcome.error_code == "rate_limited" and not outcome.walled
+        succeeded = outcome is not None and outcome[0]
+        try:
+            cooldown = self.governor.ended(
+                job.platform,
+                now,
+                post=_post(job),
+                succeeded=succeeded,
+                limited=limited,
+                retry_after_seconds=None if outcome is None else outcome.retry_after_seconds,
+            )
+            if succeeded:
+                self._policy.learn(job.platform, attempt.activity)
+                self.governor.let_through(job.platform)
+            if limited:
+                self.interrupt_platform(job.platform)
+            self._count(attempt, outcome, now)
+        except Exception:  # the end itself must be stored all the same
+            log.exception("the end of an attempt was not counted", extra={"job_id": job.id})
+            return False
+        return cooldown is not None
+
+    def _count(self, attempt: RunningAttempt, outcome: Outcome | None, now: datetime) -> None:
+        result: str = attempt.end_reason or "interrupted"
+        if outcome is not None:
+            result = "succeeded" if outcome[0] else outcome.error_code or "internal"
+        media = None if outcome is None else outcome.media
+        seconds = (now - attempt.started_at).total_seconds()
+        self.on_attempt(attempt.job.platform, result, seconds, 0 if media is None else media.size_bytes)
+
+
+def _post(job: Job) -> str:
+    return job.url if job.link is None else job.link
+
+
+def _unlink(paths: Iterable[str]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            Path(path).unlink()

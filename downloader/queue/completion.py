@@ -1,0 +1,198 @@
+"""Decides what becomes of a job whose attempt ended, and stores that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+
+from downloader.errors import STORAGE_CODES, NotFound
+from downloader.jobs import FINAL_STATES, AttemptResult, Job, JobState
+from downloader.media.files import remove_work_dir
+from downloader.media.removal import MediaRemoval
+from downloader.models import Outcome
+from downloader.queue.database import Database
+from downloader.queue.governor import Governor
+from downloader.queue.retry import next_attempt_at, second_try_at
+from downloader.queue.running import RunningAttempt
+from downloader.queue.space import CHECK_INTERVAL_SECONDS
+from downloader.queue.storage import StorageMonitor
+from downloader.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: A preempted download is tried again after this.
+PREEMPTED_PAUSE_SECONDS = 8.0
+
+#: How long to wait before storing again what could not be stored.
+STORE_RETRY_SECONDS = 2.0
+
+#: Attempts that a job may lose to a disk that is otherwise well, before they count.
+MAX_STORAGE_FAILURES = 20
+
+
+class NotStored(Exception):
+    """The service stopped before the end of an attempt could be stored: the next start puts its job back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a job, and what its attempt counts as."""
+
+    state: JobState
+    result: AttemptResult
+    next_attempt_at: datetime | None = None
+
+
+class Completion:
+    """All coroutines run on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        database: Database,
+        governor: Governor,
+        removal: MediaRemoval,
+        storage: StorageMonitor,
+        random: Random,
+    ) -> None:
+        """Store ends in *database*; remove the files that they leave behind with *removal*."""
+        self._settings = settings
+        self._database = database
+        self._store = database.store
+        self._governor = governor
+        self._removal = removal
+        self._storage = storage
+        self._random = random
+        self.closing = False  #: set: what cannot be stored now is given up
+        self.second_tries = 0  #: failed jobs that the store asked about when their batch ended
+        self._store.on_batch_end(self._second_try)
+
+    async def store_with_retry(
+        self, attempt: RunningAttempt, outcome: Outcome | None, new_cooldown: bool
+    ) -> Job | None:
+        """Store the end of *attempt*, again and again where the database fails; return its job.
+
+        None: it was cancelled or deleted. *new_cooldown*: the state of its platform is to be stored too.
+
+        Raises:
+            NotStored: the service stops.
+        """
+        logged = False
+        while True:
+            try:
+                if new_cooldown:
+                    await self._database.save_cooldown(attempt.job.platform)
+                # The clock may have been set since it ended, or while the database failed.
+                await self._database.keep_step()
+                return await self._store_end(attempt, outcome)
+            except Exception as error:
+                if not logged:
+                    log.exception("the end of an attempt could not be stored", extra={"job_id": attempt.job.id})
+                logged = True
+                if self.closing:
+                    raise NotStored from error
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    async def _store_end(self, attempt: RunningAttempt, outcome: Outcome | None) -> Job | None:
+        assert attempt.ended_at is not None
+        job, now = attempt.job, attempt.ended_at
+        if outcome is None:
+            return await self._store_early_end(attempt, now)
+        verdict = self._verdict(attempt, outcome, now)
+        ended = await self._database.call(self._finish, job, verdict, outcome, now)
+        log.info(
+            "attempt ended",
+            extra={
+                "job_id": job.id,
+                "platform": job.platform,
+                "attempt": job.counted_attempts,
+                "state": verdict.state if ended is None else ended.state,
+                "error_code": outcome.error_code,
+                "seconds": round((now - attempt.started_at).total_seconds(), 3),
+            },
+        )
+        if ended is not None and outcome.media is not None:
+            self._storage.quota.arrived(outcome.media.size_bytes)
+        return ended
+
+    async def _store_early_end(self, attempt: RunningAttempt, now: datetime) -> Job | None:
+        job, reason = attempt.job, attempt.end_reason
+        log.info("attempt ended early", extra={"job_id": job.id, "platform": job.platform, "reason": reason})
+        if reason == "cancelled":  # which is stored
+            await asyncio.to_thread(self._removal.abandon, job.id)
+            return None
+        verdict = Verdict("queued", "interrupted")
+        if reason == "preempted":
+            verdict = Verdict("waiting", "interrupted", now + timedelta(seconds=PREEMPTED_PAUSE_SECONDS))
+        return await self._database.call(self._finish, job, verdict, None, now)
+
+    def _verdict(self, attempt: RunningAttempt, outcome: Outcome, now: datetime) -> Verdict:
+        job, code = attempt.job, outcome.error_code
+        if outcome[0]:
+            return Verdict("succeeded", "succeeded")
+        if code is None:
+            return Verdict("failed", "failed")
+        if code in STORAGE_CODES:
+            # Not the link's fault, so it costs no attempt. It is queued until the storage can be used again.
+            if self._storage.failed_since(attempt.disk_faults):
+                return Verdict("queued", "interrupted")
+            # Something about this job alone, such as another user's unfinished file; it may pass, but not for ever.
+            if job.attempt_number <= MAX_STORAGE_FAILURES and not job.final_attempt:
+                pause_seconds = min(CHECK_INTERVAL_SECONDS * job.attempt_number, 60)
+                return Verdict("waiting", "interrupted", now + timedelta(seconds=pause_seconds))
+        retry_at = next_attempt_at(
+            code,
+            job.counted_attempts,
+            # A mark on the job, not a count: a job put back by the second round has used up its attempts, but after a
+            # restart max_attempts may be higher, and it would get more than the one further attempt.
+            job.counted_attempts if job.final_attempt else self._settings.max_attempts,
+            now=now,
+            random=self._random,
+            retry_after_seconds=outcome.retry_after_seconds,
+            cooling_until=self._governor.cooling_until(job.platform, now),
+        )
+        return Verdict("failed" if retry_at is None else "waiting", "failed", retry_at)
+
+    def _finish(self, job: Job, verdict: Verdict, outcome: Outcome | None, now: datetime) -> Job | None:
+        """Store the end, then remove the files that are no longer needed; both block, so both in one go.
+
+        Return the job as it is then; None where it was cancelled or deleted.
+        """
+        ended = self._store.finish(
+            job.id,
+            state=verdict.state,
+            result=verdict.result,
+            outcome=outcome,
+            now=now,
+            next_attempt_at=verdict.next_attempt_at,
+            attempt=job.attempt_number,
+        )
+        ended = ended or self._stored_before(job)
+        try:
+            if ended is not None and ended.state == "succeeded":
+                remove_work_dir(self._settings.work_dir / job.id)
+            elif ended is None or ended.state in FINAL_STATES:
+                media = None if outcome is None else outcome.media
+                self._removal.abandon(job.id, () if media is None else media.files)
+        except Exception:  # the end is stored: storing it again would find the job cancelled
+            log.exception("the files of an attempt could not be removed", extra={"job_id": job.id})
+        return ended
+
+    def _stored_before(self, job: Job) -> Job | None:
+        """Return *job* if the end of this attempt is stored although the database failed to confirm it."""
+        try:
+            found = self._store.job(job.id)
+        except NotFound:
+            return None
+        same = found.attempt_number == job.attempt_number
+        return found if same and found.state in {"succeeded", "failed", "waiting"} else None
+
+    def _second_try(self, job: Job, now: datetime) -> datetime | None:
+        """Return when *job*, which failed and whose batch has ended, is tried once more. In any thread."""
+        self.second_tries += 1
+        until = self._governor.cooling_until(job.platform, now)
+        return second_try_at(job.error_code, job.counted_attempts, now=now, random=self._random, cooling_until=until)

@@ -1,0 +1,91 @@
+"""Cleans up between downloads: orphaned jobs, old events, old jobs, leftover files."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from downloader.errors import NotFound
+from downloader.jobs import FINAL_STATES
+from downloader.media.files import remove_work_dir
+from downloader.media.removal import MediaRemoval
+from downloader.queue.database import Database
+from downloader.queue.interval import Every
+from downloader.queue.retention import Retention
+from downloader.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: Events that a client may resume from; a client that was away for longer has to reload.
+KEPT_EVENTS = 50_000
+PRUNE_INTERVAL_SECONDS = 3600.0
+
+#: How often to check for jobs that the store calls running although nothing runs them.
+ORPHAN_CHECK_INTERVAL_SECONDS = 20.0
+
+
+class Housekeeper:
+    """All coroutines run on one event loop."""
+
+    def __init__(
+        self, settings: Settings, database: Database, removal: MediaRemoval, clock: Callable[[], datetime]
+    ) -> None:
+        """Clean up *database* and the folders of *settings*."""
+        self._settings = settings
+        self._database = database
+        self._store = database.store
+        self._removal = removal
+        self._clock = clock
+        days = settings.retention_days
+        self._retention = None if days is None else Retention(self._store, removal, days)
+        self._prune = Every(PRUNE_INTERVAL_SECONDS)
+        self.orphans_checked_at = time.monotonic()
+
+    async def clear_work(self) -> None:
+        """Remove unfinished files of jobs that were final, or deleted, when their process died."""
+        await self._database.call(self._clear_work)
+
+    def _clear_work(self) -> None:
+        for folder in self._settings.work_dir.glob("*"):
+            try:
+                state = self._store.job(folder.name).state
+            except NotFound:
+                remove_work_dir(folder, self._settings.raw_dir)
+                continue
+            if state == "succeeded":
+                remove_work_dir(folder, self._settings.raw_dir)
+            elif state in FINAL_STATES:
+                self._removal.abandon(folder.name)
+
+    async def put_back_orphans(self, running: Collection[str]) -> None:
+        """Put jobs back that only the store calls running: a fault of ours, or the database's, lost their end.
+
+        Nothing is claimed in the meantime, and what has ended is among *running* until that is stored.
+        """
+        if time.monotonic() < self.orphans_checked_at + ORPHAN_CHECK_INTERVAL_SECONDS:
+            return
+        orphans = await self._database.call(self._store.recover, now=self._clock(), but=frozenset(running))
+        self.orphans_checked_at = time.monotonic()
+        if orphans:
+            log.error("orphaned jobs were put back into the queue", extra={"jobs": orphans})
+
+    async def prune_events(self) -> None:
+        """Remove old events, if it is time to."""
+        now = self._clock()
+        if self._prune.is_due(now):
+            self._prune.done(now)
+            try:
+                await self._database.call(self._store.prune_events, KEPT_EVENTS)
+            except Exception:
+                log.exception("old events could not be removed")
+
+    async def remove_old_jobs(self) -> bool:
+        """Delete some of the jobs that are too old, if it is time to; tell whether there may be more."""
+        return self._retention is not None and await self._database.call(self._retention.remove_some, self._clock())
+
+    @property
+    def retention_interval_seconds(self) -> float | None:
+        """How often to look for old jobs; None: never."""
+        return None if self._retention is None else self._retention.interval_seconds
