@@ -82,7 +82,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try of a job."""
+    """One attempt of a job."""
 
     job_id: str
     number: int  #: from 1
@@ -146,7 +146,7 @@ class Progress:
 
     job_id: str
     phase: Phase
-    attempt: int = 1  #: the number of the try, from 1
+    attempt: int = 1  #: its number, from 1
     batch_id: str = ""
     downloaded_bytes: int = 0
     total_bytes: int | None = None  #: None: unknown

@@ -49,7 +49,6 @@ class World:
         removal = MediaRemoval(self.settings.raw_dir, self.settings.work_dir, self.store.file_users)
         self.database = Database(self.store, self.governor, self.clock, self.clock.watch())
         self.scheduler = Scheduler(
-            store=self.store,
             database=self.database,
             engine=self.engine,
             governor=self.governor,

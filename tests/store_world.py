@@ -26,7 +26,7 @@ from downloader.store.database import open_database
 from downloader.store.repository import Store
 from tests import postgres
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)

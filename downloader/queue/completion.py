@@ -46,29 +46,21 @@ class Verdict:
     next_attempt_at: datetime | None = None
 
 
+@dataclass(eq=False, kw_only=True)
 class Completion:
     """All coroutines run on one event loop."""
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        database: Database,
-        governor: Governor,
-        removal: MediaRemoval,
-        storage: StorageMonitor,
-        random: Random,
-    ) -> None:
-        """Store ends in *database*; remove the files that they leave behind with *removal*."""
-        self._settings = settings
-        self._database = database
-        self._store = database.store
-        self._governor = governor
-        self._removal = removal
-        self._storage = storage
-        self._random = random
-        self.closing = False  #: set: what cannot be stored now is given up
-        self.second_tries = 0  #: failed jobs that the store asked about when their batch ended
+    settings: Settings
+    database: Database
+    governor: Governor
+    removal: MediaRemoval
+    storage: StorageMonitor
+    random: Random
+    closing: bool = False  #: set: what cannot be stored now is given up
+    second_tries: int = 0  #: failed jobs that the store asked about when their batch ended
+
+    def __post_init__(self) -> None:
+        self._store = self.database.store
         self._store.on_batch_end(self._second_try)
 
     async def store_with_retry(
@@ -85,9 +77,9 @@ class Completion:
         while True:
             try:
                 if new_cooldown:
-                    await self._database.save_cooldown(attempt.job.platform)
+                    await self.database.save_cooldown(attempt.job.platform)
                 # The clock may have been set since it ended, or while the database failed.
-                await self._database.keep_step()
+                await self.database.keep_step()
                 return await self._store_end(attempt, outcome)
             except Exception as error:
                 if not logged:
@@ -103,7 +95,7 @@ class Completion:
         if outcome is None:
             return await self._store_early_end(attempt, now)
         verdict = self._verdict(attempt, outcome, now)
-        ended = await self._database.call(self._finish, job, verdict, outcome, now)
+        ended = await self.database.call(self._finish, job, verdict, outcome, now)
         log.info(
             "attempt ended",
             extra={
@@ -116,19 +108,19 @@ class Completion:
             },
         )
         if ended is not None and outcome.media is not None:
-            self._storage.quota.arrived(outcome.media.size_bytes)
+            self.storage.quota.arrived(outcome.media.size_bytes)
         return ended
 
     async def _store_early_end(self, attempt: RunningAttempt, now: datetime) -> Job | None:
         job, reason = attempt.job, attempt.end_reason
         log.info("attempt ended early", extra={"job_id": job.id, "platform": job.platform, "reason": reason})
         if reason == "cancelled":  # which is stored
-            await asyncio.to_thread(self._removal.abandon, job.id)
+            await asyncio.to_thread(self.removal.abandon, job.id)
             return None
         verdict = Verdict("queued", "interrupted")
         if reason == "preempted":
             verdict = Verdict("waiting", "interrupted", now + timedelta(seconds=PREEMPTED_PAUSE_SECONDS))
-        return await self._database.call(self._finish, job, verdict, None, now)
+        return await self.database.call(self._finish, job, verdict, None, now)
 
     def _verdict(self, attempt: RunningAttempt, outcome: Outcome, now: datetime) -> Verdict:
         job, code = attempt.job, outcome.error_code
@@ -138,7 +130,7 @@ class Completion:
             return Verdict("failed", "failed")
         if code in STORAGE_CODES:
             # Not the link's fault, so it costs no attempt. It is queued until the storage can be used again.
-            if self._storage.failed_since(attempt.disk_faults):
+            if self.storage.failed_since(attempt.disk_faults):
                 return Verdict("queued", "interrupted")
             # Something about this job alone, such as another user's unfinished file; it may pass, but not for ever.
             if job.attempt_number <= MAX_STORAGE_FAILURES and not job.final_attempt:
@@ -149,11 +141,11 @@ class Completion:
             job.counted_attempts,
             # A mark on the job, not a count: a job put back by the second round has used up its attempts, but after a
             # restart max_attempts may be higher, and it would get more than the one further attempt.
-            job.counted_attempts if job.final_attempt else self._settings.max_attempts,
+            job.counted_attempts if job.final_attempt else self.settings.max_attempts,
             now=now,
-            random=self._random,
+            random=self.random,
             retry_after_seconds=outcome.retry_after_seconds,
-            cooling_until=self._governor.cooling_until(job.platform, now),
+            cooling_until=self.governor.cooling_until(job.platform, now),
         )
         return Verdict("failed" if retry_at is None else "waiting", "failed", retry_at)
 
@@ -174,10 +166,10 @@ class Completion:
         ended = ended or self._stored_before(job)
         try:
             if ended is not None and ended.state == "succeeded":
-                remove_work_dir(self._settings.work_dir / job.id)
+                remove_work_dir(self.settings.work_dir / job.id)
             elif ended is None or ended.state in FINAL_STATES:
                 media = None if outcome is None else outcome.media
-                self._removal.abandon(job.id, () if media is None else media.files)
+                self.removal.abandon(job.id, () if media is None else media.files)
         except Exception:  # the end is stored: storing it again would find the job cancelled
             log.exception("the files of an attempt could not be removed", extra={"job_id": job.id})
         return ended
@@ -194,5 +186,5 @@ class Completion:
     def _second_try(self, job: Job, now: datetime) -> datetime | None:
         """Return when *job*, which failed and whose batch has ended, is tried once more. In any thread."""
         self.second_tries += 1
-        until = self._governor.cooling_until(job.platform, now)
-        return second_try_at(job.error_code, job.counted_attempts, now=now, random=self._random, cooling_until=until)
+        until = self.governor.cooling_until(job.platform, now)
+        return second_try_at(job.error_code, job.counted_attempts, now=now, random=self.random, cooling_until=until)

@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from downloader.errors import DownloaderError, ErrorCode, NotFound, StoreUnavailable, sentence
-from downloader.jobs import (
-    FINAL_STATES,
-    Job,
-    NewJob,
-    PlatformView,
-    Submission,
-)
+from downloader.jobs import FINAL_STATES, Job, NewJob, PlatformView, Submission
 from downloader.media.removal import MediaRemoval
 from downloader.platform_detector import parse_link
 from downloader.platforms import PlatformType
@@ -53,33 +47,24 @@ def _query(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[J
     return query
 
 
+@dataclass(eq=False, kw_only=True)
 class JobQueue:
     """All coroutines run on the event loop that `start` ran on."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        scheduler: Scheduler,
-        governor: Governor,
-        hub: EventHub,
-        removal: MediaRemoval,
-        clock: Callable[[], datetime],
-        labels: Mapping[PlatformType, str],
-    ) -> None:
-        """Serve the jobs of *scheduler*, of the platforms that have *labels*."""
-        self.scheduler = scheduler
-        self.hub = hub
-        self._database = database
-        self._store = database.store
-        self._governor = governor
-        self._removal = removal
-        self._now = clock
-        self._labels = labels
+    database: Database
+    scheduler: Scheduler
+    governor: Governor
+    hub: EventHub
+    removal: MediaRemoval
+    clock: Callable[[], datetime]
+    labels: Mapping[PlatformType, str]  #: of the platforms that are served
+
+    def __post_init__(self) -> None:
+        self._store = self.database.store
         self._computing = asyncio.Lock()
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
-        self._store.on_event(hub.publish)
-        scheduler.attempts.on_end(self._tell_waiters)
+        self._store.on_event(self.hub.publish)
+        self.scheduler.attempts.on_end(self._tell_waiters)
 
     async def start(self) -> None:
         """Take up what an earlier process left, and start."""
@@ -114,7 +99,7 @@ class JobQueue:
         submission = await self._db(
             self._store.submit,
             [self._new_job(url) for url in urls],
-            now=self._now(),
+            now=self.clock(),
             idempotency_key=idempotency_key,
             retry_failed_once=retry_failed_once,
         )
@@ -168,11 +153,11 @@ class JobQueue:
         status = self.scheduler.status()
         if status.held_up:
             return True
-        until = self._governor.cooling_until(job.platform, self._now())
-        return until is not None and until > self._now() + timedelta(seconds=PATIENCE_SECONDS)
+        until = self.governor.cooling_until(job.platform, self.clock())
+        return until is not None and until > self.clock() + timedelta(seconds=PATIENCE_SECONDS)
 
     def _tell_waiters(self, job: Job) -> None:
-        patience = self._now() + timedelta(seconds=PATIENCE_SECONDS)
+        patience = self.clock() + timedelta(seconds=PATIENCE_SECONDS)
         far_off = job.next_attempt_at is not None and job.next_attempt_at > patience
         if job.state in FINAL_STATES or far_off:
             self._settle(job.id, job)
@@ -196,12 +181,12 @@ class JobQueue:
 
     async def platforms(self) -> list[PlatformView]:
         """Return the state of each platform, and its last hour."""
-        now = self._now()
+        now = self.clock()
         counts = await self._db(self._store.counts)
         recent = await self._db(self._store.recent, since=now - timedelta(seconds=RECENT_SECONDS))
-        governor = self._governor
+        governor = self.governor
         views = []
-        for platform, label in self._labels.items():
+        for platform, label in self.labels.items():
             succeeded, failed, seconds = recent.get(platform, (0, 0, 0.0))
             of_platform = counts.get(platform, {})
             views.append(
@@ -224,17 +209,17 @@ class JobQueue:
         """Return the statistics of the last *hours*."""
         # One at a time: it takes the database most of a second for 100,000 attempts, and the queue must find it free.
         async with self._computing:
-            span = Span.last(hours, self._now())
+            span = Span.last(hours, self.clock())
             ended = await self._db(
                 self._store.ended, since=span.since, until=span.until, bucket_seconds=span.bucket_seconds
             )
-            return await asyncio.to_thread(compute, span, ended, self._labels)
+            return await asyncio.to_thread(compute, span, ended, self.labels)
 
     # Changing
 
     async def cancel(self, job_ids: Sequence[str]) -> list[Job]:
         """Cancel those that are not final, at once; return them as they are then. Raises NotFound."""
-        return await self._cancelled(await self._db(self._store.cancel, job_ids, now=self._now()))
+        return await self._cancelled(await self._db(self._store.cancel, job_ids, now=self.clock()))
 
     async def _cancelled(self, before: Sequence[Job]) -> list[Job]:
         self.scheduler.wake()  # the second round of a batch may have started
@@ -256,11 +241,11 @@ class JobQueue:
 
     async def cancel_batch(self, batch_id: str) -> list[Job]:
         """Cancel whatever of a batch is not final, and the second round that it may want. Raises NotFound."""
-        return await self._cancelled(await self._db(self._store.cancel_batch, batch_id, now=self._now()))
+        return await self._cancelled(await self._db(self._store.cancel_batch, batch_id, now=self.clock()))
 
     async def retry(self, job_ids: Sequence[str]) -> list[Job]:
         """Put failed and cancelled ones back into the queue; return them. Raises NotFound."""
-        jobs = await self._db(self._store.retry, job_ids, now=self._now())
+        jobs = await self._db(self._store.retry, job_ids, now=self.clock())
         self.scheduler.wake()
         return jobs
 
@@ -273,12 +258,12 @@ class JobQueue:
 
         A file that another job has too is left to that one.
         """
-        deleted = await self._db(self._store.delete, job_ids, now=self._now())
+        deleted = await self._db(self._store.delete, job_ids, now=self.clock())
         for job in deleted:
             self._settle(job.id, job)
         if with_files:
             paths = [path for job in deleted for path in job.files]
-            await self._db(self._removal.remove, paths, of=[job.id for job in deleted])
+            await self._db(self.removal.remove, paths, of=[job.id for job in deleted])
             self.scheduler.files_removed()
         return deleted
 
@@ -286,7 +271,7 @@ class JobQueue:
 
     async def _db(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return await self._database.call(function, *args, **kwargs)
+            return await self.database.call(function, *args, **kwargs)
         except (DownloaderError, ValueError):
             raise
         except Exception as error:

@@ -28,7 +28,6 @@ from downloader.queue.hub import EventHub
 from downloader.queue.space import CHECK_INTERVAL_SECONDS
 from downloader.queue.storage import QueueStatus, StorageMonitor
 from downloader.settings import Settings
-from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +44,7 @@ def utc_now() -> datetime:
 class Scheduler:
     """Runs the jobs of a store. All methods are called on one event loop, `start` first."""
 
-    store: Store
-    database: Database  #: calls the store
+    database: Database
     engine: Engine
     governor: Governor
     removal: MediaRemoval
@@ -58,6 +56,7 @@ class Scheduler:
     on_attempt: Callable[[PlatformType, str, float, int], None] = lambda *_: None
 
     def __post_init__(self) -> None:
+        self._store = self.database.store
         self.storage = StorageMonitor(self.settings, self.database, self.clock)
         self.housekeeper = Housekeeper(self.settings, self.database, self.removal, self.clock)
         self._completion = Completion(
@@ -93,13 +92,13 @@ class Scheduler:
     async def start(self) -> None:
         """Take up what an earlier process left, and start."""
         call = self.database.call
-        self._paused = await call(self.store.paused)
-        for state in (await call(self.store.cooldowns)).values():
+        self._paused = await call(self._store.paused)
+        for state in (await call(self._store.cooldowns)).values():
             self.governor.restore(state)
-        for event in await call(self.store.events_since, await call(self.store.last_event_id) - 1):
+        for event in await call(self._store.events_since, await call(self._store.last_event_id) - 1):
             if (step := self.clock() - event.at) < timedelta(seconds=-MIN_STEP_SECONDS):
                 self.database.clock_was_set(step)  # while no server was running
-        recovered = await call(self.store.recover, now=self.clock())
+        recovered = await call(self._store.recover, now=self.clock())
         if recovered:
             log.info("resuming interrupted jobs", extra={"jobs": recovered})
         await self.housekeeper.clear_work()
@@ -141,7 +140,7 @@ class Scheduler:
 
     async def set_paused(self, paused: bool) -> None:
         """Start nothing more, or resume; what runs is left alone."""
-        await self.database.call(self.store.set_paused, paused, now=self.clock())
+        await self.database.call(self._store.set_paused, paused, now=self.clock())
         self._paused = paused
         self.wake()
 
@@ -149,7 +148,7 @@ class Scheduler:
         """Let a platform that cools down start again at once."""
         self.governor.end_cooldown(platform)
         await self.database.save_cooldown(platform)
-        await self.database.call(self.store.release_waiting, platform, now=self.clock())
+        await self.database.call(self._store.release_waiting, platform, now=self.clock())
         self.wake()
 
     async def cancelled(self, jobs: Iterable[Job]) -> None:
@@ -188,7 +187,7 @@ class Scheduler:
     def _is_cancelled(self, job_id: str) -> bool:
         """Whether a job that was cancelled still is: it may have been retried, and have succeeded, since."""
         try:
-            return self.store.job(job_id).state == "cancelled"
+            return self._store.job(job_id).state == "cancelled"
         except NotFound:
             return True
 
@@ -237,7 +236,7 @@ class Scheduler:
             return None
         if not await self.storage.has_room(now):
             return CHECK_INTERVAL_SECONDS
-        due = await self.database.call(self.store.due)
+        due = await self.database.call(self._store.due)
         ready = [platform for platform, at in due.items() if at is None or at <= now]
         # Begin with another platform each time, so that none is always served first.
         self._first_platform += 1
@@ -262,7 +261,7 @@ class Scheduler:
         self._claiming = True
         try:
             await self.database.keep_step()
-            jobs = await self.database.call(self.store.claim, platform, count, now=self.clock())
+            jobs = await self.database.call(self._store.claim, platform, count, now=self.clock())
             jobs = [job for job in jobs if (job.id, job.attempt_number) not in self._cancelled_in_claim]
             cools = self.governor.cooling_until(platform, self.clock()) is not None
             if not (cools or self._paused or self._closing):
@@ -277,7 +276,7 @@ class Scheduler:
 
     async def _put_back(self, job: Job) -> None:
         await self.database.call(
-            self.store.finish,
+            self._store.finish,
             job.id,
             state="queued",
             result="interrupted",

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from downloader.cookies.store import CookieStore
 from downloader.egress.guard import check_proxies
-from downloader.engines.base import Engine
+from downloader.engines.base import Engine, EngineHealth
 from downloader.engines.pool import PoolLimits, default_processes
 from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
@@ -47,9 +47,9 @@ GRACE_SECONDS = 3.0
 SPARE_WORKERS = 2
 
 
-#: What is open in this process, by storage folder.
+#: Services whose queue is open, by storage folder. A second app of this process in the same folder uses the same queue:
+#: it must not be taken for a second server.
 _OPEN: dict[Path, Services] = {}
-_OPEN_LOCK = threading.Lock()
 
 
 class Services:
@@ -67,15 +67,10 @@ class Services:
         self.loop = ServiceLoop()
         self._engine_kind = engine
         self._lock = InstanceLock(settings.storage_dir, settings.store_file)
-        self._host: Services | None = None  #: another one in this process, whose queue this one uses
         self._opening = threading.Lock()
         self._queue: JobQueue | None = None
         self._closed = False
-        self._governor: Governor | None = None
-        self._scheduler: Scheduler | None = None
         self._metrics = Metrics(self._snapshot)
-        self.engine: Engine | None = None
-        self.store: Store | None = None
         check_proxies(settings.for_downloads())
         _check_writable(settings)
 
@@ -106,22 +101,11 @@ class Services:
         with self._opening:
             if self._closed:
                 raise StartRefused("The server is stopping: try again when it is back.")
+            if self._queue is None and (host := _OPEN.get(self.settings.storage_dir)):
+                self.loop, self._metrics, self._queue = host.loop, host._metrics, host._queue
             if self._queue is None:
-                self._queue = self._share() or self._open_own()
+                self._queue = self._open_own()
             return self._queue
-
-    def _share(self) -> JobQueue | None:
-        """Return the queue of other services in this process that work in the same folder, if there are any.
-
-        A second app beside the first is common in tests and harmless; it must not be taken for a second server.
-        """
-        with _OPEN_LOCK:
-            host = _OPEN.get(self.settings.storage_dir)
-        if host is None or host._queue is None:
-            return None
-        self._host, self.loop, self.engine, self.store = host, host.loop, host.engine, host.store
-        self._governor, self._scheduler, self._metrics = host._governor, host._scheduler, host._metrics
-        return host._queue
 
     def _open_own(self) -> JobQueue:
         self._lock.acquire()
@@ -130,13 +114,12 @@ class Services:
         except BaseException:
             self._lock.release()
             raise
-        with _OPEN_LOCK:
-            _OPEN[self.settings.storage_dir] = self
+        _OPEN[self.settings.storage_dir] = self
         return queue
 
     async def _make_queue(self) -> JobQueue:
         settings = self.settings
-        self.store = store = await asyncio.to_thread(Store.open, settings.store_url)
+        store = await asyncio.to_thread(Store.open, settings.store_url)
         try:
             await asyncio.to_thread(store.lock_out_others)
         except BaseException:
@@ -150,21 +133,22 @@ class Services:
             processes=settings.worker_processes or default_processes(),
         )
         downloads = settings.for_downloads()
-        self.engine = ProcessEngine(downloads, limits) if self._engine_kind == "processes" else ThreadEngine(downloads)
-        self._governor = Governor(
+        engine: Engine = (
+            ProcessEngine(downloads, limits) if self._engine_kind == "processes" else ThreadEngine(downloads)
+        )
+        governor = Governor(
             PLATFORMS,
             total=settings.workers,
             per_platform=settings.platform_concurrency,
             interval_seconds=settings.platform_interval_seconds,
         )
-        database = Database(store, self._governor, utc_now)
+        database = Database(store, governor, utc_now)
         removal = MediaRemoval(settings.raw_dir, settings.work_dir, store.file_users)
         hub = EventHub()
-        self._scheduler = Scheduler(
-            store=store,
+        scheduler = Scheduler(
             database=database,
-            engine=self.engine,
-            governor=self._governor,
+            engine=engine,
+            governor=governor,
             removal=removal,
             settings=settings,
             hub=hub,
@@ -172,8 +156,8 @@ class Services:
         )
         queue = JobQueue(
             database=database,
-            scheduler=self._scheduler,
-            governor=self._governor,
+            scheduler=scheduler,
+            governor=governor,
             hub=hub,
             removal=removal,
             clock=utc_now,
@@ -196,12 +180,11 @@ class Services:
     async def check(self) -> dict[str, str]:
         """Return, for each thing that downloads need, `ok` or a sentence that says what is wrong with it."""
         try:
-            status = await self.acall(_status)
+            status, engine = await self.acall(_status)
         except Exception as error:
             log.warning("not ready", exc_info=error)
             return {"database": str(error) if isinstance(error, DownloaderError) else "The database does not answer."}
-        engine = None if self.engine is None else self.engine.health()
-        workers = engine is not None and (engine.workers > 0 or engine.asleep)
+        workers = engine.workers > 0 or engine.asleep
         return {
             "database": status.database_error or "ok",
             "disk": _no_room(status) or status.storage_error or "ok",
@@ -214,16 +197,13 @@ class Services:
         return self._metrics.render()
 
     def _snapshot(self) -> Snapshot:
-        assert self.store is not None
-        assert self.engine is not None
-        assert self._governor is not None
-        assert self._scheduler is not None
-        governor, status, now = self._governor, self._scheduler.status(), utc_now()
+        queue = self.open()
+        governor, status, now = queue.governor, queue.scheduler.status(), utc_now()
         return Snapshot(
-            counts=self.store.counts(),
+            counts=queue.database.store.counts(),
             cooling_until={platform: governor.cooling_until(platform, now) for platform in PLATFORMS},
             caps={platform: governor.cap(platform) for platform in PLATFORMS},
-            engine=self.engine.health(),
+            engine=queue.scheduler.engine.health(),
             paused=status.paused,
             disk_low=status.disk_low,
             storage_full=status.storage_full,
@@ -248,10 +228,9 @@ class Services:
         with self._opening:
             self._closed = True
             queue, self._queue = self._queue, None
-            if queue is None or self._host is not None:
+            if queue is None or _OPEN.get(self.settings.storage_dir) is not self:
                 return
-            with _OPEN_LOCK:
-                _OPEN.pop(self.settings.storage_dir, None)
+            del _OPEN[self.settings.storage_dir]
             self.loop.submit(queue.close(grace_seconds)).result()
             self._lock.release()
 
@@ -260,10 +239,10 @@ async def _poll(queue: JobQueue) -> None:
     await queue.scheduler.storage.poll()
 
 
-async def _status(queue: JobQueue) -> QueueStatus:
+async def _status(queue: JobQueue) -> tuple[QueueStatus, EngineHealth]:
     await queue.last_event_id()  # the database answers
     await queue.scheduler.storage.poll(thoroughly=True)
-    return queue.scheduler.status()
+    return queue.scheduler.status(), queue.scheduler.engine.health()
 
 
 def _no_room(status: QueueStatus) -> str | None:

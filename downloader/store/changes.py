@@ -26,7 +26,7 @@ from downloader.store.schema import attempts, batches, events, files, jobs, numb
 
 # What is written and locked for each job is put together once: doing so takes longer than running it.
 _UPDATE_JOB = update(jobs).where(jobs.c.id == bindparam("job"))
-_END_ATTEMPT = update(attempts).where(attempts.c.job_id == bindparam("job"), attempts.c.number == bindparam("try"))
+_END_ATTEMPT = update(attempts).where(attempts.c.job_id == bindparam("job"), attempts.c.number == bindparam("attempt"))
 _BEGIN_ATTEMPT, _ADD_FILE, _ADD_EVENT = insert(attempts), insert(files), insert(events)
 _TAKE_NUMBERS = (
     update(numbers)
@@ -173,7 +173,7 @@ class Change:
         self._ended.append(
             {
                 "job": job.id,
-                "try": job.attempt_number,
+                "attempt": job.attempt_number,
                 "result": result,
                 "ended_at": self.now,
                 "error_code": moved.error_code if has_error else None,

@@ -23,7 +23,7 @@ async def test_a_fault_of_the_engine_fails_one_job_and_no_other(world: World) ->
     assert world.engine.links() == {tiktok(2)}
 
 
-async def test_progress_says_which_try_of_which_batch_it_is(world: World) -> None:
+async def test_progress_says_which_attempt_of_which_batch_it_is(world: World) -> None:
     [job] = await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
     with world.queue.hub.subscribe() as changes:

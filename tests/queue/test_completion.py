@@ -19,7 +19,7 @@ from tests.queue_world import World, bring_back, open_world, take_away, tiktok, 
 __all__ = ["open_world", "world"]  # fixtures
 
 
-async def test_a_passing_failure_is_tried_again_after_a_pause_until_tries_are_used_up(world: World) -> None:
+async def test_a_passing_failure_is_tried_again_after_a_pause_until_attempts_are_used_up(world: World) -> None:
     [job] = await world.submit(tiktok(1))
     for attempt in (1, 2):
         await world.engine.until(lambda engine: bool(engine.running))
@@ -46,7 +46,7 @@ async def test_a_lasting_failure_is_not_tried_again(world: World, code: ErrorCod
 @pytest.mark.parametrize(
     "code", ["storage_unavailable", "disk_full", "internal", "file_missing", "not_a_video", "timeout"]
 )
-async def test_what_a_disk_failed_costs_no_try_and_goes_on_when_it_is_back(
+async def test_what_a_disk_failed_costs_no_attempt_and_goes_on_when_it_is_back(
     open_world: Callable[..., Any], code: ErrorCode
 ) -> None:
     world: World = await open_world(max_attempts=1)
@@ -160,14 +160,14 @@ async def test_the_one_further_try_stays_one_where_more_are_allowed_since_a_rest
     world.engine.fail(tiktok(1), code)
     ended = await world.until(job, lambda job: job.state in FINAL_STATES)
     assert (ended.state, ended.error_code) == ("failed", code)
-    # By hand it has all its tries again.
+    # By hand it has all its attempts again.
     await world.queue.retry([job.id])
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.fail(tiktok(1), "network")
     assert (await world.until(job, lambda job: job.state in {"waiting", "failed"})).state == "waiting"
 
 
-async def test_a_second_round_gives_a_resting_platform_its_rest(open_world: Callable[..., Any]) -> None:
+async def test_a_second_round_waits_for_the_cooldown_of_its_platform(open_world: Callable[..., Any]) -> None:
     world: World = await open_world(max_attempts=1)
     [limited, other] = await submit_for_two_rounds(world, tiktok(1), youtube(1))
     world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=50)
@@ -187,12 +187,12 @@ async def test_the_second_round_begins_where_a_cancel_ended_the_batch(open_world
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.fail(youtube(9), "rate_limited", retry_after_seconds=900)
     await world.until(limited, lambda job: job.state == "failed")
-    failed, resting = (await world.queue.submit([tiktok(1), youtube(1)], retry_failed_once=True)).jobs
+    failed, cooling = (await world.queue.submit([tiktok(1), youtube(1)], retry_failed_once=True)).jobs
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.fail(tiktok(1), "network")
     await world.until(failed, lambda job: job.state == "failed")
     await asyncio.gather(*world.scheduler.attempts.tasks.values())
-    assert [job.id for job in await world.queue.cancel([resting.id])] == [resting.id]
+    assert [job.id for job in await world.queue.cancel([cooling.id])] == [cooling.id]
     await world.engine.until(lambda engine: bool(engine.running))
     assert (await world.queue.job(failed.id)).final_attempt
 

@@ -1,4 +1,4 @@
-"""How platforms are treated: caps, spacing, rest after a rate limit; all with a handed-in clock."""
+"""How platforms are treated: caps, spacing, cooldown after a rate limit; all with a handed-in clock."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_starts_are_spaced() -> None:
 def test_a_rate_limit_rests_the_platform_as_long_as_it_asked() -> None:
     governor = made()
     start(governor, "tiktok", 2)
-    rest = governor.ended("tiktok", NOW, limited=True, retry_after_seconds=30)
-    assert rest == CooldownState(platform="tiktok", cap=2.0, cooling_until=after(30), strikes=0)
+    state = governor.ended("tiktok", NOW, limited=True, retry_after_seconds=30)
+    assert state == CooldownState(platform="tiktok", cap=2.0, cooling_until=after(30), strikes=0)
     assert governor.room("tiktok", after(29.9)) == 0
     assert governor.next_change("tiktok", NOW) == after(30)
     assert governor.room("tiktok", after(30)) == 1  # two less the one that still runs
@@ -91,11 +91,11 @@ def test_without_a_word_from_the_platform_the_rest_grows() -> None:
     now, waits = NOW, []
     for number in range(9):
         start(governor, "youtube", now=now)
-        rest = governor.ended("youtube", now, post=str(number), limited=True)
-        assert rest is not None
-        assert rest.cooling_until is not None
-        waits.append((rest.cooling_until - now).total_seconds())
-        now = rest.cooling_until
+        state = governor.ended("youtube", now, post=str(number), limited=True)
+        assert state is not None
+        assert state.cooling_until is not None
+        waits.append((state.cooling_until - now).total_seconds())
+        now = state.cooling_until
     assert waits[:4] == [FIRST_COOLDOWN_SECONDS * 2**number for number in range(4)]
     assert waits[-1] == MAX_COOLDOWN_SECONDS
     assert governor.cap("youtube") == 1
@@ -106,8 +106,8 @@ def test_downloads_that_meet_one_limit_together_count_once() -> None:
     start(governor, "tiktok", 4)
     governor.ended("tiktok", NOW, limited=True, retry_after_seconds=30)
     governor.ended("tiktok", after(1), limited=True, retry_after_seconds=60)
-    rest = governor.cooldown("tiktok")
-    assert (rest.strikes, rest.cap, rest.cooling_until) == (0, 2.0, after(61))
+    state = governor.cooldown("tiktok")
+    assert (state.strikes, state.cap, state.cooling_until) == (0, 2.0, after(61))
     governor.ended("tiktok", after(2), limited=True, retry_after_seconds=1)
     assert governor.cooldown("tiktok").cooling_until == after(61)  # never shortened
 
@@ -179,9 +179,9 @@ def test_a_clock_that_is_set_changes_no_wait() -> None:
     at = governor.next_change("tiktok", NOW)
     for hours in (-2, 5):
         step = timedelta(hours=hours)
-        [rest] = governor.shift(step)
+        [state] = governor.shift(step)
         now = NOW + step
-        assert rest.cooling_until == governor.cooling_until("tiktok", now) == now + timedelta(seconds=30)
+        assert state.cooling_until == governor.cooling_until("tiktok", now) == now + timedelta(seconds=30)
         assert governor.next_change("tiktok", now) == now + timedelta(seconds=30)
         governor.shift(-step)
     assert governor.next_change("tiktok", NOW) == at
@@ -207,18 +207,18 @@ def test_other_errors_change_nothing_to_remember() -> None:
     assert governor.room("tiktok", NOW) == 4
 
 
-def test_a_rest_outlives_the_process() -> None:
+def test_a_cooldown_outlives_the_process() -> None:
     first = made()
     start(first, "twitter")
-    rest = first.ended("twitter", NOW, limited=True, retry_after_seconds=30)
-    assert rest is not None
+    state = first.ended("twitter", NOW, limited=True, retry_after_seconds=30)
+    assert state is not None
     second = made()
-    second.restore(rest)
+    second.restore(state)
     assert second.room("twitter", after(29)) == 0
     assert second.cooling_until("twitter", after(29)) == after(30)
     assert second.room("twitter", after(30)) == 2
     third = made(per_platform=1)  # the setting was lowered meanwhile
-    third.restore(rest)
+    third.restore(state)
     assert third.room("twitter", after(30)) == 1
 
 
@@ -237,7 +237,7 @@ def test_a_rest_can_be_ended_by_hand() -> None:
         max_size=200,
     )
 )
-def test_no_sequence_passes_a_cap_or_starts_a_resting_platform(
+def test_no_sequence_passes_a_cap_or_starts_a_cooling_platform(
     interval_seconds: float, moves: list[tuple[PlatformType, str, float]]
 ) -> None:
     governor = made(total=6, per_platform=3, interval_seconds=interval_seconds)

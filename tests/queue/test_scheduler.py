@@ -40,7 +40,7 @@ async def test_a_rate_limit_stops_its_platform_at_once_and_no_other(world: World
     world.engine.fail(tiktok(0), "rate_limited", retry_after_seconds=30)
     await world.until(jobs[0], lambda job: job.state == "waiting")
     for job in jobs[1:4]:
-        # The others were ended too: a platform at rest gets no request at all. It costs them no try.
+        # The others were ended too: a platform that cools down gets no request at all. It costs them no attempt.
         assert (await world.until(job, lambda job: job.state == "queued")).counted_attempts == 0
     assert world.engine.links() == {youtube(1)}
 
@@ -58,7 +58,7 @@ async def test_a_rate_limit_stops_its_platform_at_once_and_no_other(world: World
     assert (view.cap, view.running, view.cooling_until) == (2, 2, None)
 
 
-async def test_a_rest_outlives_a_restart(open_world: Callable[..., Any]) -> None:
+async def test_a_cooldown_outlives_a_restart(open_world: Callable[..., Any]) -> None:
     first: World = await open_world()
     [job] = await first.submit(tiktok(1))
     await first.engine.until(lambda engine: bool(engine.running))
@@ -186,7 +186,7 @@ async def test_a_job_cancelled_and_retried_at_once_runs_once_at_a_time(world: Wo
     assert world.scheduler.governor.running("tiktok") == 0
 
 
-async def test_what_was_claimed_as_its_platform_went_to_rest_is_put_back(world: World) -> None:
+async def test_what_was_claimed_as_its_platform_cooled_down_is_put_back(world: World) -> None:
     [first] = await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
     claim, claimed, go = world.store.claim, threading.Event(), threading.Event()

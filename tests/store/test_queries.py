@@ -217,7 +217,7 @@ def test_what_ended_before_a_moment_is_found_oldest_first_with_its_files(store: 
     assert all(job.finished_at != last for job in store.finished_before(last, 10))
 
 
-# -- figures
+# -- statistics
 
 
 def test_counts_are_by_platform_and_state(store: Store) -> None:

@@ -394,8 +394,8 @@ def test_platform_rests_are_remembered_and_told_of_when_they_change(store: Store
     assert store.cooldowns() == {}
     tiktok = CooldownState(platform="tiktok", cap=2.5, cooling_until=LATER, strikes=2)
     youtube = CooldownState(platform="youtube", cap=4)
-    for rest in (tiktok, youtube, youtube):
-        store.save_cooldown(rest, now=NOW)
+    for state in (tiktok, youtube, youtube):
+        store.save_cooldown(state, now=NOW)
     assert store.cooldowns() == {"tiktok": tiktok, "youtube": youtube}
     calm = CooldownState(platform="tiktok", cap=3)
     store.save_cooldown(calm, now=NOW)

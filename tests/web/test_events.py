@@ -106,8 +106,7 @@ def test_a_feed_of_a_batch_tells_of_nothing_else(services: Services) -> None:
 def test_where_events_are_gone_the_feed_begins_anew(services: Services) -> None:
     for _ in range(5):
         submit(services)
-    assert services.store is not None
-    services.store.prune_events(2)
+    services.open().database.store.prune_events(2)
     assert next(EventFeed(services, batch_id=None, since=2).read()) == [Beginning(last_id=5, progress=())]
     assert read_until(EventFeed(services, batch_id=None, since=3).read(), 5) == [4, 5]
 
