@@ -1,4 +1,4 @@
-"""Errors are sentences, whether the platform is known or not."""
+"""Error sentences, with and without a platform."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from downloader.errors import ERROR_CODES, DownloadFailed, ErrorCode, sentence
 
-#: Other people's code compares these, to the letter.
+#: Fixed by contract.
 CONTRACT = {"Unsupported platform", "Download completed but file not found"}
 
 
@@ -22,7 +22,7 @@ def test_each_code_has_a_sentence(code: ErrorCode, label: str | None) -> None:
     assert "single the" not in said
 
 
-def test_who_is_not_named_is_left_out_or_is_the_platform() -> None:
-    assert sentence("internal").startswith("Something went wrong inside this server with this link:")
-    assert sentence("timeout") == "The platform did not answer in time: retry in a while."
-    assert sentence("timeout", "TikTok") == "TikTok did not answer in time: retry in a while."
+def test_without_a_label_the_platform_is_left_out_or_called_the_platform() -> None:
+    assert sentence("internal").startswith("Something went wrong on the server with this link.")
+    assert sentence("timeout") == "The platform didn't respond in time. Try again later."
+    assert sentence("timeout", "TikTok") == "TikTok didn't respond in time. Try again later."

@@ -297,7 +297,7 @@ def test_cancel_returns_the_jobs_as_they_were_and_leaves_final_ones_alone(store:
     for job in cancelled:
         after = store.job(job.id)
         assert (after.state, after.error_code, after.finished_at) == ("cancelled", "cancelled", LATER)
-        assert after.error == "This download was cancelled."
+        assert after.error == "Download cancelled."
         assert after.next_attempt_at is None
     [attempt] = store.attempts(before["running"].id)
     assert (attempt.result, attempt.ended_at, attempt.error) == ("cancelled", LATER, None)

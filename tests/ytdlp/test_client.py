@@ -299,7 +299,7 @@ def test_a_link_to_no_single_post_is_refused_unasked(
             "https://www.youtube.com/redirect?q=https%3A%2F%2Fx.com%2Fada%2Fstatus%2F1",
             "leads to another site",
         ),
-        ("youtube", "https://www.youtube.com/new/dQw4w9WgXcQ", "This is not a link to a single YouTube post"),
+        ("youtube", "https://www.youtube.com/new/dQw4w9WgXcQ", "This isn't a link to a single YouTube post"),
         ("youtube", "https://youtu.be/dQw4w9Wg", "This YouTube link has no valid post id"),
         (
             "instagram",

@@ -64,7 +64,7 @@ def test_every_kind_of_short_link_is_followed_by_one_request(
         (2, "invalid_url", "leads to a sound"),
         (3, "invalid_url", "leads to a story"),
         (4, "invalid_url", "leads to a hashtag"),
-        (5, "removed", "does not exist any more"),
+        (5, "removed", "no longer exists"),
         (6, {"tiktok": "login_required", "instagram": "rate_limited"}, ""),
         (7, None, ""),
         (8, "invalid_url", "leads to another site"),
