@@ -29,7 +29,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     from downloader.queue.services import Services
     from downloader.settings import load_settings
     from downloader.web.app import create_app
-    from portal import create_portal
+    from portal.blueprint import create_portal
 
     settings = load_settings() if settings is None else settings
     app = create_app(Services(settings, engine=engine), __version__)

@@ -1,4 +1,4 @@
-"""What the page is made of: its files, its texts, and one digest over everything. Knows no HTTP."""
+"""The page's files and texts, and one digest over all of them. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Said here, because the tables of machines differ: a module served as text/plain does not run.
+#: Not from the system's tables, which differ: a module served as text/plain does not run.
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -18,7 +18,7 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml; charset=utf-8",
 }
 
-#: The one file that is served elsewhere: a service worker governs only what lies below its own address.
+#: The one file served from another address: a service worker controls only what is below its own.
 SERVICE_WORKER = "service_worker.js"
 
 Phrase = str | Mapping[str, str]  #: a text, or its forms by number ("one", "other")
@@ -28,30 +28,30 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file as the browser gets it."""
+    """A file as sent to the browser."""
 
     content: bytes
     media_type: str
-    gzipped: bytes | None = None  #: None where it would be no smaller
+    gzipped: bytes | None = None  #: None if it would be no smaller
 
     @classmethod
     def of(cls, content: bytes, media_type: str) -> Asset:
-        """Return *content* as a file, with its compressed form; the same for the same content, always."""
+        """Return *content* with its compressed form, which is deterministic."""
         gzipped = gzip.compress(content, mtime=0)
         return cls(content, media_type, gzipped if len(gzipped) < 0.9 * len(content) else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Everything the page says, by key."""
+    """The page's texts, by key."""
 
     phrases: Mapping[str, Phrase]
 
     def text(self, key: str, /, **values: object) -> str:
-        """Return the text of *key* with *values* put in; `count` chooses among its forms.
+        """Return the text of *key* with *values* filled in; `count` chooses the plural form.
 
         Raises:
-            KeyError: there is no such text, or a value that it names is not given.
+            KeyError: there is no such text, or a value it needs is missing.
         """
         phrase = self.phrases[key]
         if not isinstance(phrase, str):
@@ -59,14 +59,14 @@ class Phrases:
         return _PLACEHOLDER.sub(lambda name: str(values[name[1]]), phrase)
 
     def module(self) -> bytes:
-        """Return them as an ES module, for the scripts."""
-        # All-ASCII JSON is always valid JavaScript, whatever is in it.
+        """Return the texts as an ES module, for the scripts."""
+        # ASCII-only JSON is always valid JavaScript.
         return f"export const STRINGS = {json.dumps(self.phrases, indent=1)};\n".encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """One version of the page, held in memory: what a digest stands for never changes while the server runs."""
+    """One version of the page, held in memory, so that a digest always means the same files while the server runs."""
 
     digest: str
     assets: Mapping[str, Asset]  #: by name, as modules import them
@@ -75,7 +75,7 @@ class Shell:
 
 
 def load_shell(folder: Path, *facts: object) -> Shell:
-    """Return the shell in *folder*; its digest changes with any file there and with any of *facts*."""
+    """Return the shell in *folder*; its digest depends on every file there and on *facts*."""
     digest = hashlib.sha256(repr(facts).encode())
     for part in ("static", "strings", "templates", "."):
         for name, content in _read(folder / part):
@@ -92,6 +92,6 @@ def load_shell(folder: Path, *facts: object) -> Shell:
 
 
 def _read(folder: Path) -> list[tuple[str, bytes]]:
-    """Return (name, content) of the files in *folder*, in one order on every machine; not those of editors."""
+    """Return (name, content) of the files in *folder*, sorted, without hidden ones."""
     paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     return [(path.name, path.read_bytes()) for path in paths]

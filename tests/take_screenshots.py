@@ -1,4 +1,4 @@
-"""Takes the pictures of the README: `python -m tests.take_screenshots`. Real server, platform simulator."""
+"""Takes the README's screenshots: `python -m tests.take_screenshots`. Real server, platform simulator."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def take(server: Server, simulator: Simulator, folder: Path) -> None:
 
 
 def fill(page: Any, server: Server, simulator: Simulator) -> None:
-    """Have something of everything on *page*."""
+    """Fill *page* with downloads in every state."""
     page.goto(f"{server.url}/dashboard")
     done = [simulator.url(platform, "ok", 1) for platform in ("youtube", "tiktok", "instagram", "twitter")]
     failed = [simulator.url("youtube", "private", 1), simulator.url("instagram", "removed", 1)]
     slow = [simulator.url(platform, "ok", 2) for platform in ("tiktok", "youtube", "twitter", "instagram")]
     page.fill("#links", "\n".join([*done[:2], failed[0], *done[2:], failed[1]]))
     page.click("#download")
-    expect(page.locator(".batch .summary").first).to_contain_text("Done", timeout=WAIT_MS)
+    expect(page.locator(".batch .summary").first).to_contain_text("downloaded", timeout=WAIT_MS)
     simulator.configure(media_bytes_per_second=60_000)
     page.fill("#links", "\n".join(slow))
     page.click("#download")

@@ -1,16 +1,16 @@
-// Talks to the server. Every answer is {status, body}; no answer at all is an Unreachable.
+// Requests to the server. A response is {status, body}; none is an Unreachable.
 
 import { text } from "./text.js";
 
-// A network that is gone without a word: no answer of the server's takes this long.
+// A network can go silent; no response of the server takes this long.
 const TIMEOUT_MS = 30_000;
 
 const ROOT = document.documentElement.dataset.root;
 
-/** The server cannot be reached. */
+/** The server can't be reached. */
 export class Unreachable extends Error {}
 
-/** The server answered that it will not; the message is its sentence. */
+/** The server refused; the message is its sentence. */
 export class Refused extends Error {
   /** @param {number} status @param {string} sentence */
   constructor(status, sentence) {
@@ -19,27 +19,27 @@ export class Refused extends Error {
   }
 }
 
-/** @param {string} path @returns {string} where it is, also when the server is mounted below a prefix */
+/** @param {string} path @returns {string} its address, also when the server is mounted below a prefix */
 export function address(path) {
   return ROOT + path;
 }
 
-/** @param {string} url that `address` made @returns {string} the path it was made of, with its query */
+/** The reverse of `address`. @param {string} url @returns {string} the path, with its query */
 export function pathOf(url) {
   const { pathname, search } = new URL(url);
   return pathname.slice(ROOT.length) + search;
 }
 
-/** The session is over: have it begun anew, and come back. What is in the box is kept by then. */
+/** The session is over: log in and come back. The draft in the text box is stored by then. */
 function logIn() {
   location.assign(address(`/login?next=${encodeURIComponent(location.pathname)}`));
 }
 
-let aheadMs = 0;
+let clockAheadMs = 0;
 
-/** @returns {number} milliseconds since 1970 by the server's clock, which sets the times that are counted down to */
+/** @returns {number} milliseconds since 1970 by the server's clock, which countdowns need */
 export function now() {
-  return Date.now() + aheadMs;
+  return Date.now() + clockAheadMs;
 }
 
 /**
@@ -50,9 +50,9 @@ export function now() {
  * @throws {Unreachable}
  */
 export async function send(method, path, body = null, headers = {}, options = {}) {
-  let answer;
+  let response;
   try {
-    answer = await fetch(address(path), {
+    response = await fetch(address(path), {
       ...options,
       method,
       headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
@@ -63,24 +63,24 @@ export async function send(method, path, body = null, headers = {}, options = {}
   } catch {
     throw new Unreachable(text("unreachable"));
   }
-  if (answer.status === 401) logIn();
-  const ahead = Date.parse(answer.headers.get("Date")) - Date.now();
-  if (Math.abs(ahead) > 2000 || aheadMs !== 0) aheadMs = ahead || 0; // it is told in whole seconds
+  if (response.status === 401) logIn();
+  const ahead = Date.parse(response.headers.get("Date")) - Date.now();
+  if (Math.abs(ahead) > 2000 || clockAheadMs !== 0) clockAheadMs = ahead || 0; // the header has whole seconds
   try {
-    return { status: answer.status, body: await answer.json() };
+    return { status: response.status, body: await response.json() };
   } catch {
-    // A proxy's page; or the connection broke in the middle.
-    return { status: answer.status, body: null };
+    // A proxy's page, or the connection was lost halfway.
+    return { status: response.status, body: null };
   }
 }
 
 /**
  * @param {RequestInit} [options] more of fetch's
- * @returns {Promise<any>} the body of a good answer
+ * @returns {Promise<any>} the body of a successful response
  * @throws {Unreachable | Refused}
  */
 export async function ask(method, path, body = null, options = {}) {
-  const answer = await send(method, path, body, {}, options);
-  if (answer.status < 400 && answer.body !== null) return answer.body;
-  throw new Refused(answer.status, answer.body?.error ?? text("not_json", { status: String(answer.status) }));
+  const { status, body: found } = await send(method, path, body, {}, options);
+  if (status < 400 && found !== null) return found;
+  throw new Refused(status, found?.error ?? text("not_json", { status: String(status) }));
 }

@@ -1,4 +1,4 @@
-// A batch on the page: how far it is as a whole, what can be done with it, and its jobs, as many as are looked at.
+// A batch on the page: its progress, its buttons and the visible part of its jobs.
 
 import { address, ask } from "./api.js";
 import { FINAL } from "./board.js";
@@ -9,17 +9,18 @@ import { JobRow } from "./job_row.js";
 import { say, sayError } from "./notices.js";
 import { moment, text } from "./text.js";
 
-/** Rows that are shown at first, and how many more each time that somebody asks. */
+/** Rows shown at first, and how many each "Show more" adds. */
 const PAGE = 50;
 const MORE = 200;
 
-/** A button that deletes waits this long where it comes up: a press meant for what was there before must not hit it. */
+/** A delete button is disabled this long after it appears: a click meant for the button before it must not hit it. */
 const SETTLE_MS = 1000;
 
 const FILTERS = {
   all: () => true,
   active: (job) => !FINAL.has(job.state),
-  failed: (job) => job.state === "failed" || job.state === "cancelled",
+  failed: (job) => job.state === "failed",
+  cancelled: (job) => job.state === "cancelled",
   done: (job) => job.state === "succeeded",
 };
 
@@ -28,7 +29,7 @@ export class BatchCard {
    * @param {import("./board.js").Batch} batch
    * @param {import("./board.js").Board} board
    * @param {import("./live.js").Live} live
-   * @param {(batchId: string) => Promise<void>} load have its jobs loaded
+   * @param {(batchId: string) => Promise<void>} load loads its jobs
    */
   constructor(batch, board, live, load) {
     this.element = copyOf("batch-template");
@@ -37,13 +38,13 @@ export class BatchCard {
     this._board = board;
     this._live = live;
     this._load = load;
-    this._filter = null; // nobody has chosen one
+    this._filter = null; // none chosen yet
     this._shown = PAGE;
     this._rows = new Map();
     this._dirty = new Set();
     const find = (selector) => this.element.querySelector(selector);
     this._summary = find(".summary");
-    this._again = find(".again");
+    this._secondRound = find(".second-round");
     this._bar = find("progress");
     this._content = find(".content");
     this._list = find(".jobs");
@@ -55,7 +56,7 @@ export class BatchCard {
     this._makeHeading();
     this._makeButtons(find(".heading .actions"));
     this._makeFilters(find(".filters"));
-    // By hand: rows that come by themselves would push the next batch away from whoever scrolls to it.
+    // By a button: rows loaded while scrolling would push away the next batch, which the user is scrolling to.
     this._more.addEventListener("click", () => {
       this._shown += MORE;
       this.paint();
@@ -67,7 +68,7 @@ export class BatchCard {
     return !this._content.hidden;
   }
 
-  /** Show its jobs, or hide them. */
+  /** Show or hide its jobs. */
   async toggle(open = !this.open) {
     show(this._content, open);
     this._toggle.setAttribute("aria-expanded", String(open));
@@ -80,35 +81,35 @@ export class BatchCard {
     this.paint();
   }
 
-  /** Remember that *job* is not painted as it is. */
+  /** Repaint the row of *job* next time. */
   touch(job) {
     this._dirty.add(job.job_id);
   }
 
-  /** Paint what has changed. */
+  /** Paint what changed. */
   paint() {
     const batch = this._batch;
     if (!batch) return;
     const { done, total, share } = this._board.progressOf(batch);
     const counts = this._board.countsOf(batch);
     const { succeeded, failed, cancelled } = counts;
-    this.element.dataset.state = done < total ? "running" : failed > 0 ? "failed" : "done";
+    this.element.dataset.state = stateOf(counts, done < total);
     this._bar.value = share;
     setText(this._summary, summary(counts, done, total));
-    const again = batch.second_round_jobs ?? 0;
-    show(this._again, again > 0);
-    const round = done < total ? "batch_second_round" : "batch_second_round_over";
-    if (again > 0) setText(this._again, text(round, { count: again }));
+    const retried = batch.second_round_jobs ?? 0;
+    show(this._secondRound, retried > 0);
+    const key = done < total ? "batch_second_round" : "batch_second_round_over";
+    if (retried > 0) setText(this._secondRound, text(key, { count: retried }));
     show(this._buttons.zip, succeeded > 0);
-    show(this._buttons.retry, failed > 0);
-    show(this._buttons.again, cancelled > 0 && done === total);
-    show(this._buttons.copy, failed > 0);
+    show(this._buttons.retryFailed, failed > 0);
+    show(this._buttons.retryCancelled, cancelled > 0 && done === total);
+    show(this._buttons.copyFailed, failed > 0);
     show(this._buttons.cancel, done < total);
     this._showDelete(done === total);
     if (this.open && batch.jobs) this._paintJobs(batch, counts);
   }
 
-  /** Paint the rows whose text changes with the time alone. */
+  /** Paint the rows with a countdown. */
   tick() {
     if (!this.open) return;
     for (const [id, row] of this._rows) {
@@ -132,18 +133,14 @@ export class BatchCard {
 
   _paintJobs(batch, { succeeded, failed, cancelled, queued, running, waiting }) {
     const active = queued + running + waiting;
-    const counts = {
-      all: active + failed + cancelled + succeeded,
-      active,
-      failed: failed + cancelled,
-      done: succeeded,
-    };
-    // Of more than can be seen at once, first what there is to see.
+    const counts = { all: active + failed + cancelled + succeeded, active, failed, cancelled, done: succeeded };
+    // Of more than one page, show first what is still pending.
     const filter = this._filter ?? (counts.all > PAGE && counts.active > 0 ? "active" : "all");
     for (const [name, button] of this._filters) {
       setText(button, text(`filter_${name}`, { count: counts[name] }));
       const pressed = String(name === filter);
       if (button.getAttribute("aria-pressed") !== pressed) button.setAttribute("aria-pressed", pressed);
+      if (name === "cancelled") show(button, cancelled > 0 || name === filter);
     }
     const jobs = this._shownJobs(batch).filter(FILTERS[filter]);
     if (filter === "active") jobs.sort((a, b) => (b.state === "running") - (a.state === "running"));
@@ -198,8 +195,8 @@ export class BatchCard {
       const label = text("action_on", { action: text(`batch_${name}`), title: this._title });
       const button = element("button", { type: "button", "aria-label": label }, icon(symbol), text(`batch_${name}`));
       button.addEventListener("click", async (event) => {
-        if (event.detail > 1 || button.ariaDisabled === "true") return; // a double click means one
-        button.ariaDisabled = "true"; // not disabled: that would take the focus away
+        if (event.detail > 1 || button.ariaDisabled === "true") return; // a double click counts once
+        button.ariaDisabled = "true"; // not `disabled`, which would lose the focus
         try {
           await act();
         } catch (error) {
@@ -216,11 +213,9 @@ export class BatchCard {
     zip.setAttribute("aria-label", text("action_on", { action: text("batch_zip"), title: this._title }));
     this._buttons = {
       zip,
-      retry: make("retry_failed", "retry", async () => retryJobs(this._board, this._live, retryable(await this._in("failed")))),
-      again: make("retry_cancelled", "retry", async () =>
-        retryJobs(this._board, this._live, retryable(await this._in("cancelled"))),
-      ),
-      copy: make("copy_failed", "link", async () => {
+      retryFailed: make("retry_failed", "retry", () => this._retry("failed")),
+      retryCancelled: make("retry_cancelled", "retry", () => this._retry("cancelled")),
+      copyFailed: make("copy_failed", "link", async () => {
         const failed = await this._in("failed");
         await copy(failed.map((job) => job.url).join("\n"), text("failed_copied", { count: failed.length }));
       }),
@@ -244,7 +239,12 @@ export class BatchCard {
   /** @returns {Promise<import("./board.js").Job[]>} */
   async _jobs() {
     if (this._batch?.jobs === null) await this._load(this._id);
-    return this._batch ? this._shownJobs(this._batch) : []; // it may have been deleted elsewhere
+    return this._batch ? this._shownJobs(this._batch) : []; // it may have been deleted in another tab
+  }
+
+  /** @param {string} state of the jobs to retry */
+  async _retry(state) {
+    await retryJobs(this._board, this._live, retryable(await this._in(state)));
   }
 
   /** @returns {Promise<import("./board.js").Job[]>} */
@@ -255,6 +255,13 @@ export class BatchCard {
   _shownJobs(batch) {
     return [...batch.jobs.values()].filter((job) => !this._board.isHidden(job.job_id));
   }
+}
+
+/** @returns {"running" | "failed" | "cancelled" | "done"} */
+function stateOf({ succeeded, failed, cancelled }, isRunning) {
+  if (isRunning) return "running";
+  if (failed > 0) return "failed";
+  return cancelled > 0 && succeeded === 0 ? "cancelled" : "done";
 }
 
 function summary({ succeeded, failed, cancelled }, done, total) {

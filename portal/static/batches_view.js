@@ -1,4 +1,4 @@
-// The batches on the page, newest first, painted a few times a second at most however much happens.
+// The batches on the page, newest first, painted at most once per frame.
 
 import { ask, Refused } from "./api.js";
 import { BatchCard } from "./batch_card.js";
@@ -23,16 +23,16 @@ export class BatchesView {
     this._touched = new Set();
     this._cursor = null;
     this._scheduled = false;
-    this._opened = false; // one was opened by the page; from then on it is people's choice
+    this._opened = false; // whether the page has opened one; after that the user decides
     this._loading = new Map();
-    this._gone = new Set(); // batches that were heard of when they were deleted already
-    this._busy = new Set(); // batches that were seen at work
+    this._gone = new Set(); // batches that were already deleted when an event named them
+    this._busy = new Set(); // batches that had unfinished jobs
     this._lastDone = null;
     older.addEventListener("click", () => this._loadOlder().catch(sayError));
     setInterval(() => document.hidden || this._cards.forEach((card) => card.tick()), 1000);
   }
 
-  /** Load the newest batches, as many as are shown, and the jobs of those at work or open. */
+  /** Load the newest batches, as many as are shown, and the jobs of those that are unfinished or open. */
   async load() {
     const limit = Math.min(200, Math.max(PAGE, this._board.batches.size));
     const page = await ask("GET", `/api/v1/batches?limit=${limit}`);
@@ -48,15 +48,15 @@ export class BatchesView {
     this._opened = true;
   }
 
-  /** Show a batch that was just sent. @param {object} detail */
+  /** Show a batch that was just submitted. @param {object} detail */
   add(detail) {
     const { id } = this._board.takeDetail(detail);
     this._arrange();
     if (!this._cards.get(id).open) this._cards.get(id).toggle(true);
   }
 
-  /** Load a batch that something was heard of, unless it is known. @param {string} id */
-  async hearOf(id) {
+  /** Load a batch that an event named, unless it is known. @param {string} id */
+  async ensureLoaded(id) {
     if (this._board.batches.get(id)?.jobs || this._loading.has(id) || this._gone.has(id)) return;
     this._loading.set(id, true);
     try {
@@ -64,7 +64,7 @@ export class BatchesView {
       this._arrange();
     } catch (error) {
       if (error instanceof Refused && error.status === 404) this._gone.add(id);
-      else this._live.beginAnew();
+      else this._live.restart();
     } finally {
       this._loading.delete(id);
     }
@@ -108,7 +108,7 @@ export class BatchesView {
       this._scheduled = false;
       this._paint();
     };
-    // Frames stand still in a hidden tab, whose title must go on.
+    // Hidden tabs get no frames, but their title must be updated.
     if (document.hidden) setTimeout(paint, HIDDEN_PAINT_MS);
     else requestAnimationFrame(paint);
   }
@@ -145,7 +145,7 @@ export class BatchesView {
     this._paintTitle();
   }
 
-  /** Say when a batch that was at work is done. */
+  /** Announce a batch that has just finished. */
   _watch(batch) {
     if (this._isAtWork(batch)) {
       this._busy.add(batch.id);

@@ -1,4 +1,4 @@
-// What the page knows: batches, jobs, how far they are. No DOM, no network: it is told, and tells whoever listens.
+// The page's state: batches, jobs and their progress. No DOM, no network: callers update it, a listener hears of changes.
 
 /**
  * @typedef {{job_id: string, batch_id: string, url: string, platform: string, state: string, attempts: number,
@@ -20,17 +20,17 @@ export class Board {
   constructor(listener) {
     /** @type {Map<string, Batch>} */
     this.batches = new Map();
-    /** @type {Map<string, Job>} of the batches, and of whatever else is shown */
+    /** @type {Map<string, Job>} of the batches and of the history */
     this.jobs = new Map();
     /** @type {Map<string, Progress>} */
     this.progress = new Map();
-    /** @type {Set<string>} ids of jobs that are not to be shown: they are about to be deleted */
+    /** @type {Set<string>} ids of jobs that are hidden because they are about to be deleted */
     this._hidden = new Set();
     this._listener = listener;
   }
 
   /**
-   * Take a batch as a list of batches has it.
+   * Take a batch from a list of batches.
    * @param {object} record
    * @returns {Batch}
    */
@@ -63,7 +63,7 @@ export class Board {
     return batch;
   }
 
-  /** Take a job that may be of no batch that is shown. @param {Job} job as it is now */
+  /** Take a job whose batch may not be shown. @param {Job} job as it is now */
   see(job) {
     if (this.jobs.has(job.job_id)) this._change(job.job_id, job);
     else this.jobs.set(job.job_id, job);
@@ -75,7 +75,7 @@ export class Board {
   }
 
   /**
-   * Take an event of the server's.
+   * Take an event from the server.
    * @param {{kind: string, batch_id: string | null, job_id: string | null, data: any}} event
    */
   takeEvent({ kind, batch_id: batchId, job_id: jobId, data }) {
@@ -91,14 +91,14 @@ export class Board {
   /** @param {Progress & {job_id: string}} progress */
   takeProgress(progress) {
     const job = this.jobs.get(progress.job_id);
-    if (job?.state !== "running") return; // its last word came after its end
+    if (job?.state !== "running") return; // reported after the job's end
     this.progress.set(progress.job_id, progress);
     this._listener.onJob(job);
     const batch = this.batches.get(job.batch_id);
     if (batch) this._listener.onBatch(batch);
   }
 
-  /** @param {Job} job @returns {number | null} from 0 to 1; null where nobody knows */
+  /** @param {Job} job @returns {number | null} from 0 to 1; null if unknown */
   share(job) {
     if (FINAL.has(job.state)) return 1;
     const progress = this.progress.get(job.job_id);
@@ -106,16 +106,16 @@ export class Board {
     return Math.min(1, progress.downloaded_bytes / progress.total_bytes);
   }
 
-  /** Show jobs no more; what happens to them is followed all the same. @param {string[]} ids */
+  /** Hide jobs; their changes are still tracked. @param {string[]} ids */
   hide(ids) {
     ids.forEach((id) => this._hidden.add(id));
-    this._tellOf(ids);
+    this._notify(ids);
   }
 
   /** Show jobs again. @param {string[]} ids */
   reveal(ids) {
     ids.forEach((id) => this._hidden.delete(id));
-    this._tellOf(ids);
+    this._notify(ids);
   }
 
   /** @param {string} jobId */
@@ -123,7 +123,7 @@ export class Board {
     return this._hidden.has(jobId);
   }
 
-  /** @param {Batch} batch @returns {Record<string, number>} how many of its jobs that are shown are in each state */
+  /** @param {Batch} batch @returns {Record<string, number>} how many of its shown jobs are in each state */
   countsOf(batch) {
     const counts = { ...batch.counts };
     for (const id of this._hidden) {
@@ -174,21 +174,21 @@ export class Board {
     this._hidden.delete(jobId);
     this.progress.delete(jobId);
     const batch = this.batches.get(job?.batch_id);
-    // Of a batch whose jobs are not loaded, the list of batches has counted it.
+    // A batch whose jobs are not loaded has its counts from the list of batches.
     if (batch && (batch.jobs === null || batch.jobs.delete(jobId))) batch.counts[job.state] -= 1;
     if (batchId) this.batches.delete(batchId);
     this._listener.onGone([jobId], batchId);
     if (batch && !batchId) this._listener.onBatch(batch);
   }
 
-  _tellOf(ids) {
+  _notify(ids) {
     const jobs = ids.map((id) => this.jobs.get(id)).filter(Boolean);
     jobs.forEach((job) => this._listener.onJob(job));
     const batches = new Set(jobs.map((job) => this.batches.get(job.batch_id)).filter(Boolean));
     batches.forEach((batch) => this._listener.onBatch(batch));
   }
 
-  /** Forget every batch: a new list of them comes. Jobs stay, for what else shows them. */
+  /** Forget every batch before a new list is taken. Jobs stay, for the history. */
   clear() {
     this.batches.clear();
     this.progress.clear();

@@ -1,9 +1,9 @@
-// The page: makes its parts and tells them of each other.
+// The page's entry point: creates its parts and connects them.
 
 import { BatchesView } from "./batches_view.js";
 import { Board } from "./board.js";
 import { startDeletion } from "./deletion.js";
-import { hearOfFigures, loadFigures, startFigures } from "./figures_view.js";
+import { refreshStatistics, loadStatistics, startStatistics } from "./statistics_view.js";
 import { HistoryView } from "./history_view.js";
 import { startJobActions } from "./job_actions.js";
 import { startLinksForm } from "./links_form.js";
@@ -29,11 +29,11 @@ const board = new Board({
   },
 });
 const live = new Live({
-  onBegin: () => Promise.all([batches.load(), queue.load(), reloadOpened()]),
+  onStart: () => Promise.all([batches.load(), queue.load(), reloadOpened()]),
   onEvent: (event) => {
     board.takeEvent(event);
-    if (event.kind === "batch_created" || event.kind === "job_changed") batches.hearOf(event.batch_id);
-    if (event.kind === "job_changed") hearOfFigures();
+    if (event.kind === "batch_created" || event.kind === "job_changed") batches.ensureLoaded(event.batch_id);
+    if (event.kind === "job_changed") refreshStatistics();
     if (event.kind === "platform_changed" || event.kind === "queue_changed") queue.load().catch(() => {});
   },
   onProgress: (progress) => board.takeProgress(progress),
@@ -46,18 +46,18 @@ const history = new HistoryView(board, live);
 const queue = new QueueView();
 const outbox = new OutboxView(live, (detail) => batches.add(detail));
 
-let begunBefore = false;
+let startedBefore = false;
 
-/** What is searched, and the figures, are loaded when they are opened; anew only where something was missed since. */
+/** History and statistics load when they are opened, and again after events were missed. */
 async function reloadOpened() {
-  const missed = begunBefore;
-  begunBefore = true;
+  const missed = startedBefore;
+  startedBefore = true;
   if (!missed) return;
-  hearOfFigures();
+  refreshStatistics();
   if (location.hash === "#history") await history.load();
 }
 
-/** Show what the address asks for. */
+/** Show the view named in the address. */
 function showView() {
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close()); // Back, to another view
   const wanted = location.hash.slice(1);
@@ -69,7 +69,7 @@ function showView() {
     else link.removeAttribute("aria-current");
   }
   if (view === "history") history.load();
-  if (view === "figures") loadFigures();
+  if (view === "statistics") loadStatistics();
 }
 
 function startTheme() {
@@ -87,7 +87,7 @@ function startTheme() {
     try {
       localStorage.setItem("theme", next);
     } catch {
-      // a browser that keeps nothing
+      // no storage in this browser
     }
     paint();
   });
@@ -99,7 +99,7 @@ startTheme();
 startNotices();
 startPlayer();
 startDeletion();
-startFigures();
+startStatistics();
 startJobActions(board, live);
 startLinksForm((links) => outbox.add(links));
 showView();

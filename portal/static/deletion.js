@@ -1,5 +1,5 @@
-// Deletes jobs: asks first, takes them off the page at once, and tells the server only when the time to undo is over, so
-// that an undo brings back everything. A page that crashes meanwhile has deleted nothing.
+// Deletes jobs: asks, hides them, and sends the request only after the time to undo, so that an undo restores everything
+// and a page that crashes before has deleted nothing.
 
 import { ask, Unreachable } from "./api.js";
 import { offerUndo, say, sayError } from "./notices.js";
@@ -10,10 +10,10 @@ const DELETES = new Set(["record", "files"]);
 const dialog = document.getElementById("delete");
 const question = document.getElementById("delete-text");
 
-/** The value of the button that was pressed. What closes a dialog leaves in its `returnValue` differs between browsers. */
+/** The value of the pressed button. Not the dialog's `returnValue`, which differs between browsers after Escape. */
 let pressed = null;
 
-/** Let the dialog's buttons work. */
+/** Set up the dialog. */
 export function startDeletion() {
   for (const button of dialog.querySelectorAll("button")) {
     button.addEventListener("click", (event) => {
@@ -26,7 +26,7 @@ export function startDeletion() {
 }
 
 /**
- * Ask whether something is to be deleted. Escape, Back and a click beside the dialog mean no.
+ * Ask before deleting. Escape, Back and a click beside the dialog mean no.
  * @param {string} sentence
  * @returns {Promise<"record" | "files" | null>} null: delete nothing
  */
@@ -40,15 +40,15 @@ export function askDelete(sentence) {
 }
 
 /**
- * Take jobs off the page, and have the server delete them when that can no longer be undone.
+ * Hide jobs, and have the server delete them when the time to undo is over.
  * @param {import("./board.js").Board} board @param {import("./live.js").Live} live
  * @param {string[]} ids of the jobs
  * @param {string} path what to DELETE: the job, or the batch of them all
  * @throws {Unreachable}
  */
 export function deleteSoon(board, live, ids, path) {
-  if (ids.length === 0) return; // all deleted elsewhere while the dialog was open
-  if (live.offline) throw new Unreachable(text("unreachable")); // rather now than when the page may be gone
+  if (ids.length === 0) return; // all deleted in another tab while the dialog was open
+  if (live.offline) throw new Unreachable(text("unreachable")); // now, because the page may be closed when the request is due
   board.hide(ids);
   const undo = () => {
     board.reveal(ids);
@@ -60,13 +60,13 @@ export function deleteSoon(board, live, ids, path) {
 async function deleteNow(board, ids, path) {
   let deleted = [];
   try {
-    // A page that goes away sends this as its last word.
+    // `keepalive`: also sent while the page is being closed.
     ({ deleted } = await ask("DELETE", path, null, { keepalive: true }));
   } catch (error) {
-    if (error.status === 404) return; // somebody else was quicker
+    if (error.status === 404) return; // deleted in another tab
     sayError(error);
   }
-  // What the server deleted stays hidden until its event comes; the rest is still there.
+  // What the server deleted stays hidden until its event comes; the rest still exists.
   const gone = new Set(deleted);
   board.reveal(ids.filter((id) => !gone.has(id)));
 }

@@ -1,17 +1,17 @@
-// Makes elements. Text from outside enters by textContent alone, which is why there is nothing here that takes HTML.
+// Creates elements. Takes no HTML: text from outside is only ever set as textContent.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
  * @param {string} name of the element
- * @param {Record<string, string | number | boolean | null | undefined>} [attributes] false and null: left out
+ * @param {Record<string, string | number | boolean | null | undefined>} [attributes] false and null are left out
  * @param {...(Node | string)} children
  */
 export function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
 
-/** The same for drawings. */
+/** The same for SVG. */
 export function drawing(name, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, name), attributes, children);
 }
@@ -29,12 +29,12 @@ export function copyOf(id) {
   return document.getElementById(id).content.firstElementChild.cloneNode(true);
 }
 
-/** Set the text of *node* where it is another: painting what is there already costs layout. */
+/** Set the text of *node* if it differs: setting the same text costs a layout. */
 export function setText(node, value) {
   if (node.textContent !== value) node.textContent = value;
 }
 
-/** Show *node* or hide it. */
+/** Show or hide *node*. */
 export function show(node, visible) {
   if (node.hidden === visible) node.hidden = !visible;
 }
@@ -44,7 +44,7 @@ export function show(node, visible) {
  * @param {Element} parent @param {Element[]} wanted
  */
 export function arrange(parent, wanted) {
-  // First away with what is not wanted: else all that follows it would be moved, and what is moved loses the focus.
+  // First remove what is not wanted: else what follows would be moved, and moved elements lose the focus.
   const staying = new Set(wanted);
   for (const node of [...parent.children]) if (!staying.has(node)) node.remove();
   let next = parent.firstElementChild;

@@ -1,4 +1,4 @@
-// All that was ever downloaded, to be searched.
+// All downloads, with search.
 
 import { ask } from "./api.js";
 import { element, setText, show } from "./dom.js";
@@ -38,7 +38,7 @@ export class HistoryView {
     more.addEventListener("click", () => this._page());
   }
 
-  /** Load what is asked for, from its beginning. */
+  /** Load the first page of what is searched for. */
   async load() {
     this._rows.clear();
     this._cursor = null;
@@ -46,7 +46,7 @@ export class HistoryView {
     await this._page();
   }
 
-  /** @param {import("./board.js").Job} job that has changed */
+  /** @param {import("./board.js").Job} job that changed */
   touchJob(job) {
     const row = this._rows.get(job.job_id);
     if (!row) return;
@@ -57,7 +57,7 @@ export class HistoryView {
     this._paintCount();
   }
 
-  /** @param {string} jobId of a job that is gone */
+  /** @param {string} jobId of a deleted job */
   forget(jobId) {
     this._rows.get(jobId)?.element.remove();
     if (this._rows.delete(jobId)) this._paintCount();
@@ -73,7 +73,7 @@ export class HistoryView {
     try {
       await this._live.holding(async () => {
         const page = await ask("GET", `/api/v1/jobs?${query}`);
-        if (turn !== this._turn) return; // something else was asked for meanwhile
+        if (turn !== this._turn) return; // a newer search was started
         this._cursor = page.next_cursor;
         for (const job of page.jobs) this._add(job);
         this._paintCount();
@@ -86,13 +86,15 @@ export class HistoryView {
 
   _paintCount() {
     const count = [...this._rows.values()].filter((row) => !row.element.hidden).length;
-    setText(status, count === 0 ? text("history_none") : text("history_count", { count }));
+    const isFiltered = Boolean(search.value.trim() || platform.value || state.value);
+    const none = text(isFiltered ? "history_none" : "history_empty");
+    setText(status, count === 0 ? none : text("history_count", { count }));
     show(list, count > 0);
     show(more, this._cursor !== null);
   }
 
   _add(job) {
-    if (this._rows.has(job.job_id)) return; // it moved to this page while the last one was read
+    if (this._rows.has(job.job_id)) return; // it moved to this page while the previous one was read
     this._board.see(job);
     const row = new JobRow(job);
     row.paint(this._board.jobs.get(job.job_id), this._board.progress.get(job.job_id));

@@ -1,4 +1,4 @@
-// What the buttons beside a job do.
+// The actions of a job's buttons.
 
 import { ask, pathOf, send } from "./api.js";
 import { askDelete, deleteSoon } from "./deletion.js";
@@ -15,7 +15,7 @@ export function startJobActions(board, live) {
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-action]");
     const job = board.jobs.get(button?.closest("[data-job]")?.dataset.job);
-    // The second half of a double click hits what came in the place of the button.
+    // The second half of a double click would hit the button that replaced this one.
     if (!job || event.detail > 1) return;
     try {
       await ACTIONS[button.dataset.action](job, board, live, button);
@@ -36,7 +36,7 @@ export async function retryJobs(board, live, ids) {
   say(text("retried_now", { count: await change(board, live, "retry", ids) }));
 }
 
-/** Put *words* on the clipboard, also where the browser has none for pages that came over plain http. */
+/** Copy *words* to the clipboard, also over plain http, where browsers offer no clipboard API. */
 export async function copy(words, said = text("copied")) {
   say((await copied(words)) ? said : text("copy_failed", { text: words }));
 }
@@ -48,7 +48,7 @@ const ACTIONS = {
   cancel: (job, board, live) => cancelJobs(board, live, [job.job_id]),
   retry: (job, board, live) => retryJobs(board, live, [job.job_id]),
   delete: async (job, board, live, button) => {
-    const row = button.closest(".job"); // now: the button may be another by the time of the answer
+    const row = button.closest(".job"); // now: the button may be replaced while the dialog is open
     const what = await askDelete(text("delete_job_text", { title: nameOf(job) }));
     if (what === null) return;
     const neighbour = shownBeside(row, "nextElementSibling") ?? shownBeside(row, "previousElementSibling");
@@ -65,7 +65,7 @@ function shownBeside(row, next) {
   return beside;
 }
 
-/** Events wait meanwhile: the answer may be older than they are. The server takes a thousand ids at once. */
+/** Events are held back, because the response may be older than they are. The server takes a thousand ids at once. */
 function change(board, live, action, ids) {
   return live.holding(async () => {
     let count = 0;
@@ -78,7 +78,7 @@ function change(board, live, action, ids) {
   });
 }
 
-/** A link to a file that is gone would save the server's regrets as a file. */
+/** Without this check, the link to a missing file would save the server's error as a file. */
 async function saveIfThere(event) {
   const link = event.target.closest("a[download]");
   if (!link || link.dataset.there) return;
@@ -86,7 +86,7 @@ async function saveIfThere(event) {
   try {
     const path = pathOf(link.href);
     const { status } = await send("HEAD", path);
-    if (status >= 400) await ask("GET", path); // which says why
+    if (status >= 400) await ask("GET", path); // for its error
     link.dataset.there = "yes";
     link.click();
   } catch (error) {
@@ -100,7 +100,7 @@ async function copied(words) {
     await navigator.clipboard.writeText(words);
     return true;
   } catch {
-    // no clipboard, or no leave to use it
+    // no clipboard API, or no permission
   }
   const box = document.createElement("textarea");
   box.value = words;

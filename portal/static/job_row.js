@@ -1,10 +1,9 @@
-// A job on the page: what it is, how far it is, and what can be done with it.
+// A job on the page: its title, progress and buttons.
 
 import { address, now } from "./api.js";
 import { copyOf, element, icon, setText, show } from "./dom.js";
 import { parseLink } from "./links.js";
 import { bytes, duration, text } from "./text.js";
-
 
 export class JobRow {
   /** @param {import("./board.js").Job} job */
@@ -25,7 +24,7 @@ export class JobRow {
 
   /**
    * @param {import("./board.js").Job} job
-   * @param {import("./board.js").Progress | undefined} progress while it runs, once something is known
+   * @param {import("./board.js").Progress | undefined} progress while it runs, once known
    */
   paint(job, progress) {
     const name = nameOf(job);
@@ -51,7 +50,7 @@ export class JobRow {
   _paintActions(job, name) {
     const had = this._actions.contains(document.activeElement);
     this._actions.replaceChildren(...actionsOf(job).map((action) => actionButton(action, job, name)));
-    // What was pressed is gone; whoever goes by keyboard stays here, but not on a button that does something else.
+    // The pressed button is gone: keep the keyboard focus in this row, but not on a button that does something else.
     if (had) this.element.focus();
   }
 }
@@ -61,7 +60,7 @@ export function nameOf(job) {
   return job.title || job.url;
 }
 
-/** @param {string} jobId @param {number} index @param {boolean} download @returns {string} where a file of a job is */
+/** @param {string} jobId @param {number} index @param {boolean} download @returns {string} the address of a file */
 export function fileAddress(jobId, index, download) {
   const query = [index > 0 && `index=${index}`, download && "download=true"].filter(Boolean).join("&");
   return address(`/api/v1/files/${encodeURIComponent(jobId)}${query && `?${query}`}`);
@@ -96,7 +95,7 @@ function facts(job, progress) {
   return parts.join(" · ");
 }
 
-/** Where nobody knows how much there is, the bar says only that something is being done. */
+/** If the size is unknown, the bar shows activity only. */
 function paintBar(bar, progress) {
   const known = progress?.phase === "downloading" && progress.total_bytes;
   if (!known) bar.removeAttribute("value");

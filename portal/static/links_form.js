@@ -1,4 +1,4 @@
-// The box that takes links, however they come: typed, pasted, dropped, from a file, from another page, from a phone.
+// The text box for links: typed, pasted, dropped, from a file, by bookmarklet or shared from a phone.
 
 import { element, icon, setText, show } from "./dom.js";
 import { readLinks } from "./links.js";
@@ -11,7 +11,7 @@ const AT_ONCE = "at-once";
 const MOST_PROBLEMS = 20;
 const LONG_TEXT = 100_000;
 const PAUSE_MS = 400;
-const PASSED_OVER = new Set(["advertisement", "unknown"]); // not asked for; taken all the same
+const PASSED_OVER = new Set(["advertisement", "unknown"]); // not meant by the user; sent anyway
 const LONG_FILE = 1_000_000;
 const MAX_FILE_BYTES = 50_000_000;
 
@@ -28,22 +28,22 @@ const atOnce = document.getElementById("at-once");
 const drop = document.getElementById("drop");
 
 /**
- * Let the box work.
- * @param {(batches: string[][]) => Promise<void>} submit gets the links, in batches that the server takes; they are
- *   safe when it resolves
+ * Set up the form.
+ * @param {(batches: string[][]) => Promise<void>} submit takes the links, in batches of the size that the server
+ *   accepts; they are stored when it resolves
  */
 export function startLinksForm(submit) {
   let timer = 0;
   const changed = () => {
     clearTimeout(timer);
-    // Of a whole book only what is left when the typing pauses is read.
+    // A very long text is read only when typing pauses.
     const pause = box.value.length > LONG_TEXT ? PAUSE_MS : 0;
     timer = setTimeout(() => {
-      keep(DRAFT, box.value);
+      store(DRAFT, box.value);
       paint();
     }, pause);
   };
-  addEventListener("pagehide", () => keep(DRAFT, box.value));
+  addEventListener("pagehide", () => store(DRAFT, box.value));
   const send = async () => {
     const words = box.value;
     const { links, problems: bad, asides: others } = readLinks(words);
@@ -51,9 +51,9 @@ export function startLinksForm(submit) {
     const urls = links.map((link) => link.url);
     const batches = [];
     for (let start = 0; start < urls.length; start += maxUrls) batches.push(urls.slice(start, start + maxUrls));
-    // First out of the box: a second press must find nothing, and what is typed meanwhile must stay. What was no link may
-    // be a typing error, and a playlist that has a line of its own was meant: they stay. The draft is forgotten only when
-    // the links are safe elsewhere.
+    // Empty the box first: a second click must find nodestination, and what is typed from here on must stay. What was not a link
+    // may be a typo, and a playlist on a line of its own was meant: they stay. The draft is overwritten only when the links
+    // are stored.
     const left = [...bad, ...others.filter(({ isAlone, destination }) => isAlone && !PASSED_OVER.has(destination))];
     box.value = left.sort((a, b) => a.line - b.line).map((problem) => problem.text).join("\n");
     paint();
@@ -76,7 +76,7 @@ export function startLinksForm(submit) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send();
   });
   box.addEventListener("paste", () => {
-    if (atOnce.checked) setTimeout(send); // when it is in the box
+    if (atOnce.checked) setTimeout(send); // once the text is in the box
   });
   clear.addEventListener("click", () => {
     const words = box.value;
@@ -85,15 +85,15 @@ export function startLinksForm(submit) {
     box.focus();
     offerUndo(text("links_cleared"), () => addToBox(words));
   });
-  atOnce.checked = kept(AT_ONCE) === "on";
-  atOnce.addEventListener("change", () => keep(AT_ONCE, atOnce.checked ? "on" : "off"));
+  atOnce.checked = stored(AT_ONCE) === "on";
+  atOnce.addEventListener("change", () => store(AT_ONCE, atOnce.checked ? "on" : "off"));
   document.getElementById("open-file").addEventListener("click", () => file.click());
   file.addEventListener("change", async () => {
     await addFiles(file.files);
     file.value = "";
   });
   takeDrops();
-  box.value = kept(DRAFT) ?? "";
+  box.value = stored(DRAFT) ?? "";
   const isShared = takeAddress();
   paint();
   if (isShared && !download.disabled) download.focus();
@@ -143,13 +143,17 @@ function paintList(details, summary, entries) {
   details.querySelector("ul").replaceChildren(...items);
 }
 
-/** `?url=` of a bookmarklet, and what a phone shares; returns whether there is any. Nothing starts before a press: any page can link here. */
+/**
+ * Take links from the address: `?url=` of a bookmarklet, or shared from a phone. Nothing starts without a click, because
+ * any page can link here.
+ * @returns {boolean} whether there were any
+ */
 function takeAddress() {
   const query = new URLSearchParams(location.search);
   const given = ["url", "text", "title"].flatMap((name) => query.getAll(name));
   const having = (...names) => given.filter((value) => names.some((name) => readLinks(value)[name].length > 0));
   const [shared] = [having("links"), having("asides"), having("problems")].filter((values) => values.length > 0);
-  if (location.search) history.replaceState(null, "", location.pathname + location.hash); // a reload adds it no second time
+  if (location.search) history.replaceState(null, "", location.pathname + location.hash); // a reload must not add it twice
   if (shared === undefined) return false;
   addToBox(shared.join("\n"));
   return true;
@@ -171,7 +175,7 @@ function takeDrops() {
   addEventListener("drop", async (event) => {
     depth = 0;
     show(drop, false);
-    if (!takes(event) || own(event)) return; // text dropped into the box: the browser puts it where it was dropped
+    if (!takes(event) || own(event)) return; // the browser itself inserts text dropped into the box
     event.preventDefault();
     const { files } = event.dataTransfer;
     if (files.length > 0) await addFiles(files);
@@ -198,15 +202,15 @@ async function addFiles(files) {
   }
 }
 
-/** An export of years is more than a box can show: only its links come into it. */
+/** A large export is more than a text box can show: add only its links. */
 function addLinksOf(words, name) {
   const { links } = readLinks(words);
   addToBox(links.map((link) => link.url).join("\n"));
   say(text("file_read", { count: links.length, name }));
 }
 
-/** What this tab kept; of a tab that is new, what another did. */
-function kept(key) {
+/** What this tab stored; in a new tab, what another one stored. */
+function stored(key) {
   try {
     return sessionStorage.getItem(key) ?? localStorage.getItem(key);
   } catch {
@@ -214,13 +218,13 @@ function kept(key) {
   }
 }
 
-function keep(key, value) {
+function store(key, value) {
   for (const name of ["sessionStorage", "localStorage"]) {
     try {
-      window[name].removeItem(key); // what was kept before is wrong now, whether or not there is room for this
+      window[name].removeItem(key); // the old value is wrong now, even if there is no room for the new one
       window[name].setItem(key, value);
     } catch {
-      // full, or a browser that keeps nothing: it is in the box all the same
+      // full, or no storage in this browser: it is still in the box
     }
   }
 }

@@ -1,54 +1,54 @@
-// Follows what changes on the server: by its event stream; where that fails, or nobody looks, by asking every so often.
+// Follows changes on the server: by its event stream, or by polling if that fails or the tab is hidden.
 
 import { address, send, Unreachable } from "./api.js";
 
-const ASK_EVERY_MS = 2000;
-// A hidden tab holds no connection: browsers allow six to one server, and somebody has seven tabs.
-const ASK_HIDDEN_EVERY_MS = 5000;
+const POLL_INTERVAL_MS = 2000;
+// A hidden tab holds no connection: browsers allow only six to one server.
+const HIDDEN_POLL_INTERVAL_MS = 5000;
 const LONGEST_PAUSE_MS = 15_000;
-const STREAM_AGAIN_MS = 30_000;
-// A stream that ends sooner is held up or cut off by something on the way: leave it for a while.
-const SOUND_STREAM_MS = 5000;
-// The server says something every 15 seconds.
+// A stream that ends sooner was blocked or cut off on the way: poll for a while before the next.
+const SHORT_STREAM_MS = 5000;
+const STREAM_RETRY_MS = 30_000;
+// The server sends a heartbeat every 15 seconds.
 const LONGEST_SILENCE_MS = 40_000;
 const KINDS = ["batch_created", "batch_changed", "job_changed", "job_deleted", "platform_changed", "queue_changed"];
 
 /**
  * @typedef {"connecting" | "live" | "polling" | "offline"} Connection
- * @typedef {{onBegin: () => Promise<void>, onEvent: (event: object) => void, onProgress: (progress: object) => void,
+ * @typedef {{onStart: () => Promise<void>, onEvent: (event: object) => void, onProgress: (progress: object) => void,
  *   onConnection: (connection: Connection) => void}} Follower
  */
 
 export class Live {
-  /** @param {Follower} follower `onBegin`: what was before is not told, so load what is shown; events wait meanwhile */
+  /** @param {Follower} follower `onStart`: load what is shown, as there are no events of before; new ones are held back until it resolves */
   constructor(follower) {
     this._follower = follower;
     this.offline = false;
     this._lastId = null;
-    this._begun = false; // whether all that was before `_lastId` is loaded
-    this._heardAt = 0;
+    this._started = false; // whether everything up to `_lastId` is loaded
+    this._lastMessageAt = 0;
     this._source = null;
     this._timer = 0;
     this._failures = 0;
-    this._streamAgainAt = 0;
+    this._nextStreamAt = 0;
     this._holds = 0;
     this._held = [];
-    this._turn = 0; // counts the ways of following, so that a late answer to an old one is dropped
+    this._turn = 0; // counts connections, so that a late response to an old one is dropped
     document.addEventListener("visibilitychange", () => this.start());
-    setInterval(() => this._listen(), ASK_EVERY_MS);
+    setInterval(() => this._checkSilence(), POLL_INTERVAL_MS);
     addEventListener("online", () => this.start());
     addEventListener("offline", () => this._lost());
   }
 
-  /** Follow, by whatever way fits now. */
+  /** Follow by stream or by polling, whichever fits now. */
   start() {
     this._stop();
-    if (document.hidden || Date.now() < this._streamAgainAt) this._ask();
+    if (document.hidden || Date.now() < this._nextStreamAt) this._poll();
     else this._stream();
   }
 
   /**
-   * Have events wait while something is loaded: what was loaded may be older than an event that came meanwhile.
+   * Hold events back while something is loaded: it may be older than an event that arrives before it.
    * @template T @param {() => Promise<T>} load @returns {Promise<T>}
    */
   async holding(load) {
@@ -61,19 +61,19 @@ export class Live {
     }
   }
 
-  /** Load everything anew: something was missed. */
-  beginAnew() {
-    this._begun = false;
+  /** Load everything again: events were missed. */
+  restart() {
+    this._started = false;
     this.start();
   }
 
-  /** A connection can end without a word: the network was changed, the machine slept. */
-  _listen() {
-    if (this._source && Date.now() - this._heardAt > LONGEST_SILENCE_MS) this.start();
+  /** A connection can die silently: the network changed, the machine slept. */
+  _checkSilence() {
+    if (this._source && Date.now() - this._lastMessageAt > LONGEST_SILENCE_MS) this.start();
   }
 
   get _since() {
-    return this._begun ? `?since=${this._lastId}` : "";
+    return this._started ? `?since=${this._lastId}` : "";
   }
 
   _stop() {
@@ -83,9 +83,9 @@ export class Live {
     this._source = null;
   }
 
-  _tell(how) {
-    if (this._holds > 0) this._held.push(how);
-    else how();
+  _deliver(call) {
+    if (this._holds > 0) this._held.push(call);
+    else call();
   }
 
   _connected(connection) {
@@ -100,76 +100,76 @@ export class Live {
     this._failures += 1;
     const pause = Math.min(LONGEST_PAUSE_MS, 500 * 2 ** Math.min(this._failures, 10));
     this._stop();
-    this._timer = setTimeout(() => this._ask(), pause);
+    this._timer = setTimeout(() => this._poll(), pause);
   }
 
-  async _begin() {
-    this._begun = false;
+  async _loadAll() {
+    this._started = false;
     const turn = this._turn;
     try {
-      await this.holding(() => this._follower.onBegin());
+      await this.holding(() => this._follower.onStart());
     } catch {
       return false;
     }
-    // Else it was begun anew meanwhile, in another way.
-    this._begun = turn === this._turn;
+    // Else another connection was opened while this one loaded.
+    this._started = turn === this._turn;
     return true;
   }
 
   _stream() {
     const source = (this._source = new EventSource(address(`/api/v1/events${this._since}`)));
     const turn = this._turn;
-    const begunAt = (this._heardAt = Date.now());
+    const openedAt = (this._lastMessageAt = Date.now());
     source.addEventListener("open", () => this._connected("live"));
     for (const kind of ["heartbeat", "hello", "progress", ...KINDS]) {
-      source.addEventListener(kind, () => (this._heardAt = Date.now()));
+      source.addEventListener(kind, () => (this._lastMessageAt = Date.now()));
     }
     source.addEventListener("hello", async (message) => {
       const hello = JSON.parse(message.data);
       this._lastId = hello.last_id;
-      if (!(await this._begin()) && turn === this._turn) this._lost();
-      hello.progress.forEach((progress) => this._tell(() => this._follower.onProgress(progress)));
+      if (!(await this._loadAll()) && turn === this._turn) this._lost();
+      hello.progress.forEach((progress) => this._deliver(() => this._follower.onProgress(progress)));
     });
     for (const kind of KINDS) {
       source.addEventListener(kind, (message) => {
         const event = JSON.parse(message.data);
         this._lastId = event.id;
-        this._tell(() => this._follower.onEvent(event));
+        this._deliver(() => this._follower.onEvent(event));
       });
     }
     source.addEventListener("progress", (message) => {
       const progress = JSON.parse(message.data);
-      this._tell(() => this._follower.onProgress(progress));
+      this._deliver(() => this._follower.onProgress(progress));
     });
     source.addEventListener("error", () => {
       if (turn !== this._turn) return;
-      // The browser would come back by itself after a broken connection, but not after a refusal; asking finds out.
-      const sound = source.readyState !== EventSource.CLOSED && Date.now() - begunAt > SOUND_STREAM_MS;
-      this._streamAgainAt = Date.now() + (sound ? 0 : STREAM_AGAIN_MS);
+      // The browser reconnects after a lost connection, but not after a refusal; a poll tells which it was.
+      const wasLong = source.readyState !== EventSource.CLOSED && Date.now() - openedAt > SHORT_STREAM_MS;
+      this._nextStreamAt = Date.now() + (wasLong ? 0 : STREAM_RETRY_MS);
       this._stop();
-      this._ask();
+      this._poll();
     });
   }
 
-  async _ask() {
+  async _poll() {
     const turn = this._turn;
-    let pause = document.hidden ? ASK_HIDDEN_EVERY_MS : ASK_EVERY_MS;
+    let pause = document.hidden ? HIDDEN_POLL_INTERVAL_MS : POLL_INTERVAL_MS;
     try {
       const { status, body } = await send("GET", `/api/v1/events${this._since}`);
       if (turn !== this._turn) return;
       if (status !== 200 || body === null) throw new Unreachable();
       this._lastId = body.last_id;
-      if (body.reset && !(await this._begin())) throw new Unreachable();
+      if (body.reset && !(await this._loadAll())) throw new Unreachable();
       if (turn !== this._turn) return;
-      body.events.forEach((event) => this._tell(() => this._follower.onEvent(event)));
-      body.progress.forEach((progress) => this._tell(() => this._follower.onProgress(progress)));
+      body.events.forEach((event) => this._deliver(() => this._follower.onEvent(event)));
+      body.progress.forEach((progress) => this._deliver(() => this._follower.onProgress(progress)));
       this._connected("polling");
-      if (body.events.length >= 500) pause = 0; // a page, and there is more
+      if (body.events.length >= 500) pause = 0; // a full page: there is more
     } catch {
       if (turn === this._turn) this._lost();
       return;
     }
-    if (!document.hidden && Date.now() >= this._streamAgainAt) this.start();
-    else this._timer = setTimeout(() => this._ask(), pause);
+    if (!document.hidden && Date.now() >= this._nextStreamAt) this.start();
+    else this._timer = setTimeout(() => this._poll(), pause);
   }
 }

@@ -1,4 +1,4 @@
-// Tells people what happened: on the page, in the tab's title, and by the system where they want that.
+// Messages to the user: on the page, in the tab's title and as system notifications.
 
 import { element, icon, setText } from "./dom.js";
 import { text } from "./text.js";
@@ -16,10 +16,10 @@ const button = document.getElementById("notify");
 let timer = 0;
 /** @type {{undo: () => void, settle: () => void, timer: number} | null} */
 let offer = null;
-/** What had the focus before the bar with the offer got it. @type {HTMLElement | null} */
+/** What had the focus before the undo bar. @type {HTMLElement | null} */
 let focusedBefore = null;
 
-/** Say *sentence* for a while, in whatever view; screen readers read it out. */
+/** Show *sentence* for a while, in every view; screen readers announce it. */
 export function say(sentence) {
   status.textContent = sentence;
   clearTimeout(timer);
@@ -27,11 +27,10 @@ export function say(sentence) {
 }
 
 /**
- * Say *sentence* with a button that undoes what it tells of, for some seconds. There is one offer at a time: the next one
- * settles it.
+ * Show *sentence* with an Undo button for some seconds. There is one offer at a time: the next one settles it.
  * @param {string} sentence
  * @param {() => void} undo
- * @param {() => void} [settle] the time is over, or the page goes away: it is not undone any more
+ * @param {() => void} [settle] called when the time is over or the page is closed: it can't be undone any more
  */
 export function offerUndo(sentence, undo, settle = () => {}) {
   endOffer("settle");
@@ -41,7 +40,7 @@ export function offerUndo(sentence, undo, settle = () => {}) {
   offer = { undo, settle, timer: setTimeout(settleUnlessHeld, UNDO_MS) };
 }
 
-/** @param {unknown} error of ours, whose message is a sentence; anything else is a fault of the page */
+/** @param {unknown} error one of ours, whose message is a sentence; anything else is a bug in the page */
 export function sayError(error) {
   if (error instanceof Error && error.name === "Error") say(error.message);
   else if (error instanceof DOMException && error.name === "QuotaExceededError") say(text("storage_full"));
@@ -51,34 +50,34 @@ export function sayError(error) {
   }
 }
 
-/** @param {string} progress what goes before the page's name in the tab's title; "" for nothing */
+/** @param {string | null} key of the tab's title; null: only the page's name */
 export function setTitle(key, values) {
   const title = key === null ? NAME : text(key, { ...values, name: NAME });
   if (document.title !== title) document.title = title;
 }
 
-/** Tell the system's notification area, if that is wanted. */
+/** Show a system notification, if the user wants them. */
 export async function notify(sentence) {
   if (!wanted() || Notification.permission !== "granted") return;
   const options = { body: sentence, icon: document.querySelector("link[rel=icon]").href, tag: sentence };
   try {
     const worker = await navigator.serviceWorker?.getRegistration();
-    // On phones only the service worker may; elsewhere both can.
+    // On phones only a service worker may show one.
     if (worker) await worker.showNotification(NAME, options);
     else new Notification(NAME, options);
   } catch (error) {
-    console.info(error); // a browser without them: the page says it anyway
+    console.info(error); // a browser without notifications: the page shows the message anyway
   }
 }
 
-/** Let the bell be rung, or not; and what was done be undone. */
+/** Set up the notification button and undo. */
 export function startNotices() {
-  // Also where the page is kept to come back to: it may never.
+  // Also if the page goes into the back/forward cache: it may never come back.
   addEventListener("pagehide", () => endOffer("settle"));
   undoBar.addEventListener("focusin", (event) => (focusedBefore = event.relatedTarget));
   addEventListener("keydown", (event) => {
     const undoes = event.key === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
-    if (!offer || !undoes || event.target.closest("input, textarea")) return; // what is typed has an undo of its own
+    if (!offer || !undoes || event.target.closest("input, textarea")) return; // typing has its own undo
     event.preventDefault();
     endOffer("undo");
   });
@@ -100,8 +99,8 @@ export function startNotices() {
 }
 
 /**
- * Show what holds for everything, above all else.
- * @param {string} id @param {string | null} sentence null: it is over
+ * Show a banner above the views.
+ * @param {string} id @param {string | null} sentence null: remove it
  * @param {{label: string, act: () => void}} [action]
  */
 export function banner(id, sentence, action) {
@@ -123,7 +122,7 @@ export function banner(id, sentence, action) {
   setText(found.querySelector("p"), sentence);
 }
 
-/** Whoever is about to press the button has the time to. */
+/** Wait while the pointer or the focus is on the Undo button. */
 function settleUnlessHeld() {
   if (undoBar.matches(":hover, :focus-within")) offer.timer = setTimeout(settleUnlessHeld, UNDO_HELD_MS);
   else endOffer("settle");
@@ -156,6 +155,6 @@ function store(value) {
   try {
     localStorage.setItem(KEY, value);
   } catch {
-    // a browser that keeps nothing: it is asked again next time
+    // no storage in this browser: the choice lasts as long as the page
   }
 }

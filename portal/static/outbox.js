@@ -1,36 +1,36 @@
-// Links on their way to the server, kept in the browser's database before anything is sent: a closed tab, a dead battery
-// or a tunnel loses none. Each entry has a key by which the server knows it again, so that sending twice comes to once.
+// Links on their way to the server, stored in the browser's database before they are sent: a closed tab, a dead battery
+// or a tunnel loses none. Each entry has an idempotency key, so that sending it twice has the effect of once.
 
-// Servers below different prefixes of one host share the browser's database, but must not get each other's links.
+// Servers below different prefixes of one host share the browser's databases, but must not get each other's links.
 const ROOT = new URL("../../../", import.meta.url).pathname; // this is <root>/portal/static/<digest>/outbox.js
 const DATABASE = `outbox ${ROOT}`;
 const STORE = "entries";
 
-// There are browsers in which opening never ends.
+// In some browsers opening a database can hang.
 const OPENING_MS = 5000;
 
-// Not the links' fault: signed out, or too much at once.
-const LATER = new Set([401, 403, 408, 425, 429]);
+// Not the links' fault: logged out, or too many requests.
+const RETRY_LATER = new Set([401, 403, 408, 425, 429]);
 
 /**
  * @typedef {{key: string, urls: string[], createdAt: string, refused: string | null}} Entry
- *   `createdAt`: ISO 8601; `refused`: the server's sentence, where it will not take them
+ *   `createdAt`: ISO 8601; `refused`: the server's sentence, if it refused them
  * @typedef {{sent: number, refused: number, stopped: null | "unreachable" | number}} Delivery
- *   `stopped`: why the rest waits: the status of the answer, or that there was none; null where nothing waits
+ *   `stopped`: why the others wait: the response's status, or that there was none; null if none wait
  */
 
-/** @returns {Promise<Outbox>} where the browser keeps nothing, one that lasts as long as the page */
+/** @returns {Promise<Outbox>} without storage in the browser, one that lasts as long as the page */
 export async function openOutbox() {
   try {
-    return new Outbox(new Kept(await opened()), true);
+    return new Outbox(new DatabaseEntries(await openDatabase()), true);
   } catch {
-    return new Outbox(new Remembered(), false);
+    return new Outbox(new MemoryEntries(), false);
   }
 }
 
 class Outbox {
   constructor(entries, persistent) {
-    this.persistent = persistent; //: false: it ends with the page
+    this.persistent = persistent; // false: it ends with the page
     this._entries = entries;
     this._listeners = [];
     this._channel = persistent && typeof BroadcastChannel === "function" ? new BroadcastChannel(DATABASE) : null;
@@ -39,8 +39,8 @@ class Outbox {
 
   /**
    * @param {string[]} urls
-   * @param {object} [options] kept with them, for whoever sends them
-   * @returns {Promise<Entry>} once it is on disk
+   * @param {object} [options] stored with them, for the request
+   * @returns {Promise<Entry>} when it is on disk
    */
   async add(urls, options = {}) {
     const entry = { ...options, key: newKey(), urls, createdAt: new Date().toISOString(), refused: null };
@@ -60,13 +60,13 @@ class Outbox {
     this._changed();
   }
 
-  /** Keep an entry, but send it no more. @param {string} key @param {string} sentence */
+  /** Keep an entry, but don't send it again. @param {string} key @param {string} sentence */
   async refuse(key, sentence) {
     await this._entries.change(key, (entry) => ({ ...entry, refused: sentence }));
     this._changed();
   }
 
-  /** @param {() => void} listener hears of every change, another tab's too */
+  /** @param {() => void} listener called after every change, in other tabs too */
   onChange(listener) {
     this._listeners.push(listener);
   }
@@ -82,9 +82,9 @@ class Outbox {
 }
 
 /**
- * Send every entry that is not refused, oldest first, until one cannot be sent now. Those added meanwhile are sent too.
+ * Send every entry that was not refused, oldest first, until one can't be sent now; entries added in between too.
  * @param {Outbox} outbox
- * @param {(entry: Entry) => Promise<{status: number, body: any}>} send throws where the server cannot be reached
+ * @param {(entry: Entry) => Promise<{status: number, body: any}>} send throws if the server can't be reached
  * @param {(entry: Entry, body: any) => void} [onSent]
  * @returns {Promise<Delivery>}
  */
@@ -96,19 +96,19 @@ async function deliverAll(outbox, send, onSent) {
   const delivery = { sent: 0, refused: 0, stopped: null };
   const passedOver = new Set();
   for (;;) {
-    // Read anew each time: some may have been added while the last one was under way.
+    // Read each time: some may have been added while the last one was sent.
     const entry = (await outbox.entries()).find((each) => each.refused === null && !passedOver.has(each.key));
     if (!entry) return delivery;
-    let answer;
+    let response;
     try {
-      answer = await send(entry);
+      response = await send(entry);
     } catch {
       return { ...delivery, stopped: "unreachable" };
     }
-    const { status, body } = answer;
-    const taken = (status === 200 || status === 202) && body?.batch;
-    const sentence = status >= 400 && status < 500 && !LATER.has(status) ? body?.error : undefined;
-    if (taken) {
+    const { status, body } = response;
+    const accepted = (status === 200 || status === 202) && body?.batch;
+    const sentence = status >= 400 && status < 500 && !RETRY_LATER.has(status) ? body?.error : undefined;
+    if (accepted) {
       await outbox.remove(entry.key);
       delivery.sent += 1;
       onSent(entry, body);
@@ -116,17 +116,17 @@ async function deliverAll(outbox, send, onSent) {
       await outbox.refuse(entry.key, sentence);
       delivery.refused += 1;
     } else {
-      // Also an answer that is not our server's: a proxy's, a hotel's, one that broke off. The key makes it safe to ask again.
+      // Also a response that is not our server's: a proxy's, a hotel's, an incomplete one. The key makes a retry safe.
       delivery.stopped = status;
-      // What the server says of everybody holds for the others too; a fault of its own may be about these links alone.
-      if (LATER.has(status) || status === 503) return delivery;
+      // These statuses hold for the other entries too; another server error may be about this entry only.
+      if (RETRY_LATER.has(status) || status === 503) return delivery;
       passedOver.add(entry.key);
     }
   }
 }
 
 /**
- * Take an entry out again, unless it was sent meanwhile: one that is under way is waited for.
+ * Remove an entry, unless it was sent: one that is being sent is waited for.
  * @param {Outbox} outbox @param {string} key
  * @returns {Promise<boolean>} whether it was still there
  */
@@ -140,7 +140,7 @@ export function takeBack(outbox, key) {
 
 let turn = Promise.resolve();
 
-/** Two tabs that send the same would do no harm, because of the keys; but one of them is enough. */
+/** Two tabs sending the same entry would do no harm, because of its key, but one is enough. */
 function oneAtATime(work) {
   if (navigator.locks) return navigator.locks.request(DATABASE, work);
   const mine = turn.then(work);
@@ -152,7 +152,7 @@ function oneAtATime(work) {
 }
 
 /** Entries in the browser's database. */
-class Kept {
+class DatabaseEntries {
   constructor(database) {
     this._database = database;
   }
@@ -167,7 +167,7 @@ class Kept {
     return this._write((store) => store.add(entry));
   }
 
-  /** Put what *edit* makes of an entry in its place; null removes it. One that is gone stays gone. */
+  /** Replace an entry by what *edit* returns; null removes it. A missing one stays missing. */
   change(key, edit) {
     return this._write((store) => {
       const request = store.index("key").openCursor(IDBKeyRange.only(key));
@@ -182,7 +182,7 @@ class Kept {
   }
 
   async _write(change) {
-    // On disk when it is done, not when the system finds the time.
+    // Resolve when it is on disk.
     const transaction = await this._transaction("readwrite", { durability: "strict" });
     change(transaction.objectStore(STORE));
     return new Promise((resolve, reject) => {
@@ -195,16 +195,16 @@ class Kept {
     try {
       return this._database.transaction(STORE, mode, options);
     } catch (error) {
-      // Closed by the browser, such as when somebody has it forget what sites keep.
+      // Closed by the browser, such as when the user clears site data.
       if (error.name !== "InvalidStateError") throw error;
-      this._database = await opened();
+      this._database = await openDatabase();
       return this._database.transaction(STORE, mode, options);
     }
   }
 }
 
-/** Entries that the page remembers. */
-class Remembered {
+/** Entries in memory. */
+class MemoryEntries {
   constructor() {
     this._entries = new Map();
   }
@@ -225,7 +225,7 @@ class Remembered {
   }
 }
 
-async function opened() {
+async function openDatabase() {
   const request = indexedDB.open(DATABASE, 1);
   request.onupgradeneeded = () => {
     const store = request.result.createObjectStore(STORE, { keyPath: "order", autoIncrement: true });
@@ -250,7 +250,7 @@ function done(request, timeoutMs = 0) {
   });
 }
 
-/** Nobody can guess it; crypto.randomUUID would need https. */
+/** Unguessable; crypto.randomUUID would need https. */
 function newKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

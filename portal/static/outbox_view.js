@@ -1,4 +1,4 @@
-// Links on their way to the server. They are kept first and sent then, so that neither a crash nor a tunnel loses any.
+// The outbox on the page: links that wait to be sent.
 
 import { send } from "./api.js";
 import { arrange, element, setText, show } from "./dom.js";
@@ -9,9 +9,9 @@ import { moment, text } from "./text.js";
 
 const panel = document.getElementById("outbox");
 
-/** What goes through at once is not worth showing. */
+/** What is sent at once is not worth showing. */
 const SHOW_AFTER_MS = 700;
-const AGAIN_MS = 5000;
+const RETRY_MS = 5000;
 
 export class OutboxView {
   /**
@@ -28,26 +28,26 @@ export class OutboxView {
     this._items = new Map();
   }
 
-  /** Open what was kept, and send it. */
+  /** Open what was stored, and send it. */
   async start() {
     this._outbox = await this._opened;
-    banner("unkept", this._outbox.persistent ? null : text("not_kept"));
+    banner("not-kept", this._outbox.persistent ? null : text("not_kept"));
     this._outbox.onChange(() => this.paint());
     await this.deliver();
   }
 
   /**
-   * Keep *batches* of links, then send them. They are safe when this resolves.
+   * Store *batches* of links, then send them. They are stored when this resolves.
    * @param {string[][]} batches
    */
   async add(batches) {
-    const outbox = await this._opened; // which may take a moment
+    const outbox = await this._opened; // this may take a moment
     for (const urls of batches) await outbox.add(urls);
     this.deliver();
     setTimeout(() => this.paint(), SHOW_AFTER_MS);
   }
 
-  /** Send what waits, as far as the server takes it now. */
+  /** Send what waits, as far as the server accepts it now. */
   async deliver() {
     if (this._outbox === null) return;
     clearTimeout(this._timer);
@@ -60,7 +60,7 @@ export class OutboxView {
       );
       this._stopped = delivery.stopped;
       if (count > 0) say(text("queued", { count }));
-      if (delivery.stopped !== null) this._timer = setTimeout(() => this.deliver(), AGAIN_MS);
+      if (delivery.stopped !== null) this._timer = setTimeout(() => this.deliver(), RETRY_MS);
     } catch (error) {
       sayError(error);
     }
@@ -84,22 +84,22 @@ export class OutboxView {
     show(panel, shown.length > 0);
   }
 
-  /** Events wait meanwhile: the answer may be older than they are. */
+  /** Events are held back, because the response may be older than they are. */
   _post({ key, urls }) {
     return this._live.holding(async () => {
-      const answer = await send("POST", "/api/v1/batches", { urls, retry_failed_once: true }, { "Idempotency-Key": key });
-      if (answer.body?.batch) this._onSent(answer.body);
-      return answer;
+      const response = await send("POST", "/api/v1/batches", { urls, retry_failed_once: true }, { "Idempotency-Key": key });
+      if (response.body?.batch) this._onSent(response.body);
+      return response;
     });
   }
 
   _item(entry) {
     const item = this._items.get(entry.key) ?? this._newItem(entry);
     this._items.set(entry.key, item);
-    const [, why] = item.children;
-    why.className = entry.refused ? "error" : "hint";
+    const [, reason] = item.children;
+    reason.className = entry.refused ? "error" : "hint";
     const status = typeof this._stopped === "number" ? String(this._stopped) : null;
-    setText(why, entry.refused ?? (status ? text("outbox_not_now", { status }) : text("outbox_waiting")));
+    setText(reason, entry.refused ?? (status ? text("outbox_not_now", { status }) : text("outbox_waiting")));
     show(item.querySelector("button"), !entry.refused);
     return item;
   }

@@ -1,4 +1,4 @@
-// Plays a job's files in the page.
+// The video player: plays a job's files in the page.
 
 import { pathOf, send } from "./api.js";
 import { element, setText, show } from "./dom.js";
@@ -13,7 +13,7 @@ const error = document.getElementById("player-error");
 let playing = null;
 let index = 0;
 
-/** @param {import("./board.js").Job} job that has succeeded */
+/** @param {import("./board.js").Job} job one that succeeded */
 export function play(job) {
   playing = job;
   index = 0;
@@ -23,13 +23,13 @@ export function play(job) {
   dialog.showModal();
 }
 
-/** Let the dialog's buttons work. */
+/** Set up the dialog. */
 export function startPlayer() {
   document.getElementById("player-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close()); // beside it
   dialog.addEventListener("close", () => {
     video.removeAttribute("src");
-    video.load(); // else it goes on loading
+    video.load(); // else it keeps loading
   });
   video.addEventListener("error", explain);
   files.querySelector("button").addEventListener("click", () => {
@@ -38,7 +38,7 @@ export function startPlayer() {
   });
 }
 
-/** Say whether it is the file or the browser. */
+/** Show whether the file is missing or the browser can't play it. */
 async function explain() {
   if (!video.hasAttribute("src")) return; // the dialog was closed
   let sentence = text("player_failed");
@@ -55,7 +55,7 @@ async function explain() {
 function load() {
   show(error, false);
   video.src = fileAddress(playing.job_id, index, false);
-  video.play().catch(() => {}); // it waits for a press of the button then
+  video.play().catch(() => {}); // autoplay is blocked: the user presses play
   const save = element("a", { href: fileAddress(playing.job_id, index, true), download: true }, text("save"));
   files.querySelector("span").replaceChildren(
     text("player_file", { number: index + 1, count: playing.files.length }),

@@ -1,39 +1,39 @@
-// What holds for all downloads: whether the queue is paused, the disk full, a platform resting.
+// The state of the whole queue: paused, disk full, platforms cooling down.
 
 import { ask, now } from "./api.js";
 import { icon, setText } from "./dom.js";
 import { banner, say, sayError } from "./notices.js";
 import { bytes, duration, text } from "./text.js";
 
-const REFRESH_MS = 60_000; // for what no event tells of: the disk
+const REFRESH_MS = 60_000; // for what has no events: the disk
 
 const button = document.getElementById("pause");
 
 export class QueueView {
   constructor() {
     this._paused = false;
-    this._resting = new Map();
+    this._coolingDown = new Map();
     this._turn = 0;
     button.addEventListener("click", () => this._toggle().catch(sayError));
     setInterval(() => this._tick(), 1000);
     setInterval(() => document.hidden || this.load().catch(() => {}), REFRESH_MS);
   }
 
-  /** Load how things are. */
+  /** Load the current state. */
   async load() {
     const turn = (this._turn += 1);
     const [queue, { platforms }, { cookies }] = await Promise.all(
       ["queue", "platforms", "cookies"].map((what) => ask("GET", `/api/v1/${what}`)),
     );
-    if (turn !== this._turn) return; // it was asked anew meanwhile, and that answer is newer
+    if (turn !== this._turn) return; // a newer request was sent
     this._paint(queue);
-    // Before a batch needs them.
+    // Warn of expiring cookies before a batch needs them.
     for (const { platform, condition, sentence } of cookies) {
       banner(`cookies-${platform}`, condition === "none" || condition === "good" ? null : sentence);
     }
-    const resting = new Map(platforms.filter((each) => each.cooling_until).map((each) => [each.platform, each]));
-    for (const name of this._resting.keys()) if (!resting.has(name)) banner(name, null);
-    this._resting = resting;
+    const coolingDown = new Map(platforms.filter((each) => each.cooling_until).map((each) => [each.platform, each]));
+    for (const name of this._coolingDown.keys()) if (!coolingDown.has(name)) banner(name, null);
+    this._coolingDown = coolingDown;
     this._tick();
   }
 
@@ -56,31 +56,31 @@ export class QueueView {
   }
 
   _tick() {
-    for (const [name, { label, cooling_until: until }] of this._resting) {
+    for (const [name, { label, cooling_until: until }] of this._coolingDown) {
       const seconds = (Date.parse(until) - now()) / 1000;
       if (seconds <= 0) {
-        this._resting.delete(name);
+        this._coolingDown.delete(name);
         banner(name, null);
         continue;
       }
-      banner(name, text("platform_rests", { platform: label, time: duration(seconds) }), {
-        label: text("platform_rest_end"),
-        act: () => this._endRest(name, label).catch(sayError),
+      banner(name, text("platform_cooldown", { platform: label, time: duration(seconds) }), {
+        label: text("cooldown_end"),
+        act: () => this._endCooldown(name, label).catch(sayError),
       });
     }
   }
 
-  async _endRest(name, label) {
+  async _endCooldown(name, label) {
     await ask("POST", `/api/v1/platforms/${encodeURIComponent(name)}/end-cooldown`);
-    say(text("platform_rest_ended", { platform: label }));
+    say(text("cooldown_ended", { platform: label }));
     await this.load();
   }
 }
 
 /**
- * Show how the page hears of changes.
+ * Show the connection's state.
  * @param {import("./live.js").Connection} connection
- * @returns {boolean} whether it is another than before
+ * @returns {boolean} whether it changed
  */
 export function paintConnection(connection) {
   const place = document.getElementById("connection");

@@ -1,4 +1,4 @@
-// Shows the page where the server cannot be reached. Touches nothing else: what the API says is never kept.
+// Shows the page while the server can't be reached. Touches nothing else: API responses are never cached.
 
 const ROOT = self.location.pathname.replace(/\/service-worker\.js$/, "");
 const DIGEST = new URLSearchParams(self.location.search).get("shell");
@@ -10,11 +10,11 @@ const PAGES = new Set([PAGE, `${ROOT}/portal/downloader_dashboard`]);
 const FILES = `${ROOT}/portal/static/`;
 const MANIFEST = `${ROOT}/manifest.webmanifest`;
 
-// A phone that has left the house gets no refusal, just silence.
-const PATIENCE_MS = 2500;
+// A phone out of range gets silence instead of an error.
+const TIMEOUT_MS = 2500;
 
 self.addEventListener("install", (event) => {
-  // What a page sends as its last word would be lost while this worker, which only lets it through, is being started.
+  // A request sent while its page is being closed would be lost if this worker had to be started first.
   event.addRoutes?.({ condition: { requestMethod: "DELETE" }, source: "network" });
   event.waitUntil(install());
 });
@@ -24,7 +24,7 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (request.method !== "GET" || url.origin !== self.location.origin) return;
-  // Not what a frame asks for: whoever guards the server refuses that, and must see it as it is.
+  // Not for frames: the server must see and refuse those requests itself.
   if (request.mode === "navigate" && request.destination === "document" && PAGES.has(url.pathname)) event.respondWith(showPage(request));
   else if (url.pathname.startsWith(FILES) || url.pathname === MANIFEST) event.respondWith(showFile(request));
 });
@@ -34,11 +34,11 @@ self.addEventListener("notificationclick", (event) => {
   event.waitUntil(openPage());
 });
 
-/** Keep all of one version, or nothing: where this fails, the worker of before goes on. */
+/** Cache all of one version or nothing: if this fails, the previous worker stays. */
 async function install() {
   const list = await (await fetch(`${ROOT}/portal/shell.json`, { cache: "no-store" })).json();
   const page = await fetch(PAGE, { cache: "no-store" });
-  // The server may have been updated since the page asked for this worker: the next visit asks for another.
+  // The server may have been updated since the page asked for this worker: the next visit installs another.
   if (list.digest !== DIGEST || !isPage(page)) throw new Error(`The server does not show version ${DIGEST} of the page.`);
   const cache = await caches.open(CACHE);
   await cache.addAll(list.files);
@@ -46,25 +46,25 @@ async function install() {
   await self.skipWaiting();
 }
 
-/** Pages that are open have all their modules already, so what they were made of may go. */
+/** Open pages have loaded all their modules, so older versions can be deleted. */
 async function activate() {
   const old = (await caches.keys()).filter((name) => name.startsWith(CACHES) && name !== CACHE);
   await Promise.all(old.map((name) => caches.delete(name)));
   await self.clients.claim();
 }
 
-/** The page as the server shows it; where that takes too long or fails, as it was kept. */
+/** The page from the server, or from the cache if that fails or takes too long. */
 async function showPage(request) {
   const kept = await caches.match(PAGE, { cacheName: CACHE });
-  // Handed on as it is: with a signal to end it, it would no longer be a navigation to whoever guards the server.
-  const answer = fetch(request);
-  if (!kept) return answer;
-  // 502 to 504: a proxy that cannot reach the server either.
-  const good = answer.then((response) => (response.status >= 502 && response.status <= 504 ? kept : response)).catch(() => kept);
-  return Promise.race([good, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, kept))]);
+  // Unchanged: with an abort signal it would no longer be a navigation, which the server's guard checks.
+  const response = fetch(request);
+  if (!kept) return response;
+  // 502 to 504: a proxy that can't reach the server either.
+  const good = response.then((found) => (found.status >= 502 && found.status <= 504 ? kept : found)).catch(() => kept);
+  return Promise.race([good, new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS, kept))]);
 }
 
-/** Files never change below their digest; the manifest is part of it. */
+/** A file with this digest never changes; the manifest is part of the digest. */
 async function showFile(request) {
   return (await caches.match(request.url, { cacheName: CACHE })) ?? fetch(request);
 }
@@ -76,6 +76,6 @@ async function openPage() {
 }
 
 /** Whether this is the page of this version: not a login page, not a proxy's, not an error. */
-function isPage(answer) {
-  return answer.status === 200 && !answer.redirected && answer.headers.get("X-Shell-Digest") === DIGEST;
+function isPage(response) {
+  return response.status === 200 && !response.redirected && response.headers.get("X-Shell-Digest") === DIGEST;
 }

@@ -1,4 +1,4 @@
-// Words and numbers for people. All words come from one place, strings.js; numbers are written as the browser's user does.
+// Texts and numbers for people. All texts come from strings.js.
 
 import { STRINGS } from "./strings.js";
 
@@ -14,7 +14,7 @@ const FIXED_SPACE = "\u00a0"; // a number and its unit stay on one line
 
 /**
  * @param {string} key of strings.js
- * @param {Record<string, string | number>} [values] for the {names} in it; `count` also picks the plural
+ * @param {Record<string, string | number>} [values] for its {placeholders}; `count` also picks the plural
  * @returns {string}
  */
 export function text(key, values = {}) {
@@ -34,7 +34,7 @@ export function bytes(count) {
   return `${unit === 0 ? INTEGER.format(count) : DECIMAL.format(count)}${FIXED_SPACE}${UNITS[unit]}`;
 }
 
-/** @param {number} seconds @returns {string} a span of time */
+/** @param {number} seconds @returns {string} a duration */
 export function duration(seconds) {
   const whole = Math.max(0, Math.ceil(seconds));
   if (whole < 60) return text("seconds", { count: whole });
@@ -42,7 +42,7 @@ export function duration(seconds) {
   return text("hours", { hours: Math.floor(whole / 3600), minutes: Math.floor((whole % 3600) / 60) });
 }
 
-/** @param {number} seconds @returns {string} a measured span of time, to a tenth where it is short */
+/** @param {number} seconds @returns {string} a measured duration, to a tenth if it is short */
 export function measured(seconds) {
   return seconds < 10 ? text("seconds", { count: DECIMAL.format(seconds) }) : duration(seconds);
 }
@@ -52,7 +52,7 @@ export function percent(share) {
   return PERCENT.format(share);
 }
 
-/** @param {string} iso @returns {string} the time of day, with the date unless it is today's */
+/** @param {string} iso @returns {string} the time of day, with the date unless it is today */
 export function moment(iso) {
   const date = new Date(iso);
   return (date.toDateString() === new Date().toDateString() ? TIME : DAY_AND_TIME).format(date);

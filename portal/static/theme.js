@@ -1,10 +1,10 @@
-// Before the page is painted: the colours that were chosen on it. No module, because those run after the first paint.
+// Sets the chosen theme before the first paint. Not a module, because those run after it.
 {
   let theme = null;
   try {
     theme = localStorage.getItem("theme");
   } catch {
-    // a browser that keeps nothing
+    // no storage in this browser
   }
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
 }

@@ -1,4 +1,4 @@
-// What the page knows, told by hand.
+// The page's state.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -43,7 +43,7 @@ test("counts follow the jobs", () => {
   assert.equal(board.jobs.get("1").url, "https://youtu.be/1");
 });
 
-test("a job that nothing is known of is nobody's", () => {
+test("unknown jobs are ignored", () => {
   change("9", { state: "running" });
   board.takeProgress({ job_id: "9", phase: "downloading", downloaded_bytes: 1, total_bytes: 2 });
   assert.deepEqual(told, { jobs: [], batches: [], gone: [] });
@@ -58,13 +58,13 @@ test("progress counts in parts, and ends with its job", () => {
   assert.deepEqual(board.progressOf(board.batches.get("b")), { done: 1, total: 2, share: 0.5 });
 });
 
-test("where nobody knows the size there is no share", () => {
+test("without a known size there is no share", () => {
   board.takeDetail(batch([job("1", "running")]));
   board.takeProgress({ job_id: "1", phase: "downloading", downloaded_bytes: 50, total_bytes: null });
   assert.equal(board.share(board.jobs.get("1")), null);
 });
 
-test("more bytes than were announced are no more than all", () => {
+test("more bytes than announced count as all", () => {
   board.takeDetail(batch([job("1", "running")]));
   board.takeProgress({ job_id: "1", phase: "downloading", downloaded_bytes: 150, total_bytes: 100 });
   assert.equal(board.share(board.jobs.get("1")), 1);
@@ -77,7 +77,7 @@ test("a list of batches leaves known jobs alone", () => {
   assert.equal(board.batches.get("b").jobs.size, 1);
 });
 
-test("what is deleted is forgotten, and its batch with the last", () => {
+test("deleted jobs are forgotten, and their batch with the last", () => {
   board.takeDetail(batch([job("1", "failed"), job("2", "failed")]));
   board.takeEvent({ kind: "job_deleted", batch_id: "b", job_id: "1", data: { batch_deleted: false } });
   assert.equal(board.batches.get("b").counts.failed, 1);
@@ -92,7 +92,7 @@ test("what is hidden is not counted, and is there again when it is revealed", ()
   assert.deepEqual(told.jobs.slice(-2), ["1", "3"]);
   assert.deepEqual(board.countsOf(board.batches.get("b")), { ...NONE, succeeded: 1 });
   assert.deepEqual(board.progressOf(board.batches.get("b")), { done: 1, total: 1, share: 1 });
-  board.takeDetail(batch([job("1", "failed"), job("2", "succeeded"), job("3")])); // loaded again meanwhile
+  board.takeDetail(batch([job("1", "failed"), job("2", "succeeded"), job("3")])); // loaded again
   change("3", { state: "running" });
   assert.ok(board.isHidden("3") && !board.isHidden("2"));
   assert.deepEqual(board.countsOf(board.batches.get("b")), { ...NONE, succeeded: 1 });
@@ -117,7 +117,7 @@ test("a batch whose jobs are not loaded counts what is deleted of it", () => {
   assert.equal(board.countsOf(board.batches.get("b")).failed, 1);
 });
 
-test("a second round is told of its batch", () => {
+test("an event updates its batch", () => {
   board.takeDetail(batch([job("1", "failed")]));
   const data = { second_round_at: "2026-01-01T00:01:00Z", second_round_jobs: 1 };
   board.takeEvent({ kind: "batch_changed", batch_id: "b", job_id: null, data });

@@ -1,4 +1,4 @@
-"""The page in a real browser, before a real server: links in, files out, whatever happens meanwhile."""
+"""The dashboard in a real browser, with a real server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [needs_browser, pytest.mark.timeout(120)]
 Start = Callable[..., Server]
 NewPage = Callable[..., Any]
 
-SOON = 45_000  # ms that a download may take on a busy machine, which may make it stumble and try again
+SOON = 45_000  # ms that a download may take on a busy machine, with retries
 
 
 def open_dashboard(page: Any, server: Server, more: str = "") -> None:
@@ -55,19 +55,19 @@ def test_a_mixed_batch_is_pasted_and_its_files_arrive_and_play(
     found = page.locator("#links-found")
     expect(found).to_contain_text("1 from TikTok")
     expect(found).to_contain_text("1 from YouTube")
-    expect(found).to_contain_text("1 repeated, taken once")
-    expect(page.locator("#problems summary")).to_have_text("1 line is no link that can be downloaded")
+    expect(found).to_contain_text("1 duplicate skipped")
+    expect(page.locator("#problems summary")).to_have_text("1 item can't be downloaded")
     page.click("#problems summary")
-    expect(page.locator("#problems li")).to_contain_text("Line 2: this site is not one of the four platforms")
+    expect(page.locator("#problems li")).to_contain_text("Line 2: this site isn't supported")
     expect(page.locator("#download")).to_have_text("Download 2 videos")
     page.click("#download")
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
     expect(rows(page, "failed")).to_have_count(1, timeout=SOON)
     expect(rows(page, "failed")).to_contain_text("This YouTube post is private")
-    expect(page.locator(".batch .summary")).to_have_text("Done: 1 of 2, 1 failed")
-    expect(page.locator("#status")).to_have_text("Batch of 2 done: 1 downloaded, 1 failed.")
+    expect(page.locator(".batch .summary")).to_have_text("1 of 2 downloaded, 1 failed")
+    expect(page.locator("#status")).to_have_text("Batch finished: 1 of 2 downloaded, 1 failed.")
     assert page.title() == "✓ 1/2 · Batch Video Downloader"
-    expect(page.locator("#links")).to_have_value("https://netflix.com/watch/1")  # to be mended, not lost
+    expect(page.locator("#links")).to_have_value("https://netflix.com/watch/1")  # to be corrected, not lost
 
     rows(page, "succeeded").get_by_role("button", name="Play").click()
     video = page.locator("#player video")
@@ -91,7 +91,9 @@ def test_a_mixed_batch_is_pasted_and_its_files_arrive_and_play(
     assert elsewhere == []
 
 
-def test_what_is_no_video_is_told_while_typing_and_not_sent(page: Any, server: Server, simulator: Simulator) -> None:
+def test_what_is_not_a_video_is_listed_while_typing_and_not_sent(
+    page: Any, server: Server, simulator: Simulator
+) -> None:
     open_dashboard(page, server)
     page.fill(
         "#links",
@@ -109,7 +111,7 @@ def test_what_is_no_video_is_told_while_typing_and_not_sent(page: Any, server: S
         ]
     )
     page.click("#problems summary")
-    expect(page.locator("#problems li")).to_contain_text("Line 4: the link is cut short or mistyped")
+    expect(page.locator("#problems li")).to_contain_text("Line 4: the link is incomplete or mistyped")
     page.click("#download")
     # What had a line of its own was meant, and stays.
     expect(page.locator("#links")).to_have_value(
@@ -119,7 +121,7 @@ def test_what_is_no_video_is_told_while_typing_and_not_sent(page: Any, server: S
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
-def test_a_link_of_a_form_that_is_new_is_offered_with_a_doubt(page: Any, server: Server) -> None:
+def test_a_link_of_an_unknown_form_is_offered_with_a_doubt(page: Any, server: Server) -> None:
     open_dashboard(page, server)
     page.fill("#links", "https://www.youtube.com/new/dQw4w9WgXcQ")
     expect(page.locator("#links-found")).to_contain_text("1 link may not be a video")
@@ -141,10 +143,10 @@ def test_a_file_with_links_can_be_opened(page: Any, server: Server, simulator: S
     page.set_input_files("#file", {"name": "list.csv", "mimeType": "text/csv", "buffer": table.encode()})
     expect(page.locator("#links-found")).to_contain_text("1 from Twitter/X")
     page.set_input_files("#file", {"name": "cat.png", "mimeType": "image/png", "buffer": b"\x89PNG\0\0"})
-    expect(page.locator("#status")).to_have_text("cat.png could not be read: open a text or CSV file.")
+    expect(page.locator("#status")).to_have_text("Couldn't read cat.png. Choose a text or CSV file.")
 
 
-def test_of_a_large_export_only_the_links_are_put_into_the_box(page: Any, server: Server) -> None:
+def test_only_the_links_of_a_large_export_are_put_into_the_box(page: Any, server: Server) -> None:
     open_dashboard(page, server)
     channel = [{"url": "https://www.youtube.com/channel/UC1"}]
     watched = [f"https://www.youtube.com/watch?v=S00n{number:07}" for number in range(3000)]
@@ -174,18 +176,20 @@ def test_a_dropped_link_lands_in_the_box(page: Any, server: Server, simulator: S
     expect(page.locator("#drop")).to_be_hidden()
 
 
-def test_what_a_phone_shares_waits_for_one_press(page: Any, server: Server, simulator: Simulator) -> None:
+def test_what_a_phone_shares_waits_for_one_click(page: Any, server: Server, simulator: Simulator) -> None:
     link = simulator.url("tiktok", "ok")
     query = urllib.parse.urlencode({"title": "TikTok", "text": f"Look! {link} from my phone"})
     open_dashboard(page, server, f"?{query}")
     expect(page.locator("#download")).to_be_focused()
-    assert "?" not in page.url  # a reload adds it no second time
-    assert server.ask("GET", "/api/v1/batches")[1]["batches"] == []  # any page can link here: nothing begins by itself
+    assert "?" not in page.url  # a reload does not add it again
+    assert (
+        server.ask("GET", "/api/v1/batches")[1]["batches"] == []
+    )  # any page can link here: nothing starts without a click
     page.keyboard.press("Enter")
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
-def test_a_shared_profile_is_told_of(page: Any, server: Server) -> None:
+def test_a_shared_profile_is_named(page: Any, server: Server) -> None:
     open_dashboard(page, server, "?title=Ada&text=https%3A%2F%2Fwww.tiktok.com%2F%40ada")
     expect(page.locator("#links")).to_have_value("https://www.tiktok.com/@ada")
     expect(page.locator("#asides summary")).to_have_text("1 link isn't a video")
@@ -197,7 +201,7 @@ def test_a_bookmarklet_hands_over_a_link(page: Any, server: Server, simulator: S
     expect(page.locator("#links-found")).to_contain_text("1 from Twitter/X")
 
 
-def test_pasted_links_start_at_once_where_that_is_wanted(page: Any, server: Server, simulator: Simulator) -> None:
+def test_pasted_links_start_at_once_if_that_is_chosen(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
     page.check("#at-once")
     page.focus("#links")
@@ -242,14 +246,14 @@ def test_a_download_of_unknown_size_has_no_invented_percentage(page: Any, server
     simulator.wait_until_hanging(1)
     rows(page, "running").get_by_role("button", name="Cancel").click()
     expect(rows(page, "cancelled")).to_have_count(1)
-    expect(page.locator("#status")).to_have_text("Batch of 1 ended: 0 downloaded, 0 failed, 1 cancelled.")
+    expect(page.locator("#status")).to_have_text("Batch finished: 0 of 1 downloaded, 0 failed, 1 cancelled.")
     rows(page, "cancelled").get_by_role("button", name="Retry").click()
-    expect(page.locator("#status")).to_have_text("1 link is in the queue again.")
+    expect(page.locator("#status")).to_have_text("1 link is back in the queue.")
     page.get_by_role("button", name="Cancel batch").click()
     expect(rows(page, "cancelled")).to_have_count(1)
 
 
-def test_other_peoples_batches_appear_by_themselves(page: Any, server: Server, simulator: Simulator) -> None:
+def test_batches_of_others_appear(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
     expect(page.locator("#batches-none")).to_be_visible()
     server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok")]})
@@ -257,7 +261,7 @@ def test_other_peoples_batches_appear_by_themselves(page: Any, server: Server, s
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
-def test_without_event_streams_the_page_asks(page: Any, server: Server, simulator: Simulator) -> None:
+def test_without_event_streams_the_page_polls(page: Any, server: Server, simulator: Simulator) -> None:
     def refuse(route: Any) -> None:
         if "text/event-stream" in route.request.headers["accept"]:
             route.fulfill(status=503, json={"error": "All places for event streams are taken."})
@@ -271,27 +275,27 @@ def test_without_event_streams_the_page_asks(page: Any, server: Server, simulato
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
-def test_a_resting_platform_shows_a_countdown(page: Any, server: Server, simulator: Simulator) -> None:
+def test_a_platform_that_cools_down_shows_a_countdown(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
     download(page, simulator.url("tiktok", "rate_limited"))
     banner = page.locator(".banner[data-id=tiktok]")
-    expect(banner).to_contain_text("TikTok asked for a pause: it goes on by itself in", timeout=SOON)
-    expect(rows(page, "waiting")).to_contain_text("tried again in")
-    banner.get_by_role("button", name="Go on now").click()
-    expect(page.locator("#status")).to_contain_text("TikTok goes on.")
+    expect(banner).to_contain_text("TikTok is limiting requests. Resuming automatically in", timeout=SOON)
+    expect(rows(page, "waiting")).to_contain_text("retrying in")
+    banner.get_by_role("button", name="Resume now").click()
+    expect(page.locator("#status")).to_contain_text("TikTok resumed.")
 
 
 def test_the_queue_can_be_paused(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
-    page.get_by_role("button", name="Pause the queue").click()
+    page.get_by_role("button", name="Pause queue").click()
     expect(page.locator(".banner[data-id=paused]")).to_be_visible()
     download(page, simulator.url("tiktok", "ok"))
     expect(rows(page, "queued")).to_have_count(1)
-    page.locator(".banner").get_by_role("button", name="Resume the queue").click()
+    page.locator(".banner").get_by_role("button", name="Resume queue").click()
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
-def test_a_storage_that_cannot_be_used_is_told_of_until_it_can(page: Any, server: Server, tmp_path: Path) -> None:
+def test_an_unusable_storage_folder_is_announced_until_it_works(page: Any, server: Server, tmp_path: Path) -> None:
     raw = tmp_path / "storage" / "raw"
     raw.rmdir()
     raw.write_bytes(b"no folder")
@@ -305,16 +309,16 @@ def test_a_storage_that_cannot_be_used_is_told_of_until_it_can(page: Any, server
     expect(banner).to_be_hidden()
 
 
-# When it fails
+# Failures
 
 
-def test_what_failed_is_tried_once_more_by_itself(page: Any, start_server: Start, simulator: Simulator) -> None:
+def test_what_failed_is_retried_once_automatically(page: Any, start_server: Start, simulator: Simulator) -> None:
     server = start_server(DOWNLOADER_MAX_ATTEMPTS="1", DOWNLOADER_RETRIES="0")
     open_dashboard(page, server)
     download(page, f"{simulator.url('tiktok', 'unavailable_once')} {simulator.url('tiktok', 'ok')}")
     expect(rows(page, "succeeded")).to_have_count(2, timeout=SOON)
-    expect(page.locator(".batch .again")).to_have_text("1 failed link was tried once more by itself.")
-    expect(page.locator(".batch .summary")).to_have_text("Done: all 2 videos")
+    expect(page.locator(".batch .second-round")).to_have_text("1 failed link was retried automatically.")
+    expect(page.locator(".batch .summary")).to_have_text("All 2 videos downloaded")
 
 
 def test_failed_links_can_be_copied_and_retried(new_page: NewPage, server: Server, simulator: Simulator) -> None:
@@ -322,14 +326,14 @@ def test_failed_links_can_be_copied_and_retried(new_page: NewPage, server: Serve
     open_dashboard(page, server)
     private, ok = simulator.url("youtube", "private"), simulator.url("tiktok", "ok")
     download(page, f"{private}\n{ok}")
-    expect(page.locator(".batch .summary")).to_have_text("Done: 1 of 2, 1 failed", timeout=SOON)
+    expect(page.locator(".batch .summary")).to_have_text("1 of 2 downloaded, 1 failed", timeout=SOON)
     page.get_by_role("button", name="Copy failed links").click()
     expect(page.locator("#status")).to_have_text("1 failed link copied.")
     assert page.evaluate("navigator.clipboard.readText()") == private
     page.get_by_role("button", name="Failed 1", exact=True).click()
     expect(page.locator("#batches .job")).to_have_count(1)
     page.get_by_role("button", name="Retry failed").click()
-    expect(page.locator("#status")).to_have_text("Batch of 2 done: 1 downloaded, 1 failed.", timeout=SOON)
+    expect(page.locator("#status")).to_have_text("Batch finished: 1 of 2 downloaded, 1 failed.", timeout=SOON)
 
 
 def test_a_hostile_title_is_shown_as_text(page: Any, server: Server, simulator: Simulator) -> None:
@@ -338,12 +342,12 @@ def test_a_hostile_title_is_shown_as_text(page: Any, server: Server, simulator: 
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
     expect(rows(page, "succeeded")).to_contain_text("<script>")
     assert page.locator("#batches script").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # nor does it break the page
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # the page keeps its width
     page.goto(f"{server.url}/dashboard#history")
     expect(page.locator("#history-jobs")).to_contain_text("<script>")
 
 
-def test_a_double_click_means_one(page: Any, server: Server, simulator: Simulator) -> None:
+def test_a_double_click_counts_once(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
     page.fill("#links", simulator.url("tiktok", "hang"))
     page.dblclick("#download")
@@ -351,7 +355,7 @@ def test_a_double_click_means_one(page: Any, server: Server, simulator: Simulato
     page.keyboard.press("Control+Enter")
     rows(page, "running").get_by_role("button", name="Cancel").dblclick()
     expect(rows(page, "cancelled")).to_have_count(1)
-    expect(page.locator("#delete")).to_be_hidden()  # which is what came in the place of the button
+    expect(page.locator("#delete")).to_be_hidden()  # Delete replaced the button
     assert len(server.ask("GET", "/api/v1/batches")[1]["batches"]) == 1
 
 
@@ -376,7 +380,7 @@ def test_what_is_typed_while_links_are_sent_stays(page: Any, server: Server, sim
 def test_an_answer_that_comes_after_the_events_turns_nothing_back(
     page: Any, server: Server, simulator: Simulator
 ) -> None:
-    """The answer and the stream come by different connections."""
+    """They come by different connections."""
     from threading import Event, Thread
 
     done = Event()
@@ -410,12 +414,12 @@ def test_a_retry_from_the_history_reaches_its_batch(page: Any, server: Server, s
     server.ask("POST", "/api/v1/queue/pause")
     open_dashboard(page, server, "#history")
     page.locator("#history-jobs [data-state=failed]").get_by_role("button", name="Retry").click()
-    expect(page.locator("#status")).to_have_text("1 link is in the queue again.")  # seen in every view
+    expect(page.locator("#status")).to_have_text("1 link is back in the queue.")  # seen in every view
     page.locator("nav a[href='#downloads']").click()
-    expect(page.locator(".batch .summary").last).to_have_text("0 of 1 done")
+    expect(page.locator(".batch .summary").last).to_have_text("0 of 1 finished")
 
 
-def test_a_file_that_is_gone_is_said_in_a_sentence(
+def test_a_missing_file_is_announced_in_a_sentence(
     page: Any, server: Server, simulator: Simulator, tmp_path: Path
 ) -> None:
     open_dashboard(page, server)
@@ -444,17 +448,17 @@ def test_the_focus_is_never_lost(page: Any, server: Server, simulator: Simulator
     page.locator(".batch .toggle").last.click()
     rows(page, "succeeded").first.get_by_role("button", name="Delete").focus()
     page.keyboard.press("Enter")
-    page.locator("#delete").get_by_role("button", name="Take off the list").click()
+    page.locator("#delete").get_by_role("button", name="Remove from list").click()
     expect(rows(page, "succeeded")).to_have_count(1)
     expect(rows(page, "succeeded")).to_be_focused()
     page.get_by_role("button", name="Delete batch").last.focus()
     page.keyboard.press("Enter")
-    page.locator("#delete").get_by_role("button", name="Take off the list").click()
+    page.locator("#delete").get_by_role("button", name="Remove from list").click()
     expect(page.locator(".batch")).to_have_count(1)
     expect(page.locator(".batch .toggle")).to_be_focused()
 
 
-# Having
+# Saving
 
 
 def test_a_batch_is_saved_as_one_zip(page: Any, server: Server, simulator: Simulator, tmp_path: Path) -> None:
@@ -463,7 +467,7 @@ def test_a_batch_is_saved_as_one_zip(page: Any, server: Server, simulator: Simul
         page,
         f"{simulator.url('tiktok', 'ok')}\n{simulator.url('instagram', 'ok')}\n{simulator.url('tiktok', 'removed')}",
     )
-    expect(page.locator(".batch .summary")).to_have_text("Done: 2 of 3, 1 failed", timeout=SOON)
+    expect(page.locator(".batch .summary")).to_have_text("2 of 3 downloaded, 1 failed", timeout=SOON)
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save all").click()
     with zipfile.ZipFile(io.BytesIO(Path(saved.value.path()).read_bytes())) as found:
@@ -482,9 +486,9 @@ def test_the_history_is_searched(page: Any, server: Server, simulator: Simulator
     expect(jobs).to_have_count(2)
     page.fill("#history-text", "is private")
     expect(jobs).to_have_count(1)
-    expect(page.locator("#history-status")).to_have_text("1 entry shown.")
+    expect(page.locator("#history-status")).to_have_text("1 download shown.")
     page.select_option("#history-state", "succeeded")
-    expect(page.locator("#history-status")).to_have_text("Nothing found.")
+    expect(page.locator("#history-status")).to_have_text("No matches.")
 
 
 def test_a_long_history_is_paged(page: Any, server: Server, simulator: Simulator) -> None:
@@ -493,9 +497,9 @@ def test_a_long_history_is_paged(page: Any, server: Server, simulator: Simulator
     open_dashboard(page, server, "#history")
     jobs = page.locator("#history-jobs .job")
     expect(jobs).to_have_count(50)
-    page.get_by_role("button", name="Load more").click()
+    page.get_by_role("button", name="Show more").click()
     expect(jobs).to_have_count(70)
-    expect(page.get_by_role("button", name="Load more")).to_be_hidden()
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
 
 
 # Offline
@@ -516,7 +520,7 @@ def test_links_added_without_the_server_are_sent_once_when_it_is_back(
     page.close()
 
     page = context.new_page()
-    page.goto(f"{server.url}/dashboard")  # nobody answers there: the service worker does
+    page.goto(f"{server.url}/dashboard")  # the service worker answers
     expect(page.locator("#outbox")).to_contain_text("1 link, added")
     server = start_server(port=server.port)
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
@@ -532,7 +536,7 @@ def test_an_answer_that_got_lost_sends_nothing_twice(page: Any, server: Server, 
 
     def lose_the_first(route: Any) -> None:
         if route.request.method == "POST" and not lost:
-            route.fetch()  # the server has it
+            route.fetch()  # the server gets it
             lost.append(route.request.headers["idempotency-key"])
             route.abort()
         else:
@@ -560,34 +564,34 @@ def test_what_the_server_refuses_can_be_taken_back(page: Any, server: Server, si
     link = simulator.url("tiktok", "ok")
     download(page, link)
     expect(page.locator("#outbox .error")).to_have_text("Not today.")
-    page.get_by_role("button", name="Take back").click()
+    page.get_by_role("button", name="Back to the text box").click()
     expect(page.locator("#links")).to_have_value(link)
     expect(page.locator("#outbox")).to_be_hidden()
 
 
-# Who may
+# Access
 
 
-def test_who_has_no_session_any_more_logs_in_and_comes_back(
+def test_after_a_session_has_ended_logging_in_comes_back_to_the_page(
     page: Any, start_server: Start, simulator: Simulator
 ) -> None:
     server = start_server(DOWNLOADER_API_KEY="correct-horse-battery")
     page.goto(f"{server.url}/dashboard")
-    page.get_by_label("Key").fill("correct-horse-battery")
+    page.get_by_label("Access key").fill("correct-horse-battery")
     page.keyboard.press("Enter")
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     link = simulator.url("tiktok", "ok")
     page.fill("#links", link)
     page.context.clear_cookies()
     page.evaluate("dispatchEvent(new Event('online'))")
-    page.get_by_label("Key").fill("correct-horse-battery")
+    page.get_by_label("Access key").fill("correct-horse-battery")
     page.keyboard.press("Enter")
     expect(page.locator("#links")).to_have_value(link)
     page.click("#download")
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
-def test_cookies_that_expire_are_told_of_before_a_batch_needs_them(page: Any, server: Server) -> None:
+def test_expiring_cookies_are_announced_before_a_batch_needs_them(page: Any, server: Server) -> None:
     soon = int(time.time()) + 24 * 3600
     cookies = f"# Netscape HTTP Cookie File\n.tiktok.com\tTRUE\t/\tTRUE\t{soon}\tsessionid\tsecret\n"
     assert server.ask("PUT", "/api/v1/cookies/tiktok", {"cookies": cookies})[0] == 200
@@ -595,42 +599,42 @@ def test_cookies_that_expire_are_told_of_before_a_batch_needs_them(page: Any, se
     expect(page.locator(".banner[data-id=cookies-tiktok]")).to_contain_text("The cookies for TikTok expire")
 
 
-# Seeing
+# Statistics
 
 
-def test_figures_are_drawn(page: Any, server: Server, simulator: Simulator) -> None:
+def test_statistics_are_drawn(page: Any, server: Server, simulator: Simulator) -> None:
     urls = [simulator.url("tiktok", "ok"), simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "removed")]
     server.ask("POST", "/download/batch", {"urls": urls})
-    open_dashboard(page, server, "#figures")
-    tiktok = page.locator(".figures", has_text="TikTok")
+    open_dashboard(page, server, "#statistics")
+    tiktok = page.locator(".statistics", has_text="TikTok")
     expect(tiktok.locator("dd").first).to_have_text("67%")
-    expect(tiktok.get_by_role("img", name="TikTok: downloaded and failed tries")).to_be_visible()
+    expect(tiktok.get_by_role("img", name="TikTok: downloads and failed attempts")).to_be_visible()
     assert tiktok.locator("rect.good").count() >= 1
-    expect(page.locator(".figures", has_text="YouTube")).to_contain_text("Nothing was downloaded from YouTube")
-    page.select_option("#figures-hours", "168")
+    expect(page.locator(".statistics", has_text="YouTube")).to_contain_text("No downloads from YouTube")
+    page.select_option("#statistics-hours", "168")
     expect(tiktok.locator("dd").first).to_have_text("67%")
 
 
-def test_figures_that_are_looked_at_follow_what_happens(page: Any, server: Server, simulator: Simulator) -> None:
-    page.clock.install()  # it runs as ever, and can be turned on
-    open_dashboard(page, server, "#figures")
-    tiktok = page.locator(".figures", has_text="TikTok")
-    expect(tiktok).to_contain_text("Nothing was downloaded from TikTok")
+def test_statistics_on_screen_are_kept_up_to_date(page: Any, server: Server, simulator: Simulator) -> None:
+    page.clock.install()  # it runs normally, and can be advanced
+    open_dashboard(page, server, "#statistics")
+    tiktok = page.locator(".statistics", has_text="TikTok")
+    expect(tiktok).to_contain_text("No downloads from TikTok")
     server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "ok")]})
     expect(tiktok.locator("dd").first).to_have_text("100%")
-    # Nobody looks: nothing is asked for until somebody does.
+    # Not on screen: not loaded.
     page.goto(f"{page.url.partition('#')[0]}#downloads")
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/statistics?" in request.url else None)
     server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "removed")]})
-    expect(page.locator("#view-downloads")).to_contain_text("Done: 0 of 1, 1 failed")
+    expect(page.locator("#view-downloads")).to_contain_text("0 of 1 downloaded, 1 failed")
     page.clock.run_for(60_000)
     assert asked == []
-    page.goto(f"{page.url.partition('#')[0]}#figures")
+    page.goto(f"{page.url.partition('#')[0]}#statistics")
     expect(tiktok.locator("dd").first).to_have_text("50%")
 
 
-# For everyone
+# Accessibility and speed
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
@@ -656,7 +660,7 @@ def test_the_page_is_accessible(
     views = {
         "#downloads": page.locator(".batch .summary"),
         "#history": page.locator("#history-jobs .job").first,
-        "#figures": page.locator(".figures dl").first,
+        "#statistics": page.locator(".statistics dl").first,
     }
     for view, shown in views.items():
         page.locator(f"nav a[href='{view}']").click()
@@ -669,7 +673,7 @@ def test_the_page_is_accessible(
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Delete batch").click()
     check(Axe().run(page))
-    page.locator("#delete").get_by_role("button", name="Take off the list").click()
+    page.locator("#delete").get_by_role("button", name="Remove from list").click()
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     check(Axe().run(page))
 
@@ -694,16 +698,16 @@ def test_everything_is_done_by_keyboard(page: Any, server: Server, simulator: Si
     expect(rows(page, "succeeded").get_by_role("button", name="Play")).to_be_focused()
     rows(page, "succeeded").get_by_role("button", name="Delete").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#delete").get_by_role("button", name="Keep")).to_be_focused()
+    expect(page.locator("#delete").get_by_role("button", name="Cancel")).to_be_focused()
 
 
-def test_colours_can_be_chosen_and_stay(page: Any, server: Server) -> None:
+def test_the_theme_can_be_chosen_and_stays(page: Any, server: Server) -> None:
     open_dashboard(page, server)
-    page.get_by_role("button", name="Colours: as the system").click()
-    page.get_by_role("button", name="Colours: light").click()
+    page.get_by_role("button", name="Theme: system").click()
+    page.get_by_role("button", name="Theme: light").click()
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
     page.reload()
-    expect(page.get_by_role("button", name="Colours: dark")).to_be_visible()
+    expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
 
 
 def test_the_page_is_light_and_quick(new_page: NewPage, server: Server) -> None:
@@ -712,12 +716,12 @@ def test_the_page_is_light_and_quick(new_page: NewPage, server: Server) -> None:
     page.on("requestfinished", lambda request: weights.append(weight_of(request, server)))
     open_dashboard(page, server)
     assert 20_000 < sum(weights) < 150_000
-    # Other programs run on the machine as well: the best of three is what the page can do.
+    # The machine may be busy: the best of three is what the page can do.
     assert min(first_paint(page, server) for _ in range(3)) < 500
 
 
 def first_paint(page: Any, server: Server) -> float:
-    """Load the page; return the milliseconds until something is seen of it."""
+    """Load the page; return the milliseconds until its first paint."""
     page.goto(f"{server.url}/dashboard")
     return float(
         page.evaluate(
@@ -751,13 +755,13 @@ def test_two_thousand_jobs_stay_smooth(new_page: NewPage, server: Server, simula
     expect(rows(page, "queued")).to_have_count(300)
     page.fill("#links", "\n".join(simulator.url("tiktok", "ok", 5000 + number) for number in range(500)))
 
-    # Other programs run on the machine as well: the best of three is what the page can do.
+    # The machine may be busy: the best of three is what the page can do.
     slowest = min(slowest_interaction(page, server, ids if turn == 2 else []) for turn in range(3))
     assert slowest < 100
 
 
 def slowest_interaction(page: Any, server: Server, cancelled: list[str]) -> float:
-    """Scroll and type, while the batches in *cancelled* send an event for each of their jobs; return milliseconds."""
+    """Scroll and type while the jobs of *cancelled* batches send events; return the slowest, in milliseconds."""
     page.evaluate(
         """() => {
              window.durations = [];

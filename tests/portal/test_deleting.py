@@ -1,4 +1,4 @@
-"""Deleting from the page, in a real browser before a real server: only on purpose, and with a way back."""
+"""Deleting from the page, in a real browser with a real server: only on purpose, and with undo."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ UNDO_MS = 10_000
 ROW, BATCH, HISTORY = "row", "batch", "history"
 PLACES = pytest.mark.parametrize("place", [ROW, BATCH, HISTORY])
 
-#: Ends at once, and leaves something to delete.
+#: Fails at once, and leaves something to delete.
 NO_VIDEO = "https://netflix.com/watch/1"
 
 
 def open_place(page: Any, server: Server, place: str) -> None:
-    """Open the view where what *place* says can be deleted, with time that runs as ever and can be turned on."""
+    """Open the view of *place*, with a clock that runs normally and can be advanced."""
     page.clock.install()
     open_dashboard(page, server, "#history" if place == HISTORY else "")
 
 
 def entries(page: Any, place: str) -> Any:
-    """Return what is shown there; of one batch only, the newest, the rows are shown."""
+    """Return what is shown there; only the newest batch shows its rows."""
     selector = {ROW: "#batches .job", BATCH: ".batch", HISTORY: "#history-jobs .job:not([hidden])"}[place]
     return page.locator(selector)
 
 
 def ask_to_delete(page: Any, place: str) -> Any:
-    """Press the first button that deletes; return the dialog that asks."""
+    """Click the first delete button; return the dialog."""
     name = "Delete batch" if place == BATCH else "Delete:"
     entries(page, place).first.get_by_role("button", name=name).click()
     dialog = page.locator("#delete")
@@ -44,7 +44,7 @@ def ask_to_delete(page: Any, place: str) -> Any:
     return dialog
 
 
-def delete(page: Any, place: str, button: str = "Take off the list") -> None:
+def delete(page: Any, place: str, button: str = "Remove from list") -> None:
     ask_to_delete(page, place).get_by_role("button", name=button).click()
 
 
@@ -57,7 +57,7 @@ def job_ids(server: Server) -> list[str]:
 
 
 def changes(page: Any) -> list[str]:
-    """Return a list that gets every request of *page* that may change something."""
+    """Return a list that collects every changing request of *page*."""
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method in ("DELETE", "POST") else None)
     return sent
@@ -68,7 +68,7 @@ def expect_server_answer(page: Any) -> Any:
 
 
 def stop_worker(page: Any) -> None:
-    """Stop the service worker, once it is there, as browsers do after half a minute without work."""
+    """Stop the service worker, as browsers do after half a minute of idling."""
     page.evaluate(
         """async () => {
              const {active} = await navigator.serviceWorker.ready;
@@ -88,15 +88,15 @@ def test_only_its_two_buttons_delete(page: Any, server: Server, place: str) -> N
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO, "https://netflix.com/2"]})
     before, sent = job_ids(server), changes(page)
     open_place(page, server, ROW)
-    for way in ("Escape", "Escape twice", "Back", "beside", "Keep"):
-        for view in ("figures", "history" if place == HISTORY else "downloads"):
+    for way in ("Escape", "Escape twice", "Back", "beside", "Cancel"):
+        for view in ("statistics", "history" if place == HISTORY else "downloads"):
             page.locator(f"nav a[href='#{view}']").click()
         dialog = ask_to_delete(page, place)
         if way == "Back":
             page.go_back()
         elif way == "beside":
             page.mouse.click(5, 5)
-        elif way == "Keep":
+        elif way == "Cancel":
             dialog.get_by_role("button", name=way).click()
         else:
             for _ in way.split():
@@ -110,7 +110,7 @@ def test_only_its_two_buttons_delete(page: Any, server: Server, place: str) -> N
     assert job_ids(server) == before
 
 
-def test_no_is_no_also_after_a_yes(page: Any, server: Server) -> None:
+def test_no_means_no_also_after_a_yes(page: Any, server: Server) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO, "https://netflix.com/2"]})
     open_place(page, server, ROW)
     delete(page, ROW)
@@ -159,14 +159,14 @@ def test_what_was_cancelled_is_retried_also_where_something_failed(
     open_place(page, server, BATCH)
     page.get_by_role("button", name="Cancel batch").click()
     page.get_by_role("button", name="Retry cancelled").click()
-    expect(page.locator("#status")).to_have_text("1 link is in the queue again.")
+    expect(page.locator("#status")).to_have_text("1 link is back in the queue.")
 
 
 # Deleting
 
 
 @PLACES
-@pytest.mark.parametrize(("button", "files_left"), [("Take off the list", 2), ("Delete files too", 1)])
+@pytest.mark.parametrize(("button", "files_left"), [("Remove from list", 2), ("Delete files too", 1)])
 def test_the_server_deletes_when_the_time_to_undo_is_over(
     page: Any, server: Server, simulator: Simulator, tmp_path: Path, place: str, button: str, files_left: int
 ) -> None:
@@ -177,7 +177,7 @@ def test_the_server_deletes_when_the_time_to_undo_is_over(
     sent = changes(page)
     open_place(page, server, place)
     delete(page, place, button)
-    expect(page.locator("#undo p")).to_have_text("1 entry deleted.")
+    expect(page.locator("#undo p")).to_have_text("1 item removed.")
     expect(page.locator(".batch")).to_have_count(1)
     page.clock.run_for(UNDO_MS // 2)
     assert sent == []
@@ -252,19 +252,19 @@ def test_what_is_about_to_be_pressed_stays(page: Any, server: Server) -> None:
     assert job_ids(server) == []
 
 
-def test_the_rest_of_a_batch_is_shown_as_it_is(page: Any, server: Server) -> None:
+def test_a_batch_counts_what_is_left_of_it(page: Any, server: Server) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO, "https://netflix.com/2", "https://netflix.com/3"]})
     open_place(page, server, ROW)
     delete(page, ROW)
-    expect(page.locator(".batch .summary")).to_have_text("Done: 0 of 2, 2 failed")
+    expect(page.locator(".batch .summary")).to_have_text("0 of 2 downloaded, 2 failed")
     expect(page.get_by_role("button", name="All 2")).to_be_visible()
-    server.ask("POST", "/api/v1/batches", {"urls": [NO_VIDEO]})  # which has the page load and paint
+    server.ask("POST", "/api/v1/batches", {"urls": [NO_VIDEO]})  # makes the page load and paint
     expect(page.locator(".batch")).to_have_count(2)
     page.evaluate("dispatchEvent(new Event('online'))")  # everything is loaded again
-    expect(page.locator(".batch .summary").last).to_have_text("Done: 0 of 2, 2 failed")
+    expect(page.locator(".batch .summary").last).to_have_text("0 of 2 downloaded, 2 failed")
     with expect_server_answer(page):
         page.clock.run_for(UNDO_MS)
-    expect(page.locator(".batch .summary").last).to_have_text("Done: 0 of 2, 2 failed")
+    expect(page.locator(".batch .summary").last).to_have_text("0 of 2 downloaded, 2 failed")
     assert len(job_ids(server)) == 3
 
 
@@ -282,7 +282,7 @@ def test_the_next_deletion_settles_the_one_before(page: Any, server: Server) -> 
 
 
 @PLACES
-def test_a_page_that_goes_away_deletes_first(new_page: NewPage, server: Server, place: str) -> None:
+def test_a_page_that_is_closed_deletes_first(new_page: NewPage, server: Server, place: str) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO]})
     page = new_page()
     open_dashboard(page, server, "#history" if place == HISTORY else "")
@@ -310,9 +310,7 @@ def test_a_reload_deletes_first(page: Any, server: Server) -> None:
 
 
 @PLACES
-def test_what_another_tab_retries_meanwhile_is_kept(
-    page: Any, server: Server, simulator: Simulator, place: str
-) -> None:
+def test_what_another_tab_retries_is_kept(page: Any, server: Server, simulator: Simulator, place: str) -> None:
     server.ask("POST", "/download/batch", {"urls": [simulator.url("youtube", "private")]})
     [job] = job_ids(server)
     open_place(page, server, place)
@@ -326,7 +324,7 @@ def test_what_another_tab_retries_meanwhile_is_kept(
     assert server.ask("GET", f"/api/v1/jobs/{job}")[1]["job"]["state"] == "queued"
 
 
-def test_what_another_tab_deletes_meanwhile_is_gone(page: Any, server: Server) -> None:
+def test_what_another_tab_deletes_is_gone(page: Any, server: Server) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO]})
     [job] = job_ids(server)
     open_place(page, server, ROW)
@@ -339,33 +337,33 @@ def test_what_another_tab_deletes_meanwhile_is_gone(page: Any, server: Server) -
     expect(page.locator(".batch")).to_have_count(0)
 
 
-def test_a_batch_that_is_deleted_elsewhere_while_it_is_asked_about_is_just_gone(page: Any, server: Server) -> None:
+def test_a_batch_deleted_in_another_tab_while_the_dialog_is_open_is_just_gone(page: Any, server: Server) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO]})
     [job] = job_ids(server)
     open_place(page, server, BATCH)
     dialog = ask_to_delete(page, BATCH)
     server.ask("DELETE", f"/api/v1/jobs/{job}")
     expect(page.locator(".batch")).to_have_count(0)
-    dialog.get_by_role("button", name="Take off the list").click()
+    dialog.get_by_role("button", name="Remove from list").click()
     expect(dialog).to_be_hidden()
     expect(undo_button(page)).to_have_count(0)
     expect(page.locator("#status")).to_be_empty()
 
 
 @PLACES
-def test_what_the_server_never_heard_of_is_shown_again(page: Any, server: Server, place: str) -> None:
+def test_what_never_reached_the_server_is_shown_again(page: Any, server: Server, place: str) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO]})
     open_place(page, server, place)
     page.route("**/*", lambda route: route.abort() if route.request.method == "DELETE" else route.continue_())
     delete(page, place)
     expect(entries(page, place)).to_have_count(0)
     page.clock.run_for(UNDO_MS)
-    expect(page.locator("#status")).to_contain_text("The server cannot be reached")
+    expect(page.locator("#status")).to_contain_text("Can't reach the server")
     expect(entries(page, place)).to_have_count(1)
     assert len(job_ids(server)) == 1
 
 
-def test_without_the_server_nothing_is_said_to_be_deleted(page: Any, start_server: Start) -> None:
+def test_without_the_server_nothing_is_deleted(page: Any, start_server: Start) -> None:
     server = start_server()
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO]})
     open_place(page, server, ROW)
@@ -374,14 +372,14 @@ def test_without_the_server_nothing_is_said_to_be_deleted(page: Any, start_serve
     page.evaluate("dispatchEvent(new Event('offline'))")
     expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
     delete(page, ROW)
-    expect(page.locator("#status")).to_contain_text("The server cannot be reached")
+    expect(page.locator("#status")).to_contain_text("Can't reach the server")
     expect(entries(page, ROW)).to_have_count(1)
 
 
 # The box
 
 
-def test_cleared_links_can_be_had_back(page: Any, server: Server) -> None:
+def test_cleared_links_can_be_restored(page: Any, server: Server) -> None:
     open_dashboard(page, server)
     page.fill("#links", "https://youtu.be/dQw4w9WgXcQ\nhttps://x.com/ada/status/1")
     page.get_by_role("button", name="Clear").click()

@@ -158,7 +158,7 @@ def test_the_page_reports_what_is_not_a_post() -> None:
         assert [aside["destination"] for aside in found["asides"]] == [case["destination"]], case["url"]
 
 
-def test_every_destination_of_a_link_has_its_words() -> None:
+def test_every_destination_of_a_link_has_its_text() -> None:
     strings = json.loads((REPOSITORY / "portal/strings/en.json").read_text(encoding="utf-8"))
     reasons = {"unsupported", "too_long", "mistyped", "no_link", "other"}
     assert {f"problem_{name}" for name in reasons | DESTINATIONS.keys() | {"unknown"}} - strings.keys() == set()

@@ -1,4 +1,4 @@
-"""What the page is made of: one consistent set of files, kept by the browser, also while the server is away."""
+"""The page's files: one consistent set, cached by the browser, also for when the server is down."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_a_server_that_is_open_to_all_says_so(make_settings: Callable[..., Setti
     def page(**settings: str) -> str:
         return create_downloader_app(make_settings(**settings)).test_client().get("/dashboard").get_data(as_text=True)
 
-    assert "asks nobody who they are" in page(host="0.0.0.0")
-    assert "asks nobody who they are" not in page(host="127.0.0.1")
+    assert "Anyone on your network can use this server." in page(host="0.0.0.0")
+    assert "Anyone on your network can use this server." not in page(host="127.0.0.1")
 
 
-def test_files_keep_their_address_for_ever(client: FlaskClient) -> None:
+def test_files_never_change(client: FlaskClient) -> None:
     found = assets(client)
     assert len(found) > 20
     for address in found:
@@ -85,7 +85,7 @@ def test_nothing_but_the_pages_files_is_served(client: FlaskClient, name: str) -
 
 
 def test_every_module_is_fetched_at_once(client: FlaskClient) -> None:
-    """What one module imports and the page does not name is found out only when that module has come."""
+    """A module that the page does not name is fetched only after the module that imports it."""
     named = {address.rpartition("/")[2] for address in assets(client)}
     for address in assets(client):
         if address.endswith(".js"):
@@ -182,9 +182,9 @@ def test_a_prefixs_caches_are_its_own(page: Any, server: Server) -> None:
 
 
 class Front:
-    """What stands between browser and server: at the page's address, `instead` answers where it is set.
+    """A server before the app: `instead`, if set, answers at the page's address.
 
-    Playwright's own routes would not do: they answer before the service worker is asked.
+    Playwright's routes would answer before the service worker is asked.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -210,7 +210,7 @@ class Front:
             status, headers, body = self.instead()
             start_response(status, headers)
             return [body]
-        if environ["PATH_INFO"].startswith("/api/"):  # the page alone is what is looked at
+        if environ["PATH_INFO"].startswith("/api/"):  # only the page is tested
             start_response("503 Service Unavailable", [("Content-Type", "application/json")])
             return [b'{"error": "Not now."}']
         return self._app(environ, start_response)
@@ -242,7 +242,7 @@ def test_a_login_page_is_shown_but_never_kept(page: Any, front: Front, log_in: A
 
 
 @needs_browser
-def test_who_has_to_log_in_first_keeps_nothing(page: Any, front: Front) -> None:
+def test_nothing_is_cached_before_logging_in(page: Any, front: Front) -> None:
     page.goto(f"{front.url}/manifest.webmanifest")
     front.instead = lambda: ("302 Found", [("Location", "/log-in")], b"")
     state = page.evaluate(
@@ -277,7 +277,7 @@ def test_a_silent_network_shows_what_was_kept(page: Any, front: Front) -> None:
 
 
 @needs_browser
-def test_a_browser_that_keeps_nothing_still_sends(new_page: Callable[..., Any], server: Server) -> None:
+def test_a_browser_without_storage_still_sends(new_page: Callable[..., Any], server: Server) -> None:
     page = new_page()
     page.add_init_script(
         """Object.defineProperty(window, "indexedDB", {get() { throw new DOMException("no", "SecurityError"); }});
@@ -305,7 +305,7 @@ def test_a_browser_that_keeps_nothing_still_sends(new_page: Callable[..., Any], 
     ],
 )
 def test_a_page_whose_modules_do_not_run_says_so(browser: Any, server: Server, response: dict[str, Any]) -> None:
-    with browser.new_context() as context:  # one that may complain
+    with browser.new_context() as context:  # errors are expected in it
         page = context.new_page()
         page.route("**/links.js", lambda route: route.fulfill(**response))
         page.goto(f"{server.url}/dashboard")
@@ -345,7 +345,7 @@ def test_two_tabs_send_once(page: Any, server: Server) -> None:
     assert len(server.ask("GET", "/api/v1/batches?limit=100")[1]["batches"]) == 20
 
 
-# The outbox by itself: modules of a page that does not send of itself
+# The outbox alone
 
 OPEN = """const {deliver, openOutbox} = await import(`${ADDRESS}outbox.js`); const outbox = await openOutbox();"""
 
@@ -392,7 +392,7 @@ def test_what_is_kept_survives_the_page_in_order(run: Any) -> None:
         ("Promise.reject(new TypeError('gone'))", [None, None], {"sent": 0, "refused": 0, "stopped": "unreachable"}),
     ],
 )  # fmt: skip
-def test_nothing_is_dropped_that_was_not_taken(run: Any, answer: str, left: list[Any], delivery: Any) -> None:
+def test_nothing_is_dropped_that_was_not_accepted(run: Any, answer: str, left: list[Any], delivery: Any) -> None:
     done = run(
         f"""await outbox.add(["a"]); await outbox.add(["b"]);
             const done = await deliver(outbox, async () => {answer});
@@ -414,7 +414,7 @@ def test_deliveries_at_once_send_each_entry_once(run: Any, locks: str) -> None:
 
 
 @needs_browser
-def test_what_is_taken_back_meanwhile_is_neither_sent_nor_comes_back(run: Any) -> None:
+def test_what_is_taken_back_is_neither_sent_nor_comes_back(run: Any) -> None:
     script = """const [a, b] = [await outbox.add(["a"]), await outbox.add(["b"])]; const sent = [];
         await deliver(outbox, async (entry) => { sent.push(entry.urls[0]); await outbox.remove(a.key);
           await outbox.remove(b.key); return {status: 400, body: {error: "No."}}; });
