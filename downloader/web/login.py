@@ -16,7 +16,7 @@ from downloader.access.sessions import LIFETIME_SECONDS, Sessions
 #: Runs the given key check, unless there were too many wrong keys (`RateLimits.attempt`).
 Attempt = Callable[[Callable[[], bytes | None]], bytes | None]
 
-WRONG_KEY = "That is not a key of this server: look it up where DOWNLOADER_API_KEY is set."
+WRONG_KEY = "Wrong key. Check it, or ask the server's owner."
 
 #: One slash, then visible ASCII: no second slash, no backslash, which browsers treat as a slash, and no line break.
 _OWN_PATH = re.compile(r"/(?:[!-.0-\[\]-~][!-\[\]-~]*)?", re.ASCII)

@@ -35,6 +35,7 @@ export class BatchCard {
     this.element = copyOf("batch-template");
     this.element.dataset.batch = batch.id;
     this._id = batch.id;
+    this._path = `/api/v1/batches/${encodeURIComponent(batch.id)}`;
     this._board = board;
     this._live = live;
     this._load = load;
@@ -190,50 +191,63 @@ export class BatchCard {
   }
 
   _makeButtons(group) {
-    const path = `/api/v1/batches/${encodeURIComponent(this._id)}`;
-    const make = (name, symbol, act) => {
-      const label = text("action_on", { action: text(`batch_${name}`), title: this._title });
-      const button = element("button", { type: "button", "aria-label": label }, icon(symbol), text(`batch_${name}`));
-      button.addEventListener("click", async (event) => {
-        if (event.detail > 1 || button.ariaDisabled === "true") return; // a double click counts once
-        button.ariaDisabled = "true"; // not `disabled`, which would lose the focus
-        try {
-          await act();
-        } catch (error) {
-          sayError(error);
-        }
-        button.ariaDisabled = null;
-        if (document.activeElement !== button || !this.element.isConnected) return;
-        this.paint();
-        if (button.hidden) this._toggle.focus();
-      });
-      return button;
-    };
-    const zip = element("a", { class: "button", href: address(`${path}/zip`), download: true }, icon("save"), text("batch_zip"));
+    const zip = element("a", { class: "button", href: address(`${this._path}/zip`), download: true }, icon("save"), text("batch_zip"));
     zip.setAttribute("aria-label", text("action_on", { action: text("batch_zip"), title: this._title }));
     this._buttons = {
       zip,
-      retryFailed: make("retry_failed", "retry", () => this._retry("failed")),
-      retryCancelled: make("retry_cancelled", "retry", () => this._retry("cancelled")),
-      copyFailed: make("copy_failed", "link", async () => {
-        const failed = await this._in("failed");
-        await copy(failed.map((job) => job.url).join("\n"), text("failed_copied", { count: failed.length }));
-      }),
-      cancel: make("cancel", "cancel", async () => {
-        const count = await this._live.holding(async () => {
-          const { jobs } = await ask("POST", `${path}/cancel`);
-          this._board.takeJobs(jobs);
-          return jobs.length;
-        });
-        say(text("cancelled_now", { count }));
-      }),
-      delete: make("delete", "delete", async () => {
-        const { total } = this._board.progressOf(this._batch);
-        const what = await askDelete(text("delete_batch_text", { count: total }));
-        if (what !== null) deleteSoon(this._board, this._live, ids(await this._jobs()), `${path}?files=${what === "files"}`);
-      }),
+      retryFailed: this._button("retry_failed", "retry", () => this._retry("failed")),
+      retryCancelled: this._button("retry_cancelled", "retry", () => this._retry("cancelled")),
+      copyFailed: this._button("copy_failed", "link", () => this._copyFailed()),
+      cancel: this._button("cancel", "cancel", () => this._cancel()),
+      delete: this._button("delete", "delete", () => this._delete()),
     };
     group.append(...Object.values(this._buttons));
+  }
+
+  /** @param {string} name @param {string} symbol @param {() => Promise<void>} act */
+  _button(name, symbol, act) {
+    const label = text("action_on", { action: text(`batch_${name}`), title: this._title });
+    const button = element("button", { type: "button", "aria-label": label }, icon(symbol), text(`batch_${name}`));
+    button.addEventListener("click", async (event) => {
+      if (event.detail > 1 || button.ariaDisabled === "true") return; // a double click counts once
+      button.ariaDisabled = "true"; // not `disabled`, which would lose the focus
+      try {
+        await act();
+      } catch (error) {
+        sayError(error);
+      }
+      button.ariaDisabled = null;
+      if (document.activeElement !== button || !this.element.isConnected) return;
+      this.paint();
+      if (button.hidden) this._toggle.focus();
+    });
+    return button;
+  }
+
+  /** @param {string} state of the jobs to retry */
+  async _retry(state) {
+    await retryJobs(this._board, this._live, retryable(await this._jobsIn(state)));
+  }
+
+  async _copyFailed() {
+    const failed = await this._jobsIn("failed");
+    await copy(failed.map((job) => job.url).join("\n"), text("failed_copied", { count: failed.length }));
+  }
+
+  async _cancel() {
+    const count = await this._live.holding(async () => {
+      const { jobs } = await ask("POST", `${this._path}/cancel`);
+      this._board.takeJobs(jobs);
+      return jobs.length;
+    });
+    say(text("cancelled_now", { count }));
+  }
+
+  async _delete() {
+    const { total } = this._board.progressOf(this._batch);
+    const what = await askDelete(text("delete_batch_text", { count: total }));
+    if (what === null) return;
+    deleteSoon(this._board, this._live, ids(await this._jobs()), `${this._path}?files=${what === "files"}`);
   }
 
   /** @returns {Promise<import("./board.js").Job[]>} */
@@ -242,13 +256,8 @@ export class BatchCard {
     return this._batch ? this._shownJobs(this._batch) : []; // it may have been deleted in another tab
   }
 
-  /** @param {string} state of the jobs to retry */
-  async _retry(state) {
-    await retryJobs(this._board, this._live, retryable(await this._in(state)));
-  }
-
   /** @returns {Promise<import("./board.js").Job[]>} */
-  async _in(state) {
+  async _jobsIn(state) {
     return (await this._jobs()).filter((job) => job.state === state);
   }
 

@@ -27,64 +27,26 @@ const file = document.getElementById("file");
 const atOnce = document.getElementById("at-once");
 const drop = document.getElementById("drop");
 
+let timer = 0;
+
 /**
  * Set up the form.
  * @param {(batches: string[][]) => Promise<void>} submit takes the links, in batches of the size that the server
  *   accepts; they are stored when it resolves
  */
 export function startLinksForm(submit) {
-  let timer = 0;
-  const changed = () => {
-    clearTimeout(timer);
-    // A very long text is read only when typing pauses.
-    const pause = box.value.length > LONG_TEXT ? PAUSE_MS : 0;
-    timer = setTimeout(() => {
-      store(DRAFT, box.value);
-      paint();
-    }, pause);
-  };
-  addEventListener("pagehide", () => store(DRAFT, box.value));
-  const send = async () => {
-    const words = box.value;
-    const { links, problems: bad, asides: others } = readLinks(words);
-    if (links.length === 0) return;
-    const urls = links.map((link) => link.url);
-    const batches = [];
-    for (let start = 0; start < urls.length; start += maxUrls) batches.push(urls.slice(start, start + maxUrls));
-    // Empty the box first: a second click must find nodestination, and what is typed from here on must stay. What was not a link
-    // may be a typo, and a playlist on a line of its own was meant: they stay. The draft is overwritten only when the links
-    // are stored.
-    const left = [...bad, ...others.filter(({ isAlone, destination }) => isAlone && !PASSED_OVER.has(destination))];
-    box.value = left.sort((a, b) => a.line - b.line).map((problem) => problem.text).join("\n");
-    paint();
-    box.focus();
-    try {
-      await submit(batches);
-    } catch (error) {
-      box.value = [words, box.value].filter(Boolean).join("\n");
-      sayError(error);
-    }
-    changed();
-  };
-
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send();
+    send(submit);
   });
   box.addEventListener("input", changed);
   box.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(submit);
   });
   box.addEventListener("paste", () => {
-    if (atOnce.checked) setTimeout(send); // once the text is in the box
+    if (atOnce.checked) setTimeout(() => send(submit)); // once the text is in the box
   });
-  clear.addEventListener("click", () => {
-    const words = box.value;
-    box.value = "";
-    changed();
-    box.focus();
-    offerUndo(text("links_cleared"), () => addToBox(words));
-  });
+  clear.addEventListener("click", clearBox);
   atOnce.checked = stored(AT_ONCE) === "on";
   atOnce.addEventListener("change", () => store(AT_ONCE, atOnce.checked ? "on" : "off"));
   document.getElementById("open-file").addEventListener("click", () => file.click());
@@ -92,11 +54,54 @@ export function startLinksForm(submit) {
     await addFiles(file.files);
     file.value = "";
   });
+  addEventListener("pagehide", () => store(DRAFT, box.value));
   takeDrops();
   box.value = stored(DRAFT) ?? "";
   const isShared = takeAddress();
   paint();
   if (isShared && !download.disabled) download.focus();
+}
+
+/** Store and paint the text, soon. */
+function changed() {
+  clearTimeout(timer);
+  // A very long text is read only when typing pauses.
+  const pause = box.value.length > LONG_TEXT ? PAUSE_MS : 0;
+  timer = setTimeout(() => {
+    store(DRAFT, box.value);
+    paint();
+  }, pause);
+}
+
+async function send(submit) {
+  const words = box.value;
+  const { links, problems: bad, asides: others } = readLinks(words);
+  if (links.length === 0) return;
+  const urls = links.map((link) => link.url);
+  const batches = [];
+  for (let start = 0; start < urls.length; start += maxUrls) batches.push(urls.slice(start, start + maxUrls));
+  // Empty the box first: a second click must find nothing, and what is typed from here on must stay. What was not a link
+  // may be a typo, and a playlist on a line of its own was meant: they stay. The draft is overwritten only when the links
+  // are stored.
+  const left = [...bad, ...others.filter(({ isAlone, destination }) => isAlone && !PASSED_OVER.has(destination))];
+  box.value = left.sort((a, b) => a.line - b.line).map((problem) => problem.text).join("\n");
+  paint();
+  box.focus();
+  try {
+    await submit(batches);
+  } catch (error) {
+    box.value = [words, box.value].filter(Boolean).join("\n");
+    sayError(error);
+  }
+  changed();
+}
+
+function clearBox() {
+  const words = box.value;
+  box.value = "";
+  changed();
+  box.focus();
+  offerUndo(text("links_cleared"), () => addToBox(words));
 }
 
 /** Put *links* into the box, below what is in it. @param {string} links */

@@ -356,7 +356,7 @@ def test_the_login_page_needs_no_script(chromium: Any, start_victim: Callable[..
     assert page.url.startswith(f"{address}/login?next=")
     page.fill("#key", "wrong")
     page.press("#key", "Enter")
-    assert page.locator("[role=alert]").text_content().startswith("That is not a key")
+    assert page.locator("[role=alert]").text_content().startswith("Wrong key.")
     page.fill("#key", KEY)
     page.press("#key", "Enter")
     assert page.url == f"{address}/dashboard?text=a%20b"
