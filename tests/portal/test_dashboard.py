@@ -569,6 +569,47 @@ def test_what_the_server_refuses_can_be_taken_back(page: Any, server: Server, si
     expect(page.locator("#outbox")).to_be_hidden()
 
 
+# Old and restricted browsers
+
+
+def test_a_browser_without_storage_still_sends(new_page: NewPage, server: Server) -> None:
+    page = new_page()
+    page.add_init_script(
+        """Object.defineProperty(window, "indexedDB", {get() { throw new DOMException("no", "SecurityError"); }});
+           Object.defineProperty(window, "localStorage", {get() { throw new DOMException("no", "SecurityError"); }});
+           delete Navigator.prototype.serviceWorker;"""
+    )
+    page.goto(f"{server.url}/dashboard")
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    page.fill("#links", "https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+    page.click("#download")
+    expect(page.locator(".job")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {
+            "status": 200,
+            "content_type": "text/javascript",
+            "body": "export class { static {} }",
+        },  # newer than the browser
+        {"status": 404, "content_type": "application/json", "body": "{}"},
+        {"status": 200, "content_type": "text/javascript", "body": "export const readLinks = undefined.not;"},
+    ],
+)
+def test_a_page_whose_modules_do_not_run_says_so(browser: Any, server: Server, response: dict[str, Any]) -> None:
+    with browser.new_context() as context:  # errors are expected in it
+        page = context.new_page()
+        page.route("**/links.js", lambda route: route.fulfill(**response))
+        page.goto(f"{server.url}/dashboard")
+        expect(page.locator("#not-started")).to_contain_text("your browser is too old")
+        page.unroute("**/links.js")
+        page.reload()
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        expect(page.locator("#not-started")).to_be_hidden()
+
+
 # Access
 
 
