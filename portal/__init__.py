@@ -1,1 +1,1 @@
-"""The dashboard: a page and its files, served as written. Imports nothing from `downloader`."""
+"""The dashboard: a page and its files, served as written."""

@@ -3,8 +3,8 @@
 import { ask } from "./api.js";
 import { element, setText, show } from "./dom.js";
 import { JobRow } from "./job_row.js";
-import { PLATFORMS } from "./platforms.js";
 import { sayError } from "./notices.js";
+import { PLATFORMS } from "./platforms.js";
 import { text } from "./text.js";
 
 const PAGE = 50;

@@ -2,8 +2,8 @@
 
 import { element, icon, setText, show } from "./dom.js";
 import { readLinks } from "./links.js";
-import { PLATFORMS } from "./platforms.js";
 import { offerUndo, say, sayError } from "./notices.js";
+import { PLATFORMS } from "./platforms.js";
 import { text } from "./text.js";
 
 const DRAFT = "draft-links";
