@@ -32,12 +32,11 @@ _CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+#: Beside those of every response (`downloader.web.guard`).
 _HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 _FOREVER = "public, max-age=31536000, immutable"
