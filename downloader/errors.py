@@ -135,21 +135,21 @@ class NotFound(RequestRefused):
     """No such batch or job, or no longer."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"There is no such {what}: it may have been deleted.")
+        super().__init__(f"There is no such {what}. It may have been deleted.")
 
 
 class BadCursor(RequestRefused):
     """A cursor that did not come from an earlier page."""
 
     def __init__(self) -> None:
-        super().__init__("This cursor is not valid: use the one that came with the page before, or none.")
+        super().__init__("This cursor isn't valid. Use the one from the previous page, or none.")
 
 
 class IdempotencyConflict(RequestRefused):
     """An Idempotency-Key that was used before for other links."""
 
     def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used before with other links: send these with a new one.")
+        super().__init__("This Idempotency-Key was used before with other links. Send these with a new one.")
 
 
 class IllegalTransition(RequestRefused):
@@ -168,17 +168,17 @@ class CookiesNotWritable(RequestRefused):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"The folder of cookies cannot be written ({reason}): check its permissions, or put the file there by hand."
+            f"The cookies folder can't be written ({reason}). Check its permissions, or put the file there by hand."
         )
 
 
 class StoreUnavailable(DownloaderError):
     """The database cannot be read or written; the cause is in the log."""
 
-    def __init__(self, told: str | None = None) -> None:
-        """Say *told*, a sentence, when more is known."""
+    def __init__(self, message: str | None = None) -> None:
+        """Use *message*, a sentence, if more is known."""
         super().__init__(
-            told or "The server's database cannot be read or written at the moment: try again, and see its log."
+            message or "The server's database can't be read or written right now. Try again, and check the log."
         )
 
 

@@ -97,4 +97,4 @@ def test_a_folder_that_cannot_be_written_is_a_conflict(client: FlaskClient, tmp_
     (tmp_path / "storage" / "cookies").write_bytes(b"in the way")
     answer = client.put(f"{COOKIES}/tiktok", data=GOOD)
     assert answer.status_code == 409
-    assert "cannot be written" in answer.get_json()["error"]
+    assert "can't be written" in answer.get_json()["error"]
