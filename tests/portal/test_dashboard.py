@@ -428,12 +428,12 @@ def test_a_missing_file_is_announced_in_a_sentence(
     [file] = (tmp_path / "storage" / "raw").iterdir()
     file.unlink()
     rows(page, "succeeded").get_by_role("button", name="Play").click()
-    expect(page.locator("#player-error")).to_contain_text("This file is not there any more")
+    expect(page.locator("#player-error")).to_contain_text("This file no longer exists")
     page.keyboard.press("Escape")
     rows(page, "succeeded").get_by_role("link", name="Save").click()
-    expect(page.locator("#status")).to_contain_text("This file is not there any more")
+    expect(page.locator("#status")).to_contain_text("This file no longer exists")
     page.get_by_role("link", name="Save all").click()
-    expect(page.locator("#status")).to_contain_text("not there any more")
+    expect(page.locator("#status")).to_contain_text("no longer exist")
 
 
 def test_the_focus_is_never_lost(page: Any, server: Server, simulator: Simulator) -> None:
