@@ -1,4 +1,4 @@
-"""Settings: read from the environment, frozen, refused by name; and the README's table says what they are."""
+"""Settings: read from the environment, frozen, refused by name; and a table in the docs says what they are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from downloader.download_settings import PREFIX
 from downloader.errors import StartRefused
 from downloader.settings import Settings, load_settings
 
-README = Path(__file__).parent.parent / "README.md"
+DOCS = Path(__file__).parent.parent / "docs" / "settings.md"
 
 
 def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -253,8 +253,8 @@ def test_settings_cannot_be_changed() -> None:
         setattr(load_settings(), "port", 1)  # noqa: B010 -- plain assignment is refused by the type checker already
 
 
-def test_the_readme_has_every_setting_with_its_default() -> None:
-    rows = re.findall(r"^\| `DOWNLOADER_(\w+)` \|[^|]+\|([^|]*)\|[^|]+\|$", README.read_text(), re.MULTILINE)
+def test_the_docs_have_every_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| `DOWNLOADER_(\w+)` \|[^|]+\|([^|]*)\|[^|]+\|$", DOCS.read_text(), re.MULTILINE)
     documented = {name.lower(): default.strip() for name, default in rows}
     assert documented.keys() == Settings.model_fields.keys()
     for name, field in Settings.model_fields.items():
