@@ -9,6 +9,7 @@ import re
 import shlex
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from downloader.web.download import MAX_WAITING_REQUESTS
 from tests.real_server import REPOSITORY, Server
 
 PAGES = ["README.md", "docs/api.md", "docs/install.md", "docs/operate.md", "docs/use.md"]
+KEY = "a-key-of-many-characters"
 COOKIES = f".tiktok.com\tTRUE\t/\tTRUE\t{int(time.time()) + 86400}\tsessionid\tsecret\n"
 
 
@@ -25,12 +27,12 @@ def page(name: str) -> str:
     return (REPOSITORY / name).read_text(encoding="utf-8")
 
 
-def examples(name: str) -> list[tuple[str, str]]:
-    """Return (command, output) of each `curl` on a page; the output is empty if the page shows none."""
+def examples(name: str, *, of_a_key: bool = False) -> list[tuple[str, str]]:
+    """Return (command, output) of each `curl` on a page, with "" where it shows none; or of those that are of a key."""
     found = []
     for block in re.findall(r"```console\n(.*?)```", page(name), re.DOTALL):
         for command, output in re.findall(r"^\$ (curl (?:.*\\\n)*.*\n)((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-            if "Bearer" not in command and "wants a key" not in output and "needs a key" not in output:
+            if of_a_key == ("Bearer" in command + output):
                 found.append((command.replace("\\\n", " "), output))
     return found
 
@@ -125,15 +127,25 @@ def names(text: str) -> list[str]:
     return re.findall(r'[{,\s…]"(\w+)":', text)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_the_commands_of_a_page_are_answered_as_it_shows(server: Server, name: str) -> None:
-    server.ask("POST", "/download", {"url": "https://www.tiktok.com/@ada/video/7000000000000000009"})  # a warm worker
-    session = Session(server)
-    for command, output in examples(name):
+def check(session: Session, name: str, found: list[tuple[str, str]]) -> None:
+    for command, output in found:
         try:
             session.check(command, output)
         except (AssertionError, ValueError) as error:
             raise AssertionError(f"{name}: {command}{error}") from error
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_commands_of_a_page_are_answered_as_it_shows(server: Server, name: str) -> None:
+    server.ask("POST", "/download", {"url": "https://www.tiktok.com/@ada/video/7000000000000000009"})  # a warm worker
+    check(Session(server), name, examples(name))
+
+
+def test_the_commands_that_show_a_key_are_answered_as_the_page_shows(start_server: Callable[..., Server]) -> None:
+    found = examples("docs/operate.md", of_a_key=True)
+    assert len(found) == 2
+    found = [(command.replace("$DOWNLOADER_API_KEY", KEY), output) for command, output in found]
+    check(Session(start_server(DOWNLOADER_API_KEY=KEY)), "docs/operate.md", found)
 
 
 @pytest.mark.parametrize(("name", "count"), [("README.md", 5), ("docs/api.md", 30), ("docs/use.md", 7)])
