@@ -76,6 +76,12 @@ def test_every_file_exists_that_is_named(path: Path) -> None:
         assert any((place / name).exists() for place in places), name
 
 
+def test_the_code_refers_to_pages_that_exist() -> None:
+    for file in [*REPOSITORY.glob("*.py"), *REPOSITORY.glob("downloader/**/*.py"), *REPOSITORY.glob("portal/**/*.js")]:
+        for name in re.findall(r"\bdocs/[\w/-]+\.md", file.read_text(encoding="utf-8")):
+            assert (REPOSITORY / name).is_file(), f"{file}: {name}"
+
+
 @every_page
 def test_every_python_name_exists(path: Path) -> None:
     packages = "downloader|portal|benchmarks|fuzz|tests"
