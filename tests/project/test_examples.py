@@ -136,9 +136,10 @@ def check(session: Session, name: str, found: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_commands_of_a_page_are_answered_as_it_shows(server: Server, name: str) -> None:
-    server.ask("POST", "/download", {"url": "https://www.tiktok.com/@ada/video/7000000000000000009"})  # a warm worker
-    check(Session(server), name, examples(name))
+def test_the_commands_of_a_page_are_answered_as_it_shows(shared_server: Server, name: str) -> None:
+    warm_up = "https://www.tiktok.com/@ada/video/7000000000000000009"
+    shared_server.ask("POST", "/download", {"url": warm_up})
+    check(Session(shared_server), name, examples(name))
 
 
 def test_the_commands_that_show_a_key_are_answered_as_the_page_shows(start_server: Callable[..., Server]) -> None:
