@@ -1,0 +1,49 @@
+"""The layout's limits: how many modules a folder holds, what they are called, how long they and their functions are."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+DOWNLOADER = Path(__file__).parents[2] / "downloader"
+PORTAL = DOWNLOADER.with_name("portal")
+# A migration is history: it is never changed again.
+PATHS = [path for top in (DOWNLOADER, PORTAL) for path in sorted(top.rglob("*.py")) if path.parent.name != "versions"]
+MAX_TOP_MODULES = 16
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(DOWNLOADER.parent))
+
+
+def test_few_modules_stand_at_the_top() -> None:
+    assert len(list(DOWNLOADER.glob("*.py"))) <= MAX_TOP_MODULES
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path.name == "__init__.py"], ids=name)
+def test_a_package_is_only_described_by_its_init(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    statements = len(tree.body)
+    assert statements == 1 or path.parent == DOWNLOADER  # which holds the app factory
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path.parent not in (DOWNLOADER, PORTAL)], ids=name)
+def test_a_module_does_not_repeat_the_name_of_its_package(path: Path) -> None:
+    package = path.parent.name
+    assert {package, package.removesuffix("s")}.isdisjoint(path.stem.split("_"))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name)
+def test_modules_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    module_lines = text.count("\n")
+    assert module_lines <= MAX_MODULE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function_lines = (node.end_lineno or 0) - node.lineno + 1
+            assert function_lines <= MAX_FUNCTION_LINES, node.name
