@@ -36,11 +36,11 @@ def youtube(number: int) -> str:
 class World:
     """A queue with everything of it in reach."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, engine: HandEngine | None = None, **settings: Any) -> None:
         self.settings = Settings(storage_dir=folder, **{"min_free_bytes": 0, **settings})
         self.settings.raw_dir.mkdir(parents=True, exist_ok=True)
         self.clock = FakeClock()
-        self.engine = HandEngine()
+        self.engine = engine or HandEngine()
         self.store = Store.open(self.settings.store_url)
         self.governor = Governor(
             PLATFORMS, total=self.settings.workers, per_platform=self.settings.platform_concurrency, random=Random(1)

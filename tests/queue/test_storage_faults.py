@@ -136,8 +136,9 @@ def test_a_disk_that_failed_costs_nothing_that_was_there(
     needed = MEDIA_BYTES * (2 if platform == "youtube" else 1)
     stats = simulator.stats()
     sent = sum(stats.media_bytes_sent.values())
-    # On a slow machine all may be on its way before the disk is noticed: then at least the rest alone is asked for.
-    assert sent < needed * 1.7 or any(entry.range for entry in stats.log), sent
+    # On a slow machine all may have been sent before the disk is noticed: then at least only the rest is requested.
+    # A disk that was full from the start has stored nothing to resume.
+    assert phase == "extracting" or sent < needed * 1.7 or any(entry.range for entry in stats.log), sent
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
