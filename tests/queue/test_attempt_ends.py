@@ -148,7 +148,8 @@ async def test_a_file_that_a_deleted_record_left_stays_although_it_was_replaced(
         world.engine.running[tiktok(1)].set_result(outcome)
     await world.queue.cancel([again.id])
     await all_ends(world)
-    assert (await world.queue.job(again.id)).state == "cancelled"
+    # A success that was reported may be stored before the cancel is.
+    assert (await world.queue.job(again.id)).state in ({"cancelled", "succeeded"} if heard else {"cancelled"})
     assert files(world) == ["1.mp4"]
     assert not (world.settings.work_dir / again.id).exists()
 
