@@ -164,7 +164,7 @@ class Work:
     output_dir: str  #: where finished media go
     work_dir: str  #: where this job's unfinished files are, kept from one attempt to the next
     in_storage: bool = False  #: both are in a storage folder, which may be away with its disk: it is never made
-    #: URL of the proxy that is this attempt's only way out, credential included; None: it asks for one by itself
+    #: URL of this attempt's egress proxy, credential included; None: it opens a session of its own
     proxy: str | None = field(default=None, repr=False)
 
 

@@ -65,7 +65,7 @@ class AttemptRunner:
         """Start an attempt of *job*, which the store has as running."""
         self.governor.started(job.platform, now)
         attempt = RunningAttempt(job=job, started_at=now, activity=Activity(now), disk_faults=self.storage.disk.faults)
-        # A job that was cancelled and retried: its first attempt may still be on its way out of the work folder.
+        # A job that was cancelled and retried: its first attempt may still be leaving the work folder.
         before = self.removals.get(job.id) or self.tasks.get(job.id)
         if old := self.running.get(job.id):  # the store was quicker than the news of the cancel
             old.end_early("cancelled")

@@ -267,7 +267,7 @@ class Change:
         self.connection.execute(last.with_for_update()).all()
 
     def _number_events(self) -> None:
-        # Whoever has taken a number holds its row until the end of the transaction, so that numbers become visible in
+        # A number's row stays locked until the end of the transaction, so that numbers become visible in
         # their order: after number 7 there is never a new 6. A sequence would not promise that.
         self._take_turn()
         last = self.connection.execute(_TAKE_NUMBERS, {"count": len(self.events)}).scalar_one()

@@ -54,7 +54,7 @@ class UtcTime(TypeDecorator[datetime]):
     """An aware time, kept as whole microseconds since 1970.
 
     A number is exact, sorts, subtracts and means the same in both databases; SQLite has no type for times, and what
-    PostgreSQL gives back depends on its session's time zone.
+    PostgreSQL returns depends on its session's time zone.
     """
 
     impl = BigInteger

@@ -18,7 +18,7 @@ class Slots:
         self._retry_after_seconds = retry_after_seconds
 
     def slot(self) -> Slot:
-        """Take a slot, which its `with` block gives back.
+        """Take a slot; its `with` block releases it.
 
         Raises:
             ServiceUnavailable: all are taken.

@@ -128,12 +128,13 @@ def test_the_docs_have_no_old_word(word: str) -> None:
     assert places(word, [path for path in PAGES if "simulator" not in path.parts]) == []
 
 
-@pytest.mark.xfail(strict=False, reason="to be switched on when every package has been renamed")
 @every_word
 def test_the_code_has_no_old_word(word: str) -> None:
     listed = subprocess.run(["git", "ls-files", *CODE], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     files = [REPOSITORY / name for name in listed.stdout.splitlines()]
-    assert places(word, [file for file in files if file.suffix in {".py", ".js", ".html", ".json", ".css"}]) == []
+    found = places(word, [file for file in files if file.suffix in {".py", ".js", ".html", ".json", ".css"}])
+    # The column that the first databases have.
+    assert [place for place in found if "downloader/store/" not in place or '"last_try"' not in place] == []
 
 
 def places(word: str, files: list[Path]) -> list[str]:
