@@ -241,7 +241,7 @@ def guard(line: Connection) -> None:
     async def run() -> None:
         proxy = EgressProxy()
         await proxy.start()
-        url = proxy.url(proxy.grant(Rules(allow_private=True)))
+        url = proxy.grant(Rules(allow_private=True)).url
         facts = lambda: {"url": url, "cpu": time.process_time()}  # noqa: E731
         threading.Thread(target=answer, args=(line, facts), daemon=True).start()
         await proxy.wait()

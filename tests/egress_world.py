@@ -11,11 +11,11 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-from downloader.egress.buffer import Buffer
 from downloader.egress.dialer import Dialer, Rules, connect
 from downloader.egress.http import basic
 from downloader.egress.policy import Address, literal
 from downloader.egress.proxy import EgressProxy, Grant
+from downloader.egress.relay import Buffer
 
 PUBLIC = "93.184.216.34"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from downloader.daemon_thread import in_thread
 from downloader.egress.policy import WEB_PORTS, Address, address_refusal, host_refusal, literal, normalize_host
-from downloader.egress.upstream import Upstream, UpstreamRefused, Upstreams, over_tls, tunnel
+from downloader.egress.upstream import Unreachable, Upstream, Upstreams, over_tls, tunnel
 
 RESOLVE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0  #: to one address
@@ -29,19 +29,13 @@ MAX_LOOKUPS = 64
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 Connect = Callable[[Address, int], Awaitable[socket.socket]]
-Failure = Literal["unresolvable", "unreachable", "upstream", "timeout"]
+
+#: A socket, and the HTTP proxy at its other end, which needs absolute URLs; None: the host itself.
+Connection = tuple[socket.socket, Upstream | None]
 
 
 class Blocked(Exception):
     """The host is forbidden; str() is the reason."""
-
-
-class Unreachable(Exception):
-    """The host is permitted, but cannot be reached."""
-
-    def __init__(self, failure: Failure, detail: str) -> None:
-        super().__init__(detail)
-        self.failure: Failure = failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +46,6 @@ class Rules:
     allow_private: bool = False  #: any address and any port
     ports: frozenset[int] = WEB_PORTS
     idle_seconds: float = 120.0  #: an idle connection is closed after this
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """An open connection."""
-
-    sock: socket.socket
-    #: the HTTP proxy at the other end, which needs absolute URLs; None: the host itself
-    absolute_for: Upstream | None = None
 
 
 async def resolve(name: str) -> Sequence[str]:
@@ -136,7 +121,7 @@ class Dialer:
             addresses = await self._addresses(host)
             if not rules.allow_private:
                 self._check(addresses)
-            return Connection(sock=await self._first(addresses, port))
+            return await self._first(addresses, port), None
         except TimeoutError as error:
             raise Unreachable("timeout", "no answer in time") from error
         except OSError as error:
@@ -160,12 +145,12 @@ class Dialer:
             raise
         except (OSError, UnicodeError) as error:
             raise Unreachable("unresolvable", "there is no address for this name") from error
-        addresses = [literal(text) for text in found]
-        if not addresses:
+        if not found:
             raise Unreachable("unresolvable", "there is no address for this name")
-        if any(address is None for address in addresses):
-            raise Blocked("a name server's answer that is no address")
-        return [address for address in addresses if address is not None]
+        try:
+            return [ipaddress.ip_address(text) for text in found]
+        except ValueError:
+            raise Blocked("a name server's answer that is no address") from None
 
     async def _first(self, addresses: Sequence[Address], port: int) -> socket.socket:
         """Return a connection to the first of *addresses* to answer; they are tried with a delay in between."""
@@ -182,11 +167,10 @@ class Dialer:
                     trying, timeout=STAGGER_SECONDS if waiting else None, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in done:
+                    trying.discard(task)
                     if (failed := task.exception()) is None:
-                        trying.discard(task)
                         return task.result()
                     assert isinstance(failed, Exception)
-                    trying.discard(task)
                     error = failed
             raise error
         finally:
@@ -208,17 +192,13 @@ class Dialer:
         try:
             if upstream.kind == "https":
                 sock = await over_tls(sock, upstream.host)
-            if upstream.takes_http and not secure:
-                return Connection(sock=sock, absolute_for=upstream)
+            if not secure and upstream.kind in ("http", "https"):
+                return sock, upstream
             await tunnel(sock, upstream, host, port)
-        except UpstreamRefused as error:
-            sock.close()
-            failure: Failure = "timeout" if error.timed_out else "upstream"
-            raise Unreachable(failure, f"the proxy {upstream.host} did not connect: {error}") from error
         except BaseException:
             sock.close()
             raise
-        return Connection(sock=sock)
+        return sock, None
 
 
 def _close_result(task: asyncio.Task[socket.socket]) -> None:

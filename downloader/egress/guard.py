@@ -12,14 +12,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from urllib.request import getproxies
 
 from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.egress.dialer import Rules
 from downloader.egress.proxy import EgressProxy, Grant
 from downloader.egress.upstream import InvalidProxyUrl, Upstreams
-from downloader.errors import ErrorCode, StartRefused
-from downloader.models import Outcome
+from downloader.errors import StartRefused
 
 log = logging.getLogger(__name__)
 
@@ -28,49 +28,23 @@ _START_SECONDS = 10.0
 #: Longer than a download may be silent, so that the download is ended first, with its reason.
 _MIN_IDLE_SECONDS = 60.0
 
-#: Failures that a refused address does not explain: they have another cause, or concern the platform's other downloads.
-_UNRELATED_TO_REFUSALS: frozenset[ErrorCode] = frozenset(
-    {"interrupted", "cancelled", "disk_full", "storage_unavailable", "rate_limited", "bot_check"}
-)
-
-
 #: Tests replace it to simulate another internet.
 _make_proxy: Callable[[], EgressProxy] = EgressProxy
 
 
-class EgressSession:
-    """One attempt's access to the network, through the egress proxy."""
-
-    def __init__(self, proxy: EgressProxy, grant: Grant) -> None:
-        self.url = proxy.url(grant)  #: of the proxy, credential included: a secret while the session is open
-        self._proxy = proxy
-        self.grant = grant
-
-    def revoke(self) -> None:
-        """End the session and close its connections, so that no one waits on them any longer."""
-        self._proxy.revoke(self.grant)
-
-    def refusal(self, outcome: Outcome) -> str | None:
-        """Return what the attempt was refused, if that explains *outcome*; else None."""
-        if outcome[0] or not self.grant.refusals or outcome.error_code in _UNRELATED_TO_REFUSALS:
-            return None
-        return f"refused: {', '.join(self.grant.refusals[:3])}"
-
-
 @contextlib.contextmanager
-def open_egress(settings: DownloadSettings) -> Iterator[EgressSession]:
-    """Open a session for one attempt, as *settings* allow; it is revoked at the end of the block.
+def open_egress(settings: DownloadSettings) -> Iterator[Grant]:
+    """Grant one attempt access to the network, as *settings* allow; it is revoked at the end of the block.
 
     Raises:
         OSError: the egress proxy cannot be started.
         StartRefused: the operator's proxy has an invalid URL.
     """
-    proxy = _proxy()
-    session = EgressSession(proxy, proxy.grant(rules_of(settings)))
+    grant = _proxy().grant(rules_of(settings))
     try:
-        yield session
+        yield grant
     finally:
-        session.revoke()
+        grant.revoke()
 
 
 def rules_of(settings: DownloadSettings) -> Rules:
@@ -126,35 +100,30 @@ class _Guard:
         """Start both.
 
         Raises:
-            OSError: no socket is available.
+            OSError: the proxy did not start.
         """
-        self._ready = threading.Event()
-        self._fault: OSError | None = None
-        self.proxy: EgressProxy | None = None
+        self._started: Future[EgressProxy] = Future()
         # A daemon thread: it ends with the process, even with open connections.
         self.thread = threading.Thread(target=self._run, name="egress", daemon=True)
         self.thread.start()
-        self._ready.wait(_START_SECONDS)
-        if self._fault is not None:
-            raise self._fault
+        self.proxy = self._started.result(_START_SECONDS)
 
     def _run(self) -> None:
-        # The loop that supports plain sockets on Windows too.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            try:
+        try:
+            # The loop that supports plain sockets on Windows too.
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(self._serve())
-            except OSError as error:
-                self._fault = error
-            except BaseException:
+        except BaseException as error:
+            if self._started.done():
                 # Its connections are closed, so running downloads notice; the next download starts a new guard.
                 log.exception("the egress proxy ended")
-            finally:
-                self._ready.set()
+            else:
+                self._started.set_exception(OSError(str(error) or type(error).__name__))
 
     async def _serve(self) -> None:
-        self.proxy = proxy = _make_proxy()
+        proxy = _make_proxy()
         await proxy.start()
-        self._ready.set()
+        self._started.set_result(proxy)
         try:
             await proxy.wait()
         finally:
@@ -181,7 +150,4 @@ def _proxy() -> EgressProxy:
     with _STARTING:
         if _GUARD is None or not _GUARD.thread.is_alive():
             _GUARD = _Guard()
-        proxy = _GUARD.proxy
-    if proxy is None:
-        raise OSError("the egress proxy did not start")
-    return proxy
+        return _GUARD.proxy

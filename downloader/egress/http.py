@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 MAX_HEAD_BYTES = 32 * 1024
 END_OF_HEAD = b"\r\n\r\n"
+TUNNEL_IS_OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 #: Why the proxy itself responded; the proxy removes these headers from all other responses.
 REFUSED_HEADER = "X-Egress-Refused"  #: the host is forbidden
@@ -26,6 +28,8 @@ _OURS = (REFUSED_HEADER.lower(), FAILED_HEADER.lower())
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "upgrade", *_OURS})
 #: A Connection header cannot remove these: they define where a message goes and where it ends.
 _FRAME = frozenset({"host", "content-length", "transfer-encoding"})
+
+_CLOSE = ("Connection", "close")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -57,6 +61,7 @@ class Request:
     version: str = "1.1"
     headers: Headers = ()  #: for the server, without those for the proxy
     body_bytes: int = 0
+    expects_continue: bool = False  #: waits for `CONTINUE` before it sends the body
     credential: tuple[str, str] = ("", "")  #: user and password, not checked
     foreign_scheme: bool = False  #: neither a tunnel nor http; the other fields are empty
 
@@ -82,13 +87,12 @@ def parse_request(head: bytes) -> Request:
     Raises:
         Malformed: it is invalid or ambiguous.
     """
-    first, *lines = _lines(head)
+    first, headers = _parse_head(head)
     found = _REQUEST_LINE.fullmatch(first)
     if found is None:
         raise Malformed("no request line")
     method, target, minor = found.groups()
-    headers = _headers(lines)
-    if _count(headers, "host") > 1:
+    if len(_values(headers, "host")) > 1:
         raise Malformed("several hosts")
     body_bytes = _body_bytes(headers)
     credential = _credential(headers)
@@ -111,8 +115,9 @@ def parse_request(head: bytes) -> Request:
         port=_port(at[3] or "80"),
         path=path if path.startswith("/") else f"/{path}",
         version=f"1.{minor}",
-        headers=[(name, value) for name, value in _end_to_end(headers) if name.lower() != "host"],
+        headers=[(name, value) for name, value in _end_to_end(headers) if name.lower() not in ("host", "expect")],
         body_bytes=body_bytes,
+        expects_continue=bool(_values(headers, "expect")),
         credential=credential,
     )
 
@@ -121,8 +126,8 @@ def request_head(request: Request, *, absolute: bool = False, extra: Headers = (
     """Return the head of *request* for its server or, if *absolute*, for an upstream proxy."""
     shown = request.authority if request.port != 80 else request.authority.removesuffix(":80")
     target = f"http://{shown}{request.path}" if absolute else request.path
-    headers = [("Host", shown), *extra, *request.headers, ("Connection", "close")]
-    return _head(f"{request.method} {target} HTTP/{request.version}", headers)
+    headers = [("Host", shown), *extra, *request.headers, _CLOSE]
+    return serialize_head(f"{request.method} {target} HTTP/{request.version}", headers)
 
 
 def response_head(head: bytes) -> tuple[int, bytes]:
@@ -148,29 +153,21 @@ def response_head(head: bytes) -> tuple[int, bytes]:
             headers.append((found[1], found[2].rstrip()))
         else:
             raise Malformed("a response with a malformed header")
-    close = [("Connection", "close")] if status >= 200 else []
-    return status, _head(first, [*_end_to_end(headers), *close])
+    close = [_CLOSE] if status >= 200 else []
+    return status, serialize_head(first, [*_end_to_end(headers), *close])
 
 
 def proxy_response(status: int, why: str, headers: Headers = ()) -> bytes:
     """Return a response of the proxy itself, which closes the connection; *why* is a line of text."""
     body = f"{why}\n".encode()
-    reason = HTTPStatus(status).phrase
-    return (
-        _head(
-            f"HTTP/1.1 {status} {reason}",
-            [
-                *headers,
-                ("Content-Type", "text/plain; charset=utf-8"),
-                ("Content-Length", str(len(body))),
-                ("Connection", "close"),
-            ],
-        )
-        + body
-    )
+    about_body = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    return serialize_head(f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", [*headers, *about_body, _CLOSE]) + body
 
 
-TUNNEL_IS_OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
+def serialize_head(first: str, headers: Headers) -> bytes:
+    """Return a head of *first*, its first line, and *headers*."""
+    lines = [first, *(f"{name}: {value}" for name, value in headers), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
 
 
 def basic(user: str, password: str) -> str:
@@ -178,32 +175,25 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
-def _lines(head: bytes) -> list[str]:
-    text = head.decode("latin-1").removesuffix("\r\n\r\n")
-    lines = text.split("\r\n")
-    # Only some parsers accept a bare CR or LF as a line end.
-    if any("\n" in line or "\r" in line for line in lines):
-        raise Malformed("a bare line end")
-    return lines
-
-
-def _headers(lines: Iterable[str]) -> Headers:
+def _parse_head(head: bytes) -> tuple[str, Headers]:
+    """Return the first line of *head*, and its headers."""
+    first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     headers = []
     for line in lines:
         found = _HEADER_LINE.fullmatch(line)
-        if found is None:  # a folded line begins with a space, which no header name does
+        if found is None:  # or folded, or with a bare CR or LF, where only some parsers end a line
             raise Malformed("a malformed header")
         headers.append((found[1], found[2].rstrip(" \t")))
-    return headers
+    return first, headers
 
 
-def _count(headers: Headers, name: str) -> int:
-    return sum(each.lower() == name for each, _ in headers)
+def _values(headers: Headers, name: str) -> list[str]:
+    return [value for each, value in headers if each.lower() == name]
 
 
 def _body_bytes(headers: Headers) -> int:
-    lengths = [value for name, value in headers if name.lower() == "content-length"]
-    if _count(headers, "transfer-encoding"):
+    lengths = _values(headers, "content-length")
+    if _values(headers, "transfer-encoding"):
         # Our clients never send a body without its length.
         raise Malformed("a body in chunks", 400 if lengths else 411)
     if not lengths:
@@ -215,7 +205,7 @@ def _body_bytes(headers: Headers) -> int:
 
 def _credential(headers: Headers) -> tuple[str, str]:
     """Return user and password for the proxy; both empty unless there is exactly one Basic credential."""
-    given = [value for name, value in headers if name.lower() == "proxy-authorization"]
+    given = _values(headers, "proxy-authorization")
     if len(given) != 1:
         return "", ""
     scheme, _, rest = given[0].partition(" ")
@@ -235,15 +225,8 @@ def _port(digits: str) -> int:
 
 def _end_to_end(headers: Headers) -> Headers:
     """Return *headers* without those for this connection or for the proxy."""
-    named = {
-        option.strip().lower() for name, value in headers if name.lower() == "connection" for option in value.split(",")
-    }
+    named = {option.strip().lower() for value in _values(headers, "connection") for option in value.split(",")}
     drop = _HOP_BY_HOP | (named - _FRAME)
     return [
         (name, value) for name, value in headers if name.lower() not in drop and not name.lower().startswith("proxy-")
     ]
-
-
-def _head(first: str, headers: Headers) -> bytes:
-    lines = [first, *(f"{name}: {value}" for name, value in headers), "", ""]
-    return "\r\n".join(lines).encode("latin-1")

@@ -13,13 +13,12 @@ import logging
 import secrets
 import socket
 from collections.abc import Coroutine
-from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 
-from downloader.egress.buffer import Buffer
-from downloader.egress.dialer import Blocked, Connection, Dialer, Rules, Unreachable
+from downloader.egress.dialer import Blocked, Dialer, Rules
 from downloader.egress.http import (
+    CONTINUE,
     END_OF_HEAD,
     FAILED_HEADER,
     MAX_HEAD_BYTES,
@@ -32,18 +31,24 @@ from downloader.egress.http import (
     request_head,
     response_head,
 )
-from downloader.egress.relay import Relay
+from downloader.egress.relay import Buffer, Relay
+from downloader.egress.upstream import Failure, Unreachable, Upstream
+from downloader.errors import ErrorCode
+from downloader.models import Outcome
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_CONNECTIONS = 1024
-HEAD_SECONDS = 10.0
 #: How long the proxy reads on after its own response: closing with unread bytes would discard the response.
 LINGER_SECONDS = 1.0
 #: How many refusals a grant records; one is enough for an explanation.
 MAX_REFUSALS = 20
+
+#: Failures that a refused address does not explain: they have another cause, or concern the platform's other downloads.
+_UNRELATED_TO_REFUSALS: frozenset[ErrorCode] = frozenset(
+    {"interrupted", "cancelled", "disk_full", "storage_unavailable", "rate_limited", "bot_check"}
+)
 
 _CHUNK_BYTES = 64 * 1024
 _BACKLOG = 256
@@ -52,10 +57,12 @@ _BACKLOG = 256
 class Grant:
     """One attempt's permission to use the proxy, until it is revoked."""
 
-    def __init__(self, rules: Rules, user: str) -> None:
+    def __init__(self, proxy: EgressProxy, rules: Rules, user: str) -> None:
+        self._proxy = proxy
         self.rules = rules
         self.user = user
         self.password = secrets.token_urlsafe(24)
+        self.url = f"http://{user}:{self.password}@127.0.0.1:{proxy.port}"  #: of the proxy: a secret until revoked
         self.refusals: list[str] = []  #: `host:port (reason)` of each refused request
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -70,21 +77,37 @@ class Grant:
         self.refusals.append(refusal)
         log.warning("a download was refused an address", extra={"address": request.authority, "reason": why})
 
+    def refusal(self, outcome: Outcome) -> str | None:
+        """Return what the attempt was refused, if that explains *outcome*; else None."""
+        if outcome[0] or not self.refusals or outcome.error_code in _UNRELATED_TO_REFUSALS:
+            return None
+        return f"refused: {', '.join(self.refusals[:3])}"
+
+    def revoke(self) -> None:
+        """Refuse further requests with it, and close its connections; from any thread."""
+        self._proxy._grants.pop(self.user, None)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and everything with it
+            self._proxy._loop.call_soon_threadsafe(self._close_connections)
+
+    def _close_connections(self) -> None:
+        for task in tuple(self.tasks):
+            task.cancel()
+
 
 class _ClientLeft(Exception):
     """The client closed its connection."""
 
 
 class EgressProxy:
-    """Listens on loopback. Only `grant`, `revoke` and `url` may be called from other threads than the loop's."""
+    """Listens on loopback; to be used on one event loop."""
 
     def __init__(
         self,
         dialer: Dialer | None = None,
         *,
         buffer: Buffer | None = None,
-        max_connections: int = MAX_CONNECTIONS,
-        head_seconds: float = HEAD_SECONDS,
+        max_connections: int = 1024,
+        head_seconds: float = 10.0,
     ) -> None:
         self._dialer = dialer or Dialer()
         self._max_connections = max_connections
@@ -122,23 +145,11 @@ class EgressProxy:
         await asyncio.gather(self._accepting, *self._tasks, return_exceptions=True)
         self._buffer.close()
 
-    # From any thread
-
     def grant(self, rules: Rules) -> Grant:
-        """Return a new grant; the caller revokes it after the attempt."""
-        grant = Grant(rules, f"attempt-{next(self._numbers)}")
+        """Return a new grant, which the caller revokes after the attempt; from any thread."""
+        grant = Grant(self, rules, f"attempt-{next(self._numbers)}")
         self._grants[grant.user] = grant
         return grant
-
-    def revoke(self, grant: Grant) -> None:
-        """Refuse further requests with *grant*, and close its connections."""
-        self._grants.pop(grant.user, None)
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and everything with it
-            self._loop.call_soon_threadsafe(_cancel_all, grant)
-
-    def url(self, grant: Grant) -> str:
-        """Return the URL of this proxy for *grant*, credential included."""
-        return f"http://{grant.user}:{grant.password}@127.0.0.1:{self.port}"
 
     # Connections
 
@@ -168,7 +179,7 @@ class EgressProxy:
             try:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 await self._handle(client)
-            except (OSError, TimeoutError, _ClientLeft):
+            except (OSError, _ClientLeft):
                 pass  # one side is gone: there is no one to tell
             except Exception:
                 log.exception("the egress proxy failed at a connection")
@@ -201,72 +212,59 @@ class EgressProxy:
         return grant if hmac.compare_digest(expected.encode(), password.encode()) else None
 
     async def _connect(self, client: socket.socket, request: Request, rest: bytes, grant: Grant) -> None:
-        rules = grant.rules
         try:
-            if request.foreign_scheme:
-                raise Blocked("neither http nor https")
-            dialing = self._dialer.dial(request.host, request.port, secure=request.is_tunnel, rules=rules)
-            connection = await self._unless_client_leaves(client, dialing)
+            await self._forward(client, request, rest, grant.rules)
         except Blocked as blocked:
             grant.refuse(request, str(blocked))
             await self._respond(client, 403, f"refused: {blocked}", (REFUSED_HEADER, "blocked_address"))
-            return
         except Unreachable as unreachable:
-            detail = {"address": request.authority, "detail": str(unreachable)}
-            log.log(
-                logging.WARNING if unreachable.failure == "upstream" else logging.DEBUG,
-                "host unreachable",
-                extra=detail,
-            )
+            level = logging.WARNING if unreachable.failure == "upstream" else logging.DEBUG
+            log.log(level, "host unreachable", extra={"address": request.authority, "detail": str(unreachable)})
             status = 504 if unreachable.failure == "timeout" else 502
             await self._respond(client, status, str(unreachable), (FAILED_HEADER, unreachable.failure))
-            return
-        with contextlib.closing(connection.sock):
+
+    async def _forward(self, client: socket.socket, request: Request, rest: bytes, rules: Rules) -> None:
+        if request.foreign_scheme:
+            raise Blocked("neither http nor https")
+        dialing = self._dialer.dial(request.host, request.port, secure=request.is_tunnel, rules=rules)
+        server, http_proxy = await self._unless_client_leaves(client, dialing)
+        with contextlib.closing(server):
             if request.is_tunnel:
                 await self._loop.sock_sendall(client, TUNNEL_IS_OPEN)
-                await self._loop.sock_sendall(connection.sock, rest)
-                await self._relay(client, connection.sock, rules)
+                await self._loop.sock_sendall(server, rest)
             else:
-                await self._exchange(client, connection, request, rest, rules)
-
-    async def _relay(
-        self, client: socket.socket, server: socket.socket, rules: Rules, *, client_bytes: int | None = None
-    ) -> None:
-        relay = Relay(client, server, buffer=self._buffer, idle_seconds=rules.idle_seconds, client_bytes=client_bytes)
-        await relay.run()
+                response = await self._exchange(client, server, request, rest, rules, http_proxy)
+                await self._loop.sock_sendall(client, response)
+            idle_seconds = rules.idle_seconds
+            await Relay(client, server, self._buffer, idle_seconds, responds_only=not request.is_tunnel).run()
 
     # Plain http
 
     async def _exchange(
-        self, client: socket.socket, connection: Connection, request: Request, rest: bytes, rules: Rules
-    ) -> None:
-        """Forward one request and its response."""
-        upstream = connection.absolute_for
-        extra = [] if upstream is None else upstream.headers
-        # Sent by us, because the response is read only after the body was sent.
-        expects = any(name.lower() == "expect" for name, _ in request.headers)
-        headers = [(name, value) for name, value in request.headers if name.lower() != "expect"]
-        plain = replace(request, headers=headers)
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        request: Request,
+        rest: bytes,
+        rules: Rules,
+        http_proxy: Upstream | None,
+    ) -> bytes:
+        """Forward a request; return the head of its response and the bytes after it."""
+        extra = [] if http_proxy is None else http_proxy.headers
         try:
-            await self._loop.sock_sendall(
-                connection.sock, request_head(plain, absolute=upstream is not None, extra=extra)
-            )
-            if expects and not rest:
-                await self._loop.sock_sendall(client, b"HTTP/1.1 100 Continue\r\n\r\n")
-            await self._pass_body(client, connection.sock, rest, request.body_bytes, rules)
-            response = self._read_response(connection.sock, rules)
+            await self._loop.sock_sendall(server, request_head(request, absolute=http_proxy is not None, extra=extra))
+            if request.expects_continue and not rest:
+                # By us, because the response is read only after the body was sent.
+                await self._loop.sock_sendall(client, CONTINUE)
+            await self._pass_body(client, server, rest, request.body_bytes, rules)
+            response = self._read_response(server, rules)
             status, head, more = await self._unless_client_leaves(client, response)
-        except (OSError, TimeoutError, Malformed) as error:
-            late = isinstance(error, TimeoutError)
-            failure = (FAILED_HEADER, "timeout" if late else "unreachable")
-            await self._respond(client, 504 if late else 502, str(error) or type(error).__name__, failure)
-            return
-        if upstream is not None and status == 407:
-            log.warning("host unreachable", extra={"detail": "the proxy wants another user or password (407)"})
-            await self._respond(client, 502, "the upstream proxy wants another user", (FAILED_HEADER, "upstream"))
-            return
-        await self._loop.sock_sendall(client, head + more)
-        await self._relay(client, connection.sock, rules, client_bytes=0)
+        except (OSError, Malformed) as error:
+            failure: Failure = "timeout" if isinstance(error, TimeoutError) else "unreachable"
+            raise Unreachable(failure, str(error) or type(error).__name__) from error
+        if http_proxy is not None and status == 407:
+            raise Unreachable("upstream", "the upstream proxy wants another user or password (407)")
+        return head + more
 
     async def _pass_body(
         self, client: socket.socket, server: socket.socket, rest: bytes, size: int, rules: Rules
@@ -347,14 +345,9 @@ class EgressProxy:
 
     async def _respond(self, client: socket.socket, status: int, why: str, *headers: tuple[str, str]) -> None:
         """Send a response of the proxy's own, and read until the client closes: see `LINGER_SECONDS`."""
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError):
             async with asyncio.timeout(LINGER_SECONDS):
                 await self._loop.sock_sendall(client, proxy_response(status, why, headers))
                 client.shutdown(socket.SHUT_WR)
                 while await self._loop.sock_recv(client, _CHUNK_BYTES):
                     pass
-
-
-def _cancel_all(grant: Grant) -> None:
-    for task in tuple(grant.tasks):
-        task.cancel()

@@ -15,8 +15,9 @@ from functools import cache
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from downloader.egress.http import END_OF_HEAD, MAX_HEAD_BYTES, Headers, authority, basic
+from downloader.egress.http import END_OF_HEAD, MAX_HEAD_BYTES, Headers, authority, basic, serialize_head
 
+Failure = Literal["unresolvable", "unreachable", "upstream", "timeout"]
 Kind = Literal["http", "https", "socks4", "socks5"]
 
 _KINDS: Mapping[str, tuple[Kind, int]] = {
@@ -39,7 +40,6 @@ _SOCKS5_REPLIES: Mapping[int, str] = {
     6: "timed out",
 }
 
-
 #: Characters of hosts and addresses, without quotation marks and blanks.
 _HOST = re.compile(r"[\w.:%-]+")
 
@@ -52,12 +52,19 @@ class InvalidProxyUrl(ValueError):
         self.scheme = scheme  #: which variable of the environment it is from; None: from the settings
 
 
-class UpstreamRefused(Exception):
-    """The operator's proxy refused to connect; str() is the reason, without secrets."""
+class Unreachable(Exception):
+    """The host is permitted, but cannot be reached."""
 
-    def __init__(self, why: str, *, timed_out: bool = False) -> None:
-        super().__init__(why)
-        self.timed_out = timed_out
+    def __init__(self, failure: Failure, detail: str) -> None:
+        super().__init__(detail)
+        self.failure: Failure = failure
+
+
+class _Refused(Unreachable):
+    """The operator's proxy did not connect to the host."""
+
+    def __init__(self, upstream: Upstream, why: str, *, timed_out: bool = False) -> None:
+        super().__init__("timeout" if timed_out else "upstream", f"the proxy {upstream.host} did not connect: {why}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +95,6 @@ class Upstream:
             raise InvalidProxyUrl
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(kind=kind, host=host, port=given_port or port, user=user, password=password)
-
-    @property
-    def takes_http(self) -> bool:
-        """Whether plain http goes through it by absolute URL instead of a tunnel."""
-        return self.kind in ("http", "https")
 
     @property
     def headers(self) -> Headers:
@@ -150,7 +152,7 @@ async def tunnel(sock: socket.socket, upstream: Upstream, host: str, port: int) 
     """Have *upstream*, at the other end of *sock*, connect to *host*, a name or an address.
 
     Raises:
-        UpstreamRefused: it refused.
+        Unreachable: it refused.
         OSError: the connection broke.
     """
     if upstream.kind == "socks4":
@@ -209,22 +211,21 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def _connect(sock: socket.socket, upstream: Upstream, host: str, port: int) -> None:
     at = authority(host, port)
-    lines = [f"CONNECT {at} HTTP/1.1", f"Host: {at}", *(f"{name}: {value}" for name, value in upstream.headers)]
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode("latin-1"))
+    request = serialize_head(f"CONNECT {at} HTTP/1.1", [("Host", at), *upstream.headers])
+    await asyncio.get_running_loop().sock_sendall(sock, request)
     head = bytearray()
     while not head.endswith(END_OF_HEAD):
         head += await _exactly(sock, _left_of_head(sock, head) if head else len(b"HTTP/1.1 200\r\n\r\n"))
         if len(head) > MAX_HEAD_BYTES:
-            raise UpstreamRefused("its response is too long")
+            raise _Refused(upstream, "its response is too long")
     words = bytes(head).split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdecimal():
-        raise UpstreamRefused("it does not speak HTTP")
+        raise _Refused(upstream, "it does not speak HTTP")
     status = int(words[1])
     if status == 407:
-        raise UpstreamRefused("it wants another user or password (407)")
+        raise _Refused(upstream, "it wants another user or password (407)")
     if not 200 <= status < 300:
-        raise UpstreamRefused(f"it answered {status}", timed_out=status == 504)
+        raise _Refused(upstream, f"it answered {status}", timed_out=status == 504)
 
 
 def _left_of_head(sock: socket.socket, head: bytearray) -> int:
@@ -249,7 +250,7 @@ async def _socks4(sock: socket.socket, upstream: Upstream, host: str, port: int)
     await loop.sock_sendall(sock, bytes([4, 1]) + port.to_bytes(2) + where + user + name)
     answer = await _exactly(sock, 8)
     if answer[1] != _SOCKS4_GRANTED:
-        raise UpstreamRefused(f"it answered {answer[1]}")
+        raise _Refused(upstream, f"it answered {answer[1]}")
 
 
 async def _socks5(sock: socket.socket, upstream: Upstream, host: str, port: int) -> None:
@@ -258,18 +259,18 @@ async def _socks5(sock: socket.socket, upstream: Upstream, host: str, port: int)
     await loop.sock_sendall(sock, bytes([5, 2, 0, 2]) if has_password else bytes([5, 1, 0]))
     version, method = await _exactly(sock, 2)
     if version != 5:
-        raise UpstreamRefused("it does not speak SOCKS5")
+        raise _Refused(upstream, "it does not speak SOCKS5")
     if method == 2 and has_password:
         user, password = upstream.user.encode()[:255], upstream.password.encode()[:255]
         await loop.sock_sendall(sock, bytes([1, len(user)]) + user + bytes([len(password)]) + password)
         if (await _exactly(sock, 2))[1] != 0:
-            raise UpstreamRefused("it wants another user or password")
+            raise _Refused(upstream, "it wants another user or password")
     elif method != 0:
-        raise UpstreamRefused("it wants a user and a password")
+        raise _Refused(upstream, "it wants a user and a password")
     await loop.sock_sendall(sock, bytes([5, 1, 0]) + _socks5_address(host) + port.to_bytes(2))
     _, reply, _, kind = await _exactly(sock, 4)
     if reply != 0:
-        raise UpstreamRefused(_SOCKS5_REPLIES.get(reply, f"it answered {reply}"), timed_out=reply == 6)
+        raise _Refused(upstream, _SOCKS5_REPLIES.get(reply, f"it answered {reply}"), timed_out=reply == 6)
     size = {1: 4, 4: 16}.get(kind) or (await _exactly(sock, 1))[0]
     await _exactly(sock, size + 2)
 

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from downloader.download_settings import DownloadSettings
-from downloader.egress.guard import EgressSession, open_egress
+from downloader.egress.guard import open_egress
+from downloader.egress.proxy import Grant
 from downloader.engines.attempt import failed, success_of
 from downloader.engines.base import EngineHealth
 from downloader.engines.pool import PooledWorker, PoolLimits, WorkerPool
@@ -110,7 +111,7 @@ class ProcessEngine:
             self.pool.release(worker)
 
     async def _attempt(
-        self, worker: PooledWorker, work: Work, on_progress: Callable[[Progress], None], egress: EgressSession
+        self, worker: PooledWorker, work: Work, on_progress: Callable[[Progress], None], egress: Grant
     ) -> Outcome:
         """Run one attempt in *worker*, which was acquired for it."""
         end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -140,7 +141,7 @@ class ProcessEngine:
             if self._attempts.get(work.job_id) is attempt:
                 del self._attempts[work.job_id]
 
-    async def _end(self, attempt: _Attempt, egress: EgressSession) -> None:
+    async def _end(self, attempt: _Attempt, egress: Grant) -> None:
         """End *attempt* and its child processes, if possible without disturbing others in its worker."""
         if attempt.end.done():
             return

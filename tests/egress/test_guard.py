@@ -24,7 +24,7 @@ from downloader.egress import guard as egress
 from downloader.egress.dialer import Dialer, connect
 from downloader.egress.guard import check_proxies
 from downloader.egress.policy import Address, address_refusal, literal
-from downloader.egress.proxy import EgressProxy
+from downloader.egress.proxy import EgressProxy, Grant
 from downloader.engines.pool import PoolLimits
 from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
@@ -102,7 +102,6 @@ def end_guard() -> None:
     guard = egress._GUARD
     if guard is not None and guard.thread.is_alive():
         proxy = guard.proxy
-        assert proxy is not None
         proxy._loop.call_soon_threadsafe(proxy._accepting.cancel)
         guard.thread.join(5)
         assert not guard.thread.is_alive()
@@ -290,7 +289,7 @@ TEMPTATIONS = ("no_proxy", "NO_PROXY")
 
 
 @pytest.fixture
-def session(make_settings: Callable[..., Settings]) -> Iterator[egress.EgressSession]:
+def session(make_settings: Callable[..., Settings]) -> Iterator[Grant]:
     with egress.open_egress(make_settings().for_downloads()) as session:
         yield session
 
@@ -303,7 +302,7 @@ def session(make_settings: Callable[..., Settings]) -> Iterator[egress.EgressSes
 @pytest.mark.parametrize("path", ["http", "https"])
 def test_no_library_goes_another_way(
     simulator: Simulator,
-    session: egress.EgressSession,
+    session: Grant,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     environment: dict[str, str],
@@ -335,7 +334,7 @@ def test_no_library_goes_another_way(
 
 
 @pytest.mark.parametrize("url", ["ws://{at}/", "wss://{at}/", "ftp://{at}/x", "file:///etc/hostname", "rtmp://{at}/"])
-def test_no_other_protocol_gets_out(simulator: Simulator, session: egress.EgressSession, url: str) -> None:
+def test_no_other_protocol_gets_out(simulator: Simulator, session: Grant, url: str) -> None:
     import yt_dlp
     from yt_dlp.networking.exceptions import RequestError
 
@@ -416,7 +415,6 @@ def test_a_crash_of_the_guard_is_in_the_log(
     with egress.open_egress(make_settings().for_downloads()):
         guard = egress._GUARD
         assert guard is not None
-        assert guard.proxy is not None
         proxy = guard.proxy
 
         async def crash() -> None:
@@ -478,11 +476,9 @@ Code = Literal["network", "rate_limited", "interrupted"]
 
 
 @pytest.mark.parametrize(("code", "explained"), [("network", True), ("rate_limited", False), ("interrupted", False)])
-def test_a_refusal_explains_a_failure_but_not_every_one(
-    session: egress.EgressSession, code: Code, explained: bool
-) -> None:
+def test_a_refusal_explains_a_failure_but_not_every_one(session: Grant, code: Code, explained: bool) -> None:
     assert session.refusal(Outcome(False, error_code=code)) is None
-    session.grant.refusals.append("127.0.0.1:80 (this machine)")
+    session.refusals.append("127.0.0.1:80 (this machine)")
     assert bool(session.refusal(Outcome(False, error_code=code))) is explained
     assert session.refusal(Outcome(True, "/a.mp4")) is None
 
