@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from downloader import __version__, create_downloader_app
 from downloader.download_settings import PREFIX
-from downloader.engines.fork_server import start_fork_server
 from downloader.engines.malloc import tune_malloc
+from downloader.engines.worker_process import start_fork_server
 from downloader.errors import StartRefused
 from downloader.server.wsgi import WsgiServer, listen
 from downloader.settings import Settings, load_settings

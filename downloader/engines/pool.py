@@ -7,14 +7,12 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import partial
 
 from downloader.download_settings import PREFIX, DownloadSettings
-from downloader.engines.fork_server import stop_fork_server
-from downloader.engines.worker import Done, WorkerConfig
-from downloader.engines.worker_process import WorkerLost, WorkerProcess
+from downloader.engines.worker import Done, Report, WorkerConfig
+from downloader.engines.worker_process import WorkerLost, WorkerProcess, stop_fork_server
 from downloader.jobs import Progress
 
 log = logging.getLogger(__name__)
@@ -96,7 +94,7 @@ class WorkerPool:
         self._on_message = on_message
         self._on_lost = on_lost
         self._workers: set[PooledWorker] = set()
-        self._terminating: set[PooledWorker] = set()
+        self._terminating: set[asyncio.Future[None]] = set()
         self._waiters: deque[asyncio.Future[PooledWorker]] = deque()  #: the longest-waiting first
         self._closed = False
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -168,9 +166,10 @@ class WorkerPool:
         """Kill *worker*; return the future of its end."""
         if worker.reaped is None:
             worker.reaped = asyncio.get_running_loop().create_future()
+            worker.reaped.add_done_callback(self._terminating.discard)
+            self._terminating.add(worker.reaped)
             worker.lost = True
             self._workers.discard(worker)
-            self._terminating.add(worker)
             worker.process.kill()
         return worker.reaped
 
@@ -189,8 +188,8 @@ class WorkerPool:
         await self._wait_for_terminated(timeout_seconds)
 
     async def _wait_for_terminated(self, timeout_seconds: float | None = None) -> None:
-        if ends := {worker.reaped for worker in self._terminating if worker.reaped is not None}:
-            await asyncio.wait(ends, timeout=timeout_seconds)
+        if self._terminating:
+            await asyncio.wait(tuple(self._terminating), timeout=timeout_seconds)
 
     def _least_busy(self) -> PooledWorker | None:
         """Return the ready worker with the most room; None: there is none, or no more attempts may run at once."""
@@ -222,33 +221,24 @@ class WorkerPool:
         await asyncio.to_thread(stop_fork_server)
 
     def _start(self, dedicated_to: asyncio.Future[PooledWorker] | None = None) -> None:
-        loop = asyncio.get_running_loop()
         worker = PooledWorker(dedicated_to=dedicated_to)
-
-        # Both are called in the worker's thread. RuntimeError: the loop has ended without closing the pool.
-        def on_message(message: Literal["ready"] | Progress | Done) -> None:
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._receive, worker, message)
-
-        def on_end(reason: str) -> None:
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._end, worker, reason)
-
         config = WorkerConfig(
             settings=replace(self._settings, proxy=None),
             environment={name: value for name, value in os.environ.items() if not _is_private(name)},
             log_level=logging.getLogger("downloader").getEffectiveLevel(),
         )
-        worker.process = WorkerProcess(config, on_message=on_message, on_end=on_end)
+        worker.process = WorkerProcess(
+            config, on_message=partial(self._receive, worker), on_end=partial(self._end, worker)
+        )
         self._workers.add(worker)
-        loop.call_later(READY_TIMEOUT_SECONDS, self._give_up, worker)
+        asyncio.get_running_loop().call_later(READY_TIMEOUT_SECONDS, self._give_up, worker)
 
     def _give_up(self, worker: PooledWorker) -> None:
         if not worker.ready and not worker.lost:
             log.error("killing a worker that does not become ready")
             worker.process.kill()
 
-    def _receive(self, worker: PooledWorker, message: Literal["ready"] | Progress | Done) -> None:
+    def _receive(self, worker: PooledWorker, message: Report) -> None:
         if worker.lost:
             return
         if not isinstance(message, str):
@@ -265,9 +255,7 @@ class WorkerPool:
 
     def _end(self, worker: PooledWorker, reason: str) -> None:
         if worker.reaped is not None:
-            self._terminating.discard(worker)
-            if not worker.reaped.done():
-                worker.reaped.set_result(None)
+            worker.reaped.set_result(None)
             return
         self.deaths += 1
         worker.lost = True

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 from downloader.download_settings import DownloadSettings
 from downloader.engines.attempt import run_attempt
@@ -63,15 +63,8 @@ class Done:
     memory_bytes: int  #: held by the worker now; 0: unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """A log record, as plain data."""
-
-    fields: Mapping[str, Any]
-
-
-#: What a worker sends. It receives Work and Stop.
-Message = Literal["ready"] | Progress | Done | Logged
+#: What a worker sends beside log records. It receives Work and Stop.
+Report = Literal["ready"] | Progress | Done
 
 
 def main(connection: Connection, config: WorkerConfig) -> NoReturn:
@@ -81,63 +74,61 @@ def main(connection: Connection, config: WorkerConfig) -> NoReturn:
     os.environ.clear()
     os.environ.update(config.environment)
     os.umask(config.settings.umask_bits)
-    channel = _Channel(connection)
-    logging.basicConfig(level=config.log_level, handlers=[_LogHandler(channel)], force=True)
+    worker = _Worker(connection, config.settings)
+    logging.basicConfig(level=config.log_level, handlers=[_LogHandler(worker)], force=True)
     warm_up(PLATFORMS.values())
     gc.set_threshold(_GC_THRESHOLD)
-    channel.send("ready")
-    running: dict[str, threading.Event] = {}
-    while True:
-        try:
-            message = connection.recv()
-        except (EOFError, OSError):
-            _die()
-        if isinstance(message, Stop):
-            if stop := running.get(message.job_id):
-                stop.set()
-            continue
-        # Not in this thread, which has to notice that the pipe closes while a download hangs.
-        running[message.job_id] = threading.Event()
-        arguments = (message, config.settings, running, channel)
-        threading.Thread(target=_run, args=arguments, name="download", daemon=True).start()
+    worker.send("ready")
+    worker.serve()
+    if sys.platform != "win32":
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+    os._exit(1)
 
 
-def _run(work: Work, settings: DownloadSettings, running: dict[str, threading.Event], channel: _Channel) -> None:
-    channel.jobs[threading.get_ident()] = work.job_id
-    outcome = run_attempt(work, settings, running[work.job_id], channel.send)
-    del channel.jobs[threading.get_ident()]
-    del running[work.job_id]
-    if not running or next(_ENDED) % _COLLECT_EVERY == 0:
-        # yt-dlp's objects form cycles that hold threads and buffers until they are collected. Takes a millisecond.
-        gc.collect()
-    channel.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
+class _Worker:
+    """The attempts of this process, each in a thread, and the pipe that they share."""
 
-
-class _Channel:
-    """The worker's end of the pipe, shared by its threads."""
-
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, settings: DownloadSettings) -> None:
         self._connection = connection
-        self._lock = threading.Lock()
-        self.jobs: dict[int, str] = {}  #: of the attempts under way, by thread
+        self._settings = settings
+        self._sending = threading.Lock()
+        self.stops: dict[str, threading.Event] = {}  #: of the attempts under way, by job
 
-    def job_id(self) -> str | None:
-        """Return the job of this thread; for a thread that yt-dlp started, that of the only attempt, or None."""
-        jobs = tuple(self.jobs.values())
-        return self.jobs.get(threading.get_ident()) or (jobs[0] if len(jobs) == 1 else None)
+    def serve(self) -> None:
+        """Start and stop attempts as the server says, until the pipe closes."""
+        while True:
+            try:
+                message = self._connection.recv()
+            except (EOFError, OSError):
+                return
+            if isinstance(message, Stop):
+                if stop := self.stops.get(message.job_id):
+                    stop.set()
+                continue
+            self.stops[message.job_id] = threading.Event()
+            # Not in this thread, which has to notice that the pipe closes while a download hangs.
+            threading.Thread(target=self._run, args=(message,), name=message.job_id, daemon=True).start()
 
-    def send(self, message: Message) -> None:
+    def _run(self, work: Work) -> None:
+        outcome = run_attempt(work, self._settings, self.stops[work.job_id], self.send)
+        del self.stops[work.job_id]
+        if not self.stops or next(_ENDED) % _COLLECT_EVERY == 0:
+            # yt-dlp's objects form cycles that hold threads and buffers until they are collected. Takes a millisecond.
+            gc.collect()
+        self.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
+
+    def send(self, message: Report | logging.LogRecord) -> None:
         """Send *message*; if the pipe is closed, the main thread ends the process."""
-        with self._lock, contextlib.suppress(OSError):
+        with self._sending, contextlib.suppress(OSError):
             self._connection.send(message)
 
 
 class _LogHandler(logging.Handler):
     """Sends log records to the server, so that there is one log."""
 
-    def __init__(self, channel: _Channel) -> None:
+    def __init__(self, worker: _Worker) -> None:
         super().__init__()
-        self._channel = channel
+        self._worker = worker
         self._formatter = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -146,9 +137,11 @@ class _LogHandler(logging.Handler):
         fields["msg"], fields["args"], fields["exc_info"] = record.getMessage(), None, None
         if record.exc_info and not record.exc_text:
             fields["exc_text"] = self._formatter.formatException(record.exc_info)
-        if job_id := self._channel.job_id():
-            fields.setdefault("job_id", job_id)
-        self._channel.send(Logged(fields))
+        # The thread is named after its job; one that yt-dlp started works for the only attempt, if there is only one.
+        jobs = tuple(self._worker.stops)
+        if record.threadName in jobs or len(jobs) == 1:
+            fields.setdefault("job_id", record.threadName if record.threadName in jobs else jobs[0])
+        self._worker.send(logging.makeLogRecord(fields))
 
 
 def _plain(value: object) -> object:
@@ -162,12 +155,6 @@ def _lead_a_group() -> None:
         signal.signal(number, signal.SIG_IGN)
     if sys.platform != "win32":
         os.setsid()
-
-
-def _die() -> NoReturn:
-    if sys.platform != "win32":
-        os.killpg(os.getpgid(0), signal.SIGKILL)
-    os._exit(1)
 
 
 def _memory_bytes() -> int:

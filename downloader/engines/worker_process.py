@@ -1,29 +1,42 @@
-"""A worker process as the server sees it: started, read from and reaped in a thread of its own."""
+"""Worker processes as the server sees them: launched, from a fork server where there is one, read from and reaped."""
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
 import sys
 import threading
+import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Literal
+from typing import Any, TypeVar
 
-from downloader.engines import fork_server
-from downloader.engines.worker import Done, Logged, Message, Stop, WorkerConfig
-from downloader.jobs import Progress, Work
+from downloader.engines import worker
+from downloader.engines.worker import Report, Stop, WorkerConfig
+from downloader.jobs import Work
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 #: How long a killed process may take to go; one that waits for a broken disk takes longer.
 REAP_TIMEOUT_SECONDS = 5.0
+
+#: A fork server starts a worker in a few milliseconds, and workers share the memory in which it has loaded yt-dlp.
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+#: Held around every call into multiprocessing that starts or polls a process: each of them polls all children, in any
+#: thread, and two at once take each other's exit codes.
+_LOCK = threading.Lock()
 
 _NUMBERS = count(1)
 
@@ -33,17 +46,14 @@ class WorkerLost(Exception):
 
 
 class WorkerProcess:
-    """A worker process; its thread calls *on_message* for each message, and at last *on_end*, once, with the reason."""
+    """A worker process, and the thread that starts it, reads from it and reaps it."""
 
     def __init__(
-        self,
-        config: WorkerConfig,
-        *,
-        on_message: Callable[[Literal["ready"] | Progress | Done], None],
-        on_end: Callable[[str], None],
+        self, config: WorkerConfig, *, on_message: Callable[[Report], None], on_end: Callable[[str], None]
     ) -> None:
-        """Start it in the background."""
+        """Start it; on the running loop call *on_message* for each message, and at last *on_end*, with the reason."""
         self.config = config
+        self._loop = asyncio.get_running_loop()
         self.pid: int | None = None  #: once it has been started
         self._on_message = on_message
         self._on_end = on_end
@@ -71,7 +81,7 @@ class WorkerProcess:
 
     def _run(self) -> None:
         try:
-            connection, process = fork_server.launch(self.config)
+            connection, process = _launch(self.config)
         except Exception as error:  # out of memory, processes or file descriptors
             self._finish(f"the worker could not be started: {type(error).__name__}: {error}")
             return
@@ -89,23 +99,29 @@ class WorkerProcess:
 
     def _finish(self, end: str) -> None:
         _ALIVE.discard(self)
-        self._on_end(end)
+        self._call(self._on_end, end)
+
+    def _call(self, function: Callable[[T], None], argument: T) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended without closing the pool
+            self._loop.call_soon_threadsafe(function, argument)
 
     def _read(self, connection: Connection) -> None:
         while True:
             try:
-                message: Message = connection.recv()
+                message: Report | logging.LogRecord = connection.recv()
             except (EOFError, OSError):
                 return
             except Exception:
                 log.exception("a worker sent an unreadable message")
                 return
-            if isinstance(message, Logged):
-                _log_here(message)
+            if isinstance(message, logging.LogRecord):
+                logger = logging.getLogger(message.name)
+                if logger.isEnabledFor(message.levelno):
+                    logger.handle(message)
             elif self._killed:
                 self.kill()  # again: it was so new that it led no group yet
             else:
-                self._on_message(message)
+                self._call(self._on_message, message)
 
     def _reap(self, process: BaseProcess) -> str:
         """Kill what is left of the worker's group, wait for the worker to end, and return how it did."""
@@ -113,7 +129,7 @@ class WorkerProcess:
             self._process = None  # from here on its process id may be reused
             _kill_group(process)
         wait([process.sentinel], REAP_TIMEOUT_SECONDS)
-        with fork_server.LOCK:
+        with _LOCK:
             process.join(0)
             code = process.exitcode
             if code is None:
@@ -132,13 +148,6 @@ def _kill_all() -> None:
         process.kill()
 
 
-def _log_here(message: Logged) -> None:
-    record = logging.makeLogRecord(dict(message.fields))
-    logger = logging.getLogger(record.name)
-    if logger.isEnabledFor(record.levelno):
-        logger.handle(record)
-
-
 def _kill_group(process: BaseProcess) -> None:
     assert process.pid is not None
     with contextlib.suppress(OSError):  # gone, or so new that it leads no group yet
@@ -155,3 +164,61 @@ def _describe_exit(code: int) -> str:
         return f"the worker was killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"the worker was killed by signal {-code}"
+
+
+# Launching
+
+
+def _launch(config: WorkerConfig) -> tuple[Connection, BaseProcess]:
+    """Start a worker; return our end of its pipe and the process. Raises whatever the system refuses."""
+    context: Any = multiprocessing.get_context(METHOD)  # typeshed's base class has no Process
+    with _LOCK:
+        _set_preload()
+        ours, theirs = context.Pipe()
+        try:
+            process = context.Process(target=worker.main, args=(theirs, config), daemon=True)
+            with _no_main_module():
+                process.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+    return ours, process
+
+
+def start_fork_server() -> None:
+    """Start the fork server, which loads yt-dlp in the background; return at once."""
+    # OSError: the first worker's start tries again and reports it.
+    with _LOCK, _no_main_module(), contextlib.suppress(OSError):
+        _set_preload()
+        if METHOD == "forkserver":
+            forkserver.ensure_running()
+
+
+def stop_fork_server() -> None:
+    """Stop the fork server unless a worker is alive; the next worker starts it again. Blocks for some milliseconds."""
+    with _LOCK:
+        # It would wait for living workers. There is no public way to stop it; without this one it keeps its 45 MB.
+        if METHOD == "forkserver" and not multiprocessing.active_children():
+            with contextlib.suppress(OSError, AttributeError):
+                forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+def _set_preload() -> None:
+    if METHOD == "forkserver":
+        multiprocessing.set_forkserver_preload(["downloader.engines.preload"])
+
+
+@contextlib.contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Hide the main program, which multiprocessing would otherwise run again in each worker.
+
+    That costs the memory of its imports, and starts everything twice if it does not check `__name__`.
+    """
+    main_module = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main_module

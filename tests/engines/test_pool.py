@@ -103,7 +103,7 @@ async def test_a_worker_that_cannot_start_costs_one_attempt(
     engine = await start_engine(max_attempts=1)
     [pid] = workers(engine)
     with monkeypatch.context() as patch:
-        patch.setattr("downloader.engines.fork_server.METHOD", "nonsense")
+        patch.setattr("downloader.engines.worker_process.METHOD", "nonsense")
         os.kill(pid, signal.SIGKILL)
         outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
         if outcome.error_code is None or "could not be started" not in (outcome.detail or ""):
