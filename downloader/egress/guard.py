@@ -7,11 +7,10 @@ in its own thread, so that bulk traffic does not delay anything else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from urllib.request import getproxies
 
@@ -30,21 +29,6 @@ _MIN_IDLE_SECONDS = 60.0
 
 #: Tests replace it to simulate another internet.
 _make_proxy: Callable[[], EgressProxy] = EgressProxy
-
-
-@contextlib.contextmanager
-def open_egress(settings: DownloadSettings) -> Iterator[Grant]:
-    """Grant one attempt access to the network, as *settings* allow; it is revoked at the end of the block.
-
-    Raises:
-        OSError: the egress proxy cannot be started.
-        StartRefused: the operator's proxy has an invalid URL.
-    """
-    grant = _proxy().grant(rules_of(settings))
-    try:
-        yield grant
-    finally:
-        grant.revoke()
 
 
 def rules_of(settings: DownloadSettings) -> Rules:
@@ -144,10 +128,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def _proxy() -> EgressProxy:
-    """Return this process's running proxy."""
+def open_egress(settings: DownloadSettings) -> Grant:
+    """Return a grant for one attempt, as *settings* allow; the caller revokes it after the attempt.
+
+    Raises:
+        OSError: the egress proxy cannot be started.
+        StartRefused: the operator's proxy has an invalid URL.
+    """
     global _GUARD
+    rules = rules_of(settings)
     with _STARTING:
         if _GUARD is None or not _GUARD.thread.is_alive():
             _GUARD = _Guard()
-        return _GUARD.proxy
+        return _GUARD.proxy.grant(rules)

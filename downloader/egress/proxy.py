@@ -55,7 +55,7 @@ _BACKLOG = 256
 
 
 class Grant:
-    """One attempt's permission to use the proxy, until it is revoked."""
+    """One attempt's permission to use the proxy, until it is revoked, as it is at the end of a `with` block."""
 
     def __init__(self, proxy: EgressProxy, rules: Rules, user: str) -> None:
         self._proxy = proxy
@@ -68,6 +68,12 @@ class Grant:
 
     def __repr__(self) -> str:
         return f"<Grant {self.user}>"
+
+    def __enter__(self) -> Grant:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.revoke()
 
     def refuse(self, request: Request, why: str) -> None:
         """Record that *request* was refused."""

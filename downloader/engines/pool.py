@@ -96,11 +96,11 @@ class WorkerPool:
         self._workers: set[PooledWorker] = set()
         self._terminating: set[asyncio.Future[None]] = set()
         self._waiters: deque[asyncio.Future[PooledWorker]] = deque()  #: the longest-waiting first
-        self._closed = False
+        self.closed = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self._stopping: asyncio.Task[None] | None = None
         self.asleep = False  #: without workers for lack of work
-        self.deaths = 0  #: of workers that the pool did not terminate
+        self.restarts = 0  #: of workers that died, or were killed because of an attempt
 
     @property
     def ready(self) -> list[PooledWorker]:
@@ -113,7 +113,7 @@ class WorkerPool:
         Raises:
             WorkerLost: the pool is closed, or a worker could not be started.
         """
-        if self._closed:
+        if self.closed:
             raise WorkerLost("the server is stopping")
         self.asleep = False
         if not dedicated and (worker := self._least_busy()):
@@ -136,7 +136,7 @@ class WorkerPool:
     def release(self, worker: PooledWorker) -> None:
         """Give *worker* back after an attempt, to the longest-waiting one."""
         worker.attempts -= 1
-        if self._closed:
+        if self.closed:
             return
         if not worker.lost and worker.attempts == 0 and not worker.shared:
             self.terminate(worker)
@@ -156,7 +156,7 @@ class WorkerPool:
     def scale_up(self) -> None:
         """Start as many workers as the running and waiting attempts take."""
         waiting = sum(not waiter.done() for waiter in self._waiters)
-        while not self._closed:
+        while not self.closed:
             shared = [worker for worker in self._workers if worker.shared]
             if len(shared) >= self._limits.processes_for(sum(worker.attempts for worker in shared) + waiting):
                 return
@@ -175,7 +175,7 @@ class WorkerPool:
 
     async def close(self, timeout_seconds: float) -> None:
         """Kill every worker and fail every pending `acquire`; wait *timeout_seconds* at most."""
-        self._closed = True
+        self.closed = True
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         dedicated = [worker.dedicated_to for worker in self._workers if worker.dedicated_to is not None]
@@ -209,7 +209,7 @@ class WorkerPool:
     def _sleep(self) -> None:
         """Terminate all workers if there is nothing to do; if there is, its `release` sets the timer again."""
         waiting = any(not waiter.done() for waiter in self._waiters)
-        if self._closed or waiting or any(worker.attempts or worker.dedicated_to for worker in self._workers):
+        if self.closed or waiting or any(worker.attempts or worker.dedicated_to for worker in self._workers):
             return
         self.asleep = True
         for worker in tuple(self._workers):
@@ -257,7 +257,7 @@ class WorkerPool:
         if worker.reaped is not None:
             worker.reaped.set_result(None)
             return
-        self.deaths += 1
+        self.restarts += 1
         worker.lost = True
         self._workers.discard(worker)
         self._on_lost(worker, reason)

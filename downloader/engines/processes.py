@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from downloader.download_settings import DownloadSettings
@@ -37,7 +36,7 @@ class _Displaced(Exception):
     """An attempt was ended with its process, through no fault of its own."""
 
 
-class _SharedWorkerLost(WorkerLost):
+class _SharedWorkerLost(Exception):
     """A process died with several attempts in it, any of which may have been the cause."""
 
 
@@ -47,6 +46,7 @@ class _Attempt:
 
     work: Work
     worker: PooledWorker
+    grant: Grant
     on_progress: Callable[[Progress], None]
     watch: StallWatch
     end: asyncio.Future[Outcome]
@@ -65,8 +65,6 @@ class ProcessEngine:
         self._settings = settings
         self.pool = WorkerPool(settings, limits, on_message=self._on_message, on_lost=self._on_lost)
         self._attempts: dict[str, _Attempt] = {}  #: by job
-        self._kills = 0
-        self._closed = False
 
     async def start(self) -> None:
         """Start a first worker and wait until it is ready."""
@@ -99,49 +97,51 @@ class ProcessEngine:
                 if worker.reaped is not None:  # terminated because of another attempt, or by `close`
                     raise _Displaced
                 return failed(work.platform, "interrupted", "the worker died before the attempt could start")
-            with ExitStack() as stack:
-                try:
-                    egress = stack.enter_context(open_egress(self._settings))
-                except (OSError, StartRefused) as error:
-                    return failed(work.platform, "internal", f"the egress proxy did not start: {error}")
-                outcome = await self._attempt(worker, replace(work, proxy=egress.url), on_progress, egress)
-                refusal = egress.refusal(outcome)
+            try:
+                grant = open_egress(self._settings)
+            except (OSError, StartRefused) as error:
+                return failed(work.platform, "internal", f"the egress proxy did not start: {error}")
+            with grant:
+                attempt = _Attempt(
+                    work=replace(work, proxy=grant.url),
+                    worker=worker,
+                    grant=grant,
+                    on_progress=on_progress,
+                    watch=StallWatch(work, self._settings),
+                    end=asyncio.get_running_loop().create_future(),
+                )
+                outcome = await self._complete(attempt)
+            refusal = grant.refusal(outcome)
             return outcome if refusal is None else failed(work.platform, "blocked_address", refusal)
         finally:
             self.pool.release(worker)
 
-    async def _attempt(
-        self, worker: PooledWorker, work: Work, on_progress: Callable[[Progress], None], egress: Grant
-    ) -> Outcome:
-        """Run one attempt in *worker*, which was acquired for it."""
-        end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        watch = StallWatch(work, self._settings)
-        attempt = _Attempt(work=work, worker=worker, on_progress=on_progress, watch=watch, end=end)
+    async def _complete(self, attempt: _Attempt) -> Outcome:
+        """Run *attempt* in its worker, which was acquired for it."""
+        work = attempt.work
         self._attempts[work.job_id] = attempt
-        worker.process.send(work)
+        attempt.worker.process.send(work)
         try:
             try:
-                return await watch.wait_for(end)
+                return await attempt.watch.wait_for(attempt.end)
             except Stalled as stalled:
                 log.warning("ending a download that hangs", extra={"job_id": work.job_id, "detail": str(stalled)})
-                await self._end(attempt, egress)
+                await self._end(attempt)
                 return failed(work.platform, "timeout", str(stalled))
-        except _SharedWorkerLost:
-            raise
         except WorkerLost as lost:
-            if not self._closed:
+            if not self.pool.closed:
                 log.warning("a worker died", extra={"job_id": work.job_id, "detail": str(lost)})
             return failed(work.platform, "interrupted", str(lost))
         except asyncio.CancelledError:
-            await self._end(attempt, egress)
-            if outcome := success_of(end):
+            await self._end(attempt)
+            if outcome := success_of(attempt.end):
                 return outcome
             raise
         finally:
             if self._attempts.get(work.job_id) is attempt:
                 del self._attempts[work.job_id]
 
-    async def _end(self, attempt: _Attempt, egress: Grant) -> None:
+    async def _end(self, attempt: _Attempt) -> None:
         """End *attempt* and its child processes, if possible without disturbing others in its worker."""
         if attempt.end.done():
             return
@@ -149,11 +149,11 @@ class ProcessEngine:
         if worker.attempts > 1:
             # Cutting its connections wakes whatever waits for the network, which then finds that it is to stop.
             worker.process.send(Stop(attempt.work.job_id))
-            egress.revoke()
+            attempt.grant.revoke()
             await asyncio.wait({attempt.end}, timeout=GRACE_SECONDS)
             if attempt.end.done():
                 return
-        self._kills += 1
+        self.pool.restarts += 1
         reaped = self.pool.terminate(worker)
         for other in self._attempts_in(worker):
             other.fail(WorkerLost("ended") if other is attempt else _Displaced())
@@ -165,13 +165,12 @@ class ProcessEngine:
         return EngineHealth(
             workers=len(self.pool.ready),
             busy=len(self._attempts),
-            restarts=self._kills + self.pool.deaths,
+            restarts=self.pool.restarts,
             asleep=self.pool.asleep,
         )
 
     async def close(self) -> None:
         """Kill every worker; running attempts end as `interrupted`."""
-        self._closed = True
         await self.pool.close(_KILL_TIMEOUT_SECONDS)
 
     def _on_message(self, worker: PooledWorker, message: Progress | Done) -> None:
@@ -188,7 +187,7 @@ class ProcessEngine:
 
     def _on_lost(self, worker: PooledWorker, reason: str) -> None:
         attempts = self._attempts_in(worker)
-        shared = len(attempts) > 1 and not self._closed
+        shared = len(attempts) > 1 and not self.pool.closed
         for attempt in attempts:
             attempt.fail(_SharedWorkerLost(reason) if shared else WorkerLost(reason))
 
