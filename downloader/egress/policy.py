@@ -9,7 +9,6 @@ import ipaddress
 import re
 import socket
 import unicodedata
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -26,7 +25,7 @@ _LOCAL_SUFFIXES = (
     *("arpa", "onion", "invalid"),
 )
 
-_NOT_GLOBAL_IPV4: Mapping[str, str] = {
+_NOT_GLOBAL_TABLE = {
     "0.0.0.0/8": "this network",
     "10.0.0.0/8": "a private network",
     "100.64.0.0/10": "a carrier's private network",  # Alibaba's metadata service among them
@@ -43,8 +42,6 @@ _NOT_GLOBAL_IPV4: Mapping[str, str] = {
     "203.0.113.0/24": "an address for documentation",
     "224.0.0.0/4": "a multicast address",
     "240.0.0.0/4": "a reserved address",
-}
-_NOT_GLOBAL_IPV6: Mapping[str, str] = {
     "::1/128": "this machine",
     "::/128": "this machine",
     "fc00::/7": "a private network",
@@ -55,8 +52,7 @@ _NOT_GLOBAL_IPV6: Mapping[str, str] = {
     "3fff::/20": "an address for documentation",
     "2001::/23": "a reserved address",  # Teredo's tunnels among them
 }
-_IPV4_TABLE = tuple((ipaddress.IPv4Network(network), what) for network, what in _NOT_GLOBAL_IPV4.items())
-_IPV6_TABLE = tuple((ipaddress.IPv6Network(network), what) for network, what in _NOT_GLOBAL_IPV6.items())
+_NOT_GLOBAL = tuple((ipaddress.ip_network(network), what) for network, what in _NOT_GLOBAL_TABLE.items())
 
 #: The only part of IPv6 that is allocated to the internet.
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -76,15 +72,15 @@ _LOOKS_LIKE_A_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 
 def address_refusal(address: Address) -> str | None:
     """Return in a few words why *address* is forbidden, or None if it is on the public internet."""
+    for network, what in _NOT_GLOBAL:
+        if address in network:
+            return what
     if isinstance(address, ipaddress.IPv4Address):
-        return next((what for network, what in _IPV4_TABLE if address in network), None)
+        return None
     if address.scope_id is not None:
         return "an address of one link"
     if any(address in network for network in _ENDS_WITH_IPV4):
         return address_refusal(_last_four_bytes(address))
-    for network, what in _IPV6_TABLE:
-        if address in network:
-            return what
     if address not in _GLOBAL_UNICAST:
         return "a reserved address"
     if address in _SIX_TO_FOUR and (why := address_refusal(ipaddress.IPv4Address(int(address) >> 80 & 0xFFFFFFFF))):

@@ -16,21 +16,8 @@ from collections.abc import Coroutine
 from itertools import count
 from typing import Any, TypeVar
 
+from downloader.egress import http
 from downloader.egress.dialer import Blocked, Dialer, Rules
-from downloader.egress.http import (
-    CONTINUE,
-    END_OF_HEAD,
-    FAILED_HEADER,
-    MAX_HEAD_BYTES,
-    REFUSED_HEADER,
-    TUNNEL_IS_OPEN,
-    Malformed,
-    Request,
-    parse_request,
-    proxy_response,
-    request_head,
-    response_head,
-)
 from downloader.egress.relay import Buffer, Relay
 from downloader.egress.upstream import Failure, Unreachable, Upstream
 from downloader.errors import ErrorCode
@@ -75,7 +62,7 @@ class Grant:
     def __exit__(self, *_: object) -> None:
         self.revoke()
 
-    def refuse(self, request: Request, why: str) -> None:
+    def refuse(self, request: http.Request, why: str) -> None:
         """Record that *request* was refused."""
         refusal = f"{request.authority} ({why})" if request.host else why
         if refusal in self.refusals or len(self.refusals) >= MAX_REFUSALS:
@@ -122,7 +109,6 @@ class EgressProxy:
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._buffer = buffer or Buffer()
-        self.port = 0
 
     async def start(self) -> None:
         """Listen on a free port.
@@ -178,7 +164,7 @@ class EgressProxy:
 
     async def _reject(self, client: socket.socket) -> None:
         with contextlib.closing(client), contextlib.suppress(OSError):
-            await self._respond(client, 503, "too many connections", (FAILED_HEADER, "overload"))
+            await self._respond(client, 503, "too many connections", (http.FAILED_HEADER, "overload"))
 
     async def _serve(self, client: socket.socket) -> None:
         with contextlib.closing(client):
@@ -194,8 +180,8 @@ class EgressProxy:
         try:
             async with asyncio.timeout(self._head_seconds):
                 head, rest = await self._read_head(client)
-            request = parse_request(head)
-        except Malformed as malformed:
+            request = http.parse_request(head)
+        except http.Malformed as malformed:
             await self._respond(client, malformed.status, str(malformed))
             return
         grant = self._grant_of(request)
@@ -206,37 +192,35 @@ class EgressProxy:
         task = asyncio.current_task()
         assert task is not None
         grant.tasks.add(task)
-        try:
-            await self._connect(client, request, rest, grant)
-        finally:
-            grant.tasks.discard(task)
+        task.add_done_callback(grant.tasks.discard)
+        await self._connect(client, request, rest, grant)
 
-    def _grant_of(self, request: Request) -> Grant | None:
+    def _grant_of(self, request: http.Request) -> Grant | None:
         user, password = request.credential
         grant = self._grants.get(user)
         expected = grant.password if grant else secrets.token_urlsafe(24)
         return grant if hmac.compare_digest(expected.encode(), password.encode()) else None
 
-    async def _connect(self, client: socket.socket, request: Request, rest: bytes, grant: Grant) -> None:
+    async def _connect(self, client: socket.socket, request: http.Request, rest: bytes, grant: Grant) -> None:
         try:
             await self._forward(client, request, rest, grant.rules)
         except Blocked as blocked:
             grant.refuse(request, str(blocked))
-            await self._respond(client, 403, f"refused: {blocked}", (REFUSED_HEADER, "blocked_address"))
+            await self._respond(client, 403, f"refused: {blocked}", (http.REFUSED_HEADER, "blocked_address"))
         except Unreachable as unreachable:
             level = logging.WARNING if unreachable.failure == "upstream" else logging.DEBUG
             log.log(level, "host unreachable", extra={"address": request.authority, "detail": str(unreachable)})
             status = 504 if unreachable.failure == "timeout" else 502
-            await self._respond(client, status, str(unreachable), (FAILED_HEADER, unreachable.failure))
+            await self._respond(client, status, str(unreachable), (http.FAILED_HEADER, unreachable.failure))
 
-    async def _forward(self, client: socket.socket, request: Request, rest: bytes, rules: Rules) -> None:
+    async def _forward(self, client: socket.socket, request: http.Request, rest: bytes, rules: Rules) -> None:
         if request.foreign_scheme:
             raise Blocked("neither http nor https")
         dialing = self._dialer.dial(request.host, request.port, secure=request.is_tunnel, rules=rules)
         server, http_proxy = await self._unless_client_leaves(client, dialing)
         with contextlib.closing(server):
             if request.is_tunnel:
-                await self._loop.sock_sendall(client, TUNNEL_IS_OPEN)
+                await self._loop.sock_sendall(client, http.TUNNEL_IS_OPEN)
                 await self._loop.sock_sendall(server, rest)
             else:
                 response = await self._exchange(client, server, request, rest, rules, http_proxy)
@@ -250,7 +234,7 @@ class EgressProxy:
         self,
         client: socket.socket,
         server: socket.socket,
-        request: Request,
+        request: http.Request,
         rest: bytes,
         rules: Rules,
         http_proxy: Upstream | None,
@@ -258,14 +242,16 @@ class EgressProxy:
         """Forward a request; return the head of its response and the bytes after it."""
         extra = [] if http_proxy is None else http_proxy.headers
         try:
-            await self._loop.sock_sendall(server, request_head(request, absolute=http_proxy is not None, extra=extra))
+            await self._loop.sock_sendall(
+                server, http.request_head(request, absolute=http_proxy is not None, extra=extra)
+            )
             if request.expects_continue and not rest:
                 # By us, because the response is read only after the body was sent.
-                await self._loop.sock_sendall(client, CONTINUE)
+                await self._loop.sock_sendall(client, http.CONTINUE)
             await self._pass_body(client, server, rest, request.body_bytes, rules)
             response = self._read_response(server, rules)
             status, head, more = await self._unless_client_leaves(client, response)
-        except (OSError, Malformed) as error:
+        except (OSError, http.Malformed) as error:
             failure: Failure = "timeout" if isinstance(error, TimeoutError) else "unreachable"
             raise Unreachable(failure, str(error) or type(error).__name__) from error
         if http_proxy is not None and status == 407:
@@ -291,9 +277,9 @@ class EgressProxy:
         while True:
             async with asyncio.timeout(rules.idle_seconds):
                 head, rest = await self._read_head(server, rest)
-            status, rewritten = response_head(head)
+            status, rewritten = http.response_head(head)
             if status == 101:
-                raise Malformed("a response in another protocol")
+                raise http.Malformed("a response in another protocol")
             if status >= 200:
                 return status, rewritten, rest
 
@@ -304,16 +290,16 @@ class EgressProxy:
 
         Raises:
             ConnectionError: the connection ended before it.
-            Malformed: it is too long.
+            http.Malformed: it is too long.
         """
-        while (end := data.find(END_OF_HEAD, 0, MAX_HEAD_BYTES)) < 0:
-            if len(data) >= MAX_HEAD_BYTES:
-                raise Malformed("a head that is too long", 431)
-            more = await self._loop.sock_recv(sock, MAX_HEAD_BYTES)
+        while (end := data.find(http.END_OF_HEAD, 0, http.MAX_HEAD_BYTES)) < 0:
+            if len(data) >= http.MAX_HEAD_BYTES:
+                raise http.Malformed("a head that is too long", 431)
+            more = await self._loop.sock_recv(sock, http.MAX_HEAD_BYTES)
             if not more:
                 raise ConnectionResetError("the other side hung up")
             data += more
-        end += len(END_OF_HEAD)
+        end += len(http.END_OF_HEAD)
         return data[:end], data[end:]
 
     async def _unless_client_leaves(self, client: socket.socket, work: Coroutine[Any, Any, T]) -> T:
@@ -353,7 +339,7 @@ class EgressProxy:
         """Send a response of the proxy's own, and read until the client closes: see `LINGER_SECONDS`."""
         with contextlib.suppress(OSError):
             async with asyncio.timeout(LINGER_SECONDS):
-                await self._loop.sock_sendall(client, proxy_response(status, why, headers))
+                await self._loop.sock_sendall(client, http.proxy_response(status, why, headers))
                 client.shutdown(socket.SHUT_WR)
                 while await self._loop.sock_recv(client, _CHUNK_BYTES):
                     pass

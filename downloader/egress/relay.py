@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 #: Moved at once: large enough that the system calls cost more than the Python code around them.
 BUFFER_BYTES = 256 * 1024
@@ -177,27 +178,21 @@ class Relay:
             self._timer = self._loop.call_later(left, self._check_idle)
 
 
+@dataclass(eq=False)
 class _Direction:
     """One direction. Reads only while no bytes are pending, so that a slow reader slows the sender down."""
 
-    def __init__(
-        self,
-        relay: Relay,
-        source: socket.socket,
-        target: socket.socket,
-        buffer: Buffer,
-        on_end: Callable[[], None],
-        *,
-        discard: bool = False,
-    ) -> None:
-        self._relay = relay
-        self._on_end = on_end
+    relay: Relay
+    source: socket.socket
+    target: socket.socket
+    buffer: Buffer
+    on_end: Callable[[], None]
+    discard: bool = False
+
+    def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._source, self._target = source, target
         # Numbers, because for sockets the loop formats a repr each time, an eighth of a connection's cost.
-        self._source_number, self._target_number = source.fileno(), target.fileno()
-        self._buffer = buffer
-        self._discard = discard
+        self._source_number, self._target_number = self.source.fileno(), self.target.fileno()
         self._pending = memoryview(b"")
 
     def start(self) -> None:
@@ -209,16 +204,16 @@ class _Direction:
 
     def _read(self) -> None:
         try:
-            size, rest = self._buffer.move(self._source, self._target, discard=self._discard)
+            size, rest = self.buffer.move(self.source, self.target, discard=self.discard)
         except _WOULD_BLOCK:
             return
         except OSError:
-            self._relay.stop()
+            self.relay.stop()
             return
-        self._relay.last_byte = self._loop.time()
+        self.relay.last_byte = self._loop.time()
         if size == 0:
             self._loop.remove_reader(self._source_number)
-            self._on_end()
+            self.on_end()
         elif rest:
             self._pending = memoryview(rest)
             self._loop.remove_reader(self._source_number)
@@ -226,11 +221,11 @@ class _Direction:
 
     def _write(self) -> None:
         try:
-            sent = _send(self._target, self._pending)
+            sent = _send(self.target, self._pending)
         except OSError:
-            self._relay.stop()
+            self.relay.stop()
             return
-        self._relay.last_byte = self._loop.time()
+        self.relay.last_byte = self._loop.time()
         self._pending = self._pending[sent:]
         if not self._pending:
             self._loop.remove_writer(self._target_number)

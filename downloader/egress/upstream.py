@@ -215,7 +215,7 @@ async def _connect(sock: socket.socket, upstream: Upstream, host: str, port: int
     await asyncio.get_running_loop().sock_sendall(sock, request)
     head = bytearray()
     while not head.endswith(END_OF_HEAD):
-        head += await _exactly(sock, _left_of_head(sock, head) if head else len(b"HTTP/1.1 200\r\n\r\n"))
+        head += await _exactly(sock, 1)  # no byte beyond the end of the head, because those belong to the tunnel
         if len(head) > MAX_HEAD_BYTES:
             raise _Refused(upstream, "its response is too long")
     words = bytes(head).split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
@@ -226,17 +226,6 @@ async def _connect(sock: socket.socket, upstream: Upstream, host: str, port: int
         raise _Refused(upstream, "it wants another user or password (407)")
     if not 200 <= status < 300:
         raise _Refused(upstream, f"it answered {status}", timed_out=status == 504)
-
-
-def _left_of_head(sock: socket.socket, head: bytearray) -> int:
-    """Return how many bytes to read next: none beyond the end of the head, because they belong to the tunnel."""
-    try:
-        seen = sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
-    except (BlockingIOError, InterruptedError):
-        return 1
-    before = bytes(head[1 - len(END_OF_HEAD) :])
-    end = (before + seen).find(END_OF_HEAD)
-    return len(seen) or 1 if end < 0 else end + len(END_OF_HEAD) - len(before)
 
 
 async def _socks4(sock: socket.socket, upstream: Upstream, host: str, port: int) -> None:

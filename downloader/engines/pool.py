@@ -24,11 +24,6 @@ _CROWD = 4
 #: A worker that is not ready by then is killed, or every attempt would wait for it.
 READY_TIMEOUT_SECONDS = 60.0
 
-#: Workers get none of these: libraries use them on their own, past the egress proxy.
-_PROXY_VARIABLES = frozenset(
-    {"http_proxy", "https_proxy", "ftp_proxy", "ws_proxy", "wss_proxy", "all_proxy", "no_proxy"}
-)
-
 
 def default_processes() -> int:
     """Return one less than the CPUs that this process may run on, but at least 1; the server keeps one busy itself."""
@@ -176,8 +171,6 @@ class WorkerPool:
     async def close(self, timeout_seconds: float) -> None:
         """Kill every worker and fail every pending `acquire`; wait *timeout_seconds* at most."""
         self.closed = True
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
         dedicated = [worker.dedicated_to for worker in self._workers if worker.dedicated_to is not None]
         for waiter in (*self._waiters, *dedicated):
             if not waiter.done():
@@ -263,20 +256,15 @@ class WorkerPool:
         self._on_lost(worker, reason)
         if not worker.ready:
             log.error("a worker died before it was ready", extra={"detail": reason})
-            self._fail_one(worker, reason)
+            # One attempt that waits fails, lest all of them wait forever for workers that cannot start.
+            waiters = self._waiters if worker.dedicated_to is None else [worker.dedicated_to]
+            if waiter := next((waiter for waiter in waiters if not waiter.done()), None):
+                waiter.set_exception(WorkerLost(reason))
         if worker.ready or any(not waiter.done() for waiter in self._waiters):
             self.scale_up()
-
-    def _fail_one(self, failed_worker: PooledWorker, reason: str) -> None:
-        """Fail one attempt that waits, lest all of them wait forever for workers that cannot start."""
-        waiters = self._waiters if failed_worker.dedicated_to is None else deque([failed_worker.dedicated_to])
-        while waiters:
-            waiter = waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(WorkerLost(reason))
-                return
 
 
 def _is_private(name: str) -> bool:
     """Tell whether the environment variable *name* is to be kept from workers and the programs they start."""
-    return name.lower() in _PROXY_VARIABLES or name.upper().startswith(PREFIX)
+    # Libraries use proxy variables on their own, past the egress proxy.
+    return name.lower().endswith("_proxy") or name.upper().startswith(PREFIX)

@@ -69,7 +69,11 @@ Report = Literal["ready"] | Progress | Done
 
 def main(connection: Connection, config: WorkerConfig) -> NoReturn:
     """Run attempts until the pipe closes, as it does when the server ends in any way; then kill the whole group."""
-    _lead_a_group()
+    # Ctrl-C and a service manager's SIGTERM reach every process; the server decides what to do about them.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        os.setsid()  # leads a group of its own, which its ffmpeg will be in too
     tune_malloc(_LARGE_BYTES)
     os.environ.clear()
     os.environ.update(config.environment)
@@ -146,15 +150,6 @@ class _LogHandler(logging.Handler):
 
 def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def _lead_a_group() -> None:
-    """Make this process the leader of its own group, which its ffmpeg will be in too."""
-    # Ctrl-C and a service manager's SIGTERM reach every process; the server decides what to do about them.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32":
-        os.setsid()
 
 
 def _memory_bytes() -> int:

@@ -33,6 +33,7 @@ REAP_TIMEOUT_SECONDS = 5.0
 
 #: A fork server starts a worker in a few milliseconds, and workers share the memory in which it has loaded yt-dlp.
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_PRELOAD = ["downloader.engines.preload"]
 
 #: Held around every call into multiprocessing that starts or polls a process: each of them polls all children, in any
 #: thread, and two at once take each other's exit codes.
@@ -173,7 +174,7 @@ def _launch(config: WorkerConfig) -> tuple[Connection, BaseProcess]:
     """Start a worker; return our end of its pipe and the process. Raises whatever the system refuses."""
     context: Any = multiprocessing.get_context(METHOD)  # typeshed's base class has no Process
     with _LOCK:
-        _set_preload()
+        multiprocessing.set_forkserver_preload(_PRELOAD)
         ours, theirs = context.Pipe()
         try:
             process = context.Process(target=worker.main, args=(theirs, config), daemon=True)
@@ -189,11 +190,12 @@ def _launch(config: WorkerConfig) -> tuple[Connection, BaseProcess]:
 
 def start_fork_server() -> None:
     """Start the fork server, which loads yt-dlp in the background; return at once."""
+    if METHOD != "forkserver":
+        return
     # OSError: the first worker's start tries again and reports it.
     with _LOCK, _no_main_module(), contextlib.suppress(OSError):
-        _set_preload()
-        if METHOD == "forkserver":
-            forkserver.ensure_running()
+        multiprocessing.set_forkserver_preload(_PRELOAD)
+        forkserver.ensure_running()
 
 
 def stop_fork_server() -> None:
@@ -203,11 +205,6 @@ def stop_fork_server() -> None:
         if METHOD == "forkserver" and not multiprocessing.active_children():
             with contextlib.suppress(OSError, AttributeError):
                 forkserver._forkserver._stop()  # type: ignore[attr-defined]
-
-
-def _set_preload() -> None:
-    if METHOD == "forkserver":
-        multiprocessing.set_forkserver_preload(["downloader.engines.preload"])
 
 
 @contextlib.contextmanager
