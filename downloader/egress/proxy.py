@@ -163,7 +163,7 @@ class EgressProxy:
             task.add_done_callback(self._tasks.discard)
 
     async def _reject(self, client: socket.socket) -> None:
-        with contextlib.closing(client), contextlib.suppress(OSError):
+        with contextlib.closing(client):
             await self._respond(client, 503, "too many connections", (http.FAILED_HEADER, "overload"))
 
     async def _serve(self, client: socket.socket) -> None:
@@ -225,8 +225,8 @@ class EgressProxy:
             else:
                 response = await self._exchange(client, server, request, rest, rules, http_proxy)
                 await self._loop.sock_sendall(client, response)
-            idle_seconds = rules.idle_seconds
-            await Relay(client, server, self._buffer, idle_seconds, responds_only=not request.is_tunnel).run()
+            responds_only = not request.is_tunnel
+            await Relay(client, server, self._buffer, rules.idle_seconds, responds_only=responds_only).run()
 
     # Plain http
 
@@ -241,10 +241,9 @@ class EgressProxy:
     ) -> bytes:
         """Forward a request; return the head of its response and the bytes after it."""
         extra = [] if http_proxy is None else http_proxy.headers
+        head = http.request_head(request, absolute=http_proxy is not None, extra=extra)
         try:
-            await self._loop.sock_sendall(
-                server, http.request_head(request, absolute=http_proxy is not None, extra=extra)
-            )
+            await self._loop.sock_sendall(server, head)
             if request.expects_continue and not rest:
                 # By us, because the response is read only after the body was sent.
                 await self._loop.sock_sendall(client, http.CONTINUE)

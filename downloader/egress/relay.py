@@ -117,13 +117,7 @@ class Relay:
     """
 
     def __init__(
-        self,
-        client: socket.socket,
-        server: socket.socket,
-        buffer: Buffer,
-        idle_seconds: float,
-        *,
-        responds_only: bool,
+        self, client: socket.socket, server: socket.socket, buffer: Buffer, idle_seconds: float, *, responds_only: bool
     ) -> None:
         """Relay between two non-blocking sockets; *responds_only*: discard what the client sends."""
         self._loop = asyncio.get_running_loop()
