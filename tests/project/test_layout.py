@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ PATHS = [path for top in (DOWNLOADER, PORTAL) for path in sorted(top.rglob("*.py
 MAX_TOP_MODULES = 16
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
+
+
+SETUPTOOLS = tomllib.loads((DOWNLOADER.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 
 
 def name(path: Path) -> str:
@@ -47,3 +51,13 @@ def test_modules_and_functions_are_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             function_lines = (node.end_lineno or 0) - node.lineno + 1
             assert function_lines <= MAX_FUNCTION_LINES, node.name
+
+
+def test_the_wheel_holds_all_packages_and_data_files() -> None:
+    files = [path for top in (DOWNLOADER, PORTAL) for path in top.rglob("*") if path.is_file()]
+    packages = {path.parent for path in files if path.name == "__init__.py"}
+    data = {path for path in files if path.suffix not in (".py", ".pyc")}
+    root = DOWNLOADER.parent
+    assert {".".join(path.relative_to(root).parts) for path in packages} == set(SETUPTOOLS["packages"])
+    patterns = [(name, each) for name, globs in SETUPTOOLS["package-data"].items() for each in globs]
+    assert data == {path for name, each in patterns for path in root.joinpath(*name.split(".")).glob(each)}
