@@ -140,7 +140,7 @@ class _Guard:
         response.headers.setdefault("Content-Security-Policy", _PAGE_POLICIES.get(request.blueprint or "", _POLICY))
         policy = "cross-origin" if self._is_from_allowed_origin() else "same-origin"
         response.headers["Cross-Origin-Resource-Policy"] = policy
-        if self.keys:
+        if self.keys or request.blueprint == "login":
             response.headers.setdefault("Cache-Control", "no-store")  # leave nothing behind after logging out
         return response
 

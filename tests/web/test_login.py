@@ -171,6 +171,7 @@ def test_the_way_back_leads_nowhere_else(client: FlaskClient, next_path: str) ->
 def test_without_keys_there_is_nothing_to_log_in_to(make_app: Callable[..., Flask], tmp_path: Path) -> None:
     client = make_app().test_client()
     assert client.get("/login?next=/api/docs").location == "/api/docs"
+    assert client.get("/login").headers["Cache-Control"] == "no-store"  # a key may be set tomorrow
     assert client.post("/login", data={"key": "x"}).location == "/dashboard"
     assert client.post("/logout").location == "/login"
     assert not (tmp_path / "storage" / "session.key").exists()
