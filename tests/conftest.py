@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,33 @@ PROGRAMS = {"running_simulator", "browser", "ffmpeg"}
 PROGRAM_FOLDERS = {"end_to_end", "simulator", "portal"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a program, or need a PostgreSQL server, as `integration`."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
+    """Mark the tests that start a program, or need a PostgreSQL server, as `integration`; run the slow ones first."""
     for item in items:
         by_fixture = not PROGRAMS.isdisjoint(getattr(item, "fixturenames", ()))
         if by_fixture or item.path.parent.name in PROGRAM_FOLDERS or "postgresql" in item.name:
             item.add_marker(pytest.mark.integration)
+    yield
+    items[:] = slow_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def slow_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Return *items* so that half of the *workers* of pytest-xdist start with the slow ones.
+
+    Each worker gets an equal part of the list. A slow test that starts last would be waited for; only half of the
+    workers get some, because slow tests also measure, and disturb each other.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = deque(item for item in items if not item.get_closest_marker("slow"))
+    busy = (workers + 1) // 2
+    ordered: list[pytest.Item] = []
+    for number in range(workers):
+        part = slow[number::busy] if number < busy else []
+        size = (len(items) - len(ordered)) // (workers - number)
+        ordered += part
+        ordered += (others.popleft() for _ in range(min(size - len(part), len(others))))
+    return [*ordered, *others]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -147,6 +168,14 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
     yield make
     for app in apps:
         app.extensions["downloader"].close(grace_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """Return one app for all tests of a module, which leave it as they found it."""
+    app = create_downloader_app(Settings(storage_dir=tmp_path_factory.mktemp("app") / "storage"))
+    yield app
+    app.extensions["downloader"].close(grace_seconds=0)
 
 
 @pytest.fixture

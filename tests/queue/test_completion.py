@@ -47,8 +47,9 @@ async def test_a_lasting_failure_is_not_tried_again(world: World, code: ErrorCod
     "code", ["storage_unavailable", "disk_full", "internal", "file_missing", "not_a_video", "timeout"]
 )
 async def test_what_a_disk_failed_costs_no_attempt_and_goes_on_when_it_is_back(
-    open_world: Callable[..., Any], code: ErrorCode
+    open_world: Callable[..., Any], code: ErrorCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("downloader.queue.operations.COOLDOWN_CHECK_INTERVAL_SECONDS", 0.1)
     world: World = await open_world(max_attempts=1)
     [job] = await until_running(world, tiktok(1))
     take_away(world)

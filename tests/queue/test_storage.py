@@ -98,8 +98,9 @@ async def test_a_database_that_is_gone_is_told_of_and_nothing_begins(world: Worl
 
 
 async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_room(
-    open_world: Callable[..., Any],
+    open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("downloader.queue.operations.COOLDOWN_CHECK_INTERVAL_SECONDS", 0.1)
     world: World = await open_world(max_storage_bytes=100)
     (world.settings.raw_dir / "old.mp4").write_bytes(bytes(100))
     world.scheduler.files_removed()  # whatever was there at the start: look now

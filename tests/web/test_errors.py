@@ -23,9 +23,9 @@ def test_ten_megabytes_are_refused(client: FlaskClient) -> None:
      ("GET", "/%00", 404), ("POST", "/download//batch", 404), ("POST", "/dashboard", 405)],
 )  # fmt: skip
 def test_unknown_routes_and_methods_are_answered_in_json(
-    client: FlaskClient, method: str, path: str, status: int
+    shared_app: Flask, method: str, path: str, status: int
 ) -> None:
-    answer = client.open(path, method=method, headers={"Accept": "text/html"})
+    answer = shared_app.test_client().open(path, method=method, headers={"Accept": "text/html"})
     assert answer.status_code == status
     assert answer.is_json
     assert answer.get_json().keys() == {"error"}
@@ -65,5 +65,5 @@ def test_a_crash_in_a_route_is_answered_without_its_trace(
         ("POST", "/platforms/unknown/end-cooldown"),
     ],
 )
-def test_what_is_not_there_is_404(client: FlaskClient, method: str, path: str) -> None:
-    refused(client.open(V1 + path, method=method), 404)
+def test_what_is_not_there_is_404(shared_app: Flask, method: str, path: str) -> None:
+    refused(shared_app.test_client().open(V1 + path, method=method), 404)

@@ -441,6 +441,7 @@ def test_a_proxy_that_is_trusted_tells_who_asks(start_server: Callable[..., Serv
     assert statuses(start_server(DOWNLOADER_RATE_LIMIT="2/hour")) == [200] * 4  # this machine's own
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("host", "key", "is_open"),
     [("0.0.0.0", "", True), ("127.0.0.1", "", False), ("localhost", "", False), ("0.0.0.0", KEY, False)],

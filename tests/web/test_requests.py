@@ -6,9 +6,17 @@ import json
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.web.world import LINK, V1, refused
+
+
+@pytest.fixture
+def client(shared_app: Flask) -> FlaskClient:
+    """Return a client of one app for all: what is refused changes nothing."""
+    return shared_app.test_client()
+
 
 ROUTES = ["/detect-platform", "/download", "/download/batch"]
 
