@@ -21,8 +21,7 @@ from downloader.queue.completion import Completion, NotStored
 from downloader.queue.database import Database
 from downloader.queue.governor import FIRST_COOLDOWN_SECONDS, Governor
 from downloader.queue.hub import EventHub
-from downloader.queue.preemption import Preemption, PreemptionPolicy
-from downloader.queue.running import Activity, EndReason, RunningAttempt
+from downloader.queue.preemption import Activity, Preemption, RunningAttempt
 from downloader.queue.storage import StorageMonitor
 from downloader.settings import Settings
 
@@ -52,14 +51,10 @@ class AttemptRunner:
         self.tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
         self.removals: dict[str, asyncio.Task[None]] = {}  #: of each job whose work is being removed
         self._ending: set[RunningAttempt] = set()  #: what ran, until its end is stored
-        self._policy = PreemptionPolicy()
-        self.preemption = Preemption(self.running, self._policy, self.settings.workers)
-        self._on_end: list[Callable[[Job], None]] = []
-        self.database.on_clock_set(self._shift)
-
-    def on_end(self, listener: Callable[[Job], None]) -> None:
-        """Have *listener* called with every job whose attempt ended, once that is stored."""
-        self._on_end.append(listener)
+        self.preemption = Preemption(self.running, self.settings.workers)
+        #: called with every job whose attempt ended, once that is stored
+        self.on_end: Callable[[Job], None] = lambda _: None
+        self.database.on_clock_set = self._shift
 
     def start(self, job: Job, now: datetime) -> None:
         """Start an attempt of *job*, which the store has as running."""
@@ -86,13 +81,9 @@ class AttemptRunner:
 
     def interrupt_platform(self, platform: PlatformType) -> None:
         """End everything that runs on *platform*, which gets no request at all until it has cooled down."""
-        self.end_early("interrupted", lambda attempt: attempt.job.platform == platform and not attempt.asks_no_more)
-
-    def end_early(self, reason: EndReason, which: Callable[[RunningAttempt], bool] = lambda _: True) -> None:
-        """End all that run, or those that *which* is true of."""
         for attempt in tuple(self.running.values()):
-            if which(attempt):
-                attempt.end_early(reason)
+            if attempt.job.platform == platform and not attempt.asks_no_more:
+                attempt.end_early("interrupted")
 
     def _shift(self, step: timedelta) -> None:
         for attempt in (*self.running.values(), *self._ending):
@@ -122,7 +113,7 @@ class AttemptRunner:
         if shown and not attempt.activity.receiving:
             self.governor.let_through(job.platform)
         attempt.activity.note(self.clock(), receiving=shown)
-        self.hub.publish_progress(job.batch_id, attempt.progress)
+        self.hub.publish(attempt.progress)
 
     # Its end
 
@@ -158,8 +149,7 @@ class AttemptRunner:
         if ended is None or ended.state in FINAL_STATES:
             self.preemption.forget(job.id)
         if ended is not None:
-            for listener in self._on_end:
-                listener(ended)
+            self.on_end(ended)
 
     async def _outcome(self, attempt: RunningAttempt, run: asyncio.Task[Outcome]) -> Outcome | None:
         """Wait for the attempt; return its outcome, None if we ended it."""
@@ -219,7 +209,7 @@ class AttemptRunner:
                 retry_after_seconds=None if outcome is None else outcome.retry_after_seconds,
             )
             if succeeded:
-                self._policy.learn(job.platform, attempt.activity)
+                self.preemption.learn(job.platform, attempt.activity)
                 self.governor.let_through(job.platform)
             if limited:
                 self.interrupt_platform(job.platform)

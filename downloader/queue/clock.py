@@ -1,4 +1,4 @@
-"""Notices when the clock is set, so that waits that were promised keep their length."""
+"""What is due again, and whether the clock was set, so that waits that were promised keep their length."""
 
 from __future__ import annotations
 
@@ -38,3 +38,24 @@ class ClockWatch:
 
     def _measured(self) -> timedelta:
         return self._clock() - _EPOCH - timedelta(seconds=self._elapsed_seconds())
+
+
+class Every:
+    """Tells when something is due again; the time is handed in."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._done_at: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it was never done, or not for so many seconds."""
+        # Below 0: the clock was set back.
+        return self._done_at is None or not 0 <= (now - self._done_at).total_seconds() < self.seconds
+
+    def done(self, now: datetime) -> None:
+        """Note that it was done."""
+        self._done_at = now
+
+    def expire(self) -> None:
+        """Make it due at once."""
+        self._done_at = None

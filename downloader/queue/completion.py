@@ -15,10 +15,9 @@ from downloader.media.removal import MediaRemoval
 from downloader.models import Outcome
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor
+from downloader.queue.preemption import RunningAttempt
 from downloader.queue.retry import next_attempt_at, second_try_at
-from downloader.queue.running import RunningAttempt
-from downloader.queue.space import CHECK_INTERVAL_SECONDS
-from downloader.queue.storage import StorageMonitor
+from downloader.queue.storage import CHECK_INTERVAL_SECONDS, StorageMonitor
 from downloader.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,8 @@ class Database:
         self._clock_step = timedelta()  #: by which the clock was set and stored times are not moved yet
         self._unsaved: set[PlatformType] = set()  #: platforms whose cooldown is not stored as it is
         self._shifting = asyncio.Lock()
-        self._on_clock_set: list[Callable[[timedelta], None]] = []
+        #: called with each step by which the clock was set
+        self.on_clock_set: Callable[[timedelta], None] = lambda _: None
         # Several: a claim need not wait until a long list is read.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="store")
 
@@ -48,10 +49,6 @@ class Database:
         """Wait for the calls that run, and take no more."""
         self._threads.shutdown()
 
-    def on_clock_set(self, listener: Callable[[timedelta], None]) -> None:
-        """Have *listener* called with each step by which the clock was set."""
-        self._on_clock_set.append(listener)
-
     def notice_clock(self) -> None:
         """Notice whether the clock was set since the last time."""
         if (step := self._clock_watch.step()) is not None:
@@ -62,8 +59,7 @@ class Database:
         """Move what lies ahead, and the starts of what runs, by *step*: all waits and durations stay as they are."""
         self._clock_step += step
         self._unsaved.update(state.platform for state in self._governor.shift(step))
-        for listener in self._on_clock_set:
-            listener(step)
+        self.on_clock_set(step)
 
     async def keep_step(self) -> None:
         """Return when what is stored keeps step with the clock; what is computed from it before may be out of date."""

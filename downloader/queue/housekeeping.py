@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from downloader.errors import NotFound
 from downloader.jobs import FINAL_STATES
 from downloader.media.files import remove_work_dir
 from downloader.media.removal import MediaRemoval
+from downloader.queue.clock import Every
 from downloader.queue.database import Database
-from downloader.queue.interval import Every
-from downloader.queue.retention import Retention
 from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -24,6 +23,9 @@ PRUNE_INTERVAL_SECONDS = 3600.0
 
 #: How often to check for jobs that the store calls running although nothing runs them.
 ORPHAN_CHECK_INTERVAL_SECONDS = 20.0
+
+#: Old jobs deleted at once: few enough that other users of the database do not notice.
+PORTION = 50
 
 
 class Housekeeper:
@@ -38,9 +40,12 @@ class Housekeeper:
         self._store = database.store
         self._removal = removal
         self._clock = clock
-        days = settings.retention_days
-        self._retention = None if days is None else Retention(self._store, removal, days)
         self._prune = Every(PRUNE_INTERVAL_SECONDS)
+        days = settings.retention_days
+        self._kept = timedelta(days=days or 0)
+        #: how often to look for jobs that ended longer ago than that; None: never
+        self.retention_interval_seconds = None if days is None else min(max(days * 86_400 / 20, 1.0), 600.0)
+        self._retention = Every(self.retention_interval_seconds or 0.0)
         self.orphans_checked_at = time.monotonic()
 
     async def clear_work(self) -> None:
@@ -83,9 +88,20 @@ class Housekeeper:
 
     async def remove_old_jobs(self) -> bool:
         """Delete some of the jobs that are too old, if it is time to; tell whether there may be more."""
-        return self._retention is not None and await self._database.call(self._retention.remove_some, self._clock())
+        now = self._clock()
+        if self.retention_interval_seconds is None or not self._retention.is_due(now):
+            return False
+        more = await self._database.call(self._remove_ended_before, now - self._kept, now)
+        if not more:
+            self._retention.done(now)
+        return more
 
-    @property
-    def retention_interval_seconds(self) -> float | None:
-        """How often to look for old jobs; None: never."""
-        return None if self._retention is None else self._retention.interval_seconds
+    def _remove_ended_before(self, moment: datetime, now: datetime) -> bool:
+        old = self._store.finished_before(moment, PORTION)
+        if old:
+            ids = [job.id for job in old]
+            # First the files: a process killed in between finds the records again, and would not find the files.
+            files = self._removal.remove((path for job in old for path in job.files), of=ids)
+            jobs = self._store.delete(ids, now=now)
+            log.info("old jobs deleted", extra={"jobs": len(jobs), "files": files})
+        return len(old) == PORTION

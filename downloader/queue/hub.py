@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager
 
 from downloader.jobs import Event, Progress
 
@@ -22,7 +21,7 @@ class Overrun(Exception):
     """A subscriber was too slow, and has missed changes: resume from the store."""
 
 
-class Subscription:
+class Subscription(AbstractContextManager["Subscription"]):
     """What one subscriber has not read yet. Of progress only the latest of each job is kept."""
 
     def __init__(self, batch_id: str | None, on_close: Callable[[Subscription], None]) -> None:
@@ -32,7 +31,7 @@ class Subscription:
         self._events: deque[Event] = deque()
         self._progress: dict[str, Progress] = {}
         self._overrun = False
-        self._closed = False
+        self.closed = False  #: nothing more will come
 
     def get(self, timeout_seconds: float) -> Event | Progress | None:
         """Return the next change or progress, changes first; None where none came in time, or after `close`.
@@ -42,7 +41,7 @@ class Subscription:
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._events or self._progress or self._overrun or self._closed, timeout_seconds
+                lambda: self._events or self._progress or self._overrun or self.closed, timeout_seconds
             )
             if self._overrun:
                 raise Overrun
@@ -52,44 +51,34 @@ class Subscription:
                 return self._progress.pop(next(iter(self._progress)))
             return None
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more will come."""
-        return self._closed
-
     def close(self) -> None:
         """Stop listening; wake a waiting reader."""
         self._on_close(self)
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def put_event(self, event: Event) -> None:
-        """Add a change."""
+    def put(self, news: Event | Progress) -> None:
+        """Add a change, or progress, which replaces what was there of the same job."""
         with self._changed:
-            if len(self._events) >= MAX_BEHIND:
-                self._overrun = True
-                self._events.clear()
-            elif not self._overrun:
-                self._events.append(event)
-            if event.job_id is not None and event.data.get("state") != "running":
-                # Otherwise it would come after the end of its job.
-                self._progress.pop(event.job_id, None)
+            if isinstance(news, Progress):
+                self._progress[news.job_id] = news
+            else:
+                self._put_event(news)
             self._changed.notify_all()
 
-    def put_progress(self, progress: Progress) -> None:
-        """Add progress; it replaces what was there of the same job."""
-        with self._changed:
-            self._progress[progress.job_id] = progress
-            self._changed.notify_all()
+    def _put_event(self, event: Event) -> None:
+        if len(self._events) >= MAX_BEHIND:
+            self._overrun = True
+            self._events.clear()
+        elif not self._overrun:
+            self._events.append(event)
+        if event.job_id is not None and event.data.get("state") != "running":
+            # Otherwise it would come after the end of its job.
+            self._progress.pop(event.job_id, None)
 
 
 class EventHub:
@@ -106,17 +95,11 @@ class EventHub:
             self._subscriptions.add(subscription)
         return subscription
 
-    def publish(self, event: Event) -> None:
-        """Publish a change."""
+    def publish(self, news: Event | Progress) -> None:
+        """Publish a change, or progress."""
         for subscription in self._current():
-            if subscription.batch_id is None or event.batch_id in (None, subscription.batch_id):
-                subscription.put_event(event)
-
-    def publish_progress(self, batch_id: str, progress: Progress) -> None:
-        """Publish the progress of a job of *batch_id*."""
-        for subscription in self._current():
-            if subscription.batch_id in (None, batch_id):
-                subscription.put_progress(progress)
+            if subscription.batch_id is None or news.batch_id in (None, subscription.batch_id):
+                subscription.put(news)
 
     def close(self) -> None:
         """End every subscription."""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from downloader.errors import DownloaderError, ErrorCode, NotFound, StoreUnavailable, sentence
+from downloader.errors import DownloaderError, NotFound, StoreUnavailable
 from downloader.jobs import FINAL_STATES, Job, NewJob, PlatformView, Submission
 from downloader.media.removal import MediaRemoval
 from downloader.platform_detector import parse_link
@@ -64,7 +64,7 @@ class JobQueue:
         self._computing = asyncio.Lock()
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
         self._store.on_event(self.hub.publish)
-        self.scheduler.attempts.on_end(self._tell_waiters)
+        self.scheduler.attempts.on_end = self._tell_waiters
 
     async def start(self) -> None:
         """Take up what an earlier process left, and start."""
@@ -109,8 +109,7 @@ class JobQueue:
     def _new_job(self, url: str) -> NewJob:
         link = parse_link(url)
         if link is None:
-            code: ErrorCode = "unsupported_platform"
-            return NewJob(url=url, link=None, platform="unknown", error_code=code, error=sentence(code))
+            return NewJob(url=url, link=None, platform="unknown")
         return NewJob(url=url, link=link.url, platform=link.platform)
 
     # Waiting

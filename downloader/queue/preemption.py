@@ -1,12 +1,19 @@
-"""Preempts silent downloads so that others can start. See docs/adr/0002-silent-downloads.md."""
+"""Attempts that run; the silent ones are preempted so that others can start. See docs/adr/0002-silent-downloads.md."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
+from downloader.jobs import Job, Progress
+from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.queue.running import Activity, RunningAttempt
+
+#: Silent for this long, a download no longer counts in the total, so that other platforms can start at once.
+SILENT_SECONDS = 0.5
 
 #: Silent for this long, a download is preempted, once, for others of its platform: three times what is usual there,
 #: once that is known.
@@ -18,42 +25,79 @@ USUAL_FACTOR = 3.0
 _WEIGHT = 0.2
 
 
-class PreemptionPolicy:
-    """How long a download may be silent, learned per platform from downloads that succeeded. Times are handed in."""
+EndReason = Literal["cancelled", "interrupted", "preempted"]
 
-    def __init__(self) -> None:
+
+@dataclass(slots=True)
+class Activity:
+    """When a download was last active: a request was answered, or a byte came."""
+
+    last_at: datetime
+    longest_silence_seconds: float = 0.0
+    receiving: bool = False  #: media bytes have come: from here on only the engine's stall watch judges it
+
+    def note(self, now: datetime, *, receiving: bool) -> None:
+        """Note that it is active."""
+        self.longest_silence_seconds = max(self.longest_silence_seconds, (now - self.last_at).total_seconds())
+        self.last_at = now
+        self.receiving = self.receiving or receiving
+
+    def silent_at(self) -> datetime | None:
+        """Return when it counts as silent if nothing comes; None: never."""
+        return None if self.receiving else self.last_at + timedelta(seconds=SILENT_SECONDS)
+
+
+@dataclass(eq=False, slots=True)
+class RunningAttempt:
+    """An attempt from its start until its end is stored."""
+
+    job: Job
+    started_at: datetime
+    activity: Activity
+    disk_faults: int  #: as of its start
+    run: asyncio.Task[Outcome] | None = None  #: the only part that may be cancelled; storing its end may not
+    progress: Progress | None = None
+    ended_at: datetime | None = None
+    end_reason: EndReason | None = None  #: set: we ended it
+
+    def end_early(self, reason: EndReason) -> None:
+        """Cancel it. One that has ended is left as it is, and one that is ending too, unless it was cancelled."""
+        assert self.run is not None  # from `start` on
+        if (self.end_reason is None and self.run.cancel()) or (self.end_reason is not None and reason == "cancelled"):
+            self.end_reason = reason
+
+    def shift(self, step: timedelta) -> None:
+        """Move its times by *step*, by which the clock was set."""
+        self.started_at += step
+        self.activity.last_at += step
+        if self.ended_at is not None:
+            self.ended_at += step
+
+    @property
+    def asks_no_more(self) -> bool:
+        """Whether it sends no more requests to its platform."""
+        return self.progress is not None and self.progress.phase in ("merging", "checking")
+
+
+class Preemption:
+    """Ends silent downloads early, each job's once, where that lets one start that is held up.
+
+    How long a download may be silent is learned, per platform, from those that succeeded.
+    """
+
+    def __init__(self, running: Mapping[str, RunningAttempt], workers: int) -> None:
+        """Watch *running*, of which *workers* count in the total."""
+        self._running = running
+        self._workers = workers
         self._usual_seconds: dict[PlatformType, float] = {}
-
-    def preempt_after_seconds(self, platform: PlatformType) -> float:
-        """Return how long a download of *platform* may be silent before it is preempted."""
-        usual = self._usual_seconds.get(platform)
-        if usual is None:
-            return PREEMPT_AFTER_SECONDS
-        return min(max(USUAL_FACTOR * usual, MIN_PREEMPT_AFTER_SECONDS), MAX_PREEMPT_AFTER_SECONDS)
-
-    def preempt_at(self, platform: PlatformType, activity: Activity) -> datetime | None:
-        """Return when a download of *platform* is preempted if nothing comes; None: never."""
-        if activity.receiving:
-            return None
-        return activity.last_at + timedelta(seconds=self.preempt_after_seconds(platform))
+        self._preempted: set[str] = set()  #: ids of jobs
+        self.held_up: set[PlatformType] = set()  #: platforms with jobs that are due, for which others leave no room
 
     def learn(self, platform: PlatformType, activity: Activity) -> None:
         """Learn from a download that succeeded how silent it was."""
         seconds = activity.longest_silence_seconds
         usual = self._usual_seconds.get(platform, seconds)
         self._usual_seconds[platform] = (1 - _WEIGHT) * usual + _WEIGHT * seconds
-
-
-class Preemption:
-    """Ends silent downloads early, each job's once, where that lets one start that is held up."""
-
-    def __init__(self, running: Mapping[str, RunningAttempt], policy: PreemptionPolicy, workers: int) -> None:
-        """Watch *running*, of which *workers* count in the total."""
-        self._running = running
-        self._policy = policy
-        self._workers = workers
-        self._preempted: set[str] = set()  #: ids of jobs
-        self.held_up: set[PlatformType] = set()  #: platforms with jobs that are due, for which others leave no room
 
     def silent(self, now: datetime) -> int:
         """Return how many downloads wait for an answer, and have for a while."""
@@ -81,9 +125,16 @@ class Preemption:
         self._preempted.discard(job_id)
 
     def _preempt_at(self, attempt: RunningAttempt) -> datetime | None:
-        if attempt.end_reason is not None or attempt.job.id in self._preempted:
+        """Return when *attempt* is preempted if nothing comes; None: never."""
+        if attempt.end_reason is not None or attempt.job.id in self._preempted or attempt.activity.receiving:
             return None
-        return self._policy.preempt_at(attempt.job.platform, attempt.activity)
+        return attempt.activity.last_at + timedelta(seconds=self._patience_seconds(attempt.job.platform))
+
+    def _patience_seconds(self, platform: PlatformType) -> float:
+        usual = self._usual_seconds.get(platform)
+        if usual is None:
+            return PREEMPT_AFTER_SECONDS
+        return min(max(USUAL_FACTOR * usual, MIN_PREEMPT_AFTER_SECONDS), MAX_PREEMPT_AFTER_SECONDS)
 
     def _would_help(self, platform: PlatformType) -> bool:
         return platform in self.held_up or len(self._running) >= 2 * self._workers

@@ -7,6 +7,7 @@ is running in the store before it runs, and the result is stored before it is re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,8 +26,7 @@ from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.housekeeping import ORPHAN_CHECK_INTERVAL_SECONDS, Housekeeper
 from downloader.queue.hub import EventHub
-from downloader.queue.space import CHECK_INTERVAL_SECONDS
-from downloader.queue.storage import QueueStatus, StorageMonitor
+from downloader.queue.storage import CHECK_INTERVAL_SECONDS, QueueStatus, StorageMonitor
 from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ class Scheduler:
         tasks = self.attempts.tasks
         if tasks:
             await asyncio.wait(tasks.values(), timeout=grace_seconds)
-        self.attempts.end_early("interrupted")
+        for attempt in tuple(self.attempts.running.values()):
+            attempt.end_early("interrupted")
         await asyncio.gather(*tasks.values(), *self.attempts.removals.values(), return_exceptions=True)
         await self.engine.close()
         self.database.close()
@@ -181,15 +182,12 @@ class Scheduler:
 
     def _abandon_cancelled(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
-            if (self.settings.work_dir / job_id).exists() and self._is_cancelled(job_id):
-                self.removal.abandon(job_id)
-
-    def _is_cancelled(self, job_id: str) -> bool:
-        """Whether a job that was cancelled still is: it may have been retried, and have succeeded, since."""
-        try:
-            return self._store.job(job_id).state == "cancelled"
-        except NotFound:
-            return True
+            if not (self.settings.work_dir / job_id).exists():
+                continue
+            with contextlib.suppress(NotFound):
+                if self._store.job(job_id).state != "cancelled":
+                    continue  # it was retried since, and may have succeeded
+            self.removal.abandon(job_id)
 
     # Starting
 
@@ -203,17 +201,15 @@ class Scheduler:
             self._wake.clear()
             await self.housekeeper.prune_events()
             pause_seconds = _soonest(await self._round(), ORPHAN_CHECK_INTERVAL_SECONDS)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_seconds):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
 
     async def _round(self) -> float | None:
         """Start what may start, and clean up; return the seconds until time alone allows more, None: until woken."""
         try:
             await self.storage.poll()
-            if not self.storage.database_is_lost:
+            if self.storage.database_fault is None:
                 await self.housekeeper.put_back_orphans(self.attempts.tasks)
             pause_seconds = await self._start_what_may()
             if self.storage.fault is not None:
@@ -266,24 +262,20 @@ class Scheduler:
             cools = self.governor.cooling_until(platform, self.clock()) is not None
             if not (cools or self._paused or self._closing):
                 return jobs
-            # That changed while they were being claimed.
-            for job in jobs:
-                await self._put_back(job)
+            for job in jobs:  # that changed while they were being claimed
+                await self.database.call(
+                    self._store.finish,
+                    job.id,
+                    state="queued",
+                    result="interrupted",
+                    outcome=None,
+                    now=self.clock(),
+                    attempt=job.attempt_number,
+                )
             return []
         finally:
             self._claiming = False
             self._cancelled_in_claim.clear()
-
-    async def _put_back(self, job: Job) -> None:
-        await self.database.call(
-            self._store.finish,
-            job.id,
-            state="queued",
-            result="interrupted",
-            outcome=None,
-            now=self.clock(),
-            attempt=job.attempt_number,
-        )
 
     def _pause_seconds(self, due: Mapping[PlatformType, datetime | None], now: datetime) -> float | None:
         changes = (self.governor.next_change(platform, now) for platform in due)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from downloader.errors import ErrorCode
 from downloader.jobs import EndedAttempts
@@ -162,17 +164,11 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
 
     Where the share ends just between two values, it is half way between them: the median of 1 and 2 is 1.5.
     """
-    total = sum(counts.values())
-    if not total:
+    if not counts:
         return None
+    values = sorted(counts)
+    ends = list(accumulate(counts[value] for value in values))
     # 0.9 is not quite nine tenths.
-    place = round(share * total, 6)
-    ordered = sorted(counts)
-    seen = 0
-    for index, value in enumerate(ordered):
-        seen += counts[value]
-        if seen > place or index == len(ordered) - 1:
-            return float(value)
-        if seen == place:
-            return (value + ordered[index + 1]) / 2
-    raise AssertionError("some value is the last")
+    place = round(share * ends[-1], 6)
+    low, high = bisect_left(ends, place), min(bisect_right(ends, place), len(values) - 1)
+    return (values[low] + values[high]) / 2

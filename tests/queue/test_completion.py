@@ -13,7 +13,7 @@ import pytest
 from downloader.errors import ErrorCode
 from downloader.jobs import FINAL_STATES, Job
 from downloader.models import Media, Outcome
-from downloader.queue.space import CHECK_INTERVAL_SECONDS
+from downloader.queue.storage import CHECK_INTERVAL_SECONDS
 from tests.queue_world import World, bring_back, open_world, take_away, tiktok, until_running, world, youtube
 
 __all__ = ["open_world", "world"]  # fixtures

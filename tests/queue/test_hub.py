@@ -17,8 +17,8 @@ def event(number: int, batch_id: str | None = "b1") -> Event:
     return Event(id=number, at=NOW, kind="job_changed", batch_id=batch_id, job_id="j")
 
 
-def progress(job_id: str, downloaded_bytes: int) -> Progress:
-    return Progress(job_id=job_id, phase="downloading", downloaded_bytes=downloaded_bytes)
+def progress(job_id: str, downloaded_bytes: int, batch_id: str = "b1") -> Progress:
+    return Progress(job_id=job_id, batch_id=batch_id, phase="downloading", downloaded_bytes=downloaded_bytes)
 
 
 def test_changes_come_in_order_to_everyone() -> None:
@@ -37,8 +37,8 @@ def test_one_batch_is_followed_alone_with_what_concerns_all() -> None:
     hub.publish(event(1, "b2"))
     hub.publish(event(2, "b1"))
     hub.publish(event(3, None))
-    hub.publish_progress("b2", progress("x", 1))
-    hub.publish_progress("b1", progress("y", 2))
+    hub.publish(progress("x", 1, "b2"))
+    hub.publish(progress("y", 2))
     assert [subscription.get(0) for _ in range(4)] == [event(2), event(3, None), progress("y", 2), None]
 
 
@@ -46,7 +46,7 @@ def test_only_the_latest_progress_of_a_job_is_told_and_changes_come_first() -> N
     hub = EventHub()
     subscription = hub.subscribe()
     for number in range(1000):
-        hub.publish_progress("b1", progress("x", number))
+        hub.publish(progress("x", number))
     hub.publish(event(1))
     assert subscription.get(0) == event(1)
     assert subscription.get(0) == progress("x", 999)
@@ -56,7 +56,7 @@ def test_only_the_latest_progress_of_a_job_is_told_and_changes_come_first() -> N
 def test_progress_of_a_job_that_has_ended_is_dropped() -> None:
     hub = EventHub()
     subscription = hub.subscribe()
-    hub.publish_progress("b1", progress("j", 5))
+    hub.publish(progress("j", 5))
     ended = Event(id=1, at=NOW, kind="job_changed", batch_id="b1", job_id="j", data={"state": "succeeded"})
     hub.publish(ended)
     assert [subscription.get(0), subscription.get(0)] == [ended, None]

@@ -7,8 +7,7 @@ from typing import Any
 
 from downloader.jobs import Progress
 from downloader.queue.completion import PREEMPTED_PAUSE_SECONDS
-from downloader.queue.preemption import PREEMPT_AFTER_SECONDS
-from downloader.queue.running import SILENT_SECONDS
+from downloader.queue.preemption import PREEMPT_AFTER_SECONDS, SILENT_SECONDS
 from tests.queue_world import World, open_world, tiktok, world, youtube
 
 __all__ = ["open_world", "world"]  # fixtures

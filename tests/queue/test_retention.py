@@ -64,11 +64,11 @@ async def test_what_ended_long_ago_is_deleted_with_its_files(open_world: Callabl
 async def test_after_a_month_off_all_of_it_goes_in_portions(
     open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("downloader.queue.retention.PORTION", 2)
+    monkeypatch.setattr("downloader.queue.housekeeping.PORTION", 2)
     first: World = await open_world()
     jobs = [await finished(first, number) for number in range(5)]
     await first.queue.close(0)
-    caplog.set_level("INFO", "downloader.queue.retention")
+    caplog.set_level("INFO", "downloader.queue.housekeeping")
     second = World(first.settings.storage_dir, retention_days=30)
     second.clock.forward(31 * 86_400)
     await second.queue.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from downloader.queue.space import CHECK_INTERVAL_SECONDS, MEASURE_INTERVAL_SECONDS, DiskWatch, QuotaWatch
+from downloader.queue.storage import CHECK_INTERVAL_SECONDS, MEASURE_INTERVAL_SECONDS, DiskWatch, QuotaWatch
 from tests.fakes import FakeClock
 from tests.mounts import remount, tmpfs
 

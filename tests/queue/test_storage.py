@@ -11,7 +11,7 @@ import pytest
 
 from downloader.errors import StoreUnavailable
 from downloader.jobs import FINAL_STATES, Event, Progress
-from downloader.queue.space import CHECK_INTERVAL_SECONDS, MEASURE_INTERVAL_SECONDS
+from downloader.queue.storage import CHECK_INTERVAL_SECONDS, MEASURE_INTERVAL_SECONDS
 from tests.queue_world import World, bring_back, open_world, take_away, tiktok, until_running, world
 
 __all__ = ["open_world", "world"]  # fixtures
