@@ -28,21 +28,13 @@ BUNDLE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beginning:
-    """Where the feed begins; earlier changes are not in it."""
-
-    last_id: int  #: number of the newest event at this moment
-    progress: tuple[Progress, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """What a polling client gets."""
+    """Stored changes, and the progress of what runs."""
 
-    events: tuple[Event, ...]
+    last_id: int  #: to continue from
     progress: tuple[Progress, ...]
-    last_id: int  #: to ask from the next time
-    reset: bool  #: earlier changes are missing: the client did not ask for them, or they are gone
+    events: tuple[Event, ...] = ()
+    reset: bool = False  #: earlier changes are missing: the client did not ask for them, or they are gone
 
 
 class EventFeed:
@@ -54,8 +46,11 @@ class EventFeed:
         self._batch_id = batch_id
         self._last_id = since
 
-    def read(self) -> Iterator[list[Beginning | Event | Progress]]:
-        """Yield changes as they happen, and empty lists while nothing does. Ends with the service."""
+    def read(self) -> Iterator[list[EventPage | Event | Progress]]:
+        """Yield changes as they happen, and empty lists while nothing does; first a page if there is a reset.
+
+        Ends with the service.
+        """
         queue = self._services.open()
         while True:
             # Subscribe first, then read: either way round, a change comes once.
@@ -67,24 +62,20 @@ class EventFeed:
                     continue
                 return
 
-    def _stored(self) -> Iterator[list[Beginning | Event | Progress]]:
-        last_id = self._last_id
-        if last_id is None or not self._services.call(can_continue, last_id):
-            beginning = self._services.call(begin, self._batch_id)
-            self._last_id = beginning.last_id
-            yield [beginning]
-            return
+    def _stored(self) -> Iterator[list[EventPage | Event | Progress]]:
         while True:
-            page = self._services.call(JobQueue.events_since, last_id, batch_id=self._batch_id, limit=PAGE)
-            if page:
-                self._last_id = last_id = page[-1].id
-                yield list(page)
-            if len(page) < PAGE:
+            page = self._services.call(poll, batch_id=self._batch_id, since=self._last_id)
+            self._last_id = page.last_id
+            if page.reset:
+                yield [page]
+            elif page.events:
+                yield list(page.events)
+            if len(page.events) < PAGE:
                 return
 
-    def _live(self, subscription: Subscription) -> Iterator[list[Beginning | Event | Progress]]:
+    def _live(self, subscription: Subscription) -> Iterator[list[EventPage | Event | Progress]]:
         while not subscription.closed:
-            bundle: list[Beginning | Event | Progress] = []
+            bundle: list[EventPage | Event | Progress] = []
             news = subscription.get(TICK_SECONDS)
             while news is not None:
                 if isinstance(news, Progress) or self._is_new(news):
@@ -100,30 +91,18 @@ class EventFeed:
         return self._batch_id in (None, event.batch_id)
 
 
-async def can_continue(queue: JobQueue, last_id: int) -> bool:
-    """Whether all events after *last_id* are still there, and that number ever was."""
-    if last_id > await queue.last_event_id():
-        return False  # of another database
-    following = await queue.events_since(last_id, limit=1)
-    return not following or following[0].id == last_id + 1  # numbers have no gaps
-
-
-async def begin(queue: JobQueue, batch_id: str | None) -> Beginning:
-    """Return the beginning of a feed that starts now."""
-    return Beginning(last_id=await queue.last_event_id(), progress=await _progress(queue, batch_id))
-
-
 async def poll(queue: JobQueue, *, batch_id: str | None, since: int | None) -> EventPage:
     """Return the events after *since*, a page at most; None: only where to begin."""
     newest = await queue.last_event_id()  # before the events: none that comes in between is missed
     progress = await _progress(queue, batch_id)
-    if since is None or not await can_continue(queue, since):
-        return EventPage(events=(), progress=progress, last_id=newest, reset=True)
+    if since is None or since > newest:  # of another database
+        return EventPage(last_id=newest, progress=progress, reset=True)
+    following = await queue.events_since(since, limit=1)
+    if following and following[0].id != since + 1:  # numbers have no gaps
+        return EventPage(last_id=newest, progress=progress, reset=True)
     events = await queue.events_since(since, batch_id=batch_id, limit=PAGE)
-    last_id = max(newest, since)
-    if events:
-        last_id = events[-1].id if len(events) == PAGE else max(newest, events[-1].id)
-    return EventPage(events=tuple(events), progress=progress, last_id=last_id, reset=False)
+    last_id = events[-1].id if len(events) == PAGE else max([newest, *(event.id for event in events)])
+    return EventPage(last_id=last_id, progress=progress, events=tuple(events))
 
 
 async def _progress(queue: JobQueue, batch_id: str | None) -> tuple[Progress, ...]:

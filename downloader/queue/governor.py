@@ -69,14 +69,11 @@ class Governor:
 
     def room(self, platform: PlatformType, now: datetime) -> int:
         """Return how many downloads *platform* may start now, its share of the total not regarded."""
-        state = self._platforms[platform]
-        if state.cooling_until is not None and now < state.cooling_until:
+        if self.next_change(platform, now) is not None:
             return 0
+        state = self._platforms[platform]
         free = max(0, int(state.cap) - state.running)
-        if self._interval_seconds == 0:
-            return free
-        spaced = state.next_start_at is not None and now < state.next_start_at
-        return 0 if spaced else min(free, 1)
+        return min(free, 1) if self._interval_seconds else free
 
     def allot(self, wanting: Iterable[PlatformType], now: datetime, *, silent: int = 0) -> Mapping[PlatformType, int]:
         """Share out what is left of the total among the platforms *wanting* to start: one each in turn, in order.
@@ -99,16 +96,11 @@ class Governor:
     def next_change(self, platform: PlatformType, now: datetime) -> datetime | None:
         """Return when time alone will next give *platform* room, or None where it will not."""
         state = self._platforms[platform]
-        if state.cooling_until is not None and now < state.cooling_until:
-            return state.cooling_until
-        if self._interval_seconds and state.next_start_at is not None and now < state.next_start_at:
-            return state.next_start_at
-        return None
+        return _ahead(state.cooling_until, now) or _ahead(state.next_start_at, now)
 
     def cooling_until(self, platform: PlatformType, now: datetime) -> datetime | None:
         """Return until when *platform* cools down, or None where it does not."""
-        until = self._platforms[platform].cooling_until
-        return until if until is not None and now < until else None
+        return _ahead(self._platforms[platform].cooling_until, now)
 
     def cap(self, platform: PlatformType) -> int:
         """Return how many downloads *platform* is allowed at once at present."""
@@ -172,9 +164,8 @@ class Governor:
         return after if after != before else None
 
     def _cool_down(self, state: _Platform, post: str, now: datetime, retry_after_seconds: float | None) -> None:
-        cooling = state.cooling_until is not None and now < state.cooling_until
         # Several downloads meet the same limit at once, or one post meets it at each of its attempts: that counts once.
-        first = not cooling and post not in state.limited
+        first = _ahead(state.cooling_until, now) is None and post not in state.limited
         if first:
             state.cap = max(1.0, float(int(state.cap) // 2))
         state.limited.add(post)
@@ -217,3 +208,7 @@ class Governor:
         state.cap = min(float(self._per_platform), max(1.0, cooldown.cap))
         state.cooling_until = cooldown.cooling_until
         state.strikes = cooldown.strikes
+
+
+def _ahead(at: datetime | None, now: datetime) -> datetime | None:
+    return at if at is not None and now < at else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from downloader.errors import NotFound
-from downloader.jobs import FINAL_STATES
+from downloader.jobs import FINAL_STATES, JobState
 from downloader.media.files import remove_work_dir
 from downloader.media.removal import MediaRemoval
 from downloader.queue.clock import Every
@@ -48,18 +49,13 @@ class Housekeeper:
         self._retention = Every(self.retention_interval_seconds or 0.0)
         self.orphans_checked_at = time.monotonic()
 
-    async def clear_work(self) -> None:
-        """Remove unfinished files of jobs that were final, or deleted, when their process died."""
-        await self._database.call(self._clear_work)
-
-    def _clear_work(self) -> None:
+    def clear_work(self) -> None:
+        """Remove unfinished files of jobs that were final, or deleted, when their process died. Blocking."""
         for folder in self._settings.work_dir.glob("*"):
-            try:
+            state: JobState | None = None
+            with suppress(NotFound):
                 state = self._store.job(folder.name).state
-            except NotFound:
-                remove_work_dir(folder, self._settings.raw_dir)
-                continue
-            if state == "succeeded":
+            if state is None or state == "succeeded":
                 remove_work_dir(folder, self._settings.raw_dir)
             elif state in FINAL_STATES:
                 self._removal.abandon(folder.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -55,7 +54,9 @@ class InstanceLock:
 
     def release(self) -> None:
         """Let another process have it."""
-        _release(self._locks.values())
+        for lock in self._locks.values():
+            if lock.is_locked:
+                lock.release()
 
 
 def _refusal(folder: Path, error: OSError) -> str:
@@ -65,9 +66,3 @@ def _refusal(folder: Path, error: OSError) -> str:
             " a local disk with DOWNLOADER_DATABASE_URL, as in sqlite:////var/lib/downloader/queue.db."
         )
     return f"Cannot write to {folder} ({error.strerror}): check its permissions."
-
-
-def _release(locks: Iterable[FileLock]) -> None:
-    for lock in locks:
-        if lock.is_locked:
-            lock.release()

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from downloader.engines.base import EngineHealth
 from downloader.jobs import JobState
 from downloader.platforms import PlatformType
+from downloader.queue.storage import QueueStatus
 from downloader.ytdlp.tools import ytdlp_release
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -29,17 +30,14 @@ class Snapshot:
     cooling_until: Mapping[PlatformType, datetime | None]
     caps: Mapping[PlatformType, int]
     engine: EngineHealth
-    paused: bool
-    disk_low: bool
-    storage_full: bool
-    storage_fails: bool
-    free_bytes: int
+    status: QueueStatus
 
 
-class Metrics:
+class Metrics(Collector):
     """Counts attempts; takes the gauges from *snapshot* at each scrape."""
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
         self._registry = CollectorRegistry()
         self._attempts = Counter(
             "downloader_attempts",
@@ -57,7 +55,7 @@ class Metrics:
         self._bytes = Counter(
             "downloader_media_bytes", "Bytes of finished media files.", ["platform"], registry=self._registry
         )
-        self._registry.register(_Gauges(snapshot))
+        self._registry.register(self)
 
     def attempt_ended(self, platform: PlatformType, outcome: str, seconds: float, size_bytes: int) -> None:
         """Count an attempt: *outcome* is `succeeded`, `interrupted`, `cancelled` or an error code."""
@@ -70,19 +68,14 @@ class Metrics:
         """Return all metrics as text; blocking, it asks the store."""
         return generate_latest(self._registry)
 
-
-class _Gauges(Collector):
-    """The metrics that are read, not counted."""
-
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        self._snapshot = snapshot
-
     def describe(self) -> Iterable[Metric]:
-        # Otherwise the registry would take a snapshot when this is registered, before the queue is open.
+        """Return nothing: else the registry would take a snapshot when this is registered, before the queue is open."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
+        """Return the gauges."""
         now = self._snapshot()
+        status = now.status
         yield from _platform_gauges(now)
         age = GaugeMetricFamily("downloader_ytdlp_age_days", "Days since the release of the yt-dlp in use.")
         if (days := ytdlp_release().age_days) is not None:
@@ -92,11 +85,15 @@ class _Gauges(Collector):
             ("workers", "Workers alive.", now.engine.workers),
             ("workers_busy", "Workers that run an attempt.", now.engine.busy),
             ("worker_restarts", "Workers that died or were terminated since the start.", now.engine.restarts),
-            ("queue_paused", "1 while paused by hand.", now.paused),
-            ("disk_low", "1 while the disk is too full.", now.disk_low),
-            ("storage_full", "1 while the files have reached their limit.", now.storage_full),
-            ("storage_unavailable", "1 while the storage folder or the database cannot be used.", now.storage_fails),
-            ("disk_free_bytes", "Free bytes where media go.", now.free_bytes),
+            ("queue_paused", "1 while paused by hand.", status.paused),
+            ("disk_low", "1 while the disk is too full.", status.disk_low),
+            ("storage_full", "1 while the files have reached their limit.", status.storage_full),
+            (
+                "storage_unavailable",
+                "1 while the storage folder or the database cannot be used.",
+                status.fault is not None,
+            ),
+            ("disk_free_bytes", "Free bytes where media go.", status.free_bytes),
         ):
             yield GaugeMetricFamily(f"downloader_{name}", help_text, value=float(value))
 

@@ -40,10 +40,8 @@ def next_attempt_at(
         return now + timedelta(seconds=DISK_PAUSE_SECONDS)
     if not is_retryable(code):
         return None
-    earliest = now + timedelta(seconds=min(retry_after_seconds or 0, LONGEST_ASKED_SECONDS))
-    if cooling_until is not None:
-        earliest = max(earliest, cooling_until)
-    return earliest + timedelta(seconds=_jitter_seconds(attempts, random))
+    asked_until = now + timedelta(seconds=min(retry_after_seconds or 0, LONGEST_ASKED_SECONDS))
+    return max(asked_until, cooling_until or now) + timedelta(seconds=_jitter_seconds(attempts, random))
 
 
 def second_try_at(
@@ -55,9 +53,8 @@ def second_try_at(
     """
     if code is None or not is_retryable(code):
         return None
-    earliest = now if cooling_until is None else max(now, cooling_until)
     pause_seconds = max(_jitter_seconds(attempts, random), SHORTEST_SECOND_ROUND_PAUSE_SECONDS)
-    return earliest + timedelta(seconds=pause_seconds)
+    return max(now, cooling_until or now) + timedelta(seconds=pause_seconds)
 
 
 def _jitter_seconds(attempts: int, random: Random) -> float:

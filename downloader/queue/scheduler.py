@@ -101,7 +101,7 @@ class Scheduler:
         recovered = await call(self._store.recover, now=self.clock())
         if recovered:
             log.info("resuming interrupted jobs", extra={"jobs": recovered})
-        await self.housekeeper.clear_work()
+        await call(self.housekeeper.clear_work)
         self._loop_task = asyncio.create_task(self._run(), name="scheduler")
 
     async def close(self, grace_seconds: float) -> None:

@@ -104,18 +104,14 @@ class Services:
             if self._queue is None and (host := _OPEN.get(self.settings.storage_dir)):
                 self.loop, self._metrics, self._queue = host.loop, host._metrics, host._queue
             if self._queue is None:
-                self._queue = self._open_own()
+                self._lock.acquire()
+                try:
+                    self._queue = self.loop.submit(self._make_queue()).result()
+                except BaseException:
+                    self._lock.release()
+                    raise
+                _OPEN[self.settings.storage_dir] = self
             return self._queue
-
-    def _open_own(self) -> JobQueue:
-        self._lock.acquire()
-        try:
-            queue = self.loop.submit(self._make_queue()).result()
-        except BaseException:
-            self._lock.release()
-            raise
-        _OPEN[self.settings.storage_dir] = self
-        return queue
 
     async def _make_queue(self) -> JobQueue:
         settings = self.settings
@@ -126,9 +122,8 @@ class Services:
             store.close()
             raise
         # Silent downloads do not count in the total, up to as many again: see Governor.allot.
-        attempts = 2 * settings.workers + SPARE_WORKERS
         limits = PoolLimits(
-            attempts=attempts,
+            attempts=2 * settings.workers + SPARE_WORKERS,
             attempts_per_process=settings.downloads_per_worker,
             processes=settings.worker_processes or default_processes(),
         )
@@ -193,22 +188,18 @@ class Services:
 
     def render_metrics(self) -> bytes:
         """Return the metrics as text; blocking."""
-        self.call(_poll)
+        self.call(lambda queue: queue.scheduler.storage.poll())
         return self._metrics.render()
 
     def _snapshot(self) -> Snapshot:
         queue = self.open()
-        governor, status, now = queue.governor, queue.scheduler.status(), utc_now()
+        governor, now = queue.governor, utc_now()
         return Snapshot(
             counts=queue.database.store.counts(),
             cooling_until={platform: governor.cooling_until(platform, now) for platform in PLATFORMS},
             caps={platform: governor.cap(platform) for platform in PLATFORMS},
             engine=queue.scheduler.engine.health(),
-            paused=status.paused,
-            disk_low=status.disk_low,
-            storage_full=status.storage_full,
-            storage_fails=(status.storage_error or status.database_error) is not None,
-            free_bytes=status.free_bytes,
+            status=queue.scheduler.status(),
         )
 
     # Life
@@ -233,10 +224,6 @@ class Services:
             del _OPEN[self.settings.storage_dir]
             self.loop.submit(queue.close(grace_seconds)).result()
             self._lock.release()
-
-
-async def _poll(queue: JobQueue) -> None:
-    await queue.scheduler.storage.poll()
 
 
 async def _status(queue: JobQueue) -> tuple[QueueStatus, EngineHealth]:

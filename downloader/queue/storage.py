@@ -176,10 +176,14 @@ class QueueStatus:
     free_bytes: int
 
     @property
+    def fault(self) -> str | None:
+        """Why nothing can be stored."""
+        return self.storage_error or self.database_error
+
+    @property
     def held_up(self) -> bool:
         """Whether nothing new is started."""
-        trouble = self.storage_error or self.database_error
-        return self.paused or self.disk_low or self.storage_full or trouble is not None
+        return self.paused or self.disk_low or self.storage_full or self.fault is not None
 
 
 class StorageMonitor:

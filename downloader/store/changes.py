@@ -1,15 +1,19 @@
-"""One change of the store: moves of jobs, each a legal one, and the events that tell of them, in one transaction."""
+"""Changes of the store: legal moves of jobs, and the events that tell of them, in one transaction each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Engine, Row, bindparam, delete, insert, select, update
 
-from downloader.errors import IllegalTransition
+from downloader.errors import IllegalTransition, StoreUnavailable
 from downloader.jobs import (
     FINAL_STATES,
     TRANSITIONS,
@@ -20,9 +24,12 @@ from downloader.jobs import (
     Job,
     JobState,
 )
+from downloader.store.database import DatabaseFiles, writing
 from downloader.store.queries import chunks, jobs_of
 from downloader.store.rows import changed_row, event_row, job_view, utc
 from downloader.store.schema import attempts, batches, events, files, jobs, numbers
+
+log = logging.getLogger(__name__)
 
 # What is written and locked for each job is put together once: doing so takes longer than running it.
 _UPDATE_JOB = update(jobs).where(jobs.c.id == bindparam("job"))
@@ -110,13 +117,10 @@ class Change:
 
     def lock_second_rounds(self, ids: Collection[str]) -> list[str]:
         """Lock and return the batches of the jobs *ids* that have a second round to come."""
-        return self._lock_batches(ids, _SECOND_ROUND)
+        return self.lock_batches(ids, _SECOND_ROUND)
 
-    def lock_batches(self, ids: Collection[str]) -> None:
-        """Lock the batches of the jobs *ids*."""
-        self._lock_batches(ids, _ANY_BATCH)
-
-    def _lock_batches(self, ids: Collection[str], query: _BatchLock) -> list[str]:
+    def lock_batches(self, ids: Collection[str], query: _BatchLock = _ANY_BATCH) -> list[str]:
+        """Lock and return the batches of the jobs *ids*."""
         found = {batch for some in chunks(ids) for batch in self.connection.scalars(query.find, {"ids": some})}
         return [locked for some in chunks(found) for locked in self.connection.scalars(query.lock, {"ids": some})]
 
@@ -140,16 +144,17 @@ class Change:
             next_attempt_at=next_attempt_at,
             **changes,
         )
-        self._moved.append(moved)
-        self.tell("job_changed", batch_id=job.batch_id, job_id=job.id, data=job_view(moved))
+        self._note(moved)
         return moved
 
     def postpone(self, job: Job, step: timedelta) -> None:
         """Have *job*, which waits, wait until *step* later."""
         assert job.next_attempt_at is not None
-        moved = replace(job, updated_at=self.now, next_attempt_at=job.next_attempt_at + step)
+        self._note(replace(job, updated_at=self.now, next_attempt_at=job.next_attempt_at + step))
+
+    def _note(self, moved: Job) -> None:
         self._moved.append(moved)
-        self.tell("job_changed", batch_id=job.batch_id, job_id=job.id, data=job_view(moved))
+        self.tell("job_changed", batch_id=moved.batch_id, job_id=moved.id, data=job_view(moved))
 
     def begin(self, job: Job) -> Job:
         """Return *job* running its next attempt."""
@@ -274,3 +279,57 @@ class Change:
         first = last - len(self.events) + 1
         self.events = [replace(event, id=first + index) for index, event in enumerate(self.events)]
         self.connection.execute(_ADD_EVENT, [event_row(event) for event in self.events])
+
+
+class Writer:
+    """Callable from any thread."""
+
+    def __init__(self, engine: Engine, files: DatabaseFiles) -> None:
+        """Write to *engine*, as long as its *files* are in place."""
+        self._engine = engine
+        self._files = files
+        # Held from the numbering of events until they are delivered, so that they are delivered in that order.
+        self._turn = threading.RLock()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._undelivered: deque[Event] = deque()
+        self._delivering = False
+
+    def on_event(self, listener: Callable[[Event], None]) -> None:
+        """Register a callable that gets every event after its transaction is committed, in order, in the thread that
+        made the change; it must be quick and never raise."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def change(self, now: datetime, *, durable: bool = False) -> Iterator[Change]:
+        """Give a change; write, commit and announce it at the end, or none of these if the block raises.
+
+        Raises:
+            StoreUnavailable: it would be lost: the database is another than the one that was opened.
+        """
+        if fault := self._files.fault():
+            raise StoreUnavailable(fault)
+        with ExitStack() as held:
+            if self._engine.dialect.name == "sqlite":
+                # It has one writer at a time anyway, and makes the others poll for their turn.
+                held.enter_context(self._turn)
+            with writing(self._engine, durable=durable) as connection:
+                change = Change(connection, utc(now), lambda: held.enter_context(self._turn))
+                yield change
+                change.write()
+            self._deliver(change.events)
+
+    def _deliver(self, events: list[Event]) -> None:
+        self._undelivered.extend(events)
+        if self._delivering:
+            return  # a listener made this change; its event comes after the one that is being delivered
+        self._delivering = True
+        try:
+            while self._undelivered:
+                event = self._undelivered.popleft()
+                for listener in self._listeners:
+                    try:
+                        listener(event)
+                    except Exception:
+                        log.exception("event listener failed", extra={"event_id": event.id})
+        finally:
+            self._delivering = False

@@ -23,6 +23,7 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     make_url,
     text,
 )
@@ -334,14 +335,7 @@ def _migrate(engine: Engine, name: str) -> None:
 
 def _revision(connection: Connection) -> str | None:
     """Return the revision of the schema; None where there is none yet."""
-    there = (
-        "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
-        if connection.dialect.name == "sqlite"
-        # Not to_regclass: it keeps not finding what it once did not find, until the transaction ends.
-        else "SELECT tablename FROM pg_tables"
-        " WHERE tablename = 'alembic_version' AND schemaname = ANY (current_schemas(false))"
-    )
-    if connection.execute(text(there)).scalar() is None:
+    if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 

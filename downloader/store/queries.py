@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     case,
+    cast,
     func,
     select,
     type_coerce,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from downloader.errors import NotFound
 from downloader.jobs import FINAL_STATES, Attempt, Batch, CooldownState, EndedAttempts, Event, Job, JobFilter, JobState
 from downloader.platforms import PlatformType
-from downloader.store.rows import attempt_of, batch_of, event_of, folded, job_of, read_cursor, utc, write_cursor
+from downloader.store.rows import attempt_of, batch_of, event_of, job_of, read_cursor, utc, write_cursor
 from downloader.store.schema import attempts, batches, cooldowns, events, files, jobs, links, numbers
 
 PLATFORMS: tuple[PlatformType, ...] = get_args(PlatformType)
@@ -140,7 +141,7 @@ def job_page(connection: Connection, wanted: JobFilter = _ALL_JOBS) -> tuple[lis
     if not states and conditions:
         states = STATES  # for the indexes: all of them have the state before the order
     if wanted.text:
-        conditions.append(_contains(connection, jobs.c.search, folded(wanted.text)))
+        conditions.append(_contains(connection, jobs.c.search, wanted.text.casefold()))
     if wanted.cursor is not None:
         conditions.append(jobs.c.seq < read_cursor("job", wanted.cursor))
     rows = connection.execute(_newest(conditions, states, wanted.limit + 1)).all()
@@ -194,8 +195,8 @@ def job_ids(connection: Connection, batch_id: str, *, states: Sequence[JobState]
     if states:
         query = query.where(jobs.c.state.in_(states))
     found = list(connection.scalars(query))
-    if not found and connection.scalar(select(batches.c.seq).where(batches.c.id == batch_id)) is None:
-        raise NotFound("batch")
+    if not found:
+        batch(connection, batch_id)
     return found
 
 
@@ -289,21 +290,24 @@ def counts(connection: Connection) -> dict[PlatformType, dict[JobState, int]]:
 def recent(connection: Connection, *, since: datetime) -> dict[PlatformType, tuple[int, int, float]]:
     """For each platform: (succeeded, failed, seconds of the succeeded together) of attempts ended since then."""
     taken = type_coerce(attempts.c.ended_at, BigInteger) - type_coerce(attempts.c.started_at, BigInteger)
+    succeeded = attempts.c.result == "succeeded"
     query = (
-        select(jobs.c.platform, attempts.c.result, func.count().label("number"), func.sum(taken).label("microseconds"))
+        select(
+            jobs.c.platform,
+            func.count(case((succeeded, 1))),
+            func.count(case((~succeeded, 1))),
+            _total(case((succeeded, taken))),
+        )
         .join(jobs, jobs.c.id == attempts.c.job_id)
         .where(attempts.c.ended_at >= utc(since), attempts.c.result.in_(("succeeded", "failed")))
-        .group_by(jobs.c.platform, attempts.c.result)
+        .group_by(jobs.c.platform)
     )
-    found: dict[PlatformType, tuple[int, int, float]] = {}
-    for row in connection.execute(query):
-        succeeded, failed, seconds = found.get(row.platform, (0, 0, 0.0))
-        if row.result == "succeeded":
-            succeeded, seconds = row.number, int(row.microseconds) / 1e6
-        else:
-            failed = row.number
-        found[row.platform] = (succeeded, failed, seconds)
-    return found
+    rows = connection.execute(query)
+    return {platform: (won, lost, microseconds / 1e6) for platform, won, lost, microseconds in rows}
+
+
+def _total(column: ColumnElement[Any]) -> ColumnElement[int]:
+    return cast(func.coalesce(func.sum(column), 0), BigInteger)  # PostgreSQL sums in decimals
 
 
 def ended(connection: Connection, *, since: datetime, until: datetime, bucket_seconds: int) -> list[EndedAttempts]:
@@ -329,21 +333,13 @@ def ended(connection: Connection, *, since: datetime, until: datetime, bucket_se
         .subquery()
     )
     alike = (each.c.platform, each.c.bucket, each.c.error_code, each.c.tenths)
-    sums = (func.count().label("number"), func.sum(each.c.bytes), func.sum(each.c.microseconds))
-    return [
-        EndedAttempts(
-            platform=platform,
-            bucket=bucket,
-            error_code=error_code,
-            tenths=tenths,
-            count=number,
-            bytes=int(size_bytes or 0),  # PostgreSQL sums in decimals
-            timed_microseconds=int(microseconds or 0),
-        )
-        for platform, bucket, error_code, tenths, number, size_bytes, microseconds in connection.execute(
-            select(*alike, *sums).group_by(*alike)
-        )
-    ]
+    sums = (
+        func.count().label("count"),
+        _total(each.c.bytes).label("bytes"),
+        _total(each.c.microseconds).label("timed_microseconds"),
+    )
+    rows = connection.execute(select(*alike, *sums).group_by(*alike))
+    return [EndedAttempts(**row._mapping) for row in rows]
 
 
 # -- events, and what is remembered

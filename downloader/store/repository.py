@@ -27,11 +27,10 @@ from downloader.jobs import (
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
 from downloader.store import queries
-from downloader.store.changes import Change, SecondTry
+from downloader.store.changes import Change, SecondTry, Writer
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
 from downloader.store.rows import first_job, new_id, new_row, outcome_fields, utc
 from downloader.store.schema import attempts, batches, cooldowns, events, jobs, links, numbers
-from downloader.store.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")

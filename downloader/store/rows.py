@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,26 +18,11 @@ from downloader.jobs import Attempt, Batch, Event, Job, JobState, NewJob
 from downloader.models import Outcome
 from downloader.store.schema import clean
 
+_COLUMNS = tuple(field.name for field in fields(Job) if field.name != "files")
+
 #: What of a job never changes; each change writes all its other columns.
-_FIXED = ("id", "batch_id", "url", "link", "platform", "created_at")
-_CHANGING = (
-    "state",
-    "counted_attempts",
-    "attempt_number",
-    "final_attempt",
-    "updated_at",
-    "started_at",
-    "finished_at",
-    "next_attempt_at",
-    "error_code",
-    "error",
-    "detail",
-    "media_id",
-    "title",
-    "duration_seconds",
-    "size_bytes",
-    "elapsed_seconds",
-)
+_FIXED = {"id", "batch_id", "url", "link", "platform", "created_at"}
+_CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 
 
 def new_id() -> str:
@@ -54,11 +39,6 @@ def utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a time must come with its time zone")
     return moment.astimezone(UTC)
-
-
-def folded(text: str) -> str:
-    """Return *text* as it is searched in and for."""
-    return text.casefold()
 
 
 # -- cursors
@@ -94,12 +74,12 @@ def read_cursor(kind: CursorKind, cursor: str) -> int:
 def job_of(row: Row[Any], files: Iterable[str] = ()) -> Job:
     """Return the job of a row of `jobs`."""
     values = row._mapping
-    return Job(**{name: values[name] for name in _FIXED + _CHANGING}, files=tuple(files))
+    return Job(**{name: values[name] for name in _COLUMNS}, files=tuple(files))
 
 
 def new_row(job: Job) -> dict[str, Any]:
     """Return *job* as a row to insert."""
-    return {name: getattr(job, name) for name in _FIXED + _CHANGING} | {"search": _search(job)}
+    return {name: getattr(job, name) for name in _COLUMNS} | {"search": _search(job)}
 
 
 def changed_row(job: Job) -> dict[str, Any]:
@@ -108,7 +88,7 @@ def changed_row(job: Job) -> dict[str, Any]:
 
 
 def _search(job: Job) -> str:
-    return folded("\n".join(part for part in (job.url, job.title, job.error) if part))
+    return "\n".join(part for part in (job.url, job.title, job.error) if part).casefold()
 
 
 def job_view(job: Job) -> dict[str, Any]:
@@ -149,22 +129,23 @@ def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
 
 def outcome_fields(outcome: Outcome | None) -> dict[str, Any]:
     """Return the fields of a job that *outcome* sets."""
-    success, _, error = outcome or (True, None, None)
-    fields: dict[str, Any] = {
-        "error_code": outcome.error_code if outcome and not success else None,
-        "error": _cleaned(error) if not success else None,
-        "detail": _cleaned(outcome.detail) if outcome else None,
+    if outcome is None:
+        return {"error_code": None, "error": None, "detail": None}
+    success, _, error = outcome
+    changes: dict[str, Any] = {
+        "error_code": None if success else outcome.error_code,
+        "error": None if success else _cleaned(error),
+        "detail": _cleaned(outcome.detail),
     }
-    if outcome and success and outcome.media is not None:
-        media = outcome.media
-        fields |= {
+    if success and (media := outcome.media) is not None:
+        changes |= {
             "files": tuple(clean(path) for path in media.files),
             "media_id": _cleaned(media.id),
             "title": _cleaned(media.title),
             "duration_seconds": media.duration_seconds,
             "size_bytes": media.size_bytes,
         }
-    return fields
+    return changes
 
 
 def _cleaned(text: str | None) -> str | None:
@@ -176,15 +157,8 @@ def _cleaned(text: str | None) -> str | None:
 
 def batch_of(row: Row[Any], counts: Mapping[JobState, int]) -> Batch:
     """Return the batch of a row of `batches`."""
-    return Batch(
-        id=row.id,
-        created_at=row.created_at,
-        total=row.total,
-        counts=dict(counts),
-        retry_failed_once=row.retry_failed_once,
-        second_round_at=row.second_round_at,
-        second_round_jobs=row.second_round_jobs,
-    )
+    values = {field.name: row._mapping[field.name] for field in fields(Batch) if field.name != "counts"}
+    return Batch(**values, counts=dict(counts))
 
 
 def attempt_of(row: Row[Any]) -> Attempt:
@@ -194,19 +168,11 @@ def attempt_of(row: Row[Any]) -> Attempt:
 
 def event_of(row: Row[Any]) -> Event:
     """Return the event of a row of `events`."""
-    return Event(
-        id=row.id, at=row.at, kind=row.kind, batch_id=row.batch_id, job_id=row.job_id, data=json.loads(row.data)
-    )
+    return Event(**{**row._mapping, "data": json.loads(row.data)})
 
 
 def event_row(event: Event) -> dict[str, Any]:
     """Return *event* as a row to insert."""
-    return {
-        "id": event.id,
-        "at": event.at,
-        "kind": event.kind,
-        "batch_id": event.batch_id,
-        "job_id": event.job_id,
-        # In ASCII: text that no database can store goes through escaped.
-        "data": json.dumps(event.data, ensure_ascii=True, allow_nan=False, separators=(",", ":")),
-    }
+    # In ASCII: text that no database can store goes through escaped.
+    data = json.dumps(event.data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return {field.name: getattr(event, field.name) for field in fields(Event)} | {"data": data}

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel
 
 from downloader.jobs import Event, Progress
-from downloader.queue.feed import Beginning, EventFeed, poll
+from downloader.queue.feed import EventFeed, EventPage, poll
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.openapi import JSON
@@ -86,7 +86,7 @@ def pace_seconds(streams: int) -> float:
 
 
 def sse(
-    feed: Iterator[list[Beginning | Event | Progress]],
+    feed: Iterator[list[EventPage | Event | Progress]],
     gone: Callable[[], bool],
     pace: Callable[[], float] = lambda: MAX_PACE_SECONDS,
 ) -> Iterator[str]:
@@ -108,7 +108,7 @@ def sse(
         time.sleep(max(0.0, next_at - time.monotonic()))
 
 
-def _frame(news: Beginning | Event | Progress) -> str:
+def _frame(news: EventPage | Event | Progress) -> str:
     if isinstance(news, Progress):
         return _progress_frame(news)
     if isinstance(news, Event):

@@ -72,7 +72,7 @@ async def _queue_record(queue: JobQueue) -> QueueRecord:
         paused=status.paused,
         disk_low=status.disk_low,
         storage_full=status.storage_full,
-        storage_error=status.storage_error or status.database_error,
+        storage_error=status.fault,
         free_bytes=status.free_bytes,
         counts=StateCounts.model_validate(totals),
     )

@@ -19,7 +19,7 @@ from downloader import create_downloader_app
 from downloader.jobs import Event, Progress
 from downloader.queue import feed as event_feed
 from downloader.queue import hub as event_stream
-from downloader.queue.feed import Beginning, EventFeed
+from downloader.queue.feed import EventFeed, EventPage
 from downloader.queue.services import Services
 from downloader.server import wsgi as wsgi_server
 from downloader.settings import Settings
@@ -58,7 +58,7 @@ def read_until(feed: Iterator[list[Any]], number: int) -> list[int]:
 def test_a_feed_begins_where_it_is_and_tells_what_comes(services: Services) -> None:
     submit(services)
     feed = EventFeed(services, batch_id=None, since=None).read()
-    assert next(feed) == [Beginning(last_id=1, progress=())]
+    assert next(feed) == [EventPage(last_id=1, progress=(), reset=True)]
     submit(services)
     assert read_until(feed, 2) == [2]
 
@@ -107,14 +107,14 @@ def test_where_events_are_gone_the_feed_begins_anew(services: Services) -> None:
     for _ in range(5):
         submit(services)
     services.open().database.store.prune_events(2)
-    assert next(EventFeed(services, batch_id=None, since=2).read()) == [Beginning(last_id=5, progress=())]
+    assert next(EventFeed(services, batch_id=None, since=2).read()) == [EventPage(last_id=5, progress=(), reset=True)]
     assert read_until(EventFeed(services, batch_id=None, since=3).read(), 5) == [4, 5]
 
 
 def test_a_number_of_another_database_begins_anew(services: Services) -> None:
     submit(services)
     feed = EventFeed(services, batch_id=None, since=1000).read()
-    assert next(feed) == [Beginning(last_id=1, progress=())]
+    assert next(feed) == [EventPage(last_id=1, progress=(), reset=True)]
     submit(services)
     assert read_until(feed, 2) == [2]
 
@@ -208,7 +208,7 @@ def test_silence_is_broken_by_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_comes_after_a_pause_goes_out_at_once_and_the_rest_together(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("downloader.web.events.time.sleep", slept.append)
-    bundle: list[Beginning | Event | Progress] = [Beginning(last_id=1, progress=())]
+    bundle: list[EventPage | Event | Progress] = [EventPage(last_id=1, progress=(), reset=True)]
     said = api_events.sse(iter([[], bundle, bundle]), lambda: False)
     assert next(said).startswith("retry:")
     assert next(said).startswith("id: 1")
@@ -226,14 +226,14 @@ def test_few_streams_are_quick_and_many_are_cheap() -> None:
 def test_a_stream_asks_for_its_pace_each_time_that_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("downloader.web.events.time.sleep", slept.append)
-    bundle: list[Beginning | Event | Progress] = [Beginning(last_id=1, progress=())]
+    bundle: list[EventPage | Event | Progress] = [EventPage(last_id=1, progress=(), reset=True)]
     paces = iter([0.02, 0.2])
     assert len(list(api_events.sse(iter([bundle, bundle]), lambda: False, lambda: next(paces)))) == 3
     assert slept[0] <= 0.02 < slept[1] <= 0.2
 
 
 def test_a_stream_ends_when_its_client_is_gone() -> None:
-    bundle: list[Beginning | Event | Progress] = [Beginning(last_id=1, progress=())]
+    bundle: list[EventPage | Event | Progress] = [EventPage(last_id=1, progress=(), reset=True)]
     feed = iter([bundle] * 5)
     gone = iter([False, True])
     assert len(list(api_events.sse(feed, lambda: next(gone)))) == 2
