@@ -65,10 +65,11 @@ class EventFeed:
     def _stored(self) -> Iterator[list[EventPage | Event | Progress]]:
         while True:
             page = self._services.call(poll, batch_id=self._batch_id, since=self._last_id)
-            self._last_id = page.last_id
             if page.reset:
+                self._last_id = page.last_id
                 yield [page]
             elif page.events:
+                self._last_id = page.events[-1].id
                 yield list(page.events)
             if len(page.events) < PAGE:
                 return

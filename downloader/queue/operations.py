@@ -149,8 +149,7 @@ class JobQueue:
     def _cools_for_long(self, job: Job) -> bool:
         if job.state != "queued":
             return False
-        status = self.scheduler.status()
-        if status.held_up:
+        if self.scheduler.status().held_up:
             return True
         until = self.governor.cooling_until(job.platform, self.clock())
         return until is not None and until > self.clock() + timedelta(seconds=PATIENCE_SECONDS)

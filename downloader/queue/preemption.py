@@ -24,7 +24,6 @@ USUAL_FACTOR = 3.0
 #: How much a new observation counts against all that came before.
 _WEIGHT = 0.2
 
-
 EndReason = Literal["cancelled", "interrupted", "preempted"]
 
 

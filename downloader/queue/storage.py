@@ -158,7 +158,7 @@ def _sizes(folder: Path | str) -> Iterator[int]:
                 if entry.is_dir(follow_symlinks=False):
                     yield from _sizes(entry.path)
                 else:
-                    with suppress(FileNotFoundError):
+                    with suppress(OSError):
                         yield entry.stat(follow_symlinks=False).st_size
     except OSError:
         return
