@@ -260,7 +260,7 @@ class Scheduler:
             jobs = await self.database.call(self._store.claim, platform, count, now=self.clock())
             jobs = [job for job in jobs if (job.id, job.attempt_number) not in self._cancelled_in_claim]
             cools = self.governor.cooling_until(platform, self.clock()) is not None
-            if not (cools or self._paused or self._closing):
+            if not (cools or self._closing or self.status().held_up):
                 return jobs
             for job in jobs:  # that changed while they were being claimed
                 await self.database.call(

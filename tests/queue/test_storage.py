@@ -121,3 +121,24 @@ async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_r
     await world.forward(MEASURE_INTERVAL_SECONDS)
     await world.engine.until(lambda engine: bool(engine.running))
     assert not world.scheduler.status().storage_full
+
+
+async def test_a_fault_that_is_noticed_during_a_round_starts_nothing(world: World) -> None:
+    due, asked, go = world.store.due, threading.Event(), threading.Event()
+
+    def slow() -> Any:
+        asked.set()
+        assert go.wait(10)
+        return due()
+
+    [job] = await until_running(world, tiktok(1))
+    world.store.due = slow  # type: ignore[method-assign]
+    world.scheduler.wake()
+    assert await asyncio.to_thread(asked.wait, 10)
+    take_away(world)
+    world.engine.fail(tiktok(1), "timeout")
+    await world.until(job, lambda job: job.state == "queued")
+    go.set()
+    await world.until(job, lambda job: job.state == "queued" and job.attempt_number == 2)
+    assert len(world.engine.started) == 1
+    bring_back(world)
