@@ -193,6 +193,12 @@ class PlatformView:
     failed_last_hour: int
     mean_seconds_last_hour: float | None  #: of the succeeded ones
 
+    @property
+    def success_rate_last_hour(self) -> float | None:
+        """From 0 to 1; None where nothing ended."""
+        ended = self.succeeded_last_hour + self.failed_last_hour
+        return self.succeeded_last_hour / ended if ended else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedAttempts:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, url_for
 from werkzeug.exceptions import Conflict
 
-from downloader.jobs import FINAL_STATES, Batch, Job, Submission
+from downloader.jobs import FINAL_STATES, Batch, Job
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
-from downloader.web.jobs import deleted_ids, job_record, job_records
-from downloader.web.requests import BatchesQuery, DeleteQuery, QueuedBatchRequest, SubmitHeaders, parse_batch
-from downloader.web.responses import BatchDetail, BatchPage, BatchRecord, Deleted
+from downloader.web.jobs import deleted_ids, job_record
+from downloader.web.openapi import JSON
+from downloader.web.requests import BatchesQuery, DeleteQuery, QueuedBatchRequest, SubmitHeaders
+from downloader.web.responses import BatchDetail, BatchPage, Deleted
 from downloader.web.routes import Routes
+
+Detail = dict[str, Any]  #: as BatchDetail has it
 
 #: The operations that may follow a submission.
 _LINKS = {
@@ -31,83 +33,72 @@ def create_batches_api(services: Services) -> Routes:
     """Return the routes for batches."""
     routes = Routes(Blueprint("batches", __name__, url_prefix="/api/v1"), tag="batches")
 
-    @routes.post(
+    @routes.route(
+        "POST",
         "/batches",
-        {202: BatchDetail, 200: BatchDetail},
-        body=QueuedBatchRequest,
-        parse_body=partial(parse_batch, QueuedBatchRequest, max_urls=services.settings.max_batch_urls),
-        headers=SubmitHeaders,
+        {202: {JSON: BatchDetail}, 200: {JSON: BatchDetail}},
         links=_LINKS,
         errors={409: "The Idempotency-Key was used with other URLs."},
     )
-    async def submit_batch(body: QueuedBatchRequest, headers: SubmitHeaders) -> tuple[BatchDetail, int, dict[str, str]]:
+    async def submit_batch(body: QueuedBatchRequest, headers: SubmitHeaders) -> tuple[Detail, int, dict[str, str]]:
         """Queue a batch; when this returns 202, it is stored.
 
         With an `Idempotency-Key` the request is safe to repeat: the same URLs return 200 and the first batch. With
         `retry_failed_once`, the batch has a second round for jobs that failed; without it their failure is final.
         """
-        submission, sent = await services.acall(_submit, body, headers.idempotency_key)
-        location = {"Location": url_for("batches.show_batch", batch_id=submission.batch.id)}
-        return _batch_detail(submission.batch, sent), 202 if submission.created else 200, location
+        body.refuse_more_than(services.settings.max_batch_urls)
+        submission = await services.acall(
+            JobQueue.submit,
+            body.urls,
+            idempotency_key=headers.idempotency_key,
+            retry_failed_once=body.retry_failed_once,
+        )
+        batch = submission.batch
+        location = {"Location": url_for("batches.show_batch", batch_id=batch.id)}
+        if not submission.created:  # some of its jobs may have been deleted since
+            return await detail(batch.id), 200, location
+        sent = zip(body.urls, submission.jobs, strict=True)
+        return {"batch": batch, "jobs": [job_record(job, url) for url, job in sent]}, 202, location
 
-    @routes.get("/batches", BatchPage, query=BatchesQuery)
-    async def list_batches(query: BatchesQuery) -> BatchPage:
+    @routes.route("GET", "/batches", BatchPage)
+    async def list_batches(query: BatchesQuery) -> dict[str, Any]:
         """List batches, newest first."""
         batches, cursor = await services.acall(JobQueue.batches, before=query.cursor, limit=query.limit)
-        return BatchPage(batches=[BatchRecord.of(batch) for batch in batches], next_cursor=cursor)
+        return {"batches": batches, "next_cursor": cursor}
 
-    @routes.get("/batches/<batch_id>", BatchDetail)
-    async def show_batch(batch_id: str) -> BatchDetail:
+    @routes.route("GET", "/batches/<batch_id>", BatchDetail)
+    async def show_batch(batch_id: str) -> Detail:
         """Show a batch, with a record for each submitted URL in order."""
-        return _batch_detail(*await services.acall(_batch_with_jobs, batch_id))
+        return await detail(batch_id)
 
-    @routes.post("/batches/<batch_id>/cancel", BatchDetail)
-    async def cancel_batch(batch_id: str) -> BatchDetail:
+    @routes.route("POST", "/batches/<batch_id>/cancel", BatchDetail)
+    async def cancel_batch(batch_id: str) -> Detail:
         """Cancel a batch's unfinished jobs and its second round; return the jobs that changed."""
-        return _changed_batch(*await services.acall(_change_batch, JobQueue.cancel_batch, batch_id))
+        return await detail(batch_id, await services.acall(JobQueue.cancel_batch, batch_id))
 
-    @routes.post("/batches/<batch_id>/retry", BatchDetail)
-    async def retry_batch(batch_id: str) -> BatchDetail:
+    @routes.route("POST", "/batches/<batch_id>/retry", BatchDetail)
+    async def retry_batch(batch_id: str) -> Detail:
         """Queue a batch's failed and cancelled jobs again; return the jobs that changed."""
-        return _changed_batch(*await services.acall(_change_batch, JobQueue.retry_batch, batch_id))
+        return await detail(batch_id, await services.acall(JobQueue.retry_batch, batch_id))
 
-    @routes.delete("/batches/<batch_id>", Deleted, query=DeleteQuery, errors={409: "Some of its jobs are not final."})
-    async def delete_batch(batch_id: str, query: DeleteQuery) -> Deleted:
+    @routes.route("DELETE", "/batches/<batch_id>", Deleted, errors={409: "Some of its jobs are not final."})
+    async def delete_batch(batch_id: str, query: DeleteQuery) -> dict[str, list[str]]:
         """Delete the records of a batch, with `files=true` its media too."""
-        _, jobs = await services.acall(_batch_with_jobs, batch_id)
-        if unfinished := {job.id for _, job in jobs if job.state not in FINAL_STATES}:
+        _, sent = await services.acall(batch_and_jobs, batch_id)
+        jobs = [job for _, job in sent]
+        if unfinished := {job.id for job in jobs if job.state not in FINAL_STATES}:
             raise Conflict(f"{len(unfinished)} of this batch's jobs are not done: cancel it first, then delete it.")
-        ids = [job.id for _, job in jobs]
-        return deleted_ids(await services.acall(JobQueue.delete, ids, with_files=query.files))
+        return deleted_ids(await services.acall(JobQueue.delete, [job.id for job in jobs], with_files=query.files))
+
+    async def detail(batch_id: str, changed: Iterable[Job] | None = None) -> Detail:
+        """Return the batch and the *changed* jobs, by default all."""
+        batch, sent = await services.acall(batch_and_jobs, batch_id)
+        jobs = [job_record(job, url) for url, job in sent] if changed is None else [job_record(job) for job in changed]
+        return {"batch": batch, "jobs": jobs}
 
     return routes
 
 
-async def _submit(
-    queue: JobQueue, body: QueuedBatchRequest, idempotency_key: str | None
-) -> tuple[Submission, list[tuple[str, Job]]]:
-    submission = await queue.submit(
-        body.urls, idempotency_key=idempotency_key, retry_failed_once=body.retry_failed_once
-    )
-    if submission.created:
-        return submission, list(zip(body.urls, submission.jobs, strict=True))
-    return submission, await queue.batch_jobs(submission.batch.id)  # some of its jobs may have been deleted since
-
-
-async def _batch_with_jobs(queue: JobQueue, batch_id: str) -> tuple[Batch, list[tuple[str, Job]]]:
+async def batch_and_jobs(queue: JobQueue, batch_id: str) -> tuple[Batch, list[tuple[str, Job]]]:
+    """Return a batch and, for each submitted URL, its job."""
     return await queue.batch(batch_id), await queue.batch_jobs(batch_id)
-
-
-async def _change_batch(
-    queue: JobQueue, change: Callable[[JobQueue, str], Coroutine[Any, Any, list[Job]]], batch_id: str
-) -> tuple[Batch, list[Job]]:
-    changed = await change(queue, batch_id)
-    return await queue.batch(batch_id), changed
-
-
-def _batch_detail(batch: Batch, sent: Iterable[tuple[str, Job]]) -> BatchDetail:
-    return BatchDetail(batch=BatchRecord.of(batch), jobs=[job_record(job, url) for url, job in sent])
-
-
-def _changed_batch(batch: Batch, changed: Iterable[Job]) -> BatchDetail:
-    return BatchDetail(batch=BatchRecord.of(batch), jobs=job_records(changed))

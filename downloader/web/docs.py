@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from flask import Blueprint, Response, render_template
 from flask.typing import ResponseReturnValue
 
 from downloader.web.openapi import JSON, Operation, document
-from downloader.web.responses import ErrorResponse
 
 NAME = "Batch Video Downloader"
 DESCRIPTION = "Give it links from TikTok, Instagram, Twitter/X and YouTube, get playable files."
@@ -19,25 +19,22 @@ DESCRIPTION = "Give it links from TikTok, Instagram, Twitter/X and YouTube, get 
 def create_docs(*, version: str, operations: Iterable[Operation], needs_key: bool) -> Blueprint:
     """Return the documentation routes for *operations*."""
     docs = Blueprint("docs", __name__, static_folder="static", static_url_path="/api/docs/static")
-    described = document(
-        title=NAME,
-        version=version,
-        description=DESCRIPTION,
-        error=ErrorResponse,
-        operations=operations,
-        needs_key=needs_key,
-    )
-    text = json.dumps(described, indent=2)
+
+    @cache  # made on demand: few processes ever show it
+    def described() -> dict[str, Any]:
+        return document(
+            operations, {"title": NAME, "version": version, "description": DESCRIPTION}, needs_key=needs_key
+        )
 
     @docs.get("/openapi.json")
     async def show_document() -> ResponseReturnValue:
         """Return the OpenAPI document."""
-        return Response(text, content_type=JSON)
+        return Response(json.dumps(described(), indent=2), content_type=JSON)
 
     @docs.get("/api/docs")
     async def show_docs() -> ResponseReturnValue:
         """Show the document as a page, without any script."""
-        return render_template("api_docs.html", document=described, groups=_groups(described), body=_example)
+        return render_template("api_docs.html", document=described(), groups=_groups(described()), body=_example)
 
     return docs
 

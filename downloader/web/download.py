@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from downloader.platform_detector import detect_platform
@@ -15,7 +14,7 @@ from downloader.queue.services import Services
 from downloader.web.docs import DESCRIPTION, NAME
 from downloader.web.login import wants_page
 from downloader.web.openapi import JSON
-from downloader.web.requests import BatchRequest, SingleRequest, parse_batch, parse_single
+from downloader.web.requests import BatchRequest, SingleRequest
 from downloader.web.responses import Detected, DownloadRecord, Downloads, ServiceInfo
 from downloader.web.routes import Routes, client_gone, stream
 from downloader.web.slots import Slots
@@ -33,7 +32,7 @@ def create_download_api(services: Services, version: str) -> Routes:
     routes = Routes(Blueprint("download", __name__), tag="downloads", takes_any_query=True)
     slots = Slots(MAX_WAITING_REQUESTS, BUSY, retry_after_seconds=30)
 
-    @routes.get("/", {200: ServiceInfo, 302: {}})
+    @routes.route("GET", "/", {200: {JSON: ServiceInfo}, 302: {}})
     async def index() -> ServiceInfo | ResponseReturnValue:
         """Return information about the service, or redirect a browser to the dashboard."""
         if wants_page():
@@ -47,32 +46,28 @@ def create_download_api(services: Services, version: str) -> Routes:
             routes=["POST /detect-platform", "POST /download", "POST /download/batch", "POST /api/v1/batches"],
         )
 
-    @routes.post("/detect-platform", Detected, body=SingleRequest, parse_body=parse_single)
-    async def detect(body: str) -> Detected:
+    @routes.route("POST", "/detect-platform", Detected)
+    async def detect(body: SingleRequest) -> Detected:
         """Detect the platform of a URL."""
-        return Detected(url=body, platform=detect_platform(body))
+        return Detected(url=body.url, platform=detect_platform(body.url))
 
-    @routes.post("/download", DownloadRecord, body=SingleRequest, parse_body=parse_single)
-    async def download(body: str) -> ResponseReturnValue:
+    @routes.route("POST", "/download", DownloadRecord)
+    async def download(body: SingleRequest) -> ResponseReturnValue:
         """Download one URL and return its record when it is done."""
         with slots.slot():
-            [record] = await services.download([body])
-        return record
+            [record] = await services.download([body.url])
+        return jsonify(record)
 
-    @routes.post(
-        "/download/batch",
-        {200: {JSON: Downloads, NDJSON: DownloadRecord}},
-        body=BatchRequest,
-        parse_body=partial(parse_batch, BatchRequest, max_urls=services.settings.max_batch_urls),
-    )
+    @routes.route("POST", "/download/batch", {200: {JSON: Downloads, NDJSON: DownloadRecord}})
     async def download_batch(body: BatchRequest) -> ResponseReturnValue:
         """Download several URLs and return their records in order when all are done.
 
         With `Accept: application/x-ndjson`, each record is sent on a line of its own as soon as its job ends.
         """
+        body.refuse_more_than(services.settings.max_batch_urls)
         with slots.slot() as slot:
             if request.accept_mimetypes.best_match([JSON, NDJSON]) != NDJSON:
-                return {"downloads": await services.download(body.urls)}
+                return jsonify(downloads=await services.download(body.urls))
             submission = await services.acall(JobQueue.submit, body.urls)
             records = records_as_they_end(services, submission, body.urls, client_gone())
             return slot.hold_until_sent(stream((json.dumps(record) + "\n" for record in records), NDJSON))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel
 
 from downloader.jobs import Event, Progress
 from downloader.queue.feed import EventFeed, EventPage, poll
@@ -15,7 +14,7 @@ from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.openapi import JSON
 from downloader.web.requests import EventsQuery, ResumeHeaders
-from downloader.web.responses import EventRecord, Events, Hello, ProgressRecord
+from downloader.web.responses import EventRecord, Events, Hello, ProgressRecord, ResponseModel
 from downloader.web.routes import Routes, client_gone, stream
 from downloader.web.slots import Slots
 
@@ -43,14 +42,13 @@ def create_events_api(services: Services) -> Routes:
     slots = Slots(MAX_STREAMS, BUSY, retry_after_seconds=5)
 
     # Not async: a stream runs in the server's thread, so an event loop would be of no use.
-    @routes.get(
+    @routes.route(
+        "GET",
         "/events",
         {200: {EVENT_STREAM: None, JSON: Events}},
-        query=EventsQuery,
-        headers=ResumeHeaders,
         errors={404: "The batch does not exist, or was deleted."},
     )
-    def follow_events(query: EventsQuery, headers: ResumeHeaders) -> Events | Response:
+    def follow_events(query: EventsQuery, headers: ResumeHeaders) -> EventPage | Response:
         """Follow changes as they happen.
 
         As `text/event-stream`: stored changes with their number as `id`, their kind as `event` and an EventRecord as
@@ -63,13 +61,7 @@ def create_events_api(services: Services) -> Routes:
         if query.batch is not None:
             services.call(JobQueue.batch, query.batch)  # raises NotFound
         if request.accept_mimetypes.best_match([EVENT_STREAM, JSON]) == JSON:
-            seen = services.call(poll, batch_id=query.batch, since=since)
-            return Events(
-                events=[EventRecord.of(event) for event in seen.events],
-                progress=[ProgressRecord.model_validate(each) for each in seen.progress],
-                last_id=seen.last_id,
-                reset=seen.reset,
-            )
+            return services.call(poll, batch_id=query.batch, since=since)
         if request.method == "HEAD":
             return stream(iter(()), EVENT_STREAM)
         with slots.slot() as slot:
@@ -112,14 +104,15 @@ def _frame(news: EventPage | Event | Progress) -> str:
     if isinstance(news, Progress):
         return _progress_frame(news)
     if isinstance(news, Event):
-        return f"id: {news.id}\nevent: {news.kind}\ndata: {_json(EventRecord.of(news))}\n\n"
-    return f"id: {news.last_id}\nevent: hello\ndata: {_json(Hello.model_validate(news))}\n\n"
+        return f"id: {news.id}\nevent: {news.kind}\ndata: {_json(EventRecord, news)}\n\n"
+    return f"id: {news.last_id}\nevent: hello\ndata: {_json(Hello, news)}\n\n"
 
 
 # All streams send the same frame for the same progress.
 @lru_cache(maxsize=1024)
 def _progress_frame(progress: Progress) -> str:
-    return f"event: progress\ndata: {_json(ProgressRecord.model_validate(progress))}\n\n"
+    return f"event: progress\ndata: {_json(ProgressRecord, progress)}\n\n"
 
 
-_json: Callable[[BaseModel], str] = partial(BaseModel.model_dump_json)
+def _json(model: type[ResponseModel], news: object) -> str:
+    return model.model_validate(news).model_dump_json()

@@ -56,10 +56,10 @@ def create_files_api(services: Services) -> Routes:
     """Return the route to media files."""
     routes = Routes(Blueprint("files", __name__), tag="files")
 
-    @routes.get(
+    @routes.route(
+        "GET",
         f"{FILES_PATH}<job_id>",
         {200: _ANYTHING, 206: _ANYTHING, 304: {}},
-        query=FileQuery,
         errors={
             412: "The file does not match `If-Match` or `If-Unmodified-Since`.",
             416: "The file does not have the requested `Range`.",
@@ -71,11 +71,8 @@ def create_files_api(services: Services) -> Routes:
         path = media_path(job, query.index, services.settings.raw_dir)
         content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
         _normalize_range(path)
-        response = _sent(
-            path,
-            mimetype=content_type,
-            as_attachment=query.download or content_type == "application/octet-stream",
-        )
+        as_attachment = query.download or content_type == "application/octet-stream"
+        response = _sent(path, mimetype=content_type, as_attachment=as_attachment)
         response.headers["Content-Security-Policy"] = "sandbox"
         return response
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, request
 from werkzeug.exceptions import Conflict
 
-from downloader.jobs import Attempt, Job, Progress
+from downloader.jobs import Job, Progress
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
+from downloader.records import Record
 from downloader.web.files import FILES_PATH
 from downloader.web.requests import DeleteQuery, JobIds, JobIdsToDelete, JobsQuery
-from downloader.web.responses import (
-    AttemptRecord,
-    ChangedJob,
-    ChangedJobs,
-    Deleted,
-    JobDetail,
-    JobPage,
-    JobRecord,
-    ProgressRecord,
-)
+from downloader.web.responses import ChangedJob, ChangedJobs, Deleted, JobDetail, JobPage
 from downloader.web.routes import Routes
 
 # Longer than `cancel`, `retry` and `delete`, which have routes of their own.
@@ -38,36 +30,38 @@ def create_jobs_api(services: Services) -> Routes:
 
 
 def _add_one_job(routes: Routes, services: Services) -> None:
-    @routes.get(_JOB, JobDetail)
-    async def show_job(job_id: str) -> JobDetail:
+    @routes.route("GET", _JOB, JobDetail)
+    async def show_job(job_id: str) -> dict[str, Any]:
         """Show a job with its attempts and, while it runs, its progress."""
-        job, attempts, progress = await services.acall(_job_with_history, job_id)
-        return JobDetail(
-            job=job_record(job),
-            attempts=[AttemptRecord.of(attempt) for attempt in attempts],
-            progress=None if progress is None else ProgressRecord.model_validate(progress),
-        )
+        job = await services.acall(JobQueue.job, job_id)
+        attempts = await services.acall(JobQueue.attempts, job_id)
+        progress = await services.acall(_progress, job_id) if job.state == "running" else None
+        return {"job": job_record(job), "attempts": attempts, "progress": progress}
 
-    @routes.post(f"{_JOB}/cancel", ChangedJob, errors={409: "The job has succeeded or failed."})
-    async def cancel_job(job_id: str) -> ChangedJob:
+    @routes.route("POST", f"{_JOB}/cancel", ChangedJob, errors={409: "The job has succeeded or failed."})
+    async def cancel_job(job_id: str) -> dict[str, Any]:
         """Cancel a job; has no effect on a cancelled one."""
-        job, changed = await services.acall(_change_job, JobQueue.cancel, job_id)
+        changed = await services.acall(JobQueue.cancel, [job_id])
+        [job] = changed or [await services.acall(JobQueue.job, job_id)]
         if not changed and job.state != "cancelled":
             raise Conflict(f"This job has already {job.state}, so it cannot be cancelled.")
-        return ChangedJob(job=job_record(job))
+        return {"job": job_record(job)}
 
-    @routes.post(f"{_JOB}/retry", ChangedJob, errors={409: "The job has not failed, or its platform is not supported."})
-    async def retry_job(job_id: str) -> ChangedJob:
+    @routes.route(
+        "POST", f"{_JOB}/retry", ChangedJob, errors={409: "The job has not failed, or its platform is not supported."}
+    )
+    async def retry_job(job_id: str) -> dict[str, Any]:
         """Queue a failed or cancelled job again."""
-        job, changed = await services.acall(_change_job, JobQueue.retry, job_id)
+        changed = await services.acall(JobQueue.retry, [job_id])
+        [job] = changed or [await services.acall(JobQueue.job, job_id)]
         if not changed and job.link is None:
             raise Conflict("The platform of this job's URL is not supported: a retry would fail again.")
         if not changed:
             raise Conflict(f"This job is {job.state}: only failed or cancelled jobs can be retried.")
-        return ChangedJob(job=job_record(job))
+        return {"job": job_record(job)}
 
-    @routes.delete(_JOB, Deleted, query=DeleteQuery, errors={409: "The job is not final."})
-    async def delete_job(job_id: str, query: DeleteQuery) -> Deleted:
+    @routes.route("DELETE", _JOB, Deleted, errors={409: "The job is not final."})
+    async def delete_job(job_id: str, query: DeleteQuery) -> dict[str, list[str]]:
         """Delete the record of a job, with `files=true` its media too."""
         job = await services.acall(JobQueue.job, job_id)
         deleted = await services.acall(JobQueue.delete, [job_id], with_files=query.files)
@@ -77,52 +71,48 @@ def _add_one_job(routes: Routes, services: Services) -> None:
 
 
 def _add_many_jobs(routes: Routes, services: Services) -> None:
-    @routes.get("/jobs", JobPage, query=JobsQuery)
-    async def list_jobs(query: JobsQuery) -> JobPage:
+    @routes.route("GET", "/jobs", JobPage)
+    async def list_jobs(query: JobsQuery) -> dict[str, Any]:
         """List jobs, newest first."""
         jobs, cursor = await services.acall(JobQueue.jobs, query.filter())
-        return JobPage(jobs=job_records(jobs), next_cursor=cursor)
+        return {**job_records(jobs), "next_cursor": cursor}
 
-    @routes.post("/jobs/cancel", ChangedJobs, body=JobIds)
-    async def cancel_jobs(body: JobIds) -> ChangedJobs:
+    @routes.route("POST", "/jobs/cancel", ChangedJobs)
+    async def cancel_jobs(body: JobIds) -> dict[str, Any]:
         """Cancel the given jobs that are not final; return those that changed."""
-        return ChangedJobs(jobs=job_records(await services.acall(JobQueue.cancel, body.ids)))
+        return job_records(await services.acall(JobQueue.cancel, body.ids))
 
-    @routes.post("/jobs/retry", ChangedJobs, body=JobIds)
-    async def retry_jobs(body: JobIds) -> ChangedJobs:
+    @routes.route("POST", "/jobs/retry", ChangedJobs)
+    async def retry_jobs(body: JobIds) -> dict[str, Any]:
         """Queue the given jobs again that failed or were cancelled; return them."""
-        return ChangedJobs(jobs=job_records(await services.acall(JobQueue.retry, body.ids)))
+        return job_records(await services.acall(JobQueue.retry, body.ids))
 
-    @routes.post("/jobs/delete", Deleted, body=JobIdsToDelete)
-    async def delete_jobs(body: JobIdsToDelete) -> Deleted:
+    @routes.route("POST", "/jobs/delete", Deleted)
+    async def delete_jobs(body: JobIdsToDelete) -> dict[str, list[str]]:
         """Delete the records of the given jobs that are final; return their ids."""
         return deleted_ids(await services.acall(JobQueue.delete, body.ids, with_files=body.files))
 
 
-async def _job_with_history(queue: JobQueue, job_id: str) -> tuple[Job, list[Attempt], Progress | None]:
-    job = await queue.job(job_id)
-    progress = (each for each in queue.scheduler.progress() if each.job_id == job_id and job.state == "running")
-    return job, await queue.attempts(job_id), next(progress, None)
+async def _progress(queue: JobQueue, job_id: str) -> Progress | None:
+    return next((each for each in queue.scheduler.progress() if each.job_id == job_id), None)
 
 
-async def _change_job(
-    queue: JobQueue, change: Callable[[JobQueue, list[str]], Coroutine[Any, Any, list[Job]]], job_id: str
-) -> tuple[Job, bool]:
-    await queue.job(job_id)  # raises NotFound
-    changed = await change(queue, [job_id])
-    return await queue.job(job_id), bool(changed)
+def job_record(job: Job, url: str | None = None) -> dict[str, Any]:
+    """Return *job* as JobRecord has it, for *url* if its link was submitted in another spelling."""
+    return {
+        **Record.from_job(job).for_url(url or job.url).to_json(),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "file_url": f"{request.script_root}{FILES_PATH}{job.id}" if job.files else None,
+    }
 
 
-def job_record(job: Job, url: str | None = None) -> JobRecord:
-    """Return the record of *job*, for *url* if its link was submitted in another spelling."""
-    return JobRecord.of(job, files_url=request.script_root + FILES_PATH, url=url)
+def job_records(jobs: Iterable[Job]) -> dict[str, Any]:
+    """Return the response that has the records of *jobs*."""
+    return {"jobs": [job_record(job) for job in jobs]}
 
 
-def job_records(jobs: Iterable[Job]) -> list[JobRecord]:
-    """Return the records of *jobs*."""
-    return [job_record(job) for job in jobs]
-
-
-def deleted_ids(jobs: Iterable[Job]) -> Deleted:
+def deleted_ids(jobs: Iterable[Job]) -> dict[str, list[str]]:
     """Return the response that names the deleted *jobs*."""
-    return Deleted(deleted=[job.id for job in jobs])
+    return {"deleted": [job.id for job in jobs]}

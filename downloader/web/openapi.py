@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from downloader.web.requests import RequestModel
+from downloader.web.responses import ErrorResponse
 
 JSON = "application/json"
 
-Mode = Literal["validation", "serialization"]
+#: A model for each content type; None where the content is not JSON.
+Content = Mapping[str, type[BaseModel] | None]
 
-#: A model, or a model for each content type; None where the content is not JSON.
-Content = type[BaseModel] | Mapping[str, type[BaseModel] | None]
+#: JSON schemas, by model and mode.
+Schemas = Mapping[Any, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +33,13 @@ class Operation:
     text: str  #: the first line is the summary
     responses: Mapping[int, Content]
     errors: Mapping[int, str]  #: statuses from 400 on, with the reason
-    query: type[BaseModel] | None = None
-    headers: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
+    query: type[RequestModel] | None
+    headers: type[RequestModel] | None
+    body: type[RequestModel] | None
     #: Path parameters of the operations that may follow this one, as JSON pointers into its response.
-    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    parse_body: Callable[[object], Any] | None = field(default=None, compare=False)
-    #: If set, the body may also be plain text.
-    parse_bytes: Callable[[bytes], Any] | None = field(default=None, compare=False)
+    links: Mapping[str, Mapping[str, str]]
+    #: If set, the body may also be plain text; it replaces the model's own parsing.
+    parse_bytes: Callable[[bytes], Any] | None
 
     @property
     def path(self) -> str:
@@ -44,64 +47,41 @@ class Operation:
         return re.sub(r"<(?:[^<>:]+:)?(\w+)>", r"{\1}", self.rule)
 
 
-def document(
-    *,
-    title: str,
-    version: str,
-    description: str,
-    error: type[BaseModel],
-    operations: Iterable[Operation],
-    needs_key: bool = False,
-) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of *operations* as a dict; *error* is the model of all error responses."""
+def document(operations: Iterable[Operation], info: Mapping[str, str], *, needs_key: bool) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of *operations* as a dict; *info* has `title`, `version` and `description`."""
     operations = tuple(operations)
-    schemas = _Schemas(operations, error)
+    # A dict, because every run has to list the schemas in the same order.
+    wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ErrorResponse, "serialization"): None}
+    for operation in operations:
+        if operation.body is not None:
+            wanted[operation.body, "validation"] = None
+        models = [model for content in operation.responses.values() for model in content.values()]
+        wanted |= {(model, "serialization"): None for model in models if model is not None}
+    schemas, rest = models_json_schema(tuple(wanted), ref_template="#/components/schemas/{model}")
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, error)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": description},
+        "info": info,
         **({"security": [{"key": []}]} if needs_key else {}),
         "paths": paths,
         "components": {
-            "schemas": schemas.definitions,
+            "schemas": rest["$defs"],
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-class _Schemas:
-    """The JSON schemas of all models, including those that others refer to."""
-
-    def __init__(self, operations: Iterable[Operation], error: type[BaseModel]) -> None:
-        wanted: dict[tuple[type[BaseModel], Mode], None] = {(error, "serialization"): None}
-        for operation in operations:
-            wanted |= {(model, "validation"): None for model in (operation.body,) if model is not None}
-            for content in operation.responses.values():
-                models = _by_type(content).values()
-                wanted |= {(model, "serialization"): None for model in models if model is not None}
-        self._schemas, rest = models_json_schema(tuple(wanted), ref_template="#/components/schemas/{model}")
-        self.definitions: dict[str, Any] = rest.get("$defs", {})
-
-    def of(self, model: type[BaseModel], mode: Mode) -> dict[str, Any]:
-        return self._schemas[model, mode]
-
-
-def _by_type(content: Content) -> Mapping[str, type[BaseModel] | None]:
-    return content if isinstance(content, Mapping) else {JSON: content}
-
-
-def _operation(operation: Operation, schemas: _Schemas, error: type[BaseModel]) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     summary, _, more = operation.text.partition("\n")
-    described: dict[str, Any] = {"operationId": operation.name, "tags": [operation.tag], "summary": summary.strip()}
-    if more.strip():
+    described: dict[str, Any] = {"operationId": operation.name, "tags": [operation.tag], "summary": summary}
+    if more:
         described["description"] = " ".join(more.split())
     if parameters := _parameters(operation):
         described["parameters"] = parameters
     if operation.body is not None:
-        schema = schemas.of(operation.body, "validation")
-        content = {JSON: {"schema": schema}}
+        content = {JSON: {"schema": schemas[operation.body, "validation"]}}
         if operation.parse_bytes is not None:
             content["text/plain"] = {"schema": {"type": "string"}}
         described["requestBody"] = {"required": True, "content": content}
@@ -112,22 +92,25 @@ def _operation(operation: Operation, schemas: _Schemas, error: type[BaseModel]) 
         }
         for name, fields in operation.links.items()
     }
-    described["responses"] = {
-        str(status): _response(_summary(content), content, schemas) | ({"links": links} if links else {})
+    responses = {
+        status: _response(_summary(content), content, schemas) | ({"links": links} if links else {})
         for status, content in operation.responses.items()
-    } | {str(status): _response(reason, error, schemas) for status, reason in sorted(operation.errors.items())}
+    }
+    for status, reason in sorted(operation.errors.items()):
+        responses[status] = _response(reason, {JSON: ErrorResponse}, schemas)
+    described["responses"] = {str(status): response for status, response in responses.items()}
     return described
 
 
 def _summary(content: Content) -> str:
-    texts = [(model.__doc__ or "").partition("\n")[0] for model in _by_type(content).values() if model is not None]
+    texts = [(model.__doc__ or "").partition("\n")[0] for model in content.values() if model is not None]
     return texts[0] if texts else "The requested content."
 
 
-def _response(description: str, content: Content, schemas: _Schemas) -> dict[str, Any]:
+def _response(description: str, content: Content, schemas: Schemas) -> dict[str, Any]:
     contents = {
-        kind: {"schema": {"type": "string"} if model is None else schemas.of(model, "serialization")}
-        for kind, model in _by_type(content).items()
+        kind: {"schema": {"type": "string"} if model is None else schemas[model, "serialization"]}
+        for kind, model in content.items()
     }
     return {"description": description} | ({"content": contents} if contents else {})
 
@@ -139,28 +122,20 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     ]
     for location, model in (("query", operation.query), ("header", operation.headers)):
         if model is not None:
-            parameters += _fields(location, model)
+            properties = model.model_json_schema()["properties"]
+            parameters += [_parameter(name, location, schema) for name, schema in properties.items()]
     return parameters
 
 
-def _fields(location: str, model: type[BaseModel]) -> Iterable[dict[str, Any]]:
-    schema = model.model_json_schema(by_alias=True)
-    for name, field_schema in schema["properties"].items():
-        shape = dict(field_schema)
-        description = shape.pop("description", None)
-        shape.pop("title", None)
-        # Optional, not nullable: a URL or header cannot express null.
-        options = [option for option in shape.pop("anyOf", ()) if option != {"type": "null"}]
-        if options:
-            [only] = options
-            shape |= only
-            shape.pop("default", None)
-            description = description or shape.pop("description", None)
-        shape.pop("description", None)
-        yield {
-            "name": name,
-            "in": location,
-            "required": name in schema.get("required", ()),
-            "schema": shape,
-            **({"description": description} if description else {}),
-        }
+def _parameter(name: str, location: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a query parameter or header, all of which are optional."""
+    del schema["title"]
+    # Optional, not nullable: a URL or header cannot express null.
+    if options := schema.pop("anyOf", None):
+        [only] = [option for option in options if option != {"type": "null"}]
+        del schema["default"]
+        schema = only | schema
+    description = schema.pop("description", None)
+    return {"name": name, "in": location, "required": False, "schema": schema} | (
+        {"description": description} if description else {}
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from downloader.errors import RequestRefused
@@ -22,8 +23,7 @@ MAX_JOB_IDS = 1000
 #: The greatest integer that every database can compare with.
 MAX_EVENT_ID = 2**63 - 1
 
-Model = TypeVar("Model", bound=BaseModel)
-BatchModel = TypeVar("BatchModel", bound="BatchRequest")
+Model = TypeVar("Model", bound="RequestModel")
 
 
 # Field types
@@ -75,23 +75,59 @@ Cursor = Annotated[
 ]
 
 
+class RequestModel(BaseModel):
+    """A body, a query or headers; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, body: object) -> Self:
+        """Return a JSON *body* as this model.
+
+        Raises:
+            RequestRefused: it does not match.
+        """
+        return _validated(cls, _object(body))
+
+
 # Bodies of the contract's routes, which ignore unknown fields
 
 
-class SingleRequest(BaseModel):
+class SingleRequest(RequestModel, extra="ignore", strict=True):
     """`{"url": "…"}`"""
-
-    model_config = ConfigDict(frozen=True, strict=True)
 
     url: UrlText
 
+    @classmethod
+    def parse(cls, body: object) -> Self:
+        body = _object(body)
+        if not body.get("url", "") or _is_blank(body["url"]):
+            raise RequestRefused(URL_REQUIRED)
+        return super().parse(body)
 
-class BatchRequest(BaseModel):
+
+class BatchRequest(RequestModel, extra="ignore", strict=True):
     """`{"urls": ["…", …]}`"""
 
-    model_config = ConfigDict(frozen=True, strict=True)
-
     urls: list[UrlText] = Field(min_length=1)
+
+    @classmethod
+    def parse(cls, body: object) -> Self:
+        urls = _object(body).get("urls")
+        if urls in (None, [], ""):
+            raise RequestRefused(URLS_REQUIRED)
+        for number, url in enumerate(urls if isinstance(urls, list) else (), start=1):
+            if _is_blank(url):
+                raise RequestRefused(f"URL {number} of the batch is empty: leave it out.")
+        return super().parse(body)
+
+    def refuse_more_than(self, max_urls: int) -> None:
+        """Raise RequestRefused if there are more than *max_urls*."""
+        if len(self.urls) > max_urls:
+            raise RequestRefused(
+                f"A batch may have {max_urls} URLs, but this one has {len(self.urls)}: split it, or raise"
+                " DOWNLOADER_MAX_BATCH_URLS."
+            )
 
 
 class QueuedBatchRequest(BatchRequest):
@@ -107,12 +143,6 @@ class QueuedBatchRequest(BatchRequest):
 # Everything else
 
 
-class RequestModel(BaseModel):
-    """A query or body that refuses unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class BatchesQuery(RequestModel):
     """Which batches to list."""
 
@@ -123,9 +153,9 @@ class BatchesQuery(RequestModel):
 class JobsQuery(RequestModel):
     """Which jobs to list."""
 
-    state: list[JobState] = Field([], description="only these states: `state=a&state=b` or `state=a,b`")
+    states: list[JobState] = Field([], alias="state", description="only these states: `state=a&state=b` or `state=a,b`")
     platform: PlatformType | None = Field(None, description="only this platform")
-    batch: Id | None = Field(None, description="only this batch")
+    batch_id: Id | None = Field(None, alias="batch", description="only this batch")
     text: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="only jobs with this text in their URL, title or error"
     )
@@ -134,14 +164,7 @@ class JobsQuery(RequestModel):
 
     def filter(self) -> JobFilter:
         """Return the filter for `JobQueue.jobs`."""
-        return JobFilter(
-            states=self.state,
-            platform=self.platform,
-            batch_id=self.batch,
-            text=self.text,
-            cursor=self.cursor,
-            limit=self.limit,
-        )
+        return JobFilter(**dict(self))
 
 
 class DeleteQuery(RequestModel):
@@ -172,20 +195,16 @@ class StatisticsQuery(RequestModel):
     hours: Hours = 24
 
 
-class ResumeHeaders(BaseModel):
+class ResumeHeaders(RequestModel):
     """What a browser sends when it reconnects to a stream."""
-
-    model_config = ConfigDict(frozen=True)
 
     last_event_id: EventNumber | None = Field(
         None, alias="Last-Event-ID", description="id of the last event that the client has"
     )
 
 
-class SubmitHeaders(BaseModel):
+class SubmitHeaders(RequestModel):
     """What makes a submission safe to repeat."""
-
-    model_config = ConfigDict(frozen=True)
 
     idempotency_key: Annotated[str, StringConstraints(max_length=200, pattern="^[!-~]([ -~]*[!-~])?$")] | None = Field(
         None,
@@ -218,56 +237,13 @@ class CookieUpload(RequestModel):
 # Parsing
 
 
-def parse_single(body: object) -> str:
-    """Return the URL in a JSON *body*.
-
-    Raises:
-        RequestRefused: it is missing or not a string.
-    """
-    body = _object(body)
-    if body.get("url") in (None, "") or _is_blank(body.get("url")):
-        raise RequestRefused(URL_REQUIRED)
-    return _validated(SingleRequest, body).url
-
-
-def parse_batch(model: type[BatchModel], body: object, *, max_urls: int) -> BatchModel:
-    """Return a JSON *body* with one to *max_urls* URLs as a *model*.
-
-    Raises:
-        RequestRefused: there are no URLs or too many, or a field has a bad value.
-    """
-    body = _object(body)
-    urls = body.get("urls")
-    if urls is None or urls in ([], ""):
-        raise RequestRefused(URLS_REQUIRED)
-    if isinstance(urls, list) and len(urls) > max_urls:
-        raise RequestRefused(
-            f"A batch may have {max_urls} URLs, but this one has {len(urls)}: split it, or raise"
-            " DOWNLOADER_MAX_BATCH_URLS."
-        )
-    if isinstance(urls, list):
-        for number, url in enumerate(urls, start=1):
-            if _is_blank(url):
-                raise RequestRefused(f"URL {number} of the batch is empty: leave it out.")
-    return _validated(model, body)
-
-
-def parse_object(model: type[Model], body: object) -> Model:
-    """Return a JSON *body* as a *model*.
-
-    Raises:
-        RequestRefused: it does not match.
-    """
-    return _validated(model, _object(body))
-
-
 def parse_query(model: type[Model], sent: Mapping[str, Sequence[str]]) -> Model:
     """Return query parameters as a *model*; *sent* has all values of each, and lists may also be comma-separated.
 
     Raises:
         RequestRefused: a parameter is unknown, repeated, or has a bad value.
     """
-    fields = model.model_fields
+    fields = _by_alias(model)
     values: dict[str, object] = {}
     for name, texts in sent.items():
         if name not in fields:
@@ -287,9 +263,12 @@ def parse_headers(model: type[Model], find: Callable[[str], str | None]) -> Mode
     Raises:
         RequestRefused: a header has a bad value.
     """
-    names = [field.alias or name for name, field in model.model_fields.items()]
-    sent = {name: value for name in names if (value := find(name)) is not None}
+    sent = {name: value for name in _by_alias(model) if (value := find(name)) is not None}
     return _validated(model, sent, what="header")
+
+
+def _by_alias(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _object(body: object) -> dict[str, Any]:

@@ -6,16 +6,14 @@ A *record* is the JSON of one object.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from downloader.cookies.store import CookieCondition, CookieState
+from downloader.cookies.store import CookieCondition
 from downloader.errors import ErrorCode
-from downloader.jobs import Attempt, AttemptResult, Batch, Event, EventKind, Job, JobState, Phase
+from downloader.jobs import AttemptResult, EventKind, JobState, Phase
 from downloader.platforms import PlatformType
-from downloader.queue.statistics import Statistics
-from downloader.records import Record
 
 
 class ResponseModel(BaseModel):
@@ -90,17 +88,6 @@ class JobRecord(DownloadRecord):
     finished_at: datetime | None
     file_url: str | None = Field(description="URL of the first file; `?index=` selects another")
 
-    @classmethod
-    def of(cls, job: Job, *, files_url: str, url: str | None = None) -> Self:
-        """Return the record of *job*, for *url* if its link was submitted in another spelling."""
-        return cls(
-            **Record.from_job(job).for_url(url or job.url).to_json(),
-            created_at=job.created_at,
-            started_at=job.started_at,
-            finished_at=job.finished_at,
-            file_url=f"{files_url}{job.id}" if job.files else None,
-        )
-
 
 class AttemptRecord(ResponseModel):
     """An attempt of a job."""
@@ -112,11 +99,6 @@ class AttemptRecord(ResponseModel):
     error_code: ErrorCode | None
     error: str | None
     detail: str | None
-
-    @classmethod
-    def of(cls, attempt: Attempt) -> Self:
-        """Return the record of *attempt*."""
-        return cls.model_validate(attempt)
 
 
 class ProgressRecord(ResponseModel):
@@ -156,19 +138,6 @@ class BatchRecord(ResponseModel):
     )
     second_round_at: datetime | None = Field(description="when they were retried; null if they were not")
     second_round_jobs: int = Field(description="number of jobs retried then")
-
-    @classmethod
-    def of(cls, batch: Batch) -> Self:
-        """Return the record of *batch*."""
-        return cls(
-            id=batch.id,
-            created_at=batch.created_at,
-            total=batch.total,
-            counts=StateCounts.model_validate(dict(batch.counts)),
-            retry_failed_once=batch.retry_failed_once,
-            second_round_at=batch.second_round_at,
-            second_round_jobs=batch.second_round_jobs,
-        )
 
 
 class BatchPage(ResponseModel):
@@ -294,16 +263,6 @@ class StatisticsReport(ResponseModel):
     bucket_seconds: int = Field(description="length of a bucket; the last one may be shorter")
     platforms: list[PlatformStatistics]
 
-    @classmethod
-    def of(cls, statistics: Statistics) -> Self:
-        """Return the report of *statistics*."""
-        return cls(
-            since=statistics.span.since,
-            until=statistics.span.until,
-            bucket_seconds=statistics.span.bucket_seconds,
-            platforms=[PlatformStatistics.model_validate(platform) for platform in statistics.platforms],
-        )
-
 
 class CookieRecord(ResponseModel):
     """The state of a platform's cookies, without the cookies."""
@@ -320,11 +279,6 @@ class CookieRecord(ResponseModel):
     dropped: int = Field(description="number of lines for other sites, which are never stored")
     bad_lines: list[int] = Field(description="numbers of the platform's own lines that are malformed")
     report: str | None = Field(description="a sentence: what was stored, and what was left out")
-
-    @classmethod
-    def of(cls, state: CookieState) -> Self:
-        """Return the record of *state*."""
-        return cls.model_validate(state)
 
 
 class CookieList(ResponseModel):
@@ -369,11 +323,6 @@ class EventRecord(ResponseModel):
     batch_id: str | None
     job_id: str | None
     data: dict[str, Any]
-
-    @classmethod
-    def of(cls, event: Event) -> Self:
-        """Return the record of *event*."""
-        return cls.model_validate(event)
 
 
 class Hello(ResponseModel):

@@ -1,28 +1,28 @@
 """Declarative API routes: each states its request and response models once.
 
-The declaration drives request validation, serialization and the OpenAPI document. Views receive validated models
-(`query`, `headers`, `body`) and return a model.
+The declaration drives validation, serialization and the OpenAPI document. A view receives validated models: the
+annotations of its parameters `query`, `headers` and `body` say which. What it returns, such as one of our dataclasses,
+is validated and serialized by the response model of its route.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, current_app, g, request
 from pydantic import BaseModel
 from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response as AnyResponse
 
-from downloader.errors import RequestRefused
+from downloader.errors import NotFound, RequestRefused
+from downloader.platforms import PLATFORMS, PlatformType
 from downloader.web.openapi import JSON, Content, Operation
-from downloader.web.requests import parse_headers, parse_object, parse_query
+from downloader.web.requests import parse_headers, parse_query
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-#: The model of a 200 response, or the content for each status.
-Responses = type[BaseModel] | Mapping[int, Content]
 
 _ALWAYS = {
     400: "The request is invalid; `error` says why.",
@@ -45,63 +45,50 @@ class Routes:
         self._tag = tag
         self._takes_any_query = takes_any_query
 
-    def get(self, rule: str, responses: Responses, **more: Any) -> Callable[[View], View]:
-        """Declare a GET route; *more* as in `_declare`."""
-        return partial(self._declare, "GET", rule, responses, more)
+    def route(
+        self,
+        method: str,
+        rule: str,
+        responses: type[BaseModel] | Mapping[int, Content],
+        *,
+        errors: Mapping[int, str] | None = None,
+        links: Mapping[str, Mapping[str, str]] | None = None,
+        parse_bytes: Callable[[bytes], Any] | None = None,
+    ) -> Callable[[View], View]:
+        """Declare a route, whose view may be async.
 
-    def post(self, rule: str, responses: Responses, **more: Any) -> Callable[[View], View]:
-        """Declare a POST route; *more* as in `_declare`."""
-        return partial(self._declare, "POST", rule, responses, more)
-
-    def put(self, rule: str, responses: Responses, **more: Any) -> Callable[[View], View]:
-        """Declare a PUT route; *more* as in `_declare`."""
-        return partial(self._declare, "PUT", rule, responses, more)
-
-    def delete(self, rule: str, responses: Responses, **more: Any) -> Callable[[View], View]:
-        """Declare a DELETE route; *more* as in `_declare`."""
-        return partial(self._declare, "DELETE", rule, responses, more)
-
-    def _declare(self, method: str, rule: str, responses: Responses, more: dict[str, Any], view: View) -> View:
-        """Declare *view*, which may be async.
-
-        *more*: `query`, `headers` and `body` (models), `parse_body` (replaces the body model's own validation),
-        `parse_bytes` (replaces both, and gets the raw body), `errors` (the reason for each status from 400 on), `links`
-        (see Operation).
+        *responses* is the model of a 200 response, or the content for each status; *errors* has the reason for each
+        status from 400 on. For *links* and *parse_bytes* see Operation.
         """
-        errors = dict(_ALWAYS)
-        if "<" in rule:
-            errors |= _WITH_PATH
-        if "body" in more:
-            errors |= _WITH_BODY
-        errors |= more.pop("errors", {})
-        operation = Operation(
-            method=method,
-            rule=(self.blueprint.url_prefix or "") + rule,
-            name=view.__name__,
-            tag=self._tag,
-            text=inspect.getdoc(view) or view.__name__,
-            responses=responses if isinstance(responses, Mapping) else {200: responses},
-            errors=errors,
-            **more,
-        )
-        self.operations.append(operation)
-        self.blueprint.route(rule, methods=[method], endpoint=view.__name__)(self._handler(operation, view))
-        return view
 
-    def _handler(self, operation: Operation, view: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(view):
+        def declare(view: View) -> View:
+            hints = inspect.get_annotations(view, eval_str=True)
+            usual = _ALWAYS | (_WITH_PATH if "<" in rule else {}) | (_WITH_BODY if "body" in hints else {})
+            operation = Operation(
+                method=method,
+                rule=(self.blueprint.url_prefix or "") + rule,
+                name=view.__name__,
+                tag=self._tag,
+                text=inspect.getdoc(view) or view.__name__,
+                responses=responses if isinstance(responses, Mapping) else {200: {JSON: responses}},
+                errors=usual | dict(errors or {}),
+                query=hints.get("query"),
+                headers=hints.get("headers"),
+                body=hints.get("body"),
+                links=links or {},
+                parse_bytes=parse_bytes,
+            )
+            self.operations.append(operation)
 
             @wraps(view)
-            async def handle(**path: str) -> Any:
-                return _response(await view(**path, **self._inputs(operation)))
+            def handle(**path: str) -> Any:
+                result = current_app.ensure_sync(view)(**path, **self._inputs(operation))
+                return _response(operation, result)
 
-            return handle
+            self.blueprint.route(rule, methods=[method], endpoint=view.__name__)(handle)
+            return view
 
-        @wraps(view)
-        def handle_blocking(**path: str) -> Any:
-            return _response(view(**path, **self._inputs(operation)))
-
-        return handle_blocking
+        return declare
 
     def _inputs(self, operation: Operation) -> dict[str, Any]:
         inputs: dict[str, Any] = {}
@@ -114,26 +101,31 @@ class Routes:
         if operation.parse_bytes is not None:
             inputs["body"] = operation.parse_bytes(request.get_data())
         elif operation.body is not None:
-            parse = operation.parse_body or partial(parse_object, operation.body)
-            inputs["body"] = parse(_json_body())
+            inputs["body"] = operation.body.parse(_json_body())
         return inputs
 
 
-def _response(result: Any) -> Any:
-    """Serialize a view's *result*: a model, alone or with status and headers; anything else is left to Flask."""
-    if isinstance(result, BaseModel):
-        return Response(result.model_dump_json(), content_type=JSON)
-    if isinstance(result, tuple):
-        return (_response(result[0]), *result[1:])
-    return result
+def _response(operation: Operation, result: Any) -> Any:
+    """Serialize a view's *result*, alone or with status and headers; a response is left as it is."""
+    if isinstance(result, AnyResponse):
+        return result
+    content, status, headers = result if isinstance(result, tuple) else (result, 200, {})
+    model = operation.responses[status][JSON]
+    assert model is not None
+    return Response(model.model_validate(content).model_dump_json(), status, headers, content_type=JSON)
 
 
 def stream(chunks: Iterator[str] | Iterator[bytes], content_type: str) -> Response:
     """Return a streamed response that caches and proxies do not buffer."""
-    response = Response(chunks, content_type=content_type)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
+    return Response(chunks, content_type=content_type, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+def known_platform(name: str) -> PlatformType:
+    """Return the platform of this *name*, else raise NotFound."""
+    for platform in PLATFORMS:
+        if platform == name:
+            return platform
+    raise NotFound("platform")
 
 
 def client_gone() -> Callable[[], bool]:

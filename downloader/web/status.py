@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
+from typing import Any
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
@@ -11,7 +13,7 @@ from downloader.queue import metrics
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.requests import StatisticsQuery
-from downloader.web.responses import StatisticsReport, ToolRecord, Tools, YtdlpRecord
+from downloader.web.responses import StatisticsReport, Tools
 from downloader.web.routes import Routes
 from downloader.ytdlp import tools
 
@@ -20,20 +22,16 @@ def create_status_api(services: Services) -> Routes:
     """Return the routes for statistics and tool versions."""
     routes = Routes(Blueprint("status", __name__, url_prefix="/api/v1"), tag="queue")
 
-    @routes.get("/statistics", StatisticsReport, query=StatisticsQuery)
-    async def show_statistics(query: StatisticsQuery) -> StatisticsReport:
+    @routes.route("GET", "/statistics", StatisticsReport)
+    async def show_statistics(query: StatisticsQuery) -> dict[str, Any]:
         """Show successes, failures, sizes, durations and errors of each platform in the last hours."""
-        return StatisticsReport.of(await services.acall(JobQueue.statistics, query.hours))
+        statistics = await services.acall(JobQueue.statistics, query.hours)
+        return {**asdict(statistics.span), "platforms": statistics.platforms}
 
-    @routes.get("/tools", Tools)
-    def show_tools() -> Tools:
+    @routes.route("GET", "/tools", Tools)
+    def show_tools() -> dict[str, Any]:
         """Show the versions of yt-dlp, ffmpeg and the JavaScript runtime, and whether yt-dlp needs an update."""
-        ffmpeg, javascript = tools.ffmpeg(), tools.js_runtime()
-        return Tools(
-            ytdlp=YtdlpRecord.model_validate(tools.ytdlp_release()),
-            ffmpeg=ToolRecord.model_validate(ffmpeg) if ffmpeg else None,
-            javascript=ToolRecord.model_validate(javascript) if javascript else None,
-        )
+        return {"ytdlp": tools.ytdlp_release(), "ffmpeg": tools.ffmpeg(), "javascript": tools.js_runtime()}
 
     return routes
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from downloader.jobs import FINAL_STATES, Batch, Job
+from downloader.jobs import FINAL_STATES, Job
 from downloader.media.zip import MediaZip, ZipBroken
-from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
+from downloader.web.batches import batch_and_jobs
 from downloader.web.files import media_path
 from downloader.web.routes import Routes, stream
 from downloader.web.slots import Slots
@@ -33,7 +33,8 @@ def create_zip_api(services: Services) -> Routes:
     slots = Slots(MAX_ZIPS, BUSY, retry_after_seconds=30)
 
     # Not async: a zip is made in the server's thread, so an event loop would be of no use.
-    @routes.get(
+    @routes.route(
+        "GET",
         "/batches/<batch_id>/zip",
         {200: {ZIP: None}},
         errors={404: "There is no such batch, or it has no files: nothing succeeded, or they were moved or deleted."},
@@ -44,8 +45,8 @@ def create_zip_api(services: Services) -> Routes:
         The files are stored uncompressed; moved or deleted ones are left out. `Content-Length` is exact: a download
         that ends early was interrupted, because a file disappeared while it was sent, and must be restarted.
         """
-        batch, jobs = services.call(_batch_with_jobs, batch_id)
-        found = _zip_of(jobs, services.settings.raw_dir)
+        batch, sent = services.call(batch_and_jobs, batch_id)
+        found = _zip_of([job for _, job in sent], services.settings.raw_dir)
         if request.method == "HEAD":
             response = stream(iter(()), ZIP)
         else:
@@ -60,17 +61,12 @@ def create_zip_api(services: Services) -> Routes:
     return routes
 
 
-async def _batch_with_jobs(queue: JobQueue, batch_id: str) -> tuple[Batch, list[Job]]:
-    return await queue.batch(batch_id), [job for _, job in await queue.batch_jobs(batch_id)]
-
-
-def _zip_of(jobs: Iterable[Job], raw_dir: Path) -> MediaZip:
+def _zip_of(jobs: Sequence[Job], raw_dir: Path) -> MediaZip:
     """Return the zip of all existing files of *jobs*, each once.
 
     Raises:
         werkzeug.exceptions.NotFound: there are none.
     """
-    jobs = tuple(jobs)
     paths: dict[Path, None] = {}  # two jobs for the same post share its file
     for job in jobs:
         for index in range(len(job.files)):
