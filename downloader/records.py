@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from downloader.errors import ErrorCode, is_retryable, sentence
+from downloader.errors import RETRYABLE, ErrorCode, sentence
 from downloader.jobs import Job
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
@@ -45,7 +45,7 @@ class Record:
             error=job.error,
             platform=job.platform,
             error_code=job.error_code,
-            retryable=job.error_code is not None and is_retryable(job.error_code),
+            retryable=job.error_code in RETRYABLE,
             detail=job.detail,
             files=job.files,
             id=job.media_id,
@@ -76,31 +76,22 @@ class Record:
     ) -> Record:
         """Return the record of *url* on *platform*, whose download had *outcome*."""
         success, file_path, error = outcome
-        record = cls(
+        media = {} if outcome.media is None else asdict(outcome.media)
+        return cls(
             url=url,
             success=success,
             file_path=file_path,
             error=error,
             platform=platform,
             error_code=outcome.error_code,
-            retryable=outcome.error_code is not None and is_retryable(outcome.error_code),
+            retryable=outcome.error_code in RETRYABLE,
             detail=outcome.detail,
             elapsed_seconds=round(elapsed_seconds, 3),
-        )
-        if outcome.media is None:
-            return record
-        media = outcome.media
-        return replace(
-            record,
-            files=media.files,
-            id=media.id,
-            title=media.title,
-            duration_seconds=media.duration_seconds,
-            size_bytes=media.size_bytes,
+            **media,  # has these fields by the same names
         )
 
     def _with_error(self, code: ErrorCode, error: str) -> Record:
-        return replace(self, error=error, error_code=code, retryable=is_retryable(code))
+        return replace(self, error=error, error_code=code, retryable=code in RETRYABLE)
 
     def for_url(self, url: str) -> Record:
         """Return the same record as the answer to *url*, another spelling of the link."""

@@ -10,7 +10,6 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -113,57 +112,42 @@ def machine_names() -> frozenset[str]:
     return frozenset({name, short, f"{short}.local", full}) - {"", ".local"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchMetadata:
-    """The headers that tell which page sent a request; None where a header is missing."""
-
-    method: str
-    host: str | None
-    origin: str | None = None
-    site: str | None = None  #: Sec-Fetch-Site; sent to https and loopback only
-    mode: str | None = None  #: Sec-Fetch-Mode
-    destination: str | None = None  #: Sec-Fetch-Dest
-    purpose: str | None = None  #: Sec-Purpose
-
-
 #: `own`: our page, or a client that is not a browser. `allowed`: a configured origin. `visit`: the user follows a link
 #: to us. `foreign`: another page sent it.
 Sender = Literal["own", "allowed", "visit", "foreign"]
 
 
-def classify_origin(request: FetchMetadata, allowed: Collection[str]) -> Sender:
-    """Return who sent *request*; *allowed* are the origins that may use this server."""
-    if request.origin is not None and normal_origin(request.origin) in allowed:
+def classify_origin(method: str, header: Callable[[str], str | None], allowed: Collection[str]) -> Sender:
+    """Return who sent a request; *header* finds one by name, *allowed* are the origins that may use this server."""
+    origin = header("Origin")
+    if origin is not None and normal_origin(origin) in allowed:
         return "allowed"
-    if _is_ours(request):
+    if _is_ours(origin, header):
         return "own"
-    return "visit" if _is_visit(request) else "foreign"
+    return "visit" if origin is None and method in ("GET", "HEAD") and _is_visit(header) else "foreign"
 
 
-def _is_ours(request: FetchMetadata) -> bool:
+def _is_ours(origin: str | None, header: Callable[[str], str | None]) -> bool:
+    site = header("Sec-Fetch-Site")  # sent to https and loopback only
     # `none`: typed, bookmarked or shared. `same-site`: another port of this host, which is another application.
-    by_site = request.site in ("same-origin", "none")
-    if request.site is not None and not by_site:
+    by_site = site in ("same-origin", "none")
+    if site is not None and not by_site:
         return False
-    if request.origin == "null":
+    if origin == "null":
         return by_site  # our own form, sent from a page that hides its origin
-    return request.origin is None or _is_same_origin(request.origin, request.host)
+    return origin is None or _is_same_origin(origin, header("Host") or "")
 
 
-def _is_same_origin(origin: str, host: str | None) -> bool:
+def _is_same_origin(origin: str, host: str) -> bool:
     # Behind a proxy that terminates TLS only the origin knows the scheme, and with it the default port.
     scheme = origin.partition(":")[0].lower()
-    if host is None or scheme not in _DEFAULT_PORTS:
-        return False
-    return normal_origin(origin) == normal_origin(f"{scheme}://{host}") is not None
+    return scheme in _DEFAULT_PORTS and normal_origin(origin) == normal_origin(f"{scheme}://{host}") is not None
 
 
-def _is_visit(request: FetchMetadata) -> bool:
+def _is_visit(header: Callable[[str], str | None]) -> bool:
     return (
-        request.method in ("GET", "HEAD")
-        and request.origin is None
-        and request.mode == "navigate"
+        header("Sec-Fetch-Mode") == "navigate"
         # Not a frame or an object in a page; `empty` is a navigation through the page's service worker.
-        and request.destination in ("document", "empty", None)
-        and "prefetch" not in (request.purpose or "")  # requested by a page, not by a click
+        and header("Sec-Fetch-Dest") in ("document", "empty", None)
+        and "prefetch" not in (header("Sec-Purpose") or "")  # requested by a page, not by a click
     )

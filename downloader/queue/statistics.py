@@ -20,7 +20,7 @@ MAX_BUCKETS = 48
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorCount:
-    """How many attempts failed with one error."""
+    """The number of attempts that failed with an error code."""
 
     error_code: ErrorCode
     count: int

@@ -47,8 +47,7 @@ def create_app(services: Services, version: str) -> Flask:
     for api in apis:
         app.register_blueprint(api.blueprint)
     operations = [operation for api in apis for operation in api.operations]
-    needs_key = settings.api_key is not None
-    app.register_blueprint(create_docs(version=version, operations=operations, needs_key=needs_key))
+    app.register_blueprint(create_docs(version, operations, needs_key=settings.api_key is not None))
     app.register_blueprint(create_probes(services))
     handle_errors(app)
     return app

@@ -16,15 +16,14 @@ NAME = "Batch Video Downloader"
 DESCRIPTION = "Give it links from TikTok, Instagram, Twitter/X and YouTube, get playable files."
 
 
-def create_docs(*, version: str, operations: Iterable[Operation], needs_key: bool) -> Blueprint:
+def create_docs(version: str, operations: Iterable[Operation], *, needs_key: bool) -> Blueprint:
     """Return the documentation routes for *operations*."""
     docs = Blueprint("docs", __name__, static_folder="static", static_url_path="/api/docs/static")
 
     @cache  # made on demand: few processes ever show it
     def described() -> dict[str, Any]:
-        return document(
-            operations, {"title": NAME, "version": version, "description": DESCRIPTION}, needs_key=needs_key
-        )
+        info = {"title": NAME, "version": version, "description": DESCRIPTION}
+        return document(operations, info, needs_key=needs_key)
 
     @docs.get("/openapi.json")
     async def show_document() -> ResponseReturnValue:

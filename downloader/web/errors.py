@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Flask, Response, jsonify
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from downloader.errors import (
     CookiesNotWritable,
@@ -63,8 +63,6 @@ def _unavailable(error: StartRefused | StoreUnavailable) -> ResponseReturnValue:
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
-    if isinstance(error, RequestEntityTooLarge):
-        status = 413
     # Errors that we raise carry a sentence; Werkzeug's own descriptions are written for developers.
     own = error.description if error.description != type(error).description else None
     response: Response = jsonify(error=own or _SENTENCES.get(status) or error.description or error.name)

@@ -18,7 +18,7 @@ from werkzeug.http import parse_date
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from downloader.access.keys import ApiKeys
-from downloader.access.origins import FetchMetadata, classify_origin, is_known_host, machine_names, normal_origin
+from downloader.access.origins import classify_origin, is_known_host, machine_names, normal_origin
 from downloader.access.sessions import Sessions
 from downloader.settings import Settings
 from downloader.web.login import create_login, login_address, session_token, wants_page
@@ -97,13 +97,12 @@ class _Guard:
     def check_origin(self) -> None:
         """Refuse requests for another host, and those sent by a page of another origin."""
         for host in _hosts():
-            # No Host means HTTP/1.0, which no browser speaks.
-            if host and not is_known_host(host, self._allowed_hosts, machine_names):
+            if not is_known_host(host, self._allowed_hosts, machine_names):
                 raise BadRequest(
                     "This server is not known by the name in the Host header: use its address, or add the name to"
                     " DOWNLOADER_ALLOWED_HOSTS."
                 )
-        sender = classify_origin(_fetch_metadata(), self._allowed_origins)
+        sender = classify_origin(request.method, request.headers.get, self._allowed_origins)
         if sender == "foreign" or (sender == "visit" and request.path.rstrip("/") in STREAMS):
             raise Forbidden(
                 "A page of another origin sent this request, and may not use this server: add that origin to"
@@ -160,19 +159,7 @@ def _drop_impossible_dates() -> None:
 
 def _hosts() -> list[str]:
     """Return the Host header as received, and the one reported by proxies."""
+    # HTTP/1.0 has none, but no browser speaks it.
     # Both, because a page can set X-Forwarded-Host where the proxy does not, but it can never forge Host.
     sent = request.environ.get("werkzeug.proxy_fix.orig", {}).get("HTTP_HOST")
     return [host for host in (sent, request.environ.get("HTTP_HOST")) if host]
-
-
-def _fetch_metadata() -> FetchMetadata:
-    headers = request.headers
-    return FetchMetadata(
-        method=request.method,
-        host=request.environ.get("HTTP_HOST") or None,
-        origin=headers.get("Origin"),
-        site=headers.get("Sec-Fetch-Site"),
-        mode=headers.get("Sec-Fetch-Mode"),
-        destination=headers.get("Sec-Fetch-Dest"),
-        purpose=headers.get("Sec-Purpose"),
-    )

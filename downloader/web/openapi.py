@@ -27,7 +27,7 @@ class Operation:
     """A route's declaration: its request and its responses."""
 
     method: str
-    rule: str  #: in Flask's syntax: `/jobs/<job_id>`
+    path: str  #: in OpenAPI's syntax: `/jobs/{job_id}`
     name: str
     tag: str
     text: str  #: the first line is the summary
@@ -40,11 +40,6 @@ class Operation:
     links: Mapping[str, Mapping[str, str]]
     #: If set, the body may also be plain text; it replaces the model's own parsing.
     parse_bytes: Callable[[bytes], Any] | None
-
-    @property
-    def path(self) -> str:
-        """The path in OpenAPI's syntax: `/jobs/{job_id}`."""
-        return re.sub(r"<(?:[^<>:]+:)?(\w+)>", r"{\1}", self.rule)
 
 
 def document(operations: Iterable[Operation], info: Mapping[str, str], *, needs_key: bool) -> dict[str, Any]:

@@ -66,10 +66,8 @@ class RateLimits:
         address = _address()
         # One at a time, so that concurrent guesses are limited as strictly as sequential ones.
         with self._lock:
-            watched = [(WRONG_KEYS_PER_ADDRESS, address)]
-            if address not in self._known:
-                watched.append((WRONG_KEYS_ALTOGETHER, _ALL_ADDRESSES))
-            for limit, client in watched:
+            limits = [(WRONG_KEYS_PER_ADDRESS, address), (WRONG_KEYS_ALTOGETHER, _ALL_ADDRESSES)]
+            for limit, client in limits[:1] if address in self._known else limits:
                 if not self._limiter.limiter.test(limit, "wrong keys", client):
                     raise TooManyRequests(
                         "Too many wrong keys from your address: wait for the seconds in Retry-After.",
@@ -78,7 +76,7 @@ class RateLimits:
             found = check()
             if found is None:
                 log.warning("wrong key", extra={"client": address})
-                for limit, client in ((WRONG_KEYS_PER_ADDRESS, address), (WRONG_KEYS_ALTOGETHER, _ALL_ADDRESSES)):
+                for limit, client in limits:
                     self._limiter.limiter.hit(limit, "wrong keys", client)
             else:
                 self._known[address] = None

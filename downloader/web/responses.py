@@ -14,6 +14,7 @@ from downloader.cookies.store import CookieCondition
 from downloader.errors import ErrorCode
 from downloader.jobs import AttemptResult, EventKind, JobState, Phase
 from downloader.platforms import PlatformType
+from downloader.queue.statistics import ErrorCount
 
 
 class ResponseModel(BaseModel):
@@ -220,13 +221,6 @@ class Platforms(ResponseModel):
     """All platforms."""
 
     platforms: list[PlatformRecord]
-
-
-class ErrorCount(ResponseModel):
-    """The number of attempts that failed with an error code."""
-
-    error_code: ErrorCode
-    count: int
 
 
 class StatisticsBucket(ResponseModel):

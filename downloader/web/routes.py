@@ -8,6 +8,7 @@ is validated and serialized by the response model of its route.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, TypeVar
@@ -66,7 +67,7 @@ class Routes:
             usual = _ALWAYS | (_WITH_PATH if "<" in rule else {}) | (_WITH_BODY if "body" in hints else {})
             operation = Operation(
                 method=method,
-                rule=(self.blueprint.url_prefix or "") + rule,
+                path=re.sub(r"<(?:[^<>:]+:)?(\w+)>", r"{\1}", (self.blueprint.url_prefix or "") + rule),
                 name=view.__name__,
                 tag=self._tag,
                 text=inspect.getdoc(view) or view.__name__,
