@@ -176,7 +176,6 @@ class StoreUnavailable(DownloaderError):
     """The database cannot be read or written; the cause is in the log."""
 
     def __init__(self, message: str | None = None) -> None:
-        """Use *message*, a sentence, if more is known."""
         super().__init__(
             message or "The server's database can't be read or written right now. Try again, and check the log."
         )
@@ -187,14 +186,7 @@ class StartRefused(DownloaderError):
 
 
 class DownloadFailed(DownloaderError):
-    """A download failed.
-
-    Attributes:
-        code: why, one of `ERROR_CODES`.
-        detail: the cause in its own words, for the log.
-        retry_after_seconds: how long the platform asked us to wait, if it did.
-        walled: `rate_limited` was concluded from a login page, which may be this post's own.
-    """
+    """A download failed; its code says why."""
 
     def __init__(
         self,
@@ -207,9 +199,9 @@ class DownloadFailed(DownloaderError):
     ) -> None:
         super().__init__(sentence(code, platform_label))
         self.code = code
-        self.detail = detail
-        self.retry_after_seconds = retry_after_seconds
-        self.walled = walled
+        self.detail = detail  #: the cause in its own words, for the log
+        self.retry_after_seconds = retry_after_seconds  #: how long the platform asked us to wait, if it did
+        self.walled = walled  #: `rate_limited` was concluded from a login page, which may be this post's own
 
 
 class NotAPost(DownloadFailed):

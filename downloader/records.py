@@ -95,7 +95,7 @@ class Record:
 
     def for_url(self, url: str) -> Record:
         """Return the same record as the answer to *url*, another spelling of the link."""
-        return self if url == self.url else replace(self, url=url)
+        return replace(self, url=url)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON types."""

@@ -28,24 +28,12 @@ _HEADERS = {
 }
 
 _FOREVER = "public, max-age=31536000, immutable"
-_REVALIDATE = "no-cache"
-
-_THEME = "#0b57d0"
-_BACKGROUND = "#ffffff"
 
 
-def create_portal(*, version: str, max_batch_urls: int, open_to_all: bool = False) -> Blueprint:
+def create_portal(*, version: str, max_batch_urls: int, open_to_all: bool) -> Blueprint:
     """Return the dashboard's routes; its page shows these facts, with a warning if it is *open_to_all*."""
     portal = Blueprint("portal", __name__, template_folder="templates")
     shell = load_shell(Path(__file__).parent, version, max_batch_urls, open_to_all)
-    _add_page(portal, shell, version=version, max_batch_urls=max_batch_urls, open_to_all=open_to_all)
-    _add_files(portal, shell, version)
-    portal.after_request(_protect)
-    return portal
-
-
-def _add_page(portal: Blueprint, shell: Shell, **facts: object) -> None:
-    """Add the page; its template gets *facts*."""
 
     # The second address has an endpoint of its own, so that links always use the first.
     @portal.get("/portal/downloader_dashboard", endpoint="dashboard_by_template_name")
@@ -57,11 +45,17 @@ def _add_page(portal: Blueprint, shell: Shell, **facts: object) -> None:
             digest=shell.digest,
             shell_url=partial(_shell_url, shell),
             text=shell.phrases.text,
-            **facts,
+            version=version,
+            max_batch_urls=max_batch_urls,
+            open_to_all=open_to_all,
         )
         response = _cached(page, "text/html; charset=utf-8")
         response.headers["X-Shell-Digest"] = shell.digest  # the service worker knows the page by it
         return response
+
+    _add_files(portal, shell, version)
+    portal.after_request(_protect)
+    return portal
 
 
 def _add_files(portal: Blueprint, shell: Shell, version: str) -> None:
@@ -118,7 +112,7 @@ def _protect(response: Response) -> Response:
     return response
 
 
-def _cached(body: str | bytes, content_type: str, cache_control: str = _REVALIDATE) -> Response:
+def _cached(body: str | bytes, content_type: str, cache_control: str = "no-cache") -> Response:
     """Return *body*, or 304 if the browser has it already."""
     response = Response(body, content_type=content_type, headers={"Cache-Control": cache_control})
     response.add_etag()
@@ -140,16 +134,12 @@ def _is_trustworthy() -> bool:
 def _manifest(shell: Shell) -> dict[str, Any]:
     text = shell.phrases.text
     page = url_for("portal.dashboard")
+    maskable = _shell_url(shell, "icon-maskable-512.png")
     icons = [
         {"src": _shell_url(shell, "icon.svg"), "type": "image/svg+xml", "sizes": "any"},
         {"src": _shell_url(shell, "icon-192.png"), "type": "image/png", "sizes": "192x192"},
         {"src": _shell_url(shell, "icon-512.png"), "type": "image/png", "sizes": "512x512"},
-        {
-            "src": _shell_url(shell, "icon-maskable-512.png"),
-            "type": "image/png",
-            "sizes": "512x512",
-            "purpose": "maskable",
-        },
+        {"src": maskable, "type": "image/png", "sizes": "512x512", "purpose": "maskable"},
     ]
     return {
         "id": page,
@@ -160,12 +150,8 @@ def _manifest(shell: Shell) -> dict[str, Any]:
         "start_url": page,
         "scope": f"{request.script_root}/",
         "display": "standalone",
-        "theme_color": _THEME,
-        "background_color": _BACKGROUND,
+        "theme_color": "#0b57d0",
+        "background_color": "#ffffff",
         "icons": icons,
-        "share_target": {
-            "action": page,
-            "method": "GET",
-            "params": {"title": "title", "text": "text", "url": "url"},
-        },
+        "share_target": {"action": page, "params": {name: name for name in ("title", "text", "url")}},
     }

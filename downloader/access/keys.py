@@ -51,9 +51,6 @@ class ApiKeys:
     def find(self, candidate: bytes) -> bytes | None:
         """Return the digest of *candidate* if it is one of the keys, else None."""
         digest = hashlib.sha256(candidate).digest()
-        found = None
         # No early exit: the time taken must not reveal which key matched.
-        for known in self.digests:
-            if hmac.compare_digest(digest, known):
-                found = known
-        return found
+        found = [known for known in self.digests if hmac.compare_digest(digest, known)]
+        return found[0] if found else None

@@ -42,7 +42,9 @@ class Sessions:
             raise StartRefused(
                 f"Cannot store {SECRET_FILE} in {folder} ({error.strerror}): give this user write access to it."
             ) from error
-        self._ended = _Ended(folder / ENDED_FILE)
+        self._ended_file = folder / ENDED_FILE
+        self._ended = _read_ended(self._ended_file)
+        self._lock = threading.Lock()
 
     def begin(self, key_digest: bytes) -> str:
         """Return a token for a client that presented the key with *key_digest*."""
@@ -54,9 +56,17 @@ class Sessions:
 
     def end(self, token: str, key_digests: Iterable[bytes]) -> None:
         """Revoke *token*, and with it every copy."""
-        name = self._name(token, key_digests)
-        if name is not None:
-            self._ended.add(name, time.time() + LIFETIME_SECONDS)
+        name, now = self._name(token, key_digests), time.time()
+        if name is None:
+            return
+        with self._lock:
+            self._ended = {each: until for each, until in self._ended.items() if until > now}
+            self._ended[name] = now + LIFETIME_SECONDS
+            text = "".join(f"{until:.0f} {each}\n" for each, until in self._ended.items())
+            try:
+                atomic_write(self._ended_file, text.encode())
+            except OSError as error:  # a full disk: it stays revoked until the next start
+                log.warning("cannot store a revoked session", exc_info=error)
 
     def _name(self, token: str, key_digests: Iterable[bytes]) -> str | None:
         for digest in key_digests:
@@ -71,30 +81,14 @@ class Sessions:
         return TimestampSigner(secret, salt="downloader.session", digest_method=hashlib.sha256)
 
 
-class _Ended:
-    """The sessions revoked before their expiry, on disk: one line each, its expiry and its name."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._until: dict[str, float] = {}
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            for line in path.read_text("ascii").splitlines():
-                until, _, name = line.partition(" ")
-                if float(until) > time.time():
-                    self._until[name] = float(until)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._until
-
-    def add(self, name: str, until: float) -> None:
-        with self._lock:
-            self._until = {each: at for each, at in self._until.items() if at > time.time()} | {name: until}
-            text = "".join(f"{at:.0f} {each}\n" for each, at in self._until.items())
-            try:
-                atomic_write(self._path, text.encode())
-            except OSError as error:  # a full disk: it stays revoked until the next start
-                log.warning("cannot store a revoked session", exc_info=error)
+def _read_ended(path: Path) -> dict[str, float]:
+    """Return when each of the sessions that were revoked expires, by name: one line each, the expiry first."""
+    ended = {}
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        for line in path.read_text("ascii").splitlines():
+            until, _, name = line.partition(" ")
+            ended[name] = float(until)
+    return ended
 
 
 def _secret(path: Path) -> bytes:

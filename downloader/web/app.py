@@ -7,15 +7,15 @@ from flask import Flask
 from downloader.queue.services import Services
 from downloader.web.batches import create_batches_api
 from downloader.web.cookies import create_cookies_api
-from downloader.web.docs import create_docs
 from downloader.web.download import create_download_api
 from downloader.web.errors import handle_errors
 from downloader.web.events import create_events_api
 from downloader.web.files import create_files_api
 from downloader.web.guard import guard
 from downloader.web.jobs import create_jobs_api
+from downloader.web.openapi import create_docs
 from downloader.web.queue import create_queue_api
-from downloader.web.status import create_probes, create_status_api
+from downloader.web.status import create_probes
 from downloader.web.zip import create_zip_api
 
 
@@ -41,7 +41,6 @@ def create_app(services: Services, version: str) -> Flask:
         create_files_api(services),
         create_events_api(services),
         create_zip_api(services),
-        create_status_api(services),
         create_cookies_api(services),
     )
     for api in apis:

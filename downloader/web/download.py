@@ -11,9 +11,8 @@ from downloader.platform_detector import detect_platform
 from downloader.queue.feed import records_as_they_end
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
-from downloader.web.docs import DESCRIPTION, NAME
 from downloader.web.login import wants_page
-from downloader.web.openapi import JSON
+from downloader.web.openapi import DESCRIPTION, JSON, NAME
 from downloader.web.requests import BatchRequest, SingleRequest
 from downloader.web.responses import Detected, DownloadRecord, Downloads, ServiceInfo
 from downloader.web.routes import Routes, client_gone, stream

@@ -108,9 +108,8 @@ def _normalize_range(path: Path) -> None:
     if asked is None or (asked[1] and asked[2] and int(asked[1]) > int(asked[2])):
         request.environ.pop("HTTP_RANGE", None)
     elif asked[3] and int(asked[3]) > path.stat().st_size:
-        request.environ["HTTP_RANGE"] = (
-            "bytes=0-"  # a suffix longer than the file means all of it, but Werkzeug refuses it
-        )
+        # A suffix longer than the file means all of it, but Werkzeug refuses it.
+        request.environ["HTTP_RANGE"] = "bytes=0-"
 
 
 def _sent(path: Path, *, mimetype: str, as_attachment: bool) -> Response:

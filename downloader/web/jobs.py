@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, request
 from werkzeug.exceptions import Conflict
 
-from downloader.jobs import Job, Progress
+from downloader.jobs import Job, JobFilter, Progress
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.records import Record
@@ -74,7 +74,7 @@ def _add_many_jobs(routes: Routes, services: Services) -> None:
     @routes.route("GET", "/jobs", JobPage)
     async def list_jobs(query: JobsQuery) -> dict[str, Any]:
         """List jobs, newest first."""
-        jobs, cursor = await services.acall(JobQueue.jobs, query.filter())
+        jobs, cursor = await services.acall(JobQueue.jobs, JobFilter(**dict(query)))
         return {**job_records(jobs), "next_cursor": cursor}
 
     @routes.route("POST", "/jobs/cancel", ChangedJobs)

@@ -1,17 +1,24 @@
-"""Builds the OpenAPI document from the routes' declarations and their models."""
+"""The OpenAPI document, made from the routes' declarations and their models, and a page that shows it."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from flask import Blueprint, Response, render_template
+from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from downloader.web.requests import RequestModel
 from downloader.web.responses import ErrorResponse
+
+NAME = "Batch Video Downloader"
+DESCRIPTION = "Give it links from TikTok, Instagram, Twitter/X and YouTube, get playable files."
 
 JSON = "application/json"
 
@@ -42,9 +49,53 @@ class Operation:
     parse_bytes: Callable[[bytes], Any] | None
 
 
-def document(operations: Iterable[Operation], info: Mapping[str, str], *, needs_key: bool) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of *operations* as a dict; *info* has `title`, `version` and `description`."""
-    operations = tuple(operations)
+def create_docs(version: str, operations: Sequence[Operation], *, needs_key: bool) -> Blueprint:
+    """Return the documentation routes for *operations*."""
+    docs = Blueprint("docs", __name__, static_folder="static", static_url_path="/api/docs/static")
+
+    @cache  # made on demand: few processes ever show it
+    def described() -> dict[str, Any]:
+        return _document(version, operations, needs_key=needs_key)
+
+    @docs.get("/openapi.json")
+    async def show_document() -> ResponseReturnValue:
+        """Return the OpenAPI document."""
+        return Response(json.dumps(described(), indent=2), content_type=JSON)
+
+    @docs.get("/api/docs")
+    async def show_docs() -> ResponseReturnValue:
+        """Show the document as a page, without any script."""
+        return render_template("api_docs.html", document=described(), groups=_groups(described()), body=_example)
+
+    return docs
+
+
+def _groups(described: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
+    """Return (method, path, operation) of every route, grouped by tag."""
+    groups: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            groups.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
+    return groups
+
+
+_EXAMPLES = {
+    "url": "https://…",
+    "urls": ["https://…"],
+    "retry_failed_once": False,
+    "ids": ["…"],
+    "files": False,
+    "cookies": "…",
+}
+
+
+def _example(described: dict[str, Any], reference: str) -> str:
+    """Return an example request body for the schema that *reference* points to."""
+    schema = described["components"]["schemas"][reference.rpartition("/")[2]]
+    return json.dumps({name: _EXAMPLES[name] for name in schema["properties"]}, ensure_ascii=False)
+
+
+def _document(version: str, operations: Sequence[Operation], *, needs_key: bool) -> dict[str, Any]:
     # A dict, because every run has to list the schemas in the same order.
     wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ErrorResponse, "serialization"): None}
     for operation in operations:
@@ -58,7 +109,7 @@ def document(operations: Iterable[Operation], info: Mapping[str, str], *, needs_
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
     return {
         "openapi": "3.1.0",
-        "info": info,
+        "info": {"title": NAME, "version": version, "description": DESCRIPTION},
         **({"security": [{"key": []}]} if needs_key else {}),
         "paths": paths,
         "components": {

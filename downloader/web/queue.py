@@ -1,4 +1,4 @@
-"""The queue and its platforms: status, pause, resume and cooldowns."""
+"""The queue, its platforms and tools: status, pause, resume, cooldowns, statistics and versions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from downloader.jobs import JobState, PlatformView
 from downloader.platforms import PlatformType
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
-from downloader.web.responses import PlatformRecord, Platforms, QueueRecord
+from downloader.web.requests import StatisticsQuery
+from downloader.web.responses import PlatformRecord, Platforms, QueueRecord, StatisticsReport, Tools
 from downloader.web.routes import Routes, known_platform
+from downloader.ytdlp import tools
 
 
 def create_queue_api(services: Services) -> Routes:
-    """Return the routes for the queue and its platforms."""
+    """Return the routes for the queue, its platforms and tools."""
     routes = Routes(Blueprint("queue", __name__, url_prefix="/api/v1"), tag="queue")
 
     @routes.route("GET", "/queue", QueueRecord)
@@ -44,6 +46,17 @@ def create_queue_api(services: Services) -> Routes:
     async def end_cooldown(name: str) -> PlatformView:
         """End a platform's cooldown, so that its downloads start again; return its new state."""
         return await services.acall(_end_cooldown, known_platform(name))
+
+    @routes.route("GET", "/statistics", StatisticsReport)
+    async def show_statistics(query: StatisticsQuery) -> dict[str, Any]:
+        """Show successes, failures, sizes, durations and errors of each platform in the last hours."""
+        statistics = await services.acall(JobQueue.statistics, query.hours)
+        return {**asdict(statistics.span), "platforms": statistics.platforms}
+
+    @routes.route("GET", "/tools", Tools)
+    def show_tools() -> dict[str, Any]:
+        """Show the versions of yt-dlp, ffmpeg and the JavaScript runtime, and whether yt-dlp needs an update."""
+        return {"ytdlp": tools.ytdlp_release(), "ffmpeg": tools.ffmpeg(), "javascript": tools.js_runtime()}
 
     return routes
 

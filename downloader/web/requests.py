@@ -8,14 +8,10 @@ from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from downloader.errors import RequestRefused
-from downloader.jobs import JobFilter, JobState
+from downloader.jobs import JobState
 from downloader.platforms import PlatformType
-
-URL_REQUIRED = "URL is required"
-URLS_REQUIRED = "At least one URL is required"
 
 #: Jobs that one request may change.
 MAX_JOB_IDS = 1000
@@ -29,16 +25,6 @@ Model = TypeVar("Model", bound="RequestModel")
 # Field types
 
 
-def _encodable(value: object) -> object:
-    # JSON can contain lone surrogates, which no file, log or database can store.
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise PydanticCustomError("unicode", "must be valid Unicode text") from None
-    return value
-
-
 def _number(value: object) -> object:
     # Pydantic would accept "1_000", " 7 " and "7.0" too.
     if isinstance(value, str) and not re.fullmatch("[0-9]{1,19}", value):
@@ -46,17 +32,9 @@ def _number(value: object) -> object:
     return value
 
 
-def _flag(value: object) -> object:
-    if isinstance(value, str):
-        if value not in {"true", "false"}:
-            raise ValueError("it must be true or false")
-        return value == "true"
-    return value
-
-
 UrlText = Annotated[
     str,
-    BeforeValidator(_encodable),
+    # Its length is that of Unicode text only: lone surrogates, which JSON can contain, are refused.
     StringConstraints(strict=True, min_length=1),
     # Blank URLs are refused separately, by number; this documents it.
     WithJsonSchema({"type": "string", "pattern": r"\S"}),
@@ -66,7 +44,8 @@ Limit = Annotated[int, Field(ge=1, le=200, description="maximum number of result
 Hours = Annotated[int, Field(ge=1, le=168, description="how far to look back"), BeforeValidator(_number)]
 Index = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)]
 EventNumber = Annotated[int, Field(ge=0, le=MAX_EVENT_ID), BeforeValidator(_number)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
+# Pydantic would accept "yes", "on" and "1" too.
+Flag = Annotated[bool, Field(strict=True), BeforeValidator(lambda value: {"true": True, "false": False}.get(value))]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Cursor = Annotated[
     str | None,
@@ -100,9 +79,9 @@ class SingleRequest(RequestModel, extra="ignore", strict=True):
 
     @classmethod
     def parse(cls, body: object) -> Self:
-        body = _object(body)
-        if not body.get("url", "") or _is_blank(body["url"]):
-            raise RequestRefused(URL_REQUIRED)
+        url = _object(body).get("url")
+        if url is None or _is_blank(url):
+            raise RequestRefused("URL is required")
         return super().parse(body)
 
 
@@ -115,7 +94,7 @@ class BatchRequest(RequestModel, extra="ignore", strict=True):
     def parse(cls, body: object) -> Self:
         urls = _object(body).get("urls")
         if urls in (None, [], ""):
-            raise RequestRefused(URLS_REQUIRED)
+            raise RequestRefused("At least one URL is required")
         for number, url in enumerate(urls if isinstance(urls, list) else (), start=1):
             if _is_blank(url):
                 raise RequestRefused(f"URL {number} of the batch is empty: leave it out.")
@@ -151,7 +130,7 @@ class BatchesQuery(RequestModel):
 
 
 class JobsQuery(RequestModel):
-    """Which jobs to list."""
+    """Which jobs to list; the fields are those of JobFilter."""
 
     states: list[JobState] = Field([], alias="state", description="only these states: `state=a&state=b` or `state=a,b`")
     platform: PlatformType | None = Field(None, description="only this platform")
@@ -161,10 +140,6 @@ class JobsQuery(RequestModel):
     )
     cursor: Cursor = None
     limit: Limit = 50
-
-    def filter(self) -> JobFilter:
-        """Return the filter for `JobQueue.jobs`."""
-        return JobFilter(**dict(self))
 
 
 class DeleteQuery(RequestModel):

@@ -1,39 +1,14 @@
-"""Health, readiness, metrics, statistics and tool versions."""
+"""Health, readiness and metrics, for machines that watch the service."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
-from typing import Any
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from downloader.queue import metrics
-from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
-from downloader.web.requests import StatisticsQuery
-from downloader.web.responses import StatisticsReport, Tools
-from downloader.web.routes import Routes
-from downloader.ytdlp import tools
-
-
-def create_status_api(services: Services) -> Routes:
-    """Return the routes for statistics and tool versions."""
-    routes = Routes(Blueprint("status", __name__, url_prefix="/api/v1"), tag="queue")
-
-    @routes.route("GET", "/statistics", StatisticsReport)
-    async def show_statistics(query: StatisticsQuery) -> dict[str, Any]:
-        """Show successes, failures, sizes, durations and errors of each platform in the last hours."""
-        statistics = await services.acall(JobQueue.statistics, query.hours)
-        return {**asdict(statistics.span), "platforms": statistics.platforms}
-
-    @routes.route("GET", "/tools", Tools)
-    def show_tools() -> dict[str, Any]:
-        """Show the versions of yt-dlp, ffmpeg and the JavaScript runtime, and whether yt-dlp needs an update."""
-        return {"ytdlp": tools.ytdlp_release(), "ffmpeg": tools.ffmpeg(), "javascript": tools.js_runtime()}
-
-    return routes
 
 
 def create_probes(services: Services) -> Blueprint:
