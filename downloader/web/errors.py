@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from flask import Flask, Response, jsonify
 from flask.typing import ResponseReturnValue
@@ -42,15 +41,11 @@ _CRASHED = "Something went wrong inside this server: see its log for the cause, 
 
 def handle_errors(app: Flask) -> None:
     """Have *app* answer every error in JSON."""
-    handlers: dict[type[Exception], Callable[..., ResponseReturnValue]] = {
-        RequestRefused: _refused,
-        StartRefused: _unavailable,
-        StoreUnavailable: _unavailable,
-        HTTPException: _http_error,
-        Exception: _crashed,
-    }
-    for kind, handler in handlers.items():
-        app.register_error_handler(kind, handler)
+    app.register_error_handler(RequestRefused, _refused)
+    app.register_error_handler(StartRefused, _unavailable)
+    app.register_error_handler(StoreUnavailable, _unavailable)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _crashed)
 
 
 def _refused(error: RequestRefused) -> ResponseReturnValue:

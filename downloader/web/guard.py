@@ -65,13 +65,7 @@ def guard(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-    checks = _Guard(settings)
-    app.before_request(checks.check_origin)
-    checks.limits = RateLimits(app, per_address=settings.rate_limit, exempt=lambda: request.path == "/healthz")
-    app.before_request(checks.check_key)
-    app.before_request(_drop_impossible_dates)
-    app.after_request(checks.add_headers)
-    app.register_blueprint(create_login(checks.keys, checks.sessions, checks.limits.attempt))
+    _Guard(app, settings)
     if settings.cors_origins:
         CORS(
             app,
@@ -86,13 +80,17 @@ def guard(app: Flask, settings: Settings) -> None:
 
 
 class _Guard:
-    limits: RateLimits
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, app: Flask, settings: Settings) -> None:
         self.keys = ApiKeys(settings.api_key or ())
         self.sessions = Sessions(settings.storage_dir) if self.keys else None
         self._allowed_hosts = settings.allowed_hosts or ()
         self._allowed_origins = frozenset(settings.cors_origins or ())
+        app.before_request(self.check_origin)
+        self.limits = RateLimits(app, self.keys, per_address=settings.rate_limit)  # checked at this place, too
+        app.before_request(self.check_key)
+        app.before_request(_drop_impossible_dates)
+        app.after_request(self.add_headers)
+        app.register_blueprint(create_login(self.keys, self.sessions, self.limits))
 
     def check_origin(self) -> None:
         """Refuse requests for another host, and those sent by a page of another origin."""
@@ -119,7 +117,7 @@ class _Guard:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             # WSGI decodes header bytes as Latin-1.
-            if self.limits.attempt(lambda: self.keys.find(token.strip().encode("latin-1", "replace"))):
+            if self.limits.find_key(token.strip().encode("latin-1", "replace")):
                 return None
             raise Unauthorized(WRONG_KEY, www_authenticate=WWWAuthenticate("bearer"))
         session = session_token()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from flask import Blueprint, Response, redirect, render_template, request, send_from_directory, url_for
@@ -12,9 +11,7 @@ from werkzeug.exceptions import HTTPException, TooManyRequests, Unauthorized, Un
 
 from downloader.access.keys import ApiKeys
 from downloader.access.sessions import LIFETIME_SECONDS, Sessions
-
-#: Runs the given key check, unless there were too many wrong keys (`RateLimits.attempt`).
-Attempt = Callable[[Callable[[], bytes | None]], bytes | None]
+from downloader.web.rate_limits import RateLimits
 
 WRONG_KEY = "Wrong key. Check it, or ask the server's owner."
 
@@ -50,7 +47,7 @@ def login_address() -> str:
     return url_for("login.show", next=here)
 
 
-def create_login(keys: ApiKeys, sessions: Sessions | None, attempt: Attempt) -> Blueprint:
+def create_login(keys: ApiKeys, sessions: Sessions | None, limits: RateLimits) -> Blueprint:
     """Return the login and logout routes; *sessions* are required if there are *keys*."""
     login = Blueprint("login", __name__, template_folder="templates")
 
@@ -69,9 +66,8 @@ def create_login(keys: ApiKeys, sessions: Sessions | None, attempt: Attempt) -> 
         request.max_content_length = min(_MAX_FORM_BYTES, request.max_content_length or _MAX_FORM_BYTES)
         if sessions is None:
             return redirect(_destination(), 303)
-        key = request.form.get("key", "").strip().encode()
         try:
-            digest = attempt(lambda: keys.find(key))
+            digest = limits.find_key(request.form.get("key", "").strip().encode())
         except TooManyRequests as error:
             return _error_page(error)
         if digest is None:

@@ -9,8 +9,6 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TypeVar
 
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
@@ -18,9 +16,9 @@ from flask_limiter import Limiter, RateLimitExceeded
 from limits import RateLimitItem, parse
 from werkzeug.exceptions import TooManyRequests
 
-log = logging.getLogger(__name__)
+from downloader.access.keys import ApiKeys
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 #: From one address; beyond it even the right key is refused until the time is over.
 WRONG_KEYS_PER_ADDRESS = parse("10/5minutes")
@@ -42,26 +40,27 @@ _WITH_PORT = re.compile(r"\[([^\[\]]*)\](?::[0-9]*)?|([0-9.]+):[0-9]*", re.ASCII
 class RateLimits:
     """The rate limits of an app."""
 
-    def __init__(self, app: Flask, *, per_address: str | None, exempt: Callable[[], bool]) -> None:
-        """Limit requests to *per_address*, except *exempt* ones and those from this machine."""
+    def __init__(self, app: Flask, keys: ApiKeys, *, per_address: str | None) -> None:
+        """Limit requests to *per_address*, except liveness probes and those from this machine."""
         self._limiter = Limiter(
             _address,
             app=app,
             application_limits=[] if per_address is None else [per_address],
-            application_limits_exempt_when=lambda: exempt() or _is_own(),
+            application_limits_exempt_when=lambda: request.path == "/healthz" or _is_own(),
             # A single name, because flask-limiter skips requests without a route, and every route named `static`.
             request_identifier=lambda: _ALL_ROUTES,
             storage_uri="memory://",
         )
         app.register_error_handler(RateLimitExceeded, self._exceeded)
+        self._keys = keys
         self._lock = threading.Lock()
         self._known: OrderedDict[str, None] = OrderedDict()
 
-    def attempt(self, check: Callable[[], T | None]) -> T | None:
-        """Run *check* on the key of this request and return its result; None counts as a wrong key.
+    def find_key(self, candidate: bytes) -> bytes | None:
+        """Return the digest of *candidate*, sent by this request, if it is one of the keys, else None.
 
         Raises:
-            TooManyRequests: there were too many wrong keys; *check* was not run.
+            TooManyRequests: there were too many wrong keys; this one was not looked at.
         """
         address = _address()
         # One at a time, so that concurrent guesses are limited as strictly as sequential ones.
@@ -73,7 +72,7 @@ class RateLimits:
                         "Too many wrong keys from your address: wait for the seconds in Retry-After.",
                         retry_after=self._seconds_left(limit, "wrong keys", client),
                     )
-            found = check()
+            found = self._keys.find(candidate)
             if found is None:
                 log.warning("wrong key", extra={"client": address})
                 for limit, client in limits:
