@@ -114,11 +114,6 @@ def sentence(code: ErrorCode, platform_label: str | None = None) -> str:
     return text[0].upper() + text[1:]
 
 
-def is_retryable(code: ErrorCode) -> bool:
-    """Tell whether trying the same link again later may work."""
-    return code in RETRYABLE
-
-
 class DownloaderError(Exception):
     """Base class of our errors; str() is written for the user."""
 

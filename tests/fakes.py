@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from downloader.engines.base import EngineHealth
-from downloader.errors import ErrorCode, is_retryable, sentence
+from downloader.errors import RETRYABLE, ErrorCode, sentence
 from downloader.jobs import Progress, Work
 from downloader.models import Media, Outcome
 from downloader.queue.clock import ClockWatch
@@ -90,7 +90,7 @@ class HandEngine:
 
     def fail(self, link: str, code: ErrorCode, *, retry_after_seconds: float | None = None) -> None:
         """End an attempt badly."""
-        assert is_retryable(code) or retry_after_seconds is None
+        assert code in RETRYABLE or retry_after_seconds is None
         self.running[link].set_result(
             Outcome(False, None, sentence(code), error_code=code, retry_after_seconds=retry_after_seconds)
         )

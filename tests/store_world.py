@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from downloader.errors import (
-    is_retryable,
+    RETRYABLE,
 )
 from downloader.jobs import (
     AttemptResult,
@@ -132,7 +132,7 @@ def finished(
 
 def in_a_minute(job: Job, now: datetime) -> datetime | None:
     """What a store is handed as its policy here."""
-    return now + MINUTE if job.error_code is not None and is_retryable(job.error_code) else None
+    return now + MINUTE if job.error_code in RETRYABLE else None
 
 
 def running(store: Store, number: int, *others: NewJob) -> tuple[str, list[Job]]:

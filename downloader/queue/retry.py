@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from random import Random
 
-from downloader.errors import STORAGE_CODES, ErrorCode, is_retryable
+from downloader.errors import RETRYABLE, STORAGE_CODES, ErrorCode
 from downloader.jobs import LONGEST_ASKED_SECONDS
 
 #: The longest pause before the second attempt; it doubles with each further one.
@@ -38,7 +38,7 @@ def next_attempt_at(
         return None
     if code in STORAGE_CODES:
         return now + timedelta(seconds=DISK_PAUSE_SECONDS)
-    if not is_retryable(code):
+    if code not in RETRYABLE:
         return None
     asked_until = now + timedelta(seconds=min(retry_after_seconds or 0, LONGEST_ASKED_SECONDS))
     return max(asked_until, cooling_until or now) + timedelta(seconds=_jitter_seconds(attempts, random))
@@ -51,7 +51,7 @@ def second_try_at(
 
     Backoff and jitter are those of `next_attempt_at`; the limit on attempts does not apply.
     """
-    if code is None or not is_retryable(code):
+    if code not in RETRYABLE:
         return None
     pause_seconds = max(_jitter_seconds(attempts, random), SHORTEST_SECOND_ROUND_PAUSE_SECONDS)
     return max(now, cooling_until or now) + timedelta(seconds=pause_seconds)

@@ -62,7 +62,6 @@ class Services:
             StartRefused: the storage folder cannot be written, or a proxy is not a proxy URL.
         """
         self.settings = settings
-        self.platforms = tuple(PLATFORMS)
         self.cookies = CookieStore(settings.cookies_folder, PLATFORMS)
         self.loop = ServiceLoop()
         self._engine_kind = engine

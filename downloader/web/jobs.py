@@ -25,7 +25,28 @@ def create_jobs_api(services: Services) -> Routes:
     """Return the routes for jobs."""
     routes = Routes(Blueprint("jobs", __name__, url_prefix="/api/v1"), tag="jobs")
     _add_one_job(routes, services)
-    _add_many_jobs(routes, services)
+
+    @routes.route("GET", "/jobs", JobPage)
+    async def list_jobs(query: JobsQuery) -> dict[str, Any]:
+        """List jobs, newest first."""
+        jobs, cursor = await services.acall(JobQueue.jobs, JobFilter(**dict(query)))
+        return {**job_records(jobs), "next_cursor": cursor}
+
+    @routes.route("POST", "/jobs/cancel", ChangedJobs)
+    async def cancel_jobs(body: JobIds) -> dict[str, Any]:
+        """Cancel the given jobs that are not final; return those that changed."""
+        return job_records(await services.acall(JobQueue.cancel, body.ids))
+
+    @routes.route("POST", "/jobs/retry", ChangedJobs)
+    async def retry_jobs(body: JobIds) -> dict[str, Any]:
+        """Queue the given jobs again that failed or were cancelled; return them."""
+        return job_records(await services.acall(JobQueue.retry, body.ids))
+
+    @routes.route("POST", "/jobs/delete", Deleted)
+    async def delete_jobs(body: JobIdsToDelete) -> dict[str, list[str]]:
+        """Delete the records of the given jobs that are final; return their ids."""
+        return deleted_ids(await services.acall(JobQueue.delete, body.ids, with_files=body.files))
+
     return routes
 
 
@@ -68,29 +89,6 @@ def _add_one_job(routes: Routes, services: Services) -> None:
         if not deleted:
             raise Conflict(f"This job is {job.state}: cancel it first, then delete it.")
         return deleted_ids(deleted)
-
-
-def _add_many_jobs(routes: Routes, services: Services) -> None:
-    @routes.route("GET", "/jobs", JobPage)
-    async def list_jobs(query: JobsQuery) -> dict[str, Any]:
-        """List jobs, newest first."""
-        jobs, cursor = await services.acall(JobQueue.jobs, JobFilter(**dict(query)))
-        return {**job_records(jobs), "next_cursor": cursor}
-
-    @routes.route("POST", "/jobs/cancel", ChangedJobs)
-    async def cancel_jobs(body: JobIds) -> dict[str, Any]:
-        """Cancel the given jobs that are not final; return those that changed."""
-        return job_records(await services.acall(JobQueue.cancel, body.ids))
-
-    @routes.route("POST", "/jobs/retry", ChangedJobs)
-    async def retry_jobs(body: JobIds) -> dict[str, Any]:
-        """Queue the given jobs again that failed or were cancelled; return them."""
-        return job_records(await services.acall(JobQueue.retry, body.ids))
-
-    @routes.route("POST", "/jobs/delete", Deleted)
-    async def delete_jobs(body: JobIdsToDelete) -> dict[str, list[str]]:
-        """Delete the records of the given jobs that are final; return their ids."""
-        return deleted_ids(await services.acall(JobQueue.delete, body.ids, with_files=body.files))
 
 
 async def _progress(queue: JobQueue, job_id: str) -> Progress | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from downloader.download_settings import DownloadSettings
 from downloader.egress.guard import open_egress
-from downloader.errors import DownloadFailed, ErrorCode, NotAPost, StartRefused, is_retryable, sentence
+from downloader.errors import RETRYABLE, DownloadFailed, ErrorCode, NotAPost, StartRefused, sentence
 from downloader.media.files import Downloaded, finalize
 from downloader.media.limits import ArrivalCount, MediaLimits
 from downloader.media.move import try_move
@@ -277,7 +277,7 @@ def _translate(
         return NotAPost(str(error), detail=found.detail)
     if found.code == "platform_changed" and last_request is not None:
         cause = classify(last_request)
-        found = cause if is_retryable(cause.code) else found
+        found = cause if cause.code in RETRYABLE else found
     # yt-dlp is given only links to posts, so a link that it calls bad is one that the post leads to.
     leads_elsewhere = found.code == "invalid_url" and not isinstance(error, DownloadFailed)
     return DownloadFailed(

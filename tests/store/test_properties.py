@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from downloader.errors import ErrorCode, NotFound, is_retryable
+from downloader.errors import RETRYABLE, ErrorCode, NotFound
 from downloader.jobs import FINAL_STATES, TRANSITIONS, Job, JobFilter, JobState, NewJob
 from downloader.models import Media, Outcome
 from downloader.store.repository import Store
@@ -43,7 +43,7 @@ ENDS: list[tuple[JobState, Literal["succeeded", "failed", "interrupted", "cancel
 
 
 def second_try(job: Job, now: datetime) -> datetime | None:
-    return now + PAUSE if job.error_code is not None and is_retryable(job.error_code) else None
+    return now + PAUSE if job.error_code in RETRYABLE else None
 
 
 @dataclass
