@@ -43,16 +43,14 @@ def parse_origins(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: an origin is malformed, or `*`.
     """
-    return tuple(_parse_origin(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _parse_origin(text: str) -> str:
-    if text == "*":
-        raise ValueError("* would let every page on the web use this server: name each origin")
-    origin = normal_origin(text.removesuffix("/"))
-    if origin is None:
-        raise ValueError(f"{text!r} is not an origin such as https://example.org or http://localhost:3000")
-    return origin
+    origins = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        if part == "*":
+            raise ValueError("* would let every page on the web use this server: name each origin")
+        if (origin := normal_origin(part.removesuffix("/"))) is None:
+            raise ValueError(f"{part!r} is not an origin such as https://example.org or http://localhost:3000")
+        origins.append(origin)
+    return tuple(origins)
 
 
 def normal_origin(text: str) -> str | None:

@@ -75,7 +75,5 @@ async def _end_cooldown(queue: JobQueue, platform: PlatformType) -> PlatformView
 async def _queue_record(queue: JobQueue) -> dict[str, Any]:
     await queue.scheduler.storage.poll()
     status = queue.scheduler.status()
-    totals: Counter[JobState] = Counter()
-    for counts in (await queue.counts()).values():
-        totals.update(counts)
+    totals = sum(map(Counter, (await queue.counts()).values()), Counter[JobState]())
     return {**asdict(status), "storage_error": status.fault, "counts": totals}
