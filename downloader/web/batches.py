@@ -8,10 +8,10 @@ from typing import Any
 from flask import Blueprint, url_for
 from werkzeug.exceptions import Conflict
 
-from downloader.jobs import FINAL_STATES, Batch, Job
+from downloader.jobs import FINAL_STATES, Job
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
-from downloader.web.jobs import deleted_ids, job_record
+from downloader.web.jobs import deleted_ids, job_record, job_records
 from downloader.web.openapi import JSON
 from downloader.web.requests import BatchesQuery, DeleteQuery, QueuedBatchRequest, SubmitHeaders
 from downloader.web.responses import BatchDetail, BatchPage, Deleted
@@ -53,12 +53,11 @@ def create_batches_api(services: Services) -> Routes:
             idempotency_key=headers.idempotency_key,
             retry_failed_once=body.retry_failed_once,
         )
-        batch = submission.batch
-        location = {"Location": url_for("batches.show_batch", batch_id=batch.id)}
+        location = {"Location": url_for("batches.show_batch", batch_id=submission.batch.id)}
         if not submission.created:  # some of its jobs may have been deleted since
-            return await detail(batch.id), 200, location
-        sent = zip(body.urls, submission.jobs, strict=True)
-        return {"batch": batch, "jobs": [job_record(job, url) for url, job in sent]}, 202, location
+            return await _detail(services, submission.batch.id), 200, location
+        jobs = [job_record(job, url) for url, job in zip(body.urls, submission.jobs, strict=True)]
+        return {"batch": submission.batch, "jobs": jobs}, 202, location
 
     @routes.route("GET", "/batches", BatchPage)
     async def list_batches(query: BatchesQuery) -> dict[str, Any]:
@@ -69,36 +68,33 @@ def create_batches_api(services: Services) -> Routes:
     @routes.route("GET", "/batches/<batch_id>", BatchDetail)
     async def show_batch(batch_id: str) -> Detail:
         """Show a batch, with a record for each submitted URL in order."""
-        return await detail(batch_id)
+        return await _detail(services, batch_id)
 
     @routes.route("POST", "/batches/<batch_id>/cancel", BatchDetail)
     async def cancel_batch(batch_id: str) -> Detail:
         """Cancel a batch's unfinished jobs and its second round; return the jobs that changed."""
-        return await detail(batch_id, await services.acall(JobQueue.cancel_batch, batch_id))
+        return await _detail(services, batch_id, await services.acall(JobQueue.cancel_batch, batch_id))
 
     @routes.route("POST", "/batches/<batch_id>/retry", BatchDetail)
     async def retry_batch(batch_id: str) -> Detail:
         """Queue a batch's failed and cancelled jobs again; return the jobs that changed."""
-        return await detail(batch_id, await services.acall(JobQueue.retry_batch, batch_id))
+        return await _detail(services, batch_id, await services.acall(JobQueue.retry_batch, batch_id))
 
     @routes.route("DELETE", "/batches/<batch_id>", Deleted, errors={409: "Some of its jobs are not final."})
     async def delete_batch(batch_id: str, query: DeleteQuery) -> dict[str, list[str]]:
         """Delete the records of a batch, with `files=true` its media too."""
-        _, sent = await services.acall(batch_and_jobs, batch_id)
-        jobs = [job for _, job in sent]
+        jobs = [job for _, job in await services.acall(JobQueue.batch_jobs, batch_id)]
         if unfinished := {job.id for job in jobs if job.state not in FINAL_STATES}:
             raise Conflict(f"{len(unfinished)} of this batch's jobs are not done: cancel it first, then delete it.")
         return deleted_ids(await services.acall(JobQueue.delete, [job.id for job in jobs], with_files=query.files))
 
-    async def detail(batch_id: str, changed: Iterable[Job] | None = None) -> Detail:
-        """Return the batch and the *changed* jobs, by default all."""
-        batch, sent = await services.acall(batch_and_jobs, batch_id)
-        jobs = [job_record(job, url) for url, job in sent] if changed is None else [job_record(job) for job in changed]
-        return {"batch": batch, "jobs": jobs}
-
     return routes
 
 
-async def batch_and_jobs(queue: JobQueue, batch_id: str) -> tuple[Batch, list[tuple[str, Job]]]:
-    """Return a batch and, for each submitted URL, its job."""
-    return await queue.batch(batch_id), await queue.batch_jobs(batch_id)
+async def _detail(services: Services, batch_id: str, changed: Iterable[Job] | None = None) -> Detail:
+    """Return the batch and the *changed* jobs, by default all."""
+    batch = await services.acall(JobQueue.batch, batch_id)
+    if changed is not None:
+        return {"batch": batch, **job_records(changed)}
+    sent = await services.acall(JobQueue.batch_jobs, batch_id)
+    return {"batch": batch, "jobs": [job_record(job, url) for url, job in sent]}

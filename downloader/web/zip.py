@@ -12,8 +12,8 @@ from werkzeug.exceptions import NotFound
 
 from downloader.jobs import FINAL_STATES, Job
 from downloader.media.zip import MediaZip, ZipBroken
+from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
-from downloader.web.batches import batch_and_jobs
 from downloader.web.files import media_path
 from downloader.web.routes import Routes, stream
 from downloader.web.slots import Slots
@@ -45,7 +45,7 @@ def create_zip_api(services: Services) -> Routes:
         The files are stored uncompressed; moved or deleted ones are left out. `Content-Length` is exact: a download
         that ends early was interrupted, because a file disappeared while it was sent, and must be restarted.
         """
-        batch, sent = services.call(batch_and_jobs, batch_id)
+        batch, sent = services.call(JobQueue.batch, batch_id), services.call(JobQueue.batch_jobs, batch_id)
         found = _zip_of([job for _, job in sent], services.settings.raw_dir)
         if request.method == "HEAD":
             response = stream(iter(()), ZIP)
