@@ -13,11 +13,10 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from downloader.daemon_thread import in_thread
-from downloader.errors import ErrorCode, sentence
 from downloader.insta_downloader import download_instagram_video
 from downloader.limiter import ConcurrencyLimiter
 from downloader.models import Outcome
-from downloader.platform_detector import parse_link
+from downloader.platform_detector import detect_platform, parse_link
 from downloader.platforms import PLATFORMS, PlatformType
 from downloader.records import Record
 from downloader.tiktok_downloader import download_tiktok_video
@@ -95,7 +94,7 @@ def _key(url: str) -> str:
 async def _download(url: str, output_dir: str, session: DownloadSession) -> Record:
     link = parse_link(url)
     if link is None:
-        return _failed(url, "unknown", "unsupported_platform")
+        return Record.from_outcome(url, "unknown", Outcome.failed("unsupported_platform", "unknown"))
     permit = await session.limiter.acquire(link.platform)
     stop = threading.Event()
     started = time.monotonic()
@@ -124,15 +123,9 @@ def wrapper_of(platform: PlatformType) -> Wrapper:
 def _as_record(url: str, result: Record | BaseException) -> Record:
     if isinstance(result, Record):
         return result.for_url(url)
-    link = parse_link(url)
-    platform: PlatformType = "unknown" if link is None else link.platform
+    platform = detect_platform(url)
     if isinstance(result, asyncio.CancelledError):
-        return _failed(url, platform, "interrupted")
+        return Record.from_outcome(url, platform, Outcome.failed("interrupted", platform))
     log.error("download crashed", extra={"platform": platform, "url": url}, exc_info=result)
-    return _failed(url, platform, "internal", detail=f"{type(result).__name__}: {result}")
-
-
-def _failed(url: str, platform: PlatformType, code: ErrorCode, *, detail: str | None = None) -> Record:
-    label = PLATFORMS[platform].label if platform in PLATFORMS else "the platform"
-    outcome = Outcome(False, None, sentence(code, label), error_code=code, detail=detail)
-    return Record.from_outcome(url, platform, outcome)
+    detail = f"{type(result).__name__}: {result}"
+    return Record.from_outcome(url, platform, Outcome.failed("internal", platform, detail))

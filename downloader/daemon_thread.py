@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -25,37 +24,24 @@ def in_thread(
     Raises:
         RuntimeError: no thread could be started; *on_end* has been called.
     """
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
+    result: Future[T] = Future()
+    result.set_running_or_notify_cancel()  # from now on it refuses to be cancelled: the thread goes on
     context = contextvars.copy_context()
 
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if result.done():
-            return
-        if error is None:
-            result.set_result(value)  # type: ignore[arg-type]  # the function's own T
-        else:
-            result.set_exception(error)
-
     def run() -> None:
-        value: T | None = None
-        error: BaseException | None = None
         try:
-            value = context.run(function, *args)
-        except BaseException as caught:
+            settle = partial(result.set_result, context.run(function, *args))
+        except BaseException as error:
             # SystemExit would end the loop that awaits it, and a future refuses StopIteration.
-            harmless = isinstance(caught, Exception) and not isinstance(caught, StopIteration)
-            error = caught if harmless else RuntimeError(f"ended by {caught!r}")
+            harmless = isinstance(error, Exception) and not isinstance(error, StopIteration)
+            settle = partial(result.set_exception, error if harmless else RuntimeError(f"ended by {error!r}"))
         finally:
             on_end()
-        try:
-            loop.call_soon_threadsafe(settle, value, error)
-        except RuntimeError:
-            log.debug("the event loop has closed: dropping a thread's result")
+        settle()
 
     try:
         threading.Thread(target=run, name=name, daemon=True).start()
     except RuntimeError:
         on_end()
         raise
-    return result
+    return asyncio.wrap_future(result)

@@ -1,31 +1,26 @@
 """Limits how many downloads run at once, for library use.
 
-One limiter serves the whole process, whichever event loop a caller waits on: the counts are kept under a lock, and a
-permit is granted on its caller's own loop. The server's queue has the governor instead, which also cools down.
+One limiter serves the whole process, whichever event loop a caller waits on: the permits are kept under a lock, and
+each is granted on its caller's own loop. The server's queue has the governor instead, which also cools down.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 
 from downloader.platforms import PlatformType
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Permit:
     """Permission to run one download. Release it from any thread; releasing it again does nothing."""
 
     platform: PlatformType
     _limiter: ConcurrencyLimiter
-    _number: int  #: order of arrival
-    _granted: asyncio.Future[None]
-    _is_counted: bool = field(default=False)  #: among the running downloads
-    _is_released: bool = field(default=False)
 
     def release(self) -> None:
         """Let the next download start."""
@@ -40,16 +35,14 @@ class ConcurrencyLimiter:
         self._total = total
         self._per_platform = per_platform
         self._lock = threading.Lock()
-        self._running: Counter[PlatformType] = Counter()
-        self._waiting: defaultdict[PlatformType, deque[Permit]] = defaultdict(deque)
-        self._numbers = count()
+        self._running: set[Permit] = set()
+        self._waiting: dict[Permit, asyncio.Future[None]] = {}  #: in order of arrival
 
     async def acquire(self, platform: PlatformType) -> Permit:
         """Wait until *platform* may start another download; the caller must release the permit."""
-        granted = asyncio.get_running_loop().create_future()
+        permit, granted = Permit(platform, self), asyncio.get_running_loop().create_future()
         with self._lock:
-            permit = Permit(platform, self, next(self._numbers), granted)
-            self._waiting[platform].append(permit)
+            self._waiting[permit] = granted
             self._grant()
         try:
             await granted
@@ -61,33 +54,26 @@ class ConcurrencyLimiter:
     def running(self, platform: PlatformType) -> int:
         """Return how many downloads of *platform* are running."""
         with self._lock:
-            return self._running[platform]
+            return sum(permit.platform == platform for permit in self._running)
 
     def _release(self, permit: Permit) -> None:
         with self._lock:
-            if permit._is_counted and not permit._is_released:
-                self._running[permit.platform] -= 1
-            permit._is_released = True
+            self._waiting.pop(permit, None)
+            self._running.discard(permit)
             self._grant()
 
     def _grant(self) -> None:
         """Grant the longest waiting permits that the limits allow; the lock is held."""
-        while self._running.total() < self._total:
-            allowed = (
-                waiting[0]
-                for platform, waiting in self._waiting.items()
-                if waiting and self._running[platform] < self._per_platform
-            )
-            permit = min(allowed, key=lambda each: each._number, default=None)
-            if permit is None:
+        running = Counter(permit.platform for permit in self._running)
+        for permit in tuple(self._waiting):
+            if running.total() >= self._total:
                 return
-            self._waiting[permit.platform].popleft()
-            if permit._is_released:  # its caller gave up
-                continue
-            with suppress(RuntimeError):  # its loop is closed, so no one is waiting
-                permit._granted.get_loop().call_soon_threadsafe(_resolve, permit._granted)
-                self._running[permit.platform] += 1
-                permit._is_counted = True
+            if running[permit.platform] < self._per_platform:
+                granted = self._waiting.pop(permit)
+                with suppress(RuntimeError):  # its loop is closed, so no one is waiting
+                    granted.get_loop().call_soon_threadsafe(_resolve, granted)
+                    self._running.add(permit)
+                    running[permit.platform] += 1
 
 
 def _resolve(granted: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from downloader.errors import ErrorCode, sentence
+from downloader.platforms import PLATFORMS, PlatformType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +52,14 @@ class Outcome(tuple[bool, "str | None", "str | None"]):
         self.walled = walled
         return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # By default a tuple is made from one argument; this takes three.
-        return Outcome, tuple(self), vars(self)
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return tuple(self)  # for pickle, which would pass a tuple as one argument
+
+    @classmethod
+    def failed(cls, code: ErrorCode, platform: PlatformType, detail: str | None = None) -> Outcome:
+        """Return the outcome of a download from *platform* that failed, with the sentence for *code*."""
+        label = PLATFORMS[platform].label if platform in PLATFORMS else None
+        return cls(False, None, sentence(code, label), error_code=code, detail=detail)
 
     @classmethod
     def of(cls, result: tuple[bool, str | None, str | None]) -> Outcome:

@@ -13,7 +13,6 @@ import pytest
 
 from downloader.batch_downloader import DownloadSession, download_single_video
 from downloader.cookies.store import CookieStore
-from downloader.engines.attempt import failed
 from downloader.errors import NotAPost
 from downloader.models import Outcome
 from downloader.platform_detector import detect_platform, read_link
@@ -101,7 +100,7 @@ def test_ytdlp_gets_the_extractors_of_a_new_platform(vimeo: Platform) -> None:
 @pytest.mark.usefixtures("vimeo")
 def test_an_error_of_a_new_platform_is_classified_and_named() -> None:
     assert classify(RuntimeError("ERROR: [vimeo] 76979871: Something new")).code == "platform_changed"
-    _, _, error = failed(VIMEO.name, "platform_changed", "")
+    _, _, error = Outcome.failed("platform_changed", VIMEO.name)
     assert error is not None
     assert "Vimeo" in error
 

@@ -10,10 +10,8 @@ from pathlib import Path
 
 from downloader import batch_downloader
 from downloader.download_settings import DownloadSettings
-from downloader.errors import ErrorCode, sentence
 from downloader.jobs import Phase, Progress, Work
 from downloader.models import Outcome
-from downloader.platforms import PLATFORMS, PlatformType
 from downloader.ytdlp.client import FetchContext, fetch_context
 
 log = logging.getLogger(__name__)
@@ -54,13 +52,7 @@ def run_attempt(
             return Outcome.of(batch_downloader.wrapper_of(work.platform)(work.link, work.output_dir))
     except BaseException as error:  # SystemExit too: it must not end the worker and the other attempts in it
         log.error("download crashed", extra={"platform": work.platform, "url": work.link}, exc_info=error)
-        return failed(work.platform, "internal", f"{type(error).__name__}: {error}")
-
-
-def failed(platform: PlatformType, code: ErrorCode, detail: str) -> Outcome:
-    """Return the outcome of an attempt that failed for a reason of the engine's own."""
-    label = PLATFORMS[platform].label
-    return Outcome(False, None, sentence(code, label), error_code=code, detail=detail)
+        return Outcome.failed("internal", work.platform, f"{type(error).__name__}: {error}")
 
 
 def success_of(end: asyncio.Future[Outcome]) -> Outcome | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from downloader.download_settings import DownloadSettings
 from downloader.egress.guard import open_egress
 from downloader.egress.proxy import Grant
-from downloader.engines.attempt import failed, success_of
+from downloader.engines.attempt import success_of
 from downloader.engines.base import EngineHealth
 from downloader.engines.pool import PooledWorker, PoolLimits, WorkerPool
 from downloader.engines.stall import Stalled, StallWatch
@@ -91,16 +91,16 @@ class ProcessEngine:
         try:
             worker = await self.pool.acquire(dedicated=dedicated)
         except WorkerLost as lost:
-            return failed(work.platform, "interrupted", str(lost))
+            return Outcome.failed("interrupted", work.platform, str(lost))
         try:
             if worker.lost:  # since it was acquired
                 if worker.reaped is not None:  # terminated because of another attempt, or by `close`
                     raise _Displaced
-                return failed(work.platform, "interrupted", "the worker died before the attempt could start")
+                return Outcome.failed("interrupted", work.platform, "the worker died before the attempt could start")
             try:
                 grant = open_egress(self._settings)
             except (OSError, StartRefused) as error:
-                return failed(work.platform, "internal", f"the egress proxy did not start: {error}")
+                return Outcome.failed("internal", work.platform, f"the egress proxy did not start: {error}")
             with grant:
                 attempt = _Attempt(
                     work=replace(work, proxy=grant.url),
@@ -112,7 +112,7 @@ class ProcessEngine:
                 )
                 outcome = await self._complete(attempt)
             refusal = grant.refusal(outcome)
-            return outcome if refusal is None else failed(work.platform, "blocked_address", refusal)
+            return outcome if refusal is None else Outcome.failed("blocked_address", work.platform, refusal)
         finally:
             self.pool.release(worker)
 
@@ -127,11 +127,11 @@ class ProcessEngine:
             except Stalled as stalled:
                 log.warning("ending a download that hangs", extra={"job_id": work.job_id, "detail": str(stalled)})
                 await self._end(attempt)
-                return failed(work.platform, "timeout", str(stalled))
+                return Outcome.failed("timeout", work.platform, str(stalled))
         except WorkerLost as lost:
             if not self.pool.closed:
                 log.warning("a worker died", extra={"job_id": work.job_id, "detail": str(lost)})
-            return failed(work.platform, "interrupted", str(lost))
+            return Outcome.failed("interrupted", work.platform, str(lost))
         except asyncio.CancelledError:
             await self._end(attempt)
             if outcome := success_of(attempt.end):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from downloader.daemon_thread import in_thread
 from downloader.download_settings import DownloadSettings
-from downloader.engines.attempt import failed, run_attempt, success_of
+from downloader.engines.attempt import run_attempt, success_of
 from downloader.engines.base import EngineHealth
 from downloader.engines.stall import Stalled, StallWatch
 from downloader.jobs import Progress, Work
@@ -52,12 +52,12 @@ class ThreadEngine:
         try:
             end = in_thread(run_attempt, work, self._settings, stop, report)
         except RuntimeError as error:
-            return failed(work.platform, "interrupted", f"no thread could be started: {error}")
+            return Outcome.failed("interrupted", work.platform, f"no thread could be started: {error}")
         self._running[end] = work
         try:
             return await watch.wait_for(end)
         except Stalled as stalled:
-            return failed(work.platform, "timeout", str(stalled))
+            return Outcome.failed("timeout", work.platform, str(stalled))
         except asyncio.CancelledError:
             stop.set()
             await asyncio.wait({end}, timeout=GRACE_SECONDS)
@@ -76,4 +76,4 @@ class ThreadEngine:
         """End every attempt as `interrupted`; its thread ends at its next byte or response."""
         for end, work in self._running.items():
             if not end.done():
-                end.set_result(failed(work.platform, "interrupted", "the server is stopping"))
+                end.set_result(Outcome.failed("interrupted", work.platform, "the server is stopping"))

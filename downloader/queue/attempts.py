@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from downloader.engines.attempt import failed
 from downloader.engines.base import Engine
 from downloader.errors import STORAGE_CODES, ErrorCode, sentence
 from downloader.jobs import FINAL_STATES, Job, Progress, Work
@@ -169,7 +168,7 @@ class AttemptRunner:
             return outcome
         wall = self.governor.judge_wall(job.platform, _post(job))
         if wall == "post":
-            return failed(job.platform, "login_required", outcome.detail or "")
+            return Outcome.failed("login_required", job.platform, outcome.detail or "")
         # As long as that is open, the post waits as it would for a limit, but its platform does not.
         return Outcome(
             *outcome,
@@ -186,13 +185,13 @@ class AttemptRunner:
             # They went to the folder below the mount point, and will be hidden when the disk is back.
             await asyncio.to_thread(_unlink, outcome.media.files)
             disk.doubt()
-            return failed(attempt.job.platform, "storage_unavailable", "the disk was not mounted any more")
+            return Outcome.failed("storage_unavailable", attempt.job.platform, "the disk was not mounted any more")
         if outcome.error_code not in _PERHAPS_STORAGE:
             return outcome
         await self.storage.poll(thoroughly=True)
         if disk.faults == attempt.disk_faults or outcome.error_code in STORAGE_CODES:
             return outcome
-        return failed(attempt.job.platform, "storage_unavailable", outcome.detail or "")
+        return Outcome.failed("storage_unavailable", attempt.job.platform, outcome.detail or "")
 
     def _account(self, attempt: RunningAttempt, outcome: Outcome | None, now: datetime) -> bool:
         """Tell governor, preemption and metrics of an end; return whether its platform's state is to be stored."""
