@@ -187,14 +187,13 @@ class DownloadFailed(DownloaderError):
         self,
         code: ErrorCode,
         *,
-        platform_label: str | None = None,
-        detail: str | None = None,
+        detail: str = "",
         retry_after_seconds: float | None = None,
         walled: bool = False,
     ) -> None:
-        super().__init__(sentence(code, platform_label))
+        super().__init__(sentence(code))
         self.code = code
-        self.detail = detail  #: the cause in its own words, for the log
+        self.detail = detail  #: the cause in its own words, for the log; may be empty
         self.retry_after_seconds = retry_after_seconds  #: how long the platform asked us to wait, if it did
         self.walled = walled  #: `rate_limited` was concluded from a login page, which may be this post's own
 

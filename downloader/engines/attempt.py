@@ -10,7 +10,7 @@ from pathlib import Path
 
 from downloader import batch_downloader
 from downloader.download_settings import DownloadSettings
-from downloader.jobs import Phase, Progress, Work
+from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 from downloader.ytdlp.client import FetchContext, fetch_context
 
@@ -24,27 +24,13 @@ def run_attempt(
 
     Setting *stop* ends the attempt at its next byte or response.
     """
-
-    def report(
-        phase: Phase, downloaded: int, total: int | None, speed: float | None, eta_seconds: float | None
-    ) -> None:
-        on_progress(
-            Progress(
-                job_id=work.job_id,
-                phase=phase,
-                downloaded_bytes=downloaded,
-                total_bytes=total,
-                speed_bytes_per_second=speed,
-                eta_seconds=eta_seconds,
-            )
-        )
-
     context = FetchContext(
         settings=settings,
         stop=stop,
         work_dir=Path(work.work_dir),
         in_storage=work.in_storage,
-        report=report,
+        report=on_progress,
+        job_id=work.job_id,
         proxy=work.proxy,
     )
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -56,6 +56,7 @@ class FetchContext:
     #: URL of the egress proxy, credential included; None: the download opens its own
     proxy: str | None = field(default=None, repr=False)
     report: Report | None = None  #: called in the download's thread at signs of life, at most 4 times a second
+    job_id: str = ""  #: named in reports
 
 
 _CONTEXT: ContextVar[FetchContext | None] = ContextVar("fetch_context", default=None)
@@ -80,17 +81,16 @@ def fetch(platform: Platform, url: str, output_dir: str) -> Outcome:
     """
     context = _CONTEXT.get() or _default_context()
     if context.proxy is not None:
-        return _fetch(platform, url, output_dir, context)
-    with ExitStack() as stack:
-        try:
-            egress = stack.enter_context(open_egress(context.settings))
-        except StartRefused as error:  # in a program that uses us as a library; a server reports it at startup
-            return Outcome(False, None, str(error), error_code="internal", detail=str(error))
-        except OSError as error:
-            return _failed("internal", platform, f"the egress proxy did not start: {error}")
-        outcome = _fetch(platform, url, output_dir, replace(context, proxy=egress.url))
-        refusal = egress.refusal(outcome)
-    return outcome if refusal is None else _failed("blocked_address", platform, refusal)
+        return _Download(platform, url, Path(output_dir), context).outcome()
+    try:
+        with open_egress(context.settings) as egress:
+            outcome = _Download(platform, url, Path(output_dir), replace(context, proxy=egress.url)).outcome()
+            refusal = egress.refusal(outcome)
+    except StartRefused as error:  # in a program that uses us as a library; a server reports it at startup
+        return Outcome(False, None, str(error), error_code="internal", detail=str(error))
+    except OSError as error:
+        return Outcome.failed("internal", platform.name, f"the egress proxy did not start: {error}")
+    return outcome if refusal is None else Outcome.failed("blocked_address", platform.name, refusal)
 
 
 def _default_context() -> FetchContext:
@@ -100,63 +100,8 @@ def _default_context() -> FetchContext:
     return FetchContext(settings=default_settings().for_downloads())
 
 
-def _failed(code: ErrorCode, platform: Platform, detail: str) -> Outcome:
-    return Outcome(False, None, sentence(code, platform.label), error_code=code, detail=detail)
-
-
-def _fetch(platform: Platform, url: str, output_dir: str, context: FetchContext) -> Outcome:
-    try:
-        media = _download(platform, canonical_url(platform, url), Path(output_dir), context)
-    except Exception as error:
-        return _failure_outcome(error, platform, url, Path(output_dir), context)
-    log.info("download finished", extra={"platform": platform.name, "url": url, "size_bytes": media.size_bytes})
-    return Outcome(True, media.files[0], None, media=media)
-
-
-def _failure_outcome(
-    error: Exception, platform: Platform, url: str, output_dir: Path, context: FetchContext
-) -> Outcome:
-    failure = _translate(error, platform, folders=_folders(output_dir, context.work_dir))
-    if failure.code in MAYBE_STORAGE:
-        failure = _storage_failure(platform, output_dir, context.work_dir) or failure
-    is_internal = failure.code == "internal"
-    log.log(
-        logging.ERROR if is_internal else logging.WARNING,
-        "download failed",
-        extra={"platform": platform.name, "url": url, "error_code": failure.code, "detail": failure.detail},
-        exc_info=error if is_internal else None,
-    )
-    message = str(failure)
-    if failure.code in _HELPED_BY_COOKIES and (fault := cookie_fault(context.settings, platform)):
-        message += f" {fault}"
-    return Outcome(
-        False,
-        None,
-        message,
-        error_code=failure.code,
-        detail=failure.detail,
-        retry_after_seconds=failure.retry_after_seconds,
-        walled=failure.walled,
-    )
-
-
-def _download(platform: Platform, url: str, output_dir: Path, context: FetchContext) -> Media:
-    attempt = _Attempt(platform, url, output_dir, context)
-    if context.work_dir is None:
-        with temporary_work_dir(output_dir) as work_dir:
-            return attempt.run(work_dir)
-    return resume(
-        attempt.run,
-        platform,
-        context.work_dir,
-        output_dir,
-        make_parents=not context.in_storage,
-        heartbeat=attempt.heartbeat,
-    )
-
-
-class _Attempt:
-    """One post, downloaded by yt-dlp; `run` may be called again with the files of an earlier call."""
+class _Download:
+    """The download of one post by yt-dlp, in one attempt or, if that resumed unusable files, two."""
 
     def __init__(self, platform: Platform, url: str, output_dir: Path, context: FetchContext) -> None:
         self._platform = platform
@@ -164,14 +109,37 @@ class _Attempt:
         self._output_dir = output_dir
         self._context = context
         self._limits = MediaLimits.of(context.settings)
-        self._meter = ProgressMeter(context.report)
-        self.heartbeat = hooks.heartbeat(context.stop, self._meter)
+        self._meter = ProgressMeter(context.report, context.job_id)
 
-    def run(self, work_dir: Path) -> Media:
-        """Download into *work_dir*, check the files, and move them to their place. Raises DownloadFailed."""
-        downloads = self._run_ytdlp(self._options(work_dir))
+    def outcome(self) -> Outcome:
+        """Return what came of it. Never raises."""
+        try:
+            media = self._media()
+        except Exception as error:
+            return self._failure(error)
+        facts = {"platform": self._platform.name, "url": self._url, "size_bytes": media.size_bytes}
+        log.info("download finished", extra=facts)
+        return Outcome(True, media.files[0], None, media=media)
+
+    def _media(self) -> Media:
+        post, context = canonical_url(self._platform, self._url), self._context
+        attempt = partial(self._attempt, post)
+        if context.work_dir is None:
+            with temporary_work_dir(self._output_dir) as work_dir:
+                return attempt(work_dir)
+        return resume(
+            attempt,
+            context.work_dir,
+            self._output_dir,
+            make_parents=not context.in_storage,
+            heartbeat=self._heartbeat,
+        )
+
+    def _attempt(self, url: str, work_dir: Path) -> Media:
+        """Download *url* into *work_dir*, check the files, and move them to their place."""
+        downloads = self._run_ytdlp(url, self._options(work_dir))
         self._meter.enter("checking")
-        hooks.check_stop(self._context.stop)  # before any file is in its place
+        self._check_stop()  # before any file is in its place
         ffmpeg = tools.ffmpeg()
         return finalize(
             self._platform.name,
@@ -180,27 +148,23 @@ class _Attempt:
             ffmpeg=None if ffmpeg is None else ffmpeg.path,
             work_dir=self._context.work_dir,
             limits=self._limits,
-            heartbeat=self.heartbeat,
+            heartbeat=self._heartbeat,
         )
 
     def _options(self, work_dir: Path) -> dict[str, Any]:
-        context, stop_hook = self._context, partial(hooks.check_stop, self._context.stop)
+        context = self._context
         assert context.proxy is not None
         options = ytdlp_options(self._platform, context.settings, work_dir, proxy=context.proxy)
         pauses = options.get("retry_sleep_functions") or {}
+        arrived = ArrivalCount(self._limits)
         return options | {
             "keep_fragments": context.work_dir is not None,  # see `resume`
-            "progress_hooks": [
-                stop_hook,
-                ArrivalCount(self._limits),
-                hooks.check_arrived,
-                self._meter.downloading,
-            ],
-            "postprocessor_hooks": [stop_hook, self._meter.processing],
+            "progress_hooks": [self._check_stop, arrived, hooks.check_arrived, self._meter.downloading],
+            "postprocessor_hooks": [self._check_stop, self._meter.processing],
             "retry_sleep_functions": hooks.interruptible_backoff(pauses, context.stop),
         }
 
-    def _run_ytdlp(self, options: Mapping[str, Any]) -> list[Downloaded]:
+    def _run_ytdlp(self, url: str, options: Mapping[str, Any]) -> list[Downloaded]:
         """Return the files that yt-dlp downloaded, at least one."""
         import yt_dlp
 
@@ -216,18 +180,81 @@ class _Attempt:
             )
             ydl.add_post_processor(hooks.preflight(self._limits, self._meter), when="before_dl")
             try:
-                post = follow(requests, self._platform, self._url)
+                post = follow(requests, self._platform, url)
                 add_extractors(ydl, self._platform, post)
                 info = ydl.extract_info(post, download=True)
             except Exception as error:
-                folders = _folders(self._output_dir, self._context.work_dir)
-                raise _translate(error, self._platform, requests.last_failure, folders=folders) from error
+                raise self._translate(error, requests.last_failure) from error
             finally:
                 requests.close()
             if downloads := _downloads(ydl, info):
                 return downloads
         is_several = isinstance(info, Mapping) and info.get("_type") in _SEVERAL_VIDEOS
-        raise DownloadFailed("no_video" if is_several else "file_missing", platform_label=self._platform.label)
+        raise DownloadFailed("no_video" if is_several else "file_missing")
+
+    def _check_stop(self, *_: object) -> None:
+        if self._context.stop.is_set():
+            raise DownloadFailed("interrupted")
+
+    def _heartbeat(self) -> None:
+        """End long steps once `stop` is set; report a sign of life."""
+        self._check_stop()
+        self._meter.sign_of_life()
+
+    def _classify(self, error: Exception) -> DownloadFailed:
+        # Without a work folder, unfinished files are below the output folder.
+        folders = [folder.absolute() for folder in (self._output_dir, self._context.work_dir) if folder is not None]
+        return classify(error, folders=folders)
+
+    def _translate(self, error: Exception, last_request: Exception | None) -> DownloadFailed:
+        """Return yt-dlp's *error* as one of ours.
+
+        Where yt-dlp blames the platform's page although its *last_request* failed, that failure is the reason:
+        YouTube's extractor, for one, continues after a 429 and then finds nothing to read.
+        """
+        found = self._classify(error)
+        if found.code == "platform_changed" and last_request is not None:
+            cause = classify(last_request)
+            return cause if cause.code in RETRYABLE else found
+        # yt-dlp is given only links to posts, so a link that it calls bad is one that the post leads to.
+        if found.code == "invalid_url" and not isinstance(error, DownloadFailed):
+            found.code = "no_video"
+        return found
+
+    def _failure(self, error: Exception) -> Outcome:
+        """Log *error*, which ended the download, and return the outcome."""
+        failure = self._classify(error)
+        if failure.code in MAYBE_STORAGE:
+            failure = self._storage_failure() or failure
+        facts = {"platform": self._platform.name, "url": self._url, "error_code": failure.code}
+        is_internal = failure.code == "internal"
+        log.log(
+            logging.ERROR if is_internal else logging.WARNING,
+            "download failed",
+            extra={**facts, "detail": failure.detail},
+            exc_info=error if is_internal else None,
+        )
+        message = str(failure) if isinstance(failure, NotAPost) else sentence(failure.code, self._platform.label)
+        if failure.code in _HELPED_BY_COOKIES and (fault := cookie_fault(self._context.settings, self._platform)):
+            message += f" {fault}"
+        return Outcome(
+            False,
+            None,
+            message,
+            error_code=failure.code,
+            detail=failure.detail,
+            retry_after_seconds=failure.retry_after_seconds,
+            walled=failure.walled,
+        )
+
+    def _storage_failure(self) -> DownloadFailed | None:
+        """Return what is wrong with the download's folders, or None."""
+        try:
+            try_move(self._context.work_dir or self._output_dir, self._output_dir)
+        except OSError as error:
+            error.__suppress_context__ = True  # the download's failure did not cause this one
+            return self._classify(error)
+        return None
 
 
 def _downloads(ydl: Any, info: Any) -> list[Downloaded]:
@@ -240,50 +267,3 @@ def _downloads(ydl: Any, info: Any) -> list[Downloaded]:
     paths = [part.get("filepath") for part in requested] if isinstance(requested, list) else []
     # Without a list of downloads there is still the name that yt-dlp would give the file.
     return [Downloaded.from_info(Path(path), info) for path in paths or [ydl.prepare_filename(info)] if path]
-
-
-# Errors
-
-
-def _folders(output_dir: Path, work_dir: Path | None) -> tuple[Path, ...]:
-    """Return where a download writes; without a *work_dir* that is below *output_dir*."""
-    return tuple(folder.absolute() for folder in (output_dir, work_dir) if folder is not None)
-
-
-def _storage_failure(platform: Platform, output_dir: Path, work_dir: Path | None) -> DownloadFailed | None:
-    """Return what is wrong with the folders of a failed download, or None."""
-    try:
-        try_move(work_dir or output_dir, output_dir)
-    except OSError as error:
-        error.__suppress_context__ = True  # the download's failure did not cause this one
-        return _translate(error, platform, folders=_folders(output_dir, work_dir))
-    return None
-
-
-def _translate(
-    error: Exception,
-    platform: Platform,
-    last_request: Exception | None = None,
-    *,
-    folders: Collection[Path] = (),
-) -> DownloadFailed:
-    """Return *error* as one of ours.
-
-    Where yt-dlp blames the platform's page although its *last_request* failed, that failure is the reason: YouTube's
-    extractor, for one, continues after a 429 and then finds nothing to read.
-    """
-    found = classify(error, folders=folders)
-    if isinstance(error, NotAPost):
-        return NotAPost(str(error), detail=found.detail)
-    if found.code == "platform_changed" and last_request is not None:
-        cause = classify(last_request)
-        found = cause if cause.code in RETRYABLE else found
-    # yt-dlp is given only links to posts, so a link that it calls bad is one that the post leads to.
-    leads_elsewhere = found.code == "invalid_url" and not isinstance(error, DownloadFailed)
-    return DownloadFailed(
-        "no_video" if leads_elsewhere else found.code,
-        platform_label=platform.label,
-        detail=found.detail,
-        retry_after_seconds=found.retry_after_seconds,
-        walled=found.walled,
-    )

@@ -11,13 +11,12 @@ import errno
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from downloader.egress.http import FAILED_HEADER, REFUSED_HEADER
-from downloader.errors import DownloaderError, DownloadFailed, ErrorCode
+from downloader.errors import DownloaderError, DownloadFailed, ErrorCode, NotAPost
 from downloader.ytdlp.causes import Cause, attribute, causes_of
 from downloader.ytdlp.messages import MEDIA_STATUSES, STATUSES, TYPES, is_from_an_extractor, stated, suggested
 from downloader.ytdlp.redaction import redact
@@ -63,18 +62,8 @@ _ABOUT_MEDIA = re.compile(r"(?:unable to download video data|got error):")
 _TIMED_OUT = re.compile(r"timed out\b|curl: \(28\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """What went wrong."""
-
-    code: ErrorCode
-    detail: str  #: yt-dlp's own words, redacted
-    retry_after_seconds: float | None  #: the wait that the platform asked for
-    walled: bool = False  #: `rate_limited` by a login page, which may concern only this post
-
-
-def classify(error: BaseException, *, now: datetime | None = None, folders: Collection[Path] = ()) -> Classification:
-    """Return our code for *error*, judged by the whole chain of its causes. Never raises.
+def classify(error: BaseException, *, now: datetime | None = None, folders: Collection[Path] = ()) -> DownloadFailed:
+    """Return *error* as one of ours, judged by the whole chain of its causes; its detail is redacted. Never raises.
 
     *now* is what a Retry-After date counts from (default: the clock). *folders* are where the download writes: what the
     system refuses there is not the link's fault.
@@ -88,15 +77,18 @@ def classify(error: BaseException, *, now: datetime | None = None, folders: Coll
     # yt-dlp's words are better than those of what passed them on.
     spoken = next((cause for cause in chain if cause.is_a("yt_dlp.YoutubeDLError")), chain[0])
     walled = code == "rate_limited" and any(_LOGIN_OR_LIMIT.match(cause.words) for cause in chain)
-    return Classification(code, redact(spoken.text) or type(spoken.error).__name__, wait, walled)
+    detail = redact(spoken.text) or type(spoken.error).__name__
+    return DownloadFailed(code, detail=detail, retry_after_seconds=wait, walled=walled)
 
 
-def _own(error: DownloaderError, chain: Sequence[Cause]) -> Classification:
-    """Return what our own *error* already says."""
+def _own(error: DownloaderError, chain: Sequence[Cause]) -> DownloadFailed:
+    """Return a copy of our own *error*, in its causes' words if it has none."""
     ours = error if isinstance(error, DownloadFailed) else DownloadFailed(error.code)
     others = (cause.text for cause in chain if not cause.is_a("downloader.DownloaderError"))
     detail = redact(ours.detail or next(filter(None, others), "") or str(error))
-    return Classification(ours.code, detail, ours.retry_after_seconds, ours.walled)
+    if isinstance(error, NotAPost):
+        return NotAPost(str(error), detail=detail)
+    return DownloadFailed(ours.code, detail=detail, retry_after_seconds=ours.retry_after_seconds, walled=ours.walled)
 
 
 def _decide(chain: Sequence[Cause], folders: Collection[Path]) -> ErrorCode:

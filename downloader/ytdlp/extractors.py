@@ -38,7 +38,7 @@ def add_extractors(ydl: Any, platform: Platform, url: str) -> None:
     """
     extractors = extractors_of(platform)
     if not any(extractor.suitable(url) for extractor in extractors):
-        raise DownloadFailed("invalid_url", platform_label=platform.label, detail="no video at such a link")
+        raise DownloadFailed("invalid_url", detail="no video at such a link")
     for extractor in extractors:
         # An instance: given a class, yt-dlp would look it up among all extractors by name.
         ydl.add_info_extractor(extractor())

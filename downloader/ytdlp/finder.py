@@ -55,10 +55,10 @@ def follow(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
     detail = f"redirected to {reached}"
     if _is_login_page(reached, target):
         code = platform.login_redirect_means
-        raise DownloadFailed(code, platform_label=platform.label, detail=detail, walled=code == "rate_limited")
+        raise DownloadFailed(code, detail=detail, walled=code == "rate_limited")
     if target.platform == platform.name and target.destination in (None, "page", "unknown"):
         # To the home page, an error page or nowhere: this is how platforms answer for posts that are gone.
-        raise DownloadFailed("removed", platform_label=platform.label, detail=detail)
+        raise DownloadFailed("removed", detail=detail)
     raise _not_a_post(platform, target.destination or "elsewhere", detail=detail)
 
 

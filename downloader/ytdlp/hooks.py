@@ -1,9 +1,9 @@
-"""Hooks that yt-dlp calls during a download: they stop it, check what is planned and what has arrived."""
+"""Hooks that yt-dlp calls during a download: they check what is planned and what has arrived."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,22 +20,6 @@ _NATIVE_PROTOCOLS = frozenset(
 
 #: Subtitles, which only an operator's own options ask for.
 _TEXT_PARTS = frozenset({"vtt", "srt", "ass", "lrc", "ttml", "srv1", "srv2", "srv3", "json3", "json"})
-
-
-def check_stop(stop: threading.Event, *_: object) -> None:
-    """Raise DownloadFailed `interrupted` if *stop* is set; a hook, with *stop* bound."""
-    if stop.is_set():
-        raise DownloadFailed("interrupted")
-
-
-def heartbeat(stop: threading.Event, meter: ProgressMeter) -> Callable[[], None]:
-    """Return what long steps call now and then: it reports a sign of life, and ends the step once *stop* is set."""
-
-    def beat() -> None:
-        check_stop(stop)
-        meter.sign_of_life()
-
-    return beat
 
 
 def interruptible_backoff(pauses: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:

@@ -186,9 +186,9 @@ class _Log:
         log.debug("yt-dlp: %s", message, extra={"platform": self._platform.name})
         if "File is larger than max-filesize" in message:
             # yt-dlp continues without the file, and fails later for another reason.
-            raise DownloadFailed("too_large", platform_label=self._platform.label, detail=message.strip())
+            raise DownloadFailed("too_large", detail=message.strip())
         if "extraction will be delegated to ffmpeg" in message:
             # ffmpeg may fetch nothing, and its command line would show the cookies to every user of this machine.
-            raise DownloadFailed("platform_changed", platform_label=self._platform.label, detail=message.strip())
+            raise DownloadFailed("platform_changed", detail=message.strip())
 
     info = warning = error = debug

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from downloader.jobs import Phase
+from downloader.jobs import Phase, Progress
 
-#: Takes (phase, downloaded_bytes, total_bytes, speed_bytes_per_second, eta_seconds); None: unknown.
-Report = Callable[[Phase, int, int | None, float | None, float | None], None]
+Report = Callable[[Progress], None]
 
 #: yt-dlp reports every block; a page needs four reports a second.
 REPORT_INTERVAL_SECONDS = 0.25
@@ -24,9 +23,10 @@ class ProgressMeter:
     Every sign of life triggers a report, unless the last one was a moment ago: without reports, a download hangs.
     """
 
-    def __init__(self, report: Report | None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Send progress to *report*; with None this costs nothing."""
+    def __init__(self, report: Report | None, job_id: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Send the job's progress to *report*; with None this costs nothing."""
         self._report = report
+        self._job_id = job_id
         self._clock = clock
         # With some options, yt-dlp fetches fragments in several threads.
         self._lock = threading.Lock()
@@ -104,7 +104,16 @@ class ProgressMeter:
         self._next_report_at = self._clock() + REPORT_INTERVAL_SECONDS
         downloaded, total = sum(self._downloaded.values()), self._total()
         eta = max(0.0, (total - downloaded) / self._speed) if total is not None and self._speed else None
-        self._report(self._phase, downloaded, total, self._speed, eta)
+        self._report(
+            Progress(
+                job_id=self._job_id,
+                phase=self._phase,
+                downloaded_bytes=downloaded,
+                total_bytes=total,
+                speed_bytes_per_second=self._speed,
+                eta_seconds=eta,
+            )
+        )
 
     def _total(self) -> int | None:
         sizes = list(self._totals.values())

@@ -14,7 +14,6 @@ from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media.files import clear_work_dir, prepare_work_dir, recover
 from downloader.media.move import INCOMING_PREFIX
 from downloader.models import Media
-from downloader.platforms import Platform
 from downloader.ytdlp.errors import classify
 
 log = logging.getLogger(__name__)
@@ -32,9 +31,6 @@ LEFTOVER_SECONDS = 24 * 3600.0
 #: Errors behind which there may be a failing disk.
 MAYBE_STORAGE: frozenset[ErrorCode] = frozenset({"internal", "file_missing", "not_a_video", "network"})
 
-#: Runs one attempt in a work folder.
-Attempt = Callable[[Path], Media]
-
 
 @contextmanager
 def temporary_work_dir(output_dir: Path) -> Iterator[Path]:
@@ -51,15 +47,14 @@ def temporary_work_dir(output_dir: Path) -> Iterator[Path]:
 
 
 def resume(
-    attempt: Attempt,
-    platform: Platform,
+    attempt: Callable[[Path], Media],
     work_dir: Path,
     output_dir: Path,
     *,
     make_parents: bool,
     heartbeat: Callable[[], None],
 ) -> Media:
-    """Continue where an earlier attempt in *work_dir* ended, or start; return the finished files.
+    """Continue by *attempt* where an earlier one in *work_dir* ended, or start; return the finished files.
 
     With *make_parents* the folders above the two are created too.
     """
@@ -71,7 +66,7 @@ def resume(
     _discard_joined_segments(work_dir)
     resumed = any(work_dir.iterdir())
     try:
-        return _run(attempt, work_dir, platform)
+        return _run(attempt, work_dir)
     except DownloadFailed as failure:
         if failure.code == "too_large":
             clear_work_dir(work_dir)  # resuming would only reach the same limit
@@ -80,10 +75,10 @@ def resume(
         # Perhaps the platform changed the file between the attempts, and we have halves of two.
         log.info("parts do not fit together: downloading again", extra={"path": str(work_dir)})
         clear_work_dir(work_dir)
-        return _run(attempt, work_dir, platform)
+        return _run(attempt, work_dir)
 
 
-def _run(attempt: Attempt, work_dir: Path, platform: Platform) -> Media:
+def _run(attempt: Callable[[Path], Media], work_dir: Path) -> Media:
     """Run *attempt*; if someone deletes its files during it, fail with `storage_unavailable`.
 
     yt-dlp recreates the folder, and reports whatever follows from the loss.
@@ -95,7 +90,7 @@ def _run(attempt: Attempt, work_dir: Path, platform: Platform) -> Media:
     except Exception as error:
         if not mark.exists() and classify(error).code in MAYBE_STORAGE:
             detail = f"unfinished files were deleted: {error}"
-            raise DownloadFailed("storage_unavailable", platform_label=platform.label, detail=detail) from error
+            raise DownloadFailed("storage_unavailable", detail=detail) from error
         raise
     finally:
         with suppress(OSError):

@@ -12,7 +12,7 @@ import pytest
 
 from downloader.batch_downloader import wrapper_of
 from downloader.errors import ErrorCode
-from downloader.jobs import Phase
+from downloader.jobs import Phase, Progress
 from downloader.media.check import check_media
 from downloader.media.files import clear_work_dir
 from downloader.models import Outcome
@@ -37,9 +37,9 @@ class Storage:
     def download(self, platform: Platform, url: str, fault: str | None = None, at: Phase = "downloading") -> Outcome:
         """Download, and let *fault* come when the phase *at* begins."""
 
-        def report(phase: Phase, *_: object) -> None:
+        def report(progress: Progress) -> None:
             nonlocal fault
-            if fault is not None and phase == at:
+            if fault is not None and progress.phase == at:
                 fault, name = None, fault
                 self._undo = getattr(self, f"_{name}")()
 

@@ -8,8 +8,8 @@ import pytest
 from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import DownloadError, ExtractorError
 
-from downloader.ytdlp.errors import Classification, classify
-from tests.ytdlp.test_errors import http_error
+from downloader.ytdlp.errors import classify
+from tests.ytdlp.test_errors import facts, http_error
 
 
 def test_only_the_two_ends_of_a_long_message_are_read() -> None:
@@ -35,8 +35,8 @@ def test_classify_survives_exceptions_that_misbehave() -> None:
         def __getattribute__(self, name: str) -> NoReturn:
             raise RuntimeError("nothing at all")
 
-    assert classify(Wicked()) == Classification("internal", "Wicked", None)
-    assert classify(MoreWicked()) == Classification("internal", "MoreWicked", None)
+    assert facts(classify(Wicked())) == ("internal", "Wicked", None)
+    assert facts(classify(MoreWicked())) == ("internal", "MoreWicked", None)
     http_error_without_a_response = HTTPError.__new__(HTTPError)
     assert classify(http_error_without_a_response).code == "internal"
 
@@ -44,7 +44,7 @@ def test_classify_survives_exceptions_that_misbehave() -> None:
 def test_chain_that_bites_its_tail_ends() -> None:
     first, second = RuntimeError("first"), ExtractorError("Video unavailable")
     first.__cause__, second.__context__, second.cause = second, first, second
-    assert classify(first) == Classification("removed", "Video unavailable", None)
+    assert facts(classify(first)) == ("removed", "Video unavailable", None)
 
 
 def test_endless_chain_is_cut() -> None:

@@ -589,7 +589,7 @@ def test_a_file_beyond_the_limit_is_ended_and_nothing_of_it_stays(
     settings = make_settings(max_file_bytes=limit).for_downloads()
     arrived: list[int] = []
     context = FetchContext(
-        settings=settings, work_dir=work_dir, report=lambda phase, downloaded, *_: arrived.append(downloaded)
+        settings=settings, work_dir=work_dir, report=lambda progress: arrived.append(progress.downloaded_bytes)
     )
     with fetch_context(context):
         outcome = WRAPPERS[platform](simulator.url(platform, scenario), str(tmp_path / "raw"))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from downloader.jobs import Phase
+from downloader.jobs import Phase, Progress
 from downloader.ytdlp.progress import REPORT_INTERVAL_SECONDS, ProgressMeter
 
 Told = tuple[Phase, int, int | None, float | None, float | None]
@@ -18,7 +18,11 @@ class Desk:
     def __init__(self) -> None:
         self.now = 100.0
         self.told: list[Told] = []
-        self.meter = ProgressMeter(lambda *report: self.told.append(report), clock=lambda: self.now)
+        self.meter = ProgressMeter(self._report, clock=lambda: self.now)
+
+    def _report(self, told: Progress) -> None:
+        speed = told.speed_bytes_per_second
+        self.told.append((told.phase, told.downloaded_bytes, told.total_bytes, speed, told.eta_seconds))
 
     def later(self) -> Desk:
         self.now += REPORT_INTERVAL_SECONDS
