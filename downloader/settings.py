@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from downloader.access.keys import parse_keys
@@ -27,29 +27,25 @@ from downloader.platforms import PLATFORMS
 
 log = logging.getLogger(__name__)
 
-#: Options that the service sets itself, and options that would leave the storage folder.
-OUR_YTDLP_OPTIONS = frozenset({
-    "outtmpl", "paths", "playlist_items", "logger", "progress_hooks", "match_filter", "ignoreerrors", "simulate",
-    "skip_download", "allowed_extractors", "force_generic_extractor", "enable_file_urls", "cookiefile",
-})  # fmt: skip
-
-#: Options that would bypass the egress proxy or reveal its credential.
-NETWORK_YTDLP_OPTIONS = frozenset({
-    "proxy", "geo_verification_proxy", "source_address", "external_downloader", "external_downloader_args",
-    "debug_printtraffic",
-})  # fmt: skip
-
-#: Options that are refused for other reasons, and why. All others are allowed.
+#: Options of yt-dlp that are refused, and why. All others are allowed.
 REFUSED_YTDLP_OPTIONS: Mapping[str, str] = {
-    "netrc_cmd": "would run a program",
-    "remote_components": "would fetch a program from elsewhere and run it",
-    "cookiesfrombrowser": f"would read a browser's cookies for all sites; cookies are set by {PREFIX}COOKIES_DIR",
+    **dict.fromkeys((
+        "outtmpl", "paths", "playlist_items", "logger", "progress_hooks", "match_filter", "ignoreerrors", "simulate",
+        "skip_download", "allowed_extractors", "force_generic_extractor", "enable_file_urls", "cookiefile",
+        "postprocessor_hooks", "post_hooks",
+    ), "is the service's own and cannot be set"),
+    **dict.fromkeys((
+        "proxy", "geo_verification_proxy", "source_address", "external_downloader", "external_downloader_args",
+        "debug_printtraffic",
+    ), f"would bypass the guard of private networks; an upstream proxy is set by {PREFIX}PROXY"),
     **dict.fromkeys(
         ("download_archive", "print_to_file", "write_pages", "cachedir"), "would write outside the storage folder"
     ),
+    "netrc_cmd": "would run a program",
+    "remote_components": "would fetch a program from elsewhere and run it",
+    "cookiesfrombrowser": f"would read a browser's cookies for all sites; cookies are set by {PREFIX}COOKIES_DIR",
     "load_info_filename": "would read a file in place of the link",
-    **dict.fromkeys(("postprocessor_hooks", "post_hooks"), "is the service's own and cannot be set"),
-}
+}  # fmt: skip
 
 
 def _absolute(path: Path) -> Path:
@@ -106,10 +102,56 @@ def _parse_json_object(value: object) -> object:
     return value
 
 
+def _matching(pattern: str, rule: str) -> AfterValidator:
+    """Return a validator for text that matches *pattern*, or else breaks *rule*."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(pattern, value):
+            raise ValueError(rule)
+        return value
+
+    return AfterValidator(check)
+
+
+def _none_if_off(value: str | None) -> str | None:
+    return None if value is None or value.lower() in ("", "off", "none") else value
+
+
+def _check_folder(path: Path | None) -> Path | None:
+    if path is not None and not path.is_dir():
+        raise ValueError("there is no such folder")
+    return path
+
+
+def _check_proxy(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value.startswith(("http://", "https://", "socks4://", "socks5://", "socks5h://")):
+        raise ValueError("must begin with http://, https:// or socks5://")
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:  # without the reason: it could repeat the password
+        raise ValueError("must be a URL such as http://user:password@host:3128")
+    return value
+
+
+def _check_ytdlp_options(value: dict[str, Any]) -> dict[str, Any]:
+    if refused := sorted(REFUSED_YTDLP_OPTIONS.keys() & value.keys()):
+        raise ValueError(f"{refused[0]!r} {REFUSED_YTDLP_OPTIONS[refused[0]]}")
+    if "exec" in json.dumps(value.get("postprocessors")).lower():
+        raise ValueError("the postprocessor 'Exec' would run a program")
+    if "allow-unsafe-ext" in json.dumps(value.get("compat_opts")):
+        raise ValueError("'allow-unsafe-ext' would let a platform choose any file extension")
+    return value
+
+
 class Settings(BaseModel):
     """All settings; `load_settings` reads them and names the variable that is wrong."""
 
-    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     host: str = Field("0.0.0.0", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one")
@@ -132,16 +174,13 @@ class Settings(BaseModel):
     )
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
     platform_interval_seconds: float = Field(
-        0,
-        ge=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="seconds between two starts on one platform, give or take a third",
+        0, ge=0, le=3600, description="seconds between two starts on one platform, give or take a third"
     )
     max_attempts: int = Field(3, ge=1, le=100, description="attempts per link, including the first")
-    database_url: str | None = Field(
-        None, description="`sqlite:///…` or `postgresql://…`; unset: `downloader.db` in the storage folder"
-    )
+    database_url: Annotated[
+        str | None,
+        _matching("(?s)(sqlite:///|postgresql(\\+psycopg)?://).*", "must begin with sqlite:/// or postgresql://"),
+    ] = Field(None, description="`sqlite:///…` or `postgresql://…`; unset: `downloader.db` in the storage folder")
     min_free_bytes: Bytes = Field(
         200 * 1024**2, ge=0, description="no new downloads start with less free disk space than this"
     )
@@ -149,11 +188,7 @@ class Settings(BaseModel):
         None, ge=1, description="largest media file, all its parts together; larger downloads are ended"
     )
     max_duration_seconds: float | None = Field(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        examples=[3600],
-        description="longest video, in seconds; longer ones are refused",
+        None, gt=0, examples=[3600], description="longest video, in seconds; longer ones are refused"
     )
     max_storage_bytes: Bytes | None = Field(
         None, ge=1, description="no new downloads start while `raw/` and `work/` together hold this much"
@@ -162,40 +197,35 @@ class Settings(BaseModel):
         None,
         gt=0,
         le=36_500,
-        allow_inf_nan=False,
         examples=[30],
         description="finished jobs older than this many days are deleted with their files; fractions allowed",
     )
     max_batch_urls: int = Field(1000, ge=1, le=100_000, description="most URLs in one batch")
     max_request_bytes: Bytes = Field(4 * 1024**2, ge=1024, description="largest request body")
     socket_timeout_seconds: float = Field(
-        20,
-        gt=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="seconds that a connection may be silent before it is closed",
+        20, gt=0, le=3600, description="seconds that a connection may be silent before it is closed"
     )
     stall_timeout_seconds: float = Field(
         60,
         gt=0,
         le=24 * 3600,
-        allow_inf_nan=False,
         description="a download without any response or byte for this many seconds is ended and retried later",
     )
     retries: int = Field(3, ge=0, le=100, description="how often yt-dlp repeats a failed request or fragment")
-    proxy: str | None = Field(None, description="upstream proxy for downloads, `http://`, `https://` or `socks5://`")
-    cookies_dir: AbsolutePath | None = Field(
+    proxy: Annotated[str | None, AfterValidator(_check_proxy)] = Field(
+        None, description="upstream proxy for downloads, `http://`, `https://` or `socks5://`"
+    )
+    cookies_dir: Annotated[AbsolutePath | None, AfterValidator(_check_folder)] = Field(
         None,
         description=f"folder with {', '.join(f'`{name}.txt`' for name in PLATFORMS)} in Netscape format;"
         " unset: `cookies` in the storage folder",
     )
-    ytdlp_options: Annotated[dict[str, Any], BeforeValidator(_parse_json_object)] = Field(
-        default_factory=dict, description="options of yt-dlp's Python API, as a JSON object; they override ours"
-    )
-    umask: str = Field(
-        "077",
-        description="octal; permissions withheld from the files and folders that the server creates",
-    )
+    ytdlp_options: Annotated[
+        dict[str, Any], BeforeValidator(_parse_json_object), AfterValidator(_check_ytdlp_options)
+    ] = Field(default_factory=dict, description="options of yt-dlp's Python API, as a JSON object; they override ours")
+    umask: Annotated[
+        str, _matching("0?0[0-7][0-7]", "must be three octal digits of which the first is 0, such as 077 or 027")
+    ] = Field("077", description="octal; permissions withheld from the files and folders that the server creates")
     allow_private_addresses: bool = Field(
         False, description="also fetch from loopback and private addresses; for trusted setups only"
     )
@@ -207,79 +237,17 @@ class Settings(BaseModel):
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="number of reverse proxies in front, whose `X-Forwarded-…` headers are used"
     )
-    rate_limit: str | None = Field("1200/minute", description="requests that one address may send; `off`: no limit")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
-
-    @field_validator("database_url")
-    @classmethod
-    def _check_database_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-            raise ValueError("must begin with sqlite:/// or postgresql://")
-        return value
-
-    @field_validator("cookies_dir")
-    @classmethod
-    def _check_cookies_dir(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_dir():
-            raise ValueError("there is no such folder")
-        return value
-
-    @field_validator("proxy")
-    @classmethod
-    def _check_proxy(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if not value.startswith(("http://", "https://", "socks4://", "socks5://", "socks5h://")):
-            raise ValueError("must begin with http://, https:// or socks5://")
-        try:
-            parts = urlsplit(value)
-            usable = bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:  # without the reason: it could repeat the password
-            raise ValueError("must be a URL such as http://user:password@host:3128")
-        return value
-
-    @field_validator("ytdlp_options")
-    @classmethod
-    def _check_ytdlp_options(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if ours := sorted(OUR_YTDLP_OPTIONS & value.keys()):
-            raise ValueError(f"{ours[0]!r} is the service's own and cannot be set")
-        if network := sorted(NETWORK_YTDLP_OPTIONS & value.keys()):
-            raise ValueError(
-                f"{network[0]!r} would bypass the guard of private networks; an upstream proxy is set by {PREFIX}PROXY"
-            )
-        if refused := sorted(REFUSED_YTDLP_OPTIONS.keys() & value.keys()):
-            raise ValueError(f"{refused[0]!r} {REFUSED_YTDLP_OPTIONS[refused[0]]}")
-        if "exec" in json.dumps(value.get("postprocessors")).lower():
-            raise ValueError("the postprocessor 'Exec' would run a program")
-        if "allow-unsafe-ext" in json.dumps(value.get("compat_opts")):
-            raise ValueError("'allow-unsafe-ext' would let a platform choose any file extension")
-        return value
-
-    @field_validator("umask")
-    @classmethod
-    def _check_umask(cls, value: str) -> str:
-        if not re.fullmatch("0?0[0-7][0-7]", value):
-            raise ValueError("must be three octal digits of which the first is 0, such as 077 or 027")
-        return value
-
-    @field_validator("rate_limit")
-    @classmethod
-    def _check_rate_limit(cls, value: str | None) -> str | None:
-        if value is None or value.lower() in ("", "off", "none"):
-            return None
-        if not re.fullmatch("[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
-            raise ValueError("must be a number per second, minute, hour or day, such as 1200/minute, or off")
-        return value
-
-    @field_validator("log_level")
-    @classmethod
-    def _check_log_level(cls, value: str) -> str:
-        level = value.upper()
-        if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
-        return level
+    rate_limit: Annotated[
+        str | None,
+        AfterValidator(_none_if_off),
+        _matching(
+            "[1-9][0-9]{0,8}/(second|minute|hour|day)",
+            "must be a number per second, minute, hour or day, such as 1200/minute, or off",
+        ),
+    ] = Field("1200/minute", description="requests that one address may send; `off`: no limit")
+    log_level: Annotated[
+        str, AfterValidator(str.upper), _matching("DEBUG|INFO|WARNING|ERROR", "must be DEBUG, INFO, WARNING or ERROR")
+    ] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     def for_downloads(self) -> DownloadSettings:
         """Return the part of these settings that downloads use."""
