@@ -36,7 +36,7 @@ _LINK = re.compile(
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_DEFAULT_PORTS = {"http": ("80",), "https": ("443",), "": ("80", "443")}
 
 _URL = re.compile(
     r"https?://(?P<host>[a-z0-9.-]+)(?::(?:80|443))?(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?:#.*)?",
@@ -85,7 +85,7 @@ def parse_link(url: str) -> Link | None:
     if not 0 < len(text) <= MAX_URL_LENGTH or "\\" in text:
         return None
     match = _LINK.fullmatch(text)
-    if match is None or not _has_default_port(match["scheme"], match["port"]):
+    if match is None or (match["port"] and match["port"] not in _DEFAULT_PORTS[(match["scheme"] or "").lower()]):
         return None
     host = match["host"].lower()
     platform = _owner(host)
@@ -99,14 +99,6 @@ def parse_link(url: str) -> Link | None:
 def read_link(url: str) -> LinkTarget:
     """Return what *url*, best one from `parse_link`, leads to. Never raises for a string."""
     return _read(url, MAX_DEPTH)
-
-
-def _has_default_port(scheme: str | None, port: str | None) -> bool:
-    if port is None:
-        return True
-    if scheme is None:
-        return port in _DEFAULT_PORTS.values()
-    return port == _DEFAULT_PORTS[scheme.lower()]
 
 
 def _is_unwritable(character: str) -> bool:
@@ -139,7 +131,7 @@ def _read(url: str, depth: int) -> LinkTarget:
         if form.host and not _matches(form.host, host):
             continue
         found = _compiled(form.path).fullmatch(path)
-        value = next((query[name] for name in form.query if query.get(name)), None)
+        value = next((query[name] for name in form.query if name in query), None)
         if found is None or (value is None and form.query):
             continue
         if target := _target(form, platform, {**found.groupdict(), "host": host}, value, depth):
@@ -186,11 +178,7 @@ def _absolute(link: str, host: str) -> str:
 
 def _parameters(query: str) -> dict[str, str]:
     """Return the first value of each parameter that has one; `&` may be written as in HTML, or as a semicolon."""
-    found: dict[str, str] = {}
-    for name, value in parse_qsl(re.sub(r"&amp;|;", "&", query), keep_blank_values=True, errors="replace"):
-        if value and name not in found:
-            found[name] = value
-    return found
+    return dict(reversed(parse_qsl(re.sub(r"&amp;|;", "&", query), errors="replace")))
 
 
 @cache

@@ -37,7 +37,7 @@ def opened() -> Iterator[Check]:
             each.mkdir()
         settings = Settings(storage_dir=folder / "storage", cookies_dir=folder / "cookies")
         path = folder / "cookies" / f"{_PLATFORM.name}.txt"
-        store = CookieStore(settings.cookies_folder, PLATFORMS)
+        store = CookieStore(settings.cookies_folder)
 
         def check(text: str) -> bool:
             """Tell whether anything of a file with this *text* is a cookie; see that yt-dlp takes it."""

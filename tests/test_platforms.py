@@ -106,7 +106,7 @@ def test_an_error_of_a_new_platform_is_classified_and_named() -> None:
 
 
 def test_a_new_platform_has_cookies(vimeo: Platform, tmp_path: Path) -> None:
-    store = CookieStore(tmp_path, PLATFORMS)
+    store = CookieStore(tmp_path)
     line = "{}\tTRUE\t/\tTRUE\t4102444800\tvimeo\tsecret\n"
     state = store.put(vimeo.name, "# Netscape HTTP Cookie File\n" + line.format(".vimeo.com") + line.format(".x.com"))
     assert (state.platform, state.cookies, state.dropped, state.logged_in) == ("vimeo", 1, 1, True)

@@ -156,11 +156,7 @@ def _is_of(platform: Platform, line: str) -> bool:
 
 
 def _cookie(line: str) -> Cookie:
-    """Return the cookie in *line*, repaired where the intent is clear.
-
-    Raises:
-        _BadLine: it is not a cookie.
-    """
+    """Return the cookie in *line*, repaired where the intent is clear; raise _BadLine if it is none."""
     http_only = _is_http_only(line)
     domain, for_subdomains, path, secure, expires, name, value = _fields(line[len(_HTTP_ONLY) :] if http_only else line)
     plain = domain.lstrip(".").rstrip(".").lower()
@@ -189,11 +185,7 @@ def _cookie(line: str) -> Cookie:
 
 
 def _fields(line: str) -> list[str]:
-    """Return the seven fields of *line*, whose last may be missing.
-
-    Raises:
-        _BadLine: the number of fields is wrong.
-    """
+    """Return the seven fields of *line*, whose last may be missing; raise _BadLine if there are more or fewer."""
     fields = line.split("\t")
     while len(fields) > _FIELDS and not fields[-1].strip(_BLANKS):
         fields.pop()
@@ -208,21 +200,15 @@ def _fields(line: str) -> list[str]:
 
 
 def _seconds(expires: str) -> int:
-    """Return when a cookie expires, as Unix time; 0: with the session, or in a future too distant to matter.
-
-    Raises:
-        _BadLine: it is not a number.
-    """
+    """Return when a cookie expires, as Unix time; 0: with the session, or in a future too distant to matter."""
     if not expires:
         return 0
     if not _NUMBER.fullmatch(expires):
         raise _BadLine("must have a time, as a number of seconds, in its fifth field")
     time = float(expires)
-    if time in (0, -1):  # some exports write either for the session
-        return 0
     # Firefox uses milliseconds, Chrome microseconds; a time beyond the year 9999 in every unit means "never".
     time = next((time / unit for unit in (1, 1e3, 1e6) if time / unit <= _LAST_SECOND), 0.0)
-    if not time:
+    if time in (0, -1):  # some exports write either for the session
         return 0
     if 1.2e10 < time < 2e10:  # not the years around 2400: Chrome and Safari count from 1601
         time -= _SECONDS_1601_TO_1970

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Literal
 
 from downloader.cookies.netscape import Cookie, CookieFile, decode, describe_bad_lines, parse_lenient, to_netscape
 from downloader.errors import CookiesNotWritable, CookiesRefused
-from downloader.platforms import Platform, PlatformType
+from downloader.platforms import PLATFORMS, Platform, PlatformType
 from downloader.util.files import atomic_write
 
 log = logging.getLogger(__name__)
@@ -46,42 +46,33 @@ class CookieState:
 class CookieStore:
     """The cookie files in one folder; blocking."""
 
-    def __init__(
-        self,
-        folder: Path,
-        platforms: Mapping[PlatformType, Platform],
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        """Store `<platform>.txt` for each of *platforms* in *folder*, which is created with the first one."""
+    def __init__(self, folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """Store `<platform>.txt` for each platform in *folder*, which is created with the first one."""
         self._folder = folder
-        self._platforms = platforms
         self._clock = clock
 
     def states(self) -> list[CookieState]:
         """Return the state of every platform's cookies."""
-        return [self.state(name) for name in self._platforms]
+        return [self.state(name) for name in PLATFORMS]
 
     def state(self, name: PlatformType) -> CookieState:
         """Return the state of a platform's cookies."""
-        platform = self._platforms[name]
+        platform = PLATFORMS[name]
         try:
             file = self.read(name)
             changed = 0.0 if file is None else self._path(name).stat().st_mtime
         except CookiesRefused as refusal:
-            sentence = f"The cookie file for {platform.label} cannot be used. {refusal}"
-            return CookieState(platform=name, condition="unreadable", sentence=sentence)
+            fault = f"The cookie file for {platform.label} cannot be used. {refusal}"
         except IsADirectoryError:  # Docker creates one if the file to mount does not exist
-            sentence = f"{name}.txt is a folder: remove it, and put a file with the cookies for {platform.label} there."
-            return CookieState(platform=name, condition="unreadable", sentence=sentence)
+            fault = f"{name}.txt is a folder: remove it, and put a file with the cookies for {platform.label} there."
         except OSError as error:
-            sentence = (
-                f"The cookies for {platform.label} cannot be read ({error.strerror}): check the file's permissions."
-            )
-            return CookieState(platform=name, condition="unreadable", sentence=sentence)
-        if file is None:
-            return CookieState(platform=name, condition="none", sentence=f"There are no cookies for {platform.label}.")
-        return _assess(platform, file, self._clock(), updated_at=datetime.fromtimestamp(changed, UTC))
+            fault = f"The cookies for {platform.label} cannot be read ({error.strerror}): check the file's permissions."
+        else:
+            if file is not None:
+                return _assess(platform, file, self._clock(), updated_at=datetime.fromtimestamp(changed, UTC))
+            sentence = f"There are no cookies for {platform.label}."
+            return CookieState(platform=name, condition="none", sentence=sentence)
+        return CookieState(platform=name, condition="unreadable", sentence=fault)
 
     def read(self, name: PlatformType) -> CookieFile | None:
         """Return a platform's cookies, or None.
@@ -94,7 +85,7 @@ class CookieStore:
             content = self._path(name).read_bytes()
         except FileNotFoundError:
             return None
-        return parse_lenient(decode(content), self._platforms[name])
+        return parse_lenient(decode(content), PLATFORMS[name])
 
     def put(self, name: PlatformType, text: str) -> CookieState:
         """Store the platform's cookies in *text*; return their state.
@@ -103,7 +94,7 @@ class CookieStore:
             CookiesRefused: there are none, or they cannot be used; the message says why.
             CookiesNotWritable: the folder cannot be written.
         """
-        platform = self._platforms[name]
+        platform = PLATFORMS[name]
         file = parse_lenient(text, platform)
         state = _assess(platform, file, self._clock(), updated_at=self._clock())
         if state.condition == "expired":

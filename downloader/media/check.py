@@ -18,8 +18,8 @@ _HEAD_BYTES = 16
 
 #: Signatures of files. Each allows one ffmpeg demuxer to read the file; if ffmpeg chose itself, it could be the one of
 #: a playlist, which opens other files and hosts.
-_MATROSKA, _FLV, _OGG = b"\x1aE\xdf\xa3", b"FLV\x01", b"OggS"
-_TS_PACKET, _TS_SYNC = 188, 0x47
+_SIGNATURES = {b"\x1aE\xdf\xa3": "matroska", b"FLV\x01": "flv", b"OggS": "ogg"}
+_TS_PACKET, _TS_SYNC = 188, b"\x47"
 
 # An ID3 tag has a header of ten bytes. Some programs write several tags, and some leave padding after the last.
 _TAG_HEAD, _MAX_TAGS, _PADDING_BYTES = 10, 8, 4096
@@ -57,11 +57,8 @@ def check_part(path: Path) -> None:
         NotPlayable: it begins like neither.
     """
     with path.open("rb") as file:
-        if _demuxer(file) is not None:
-            return
-        is_sound = _begins_like_sound(file)
-    if not is_sound:
-        raise NotPlayable("a part that begins like neither audio nor video")
+        if _demuxer(file) is None and not _begins_like_sound(file):
+            raise NotPlayable("a part that begins like neither audio nor video")
 
 
 def _demuxer(file: BinaryIO) -> str | None:
@@ -69,16 +66,10 @@ def _demuxer(file: BinaryIO) -> str | None:
     head = file.read(_HEAD_BYTES)
     if head[4:8] in _FIRST_BOXES:
         return "mov"
-    if head.startswith(_MATROSKA):
-        return "matroska"
-    if head.startswith(_FLV):
-        return "flv"
-    if head.startswith(_OGG):
-        return "ogg"
-    if head[:1] == bytes([_TS_SYNC]):
+    if head[:1] == _TS_SYNC:
         file.seek(_TS_PACKET)
-        return "mpegts" if file.read(1) == bytes([_TS_SYNC]) else None
-    return None
+        return "mpegts" if file.read(1) == _TS_SYNC else None
+    return next((demuxer for start, demuxer in _SIGNATURES.items() if head.startswith(start)), None)
 
 
 def _begins_like_sound(file: BinaryIO) -> bool:

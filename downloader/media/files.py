@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media.check import NoPicture, NotPlayable, check_media, measured_seconds
@@ -26,8 +26,6 @@ from downloader.models import Media
 from downloader.util.files import atomic_write
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 #: In a work folder: the result of the download. Written once all files are checked, before they are moved.
 OUTCOME_NAME = "outcome.json"
@@ -77,7 +75,6 @@ class _Move:
     places: tuple[Path, ...]  #: in one folder; the first whose name the file system accepts is used
     size_bytes: int
     replaces: bool  #: whether there was a file before
-    heartbeat: Callable[[], None] = lambda: None  #: called regularly while the file is copied
 
     @property
     def place(self) -> Path:
@@ -88,10 +85,10 @@ class _Move:
         """Tell whether the complete file is at its source or its place."""
         return any(map(self._is_at, (self.source, *self.places)))
 
-    def run(self) -> None:
+    def run(self, heartbeat: Callable[[], None]) -> None:
         """Move the file, unless it was moved before."""
         if self.source.is_file():
-            move(self.source, self.places, heartbeat=self.heartbeat)
+            move(self.source, self.places, heartbeat=heartbeat)
 
     def _is_at(self, path: Path) -> bool:
         try:
@@ -133,24 +130,20 @@ def finalize(
             places=places,
             size_bytes=found.path.stat().st_size,
             replaces=any(map(os.path.lexists, places)),
-            heartbeat=heartbeat,
         )
         for found, places in zip(downloads, _places(platform, downloads, output_dir), strict=True)
     ]
     first = downloads[0]
     about = Media(files=(), id=first.post_id, title=first.title, duration_seconds=first.duration_seconds)
-    if work_dir is None:
-        return _run(moves, about)
-    _write_outcome(work_dir, moves, about)
-    media = _run(moves, about)
-    _remove(work_dir, but=OUTCOME_NAME)
-    return media
+    if work_dir is not None:
+        _write_outcome(work_dir, moves, about)
+    return _run(moves, about, work_dir, heartbeat)
 
 
 def recover(work_dir: Path, output_dir: Path, heartbeat: Callable[[], None] = lambda: None) -> Media | None:
     """Return the media of an earlier attempt in *work_dir*, moved to *output_dir*; None if it did not succeed."""
     try:
-        moves, about = _read_outcome(work_dir, output_dir, heartbeat)
+        moves, about = _read_outcome(work_dir, output_dir)
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
@@ -158,15 +151,15 @@ def recover(work_dir: Path, output_dir: Path, heartbeat: Callable[[], None] = la
         return None
     if not all(move.is_possible() for move in moves):  # a file was removed
         return None
-    media = _run(moves, about)
-    _remove(work_dir, but=OUTCOME_NAME)
-    return media
+    return _run(moves, about, work_dir, heartbeat)
 
 
-def _run(moves: Sequence[_Move], about: Media) -> Media:
-    """Run *moves*; return *about* with the moved files."""
+def _run(moves: Sequence[_Move], about: Media, work_dir: Path | None, heartbeat: Callable[[], None]) -> Media:
+    """Run *moves*, then clear *work_dir* but for the outcome; return *about* with the moved files."""
     for each in moves:
-        each.run()
+        each.run(heartbeat)
+    if work_dir is not None:
+        clear_work_dir(work_dir, but=OUTCOME_NAME)
     files = tuple(str(each.place) for each in moves)
     return replace(about, files=files, size_bytes=sum(each.size_bytes for each in moves))
 
@@ -220,9 +213,13 @@ def remove_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
     shutil.rmtree(work_dir, ignore_errors=True)
 
 
-def clear_work_dir(work_dir: Path) -> None:
-    """Remove the contents of *work_dir*, so that the next attempt starts over."""
-    _remove(work_dir, but=None)
+def clear_work_dir(work_dir: Path, *, but: str | None = None) -> None:
+    """Remove the contents of *work_dir*, except the file named *but*."""
+    for path in work_dir.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != but:
+            path.unlink(missing_ok=True)
 
 
 def _check(found: Downloaded, ffmpeg: str | None) -> None:
@@ -235,10 +232,8 @@ def _check(found: Downloaded, ffmpeg: str | None) -> None:
         # Another attempt in this folder would take it for a finished file.
         found.path.unlink(missing_ok=True)
         code: ErrorCode = "no_video" if isinstance(error, NoPicture) else "not_a_video"
-        if disk_is_full:
-            # ffmpeg does not always fail when its output is cut off.
-            code = "disk_full"
-        raise DownloadFailed(code, detail=str(error)) from error
+        # ffmpeg does not always fail when its output is cut off.
+        raise DownloadFailed("disk_full" if disk_is_full else code, detail=str(error)) from error
 
 
 def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None:
@@ -260,14 +255,8 @@ def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None
     atomic_write(work_dir / OUTCOME_NAME, json.dumps(outcome).encode())
 
 
-def _read_outcome(
-    work_dir: Path, output_dir: Path, heartbeat: Callable[[], None] = lambda: None
-) -> tuple[list[_Move], Media]:
-    """Return the moves in the outcome of *work_dir*, and its media without files.
-
-    Raises:
-        one of `_UNREADABLE`: there is no outcome, or it is not one of ours.
-    """
+def _read_outcome(work_dir: Path, output_dir: Path) -> tuple[list[_Move], Media]:
+    """Return the moves in the outcome of *work_dir*, and its media without files; raise one of `_UNREADABLE`."""
     outcome = json.loads((work_dir / OUTCOME_NAME).read_text(encoding="utf-8"))
     moves = [
         _Move(
@@ -275,7 +264,6 @@ def _read_outcome(
             places=tuple(output_dir / _plain_name(name) for name in (move["to"], *_typed(move.get("or_to", []), list))),
             size_bytes=_typed(move["size_bytes"], int),
             replaces=_typed(move.get("replaces", False), bool),  # older versions did not write it
-            heartbeat=heartbeat,
         )
         for move in _typed(outcome["moves"], list)
     ]
@@ -284,8 +272,8 @@ def _read_outcome(
     duration = outcome["duration_seconds"]
     about = Media(
         files=(),
-        id=None if outcome["id"] is None else _typed(outcome["id"], str),
-        title=None if outcome["title"] is None else _typed(outcome["title"], str),
+        id=_typed(outcome["id"], str | None),
+        title=_typed(outcome["title"], str | None),
         duration_seconds=None if duration is None else float(duration),
     )
     return moves, about
@@ -293,24 +281,16 @@ def _read_outcome(
 
 def _plain_name(value: object) -> str:
     """Return *value* if it is the name of a file within a folder, and cannot lead out of it."""
-    name = _typed(value, str)
+    name: str = _typed(value, str)
     if name in ("", ".", "..", OUTCOME_NAME) or set(name) & set("/\\:\0"):
         raise ValueError(f"not a plain file name: {name!r}")
     return name
 
 
-def _typed(value: Any, kind: type[_T]) -> _T:
+def _typed(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{value!r} is not of the expected type")
     return value
-
-
-def _remove(work_dir: Path, *, but: str | None) -> None:
-    for path in work_dir.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != but:
-            path.unlink(missing_ok=True)
 
 
 def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) -> list[tuple[Path, ...]]:

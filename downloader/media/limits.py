@@ -34,8 +34,7 @@ class MediaLimits:
         """Raise DownloadFailed `too_large`, with the limit, if a file may not be that large."""
         if self.file_bytes is not None and size_bytes > self.file_bytes:
             raise DownloadFailed(
-                "too_large",
-                detail=f"{size_bytes} bytes or more; {PREFIX}MAX_FILE_BYTES allows {self.file_bytes}",
+                "too_large", detail=f"{size_bytes} bytes or more; {PREFIX}MAX_FILE_BYTES allows {self.file_bytes}"
             )
 
     def check_duration(self, seconds: object) -> None:

@@ -62,7 +62,7 @@ class Services:
             StartRefused: the storage folder cannot be written, or a proxy is not a proxy URL.
         """
         self.settings = settings
-        self.cookies = CookieStore(settings.cookies_folder, PLATFORMS)
+        self.cookies = CookieStore(settings.cookies_folder)
         self.loop = ServiceLoop()
         self._engine_kind = engine
         self._lock = InstanceLock(settings.storage_dir, settings.store_file)

@@ -128,11 +128,7 @@ class _Download:
             with temporary_work_dir(self._output_dir) as work_dir:
                 return attempt(work_dir)
         return resume(
-            attempt,
-            context.work_dir,
-            self._output_dir,
-            make_parents=not context.in_storage,
-            heartbeat=self._heartbeat,
+            attempt, context.work_dir, self._output_dir, make_parents=not context.in_storage, heartbeat=self._heartbeat
         )
 
     def _attempt(self, url: str, work_dir: Path) -> Media:

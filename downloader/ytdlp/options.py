@@ -140,7 +140,7 @@ def _cookies(settings: DownloadSettings, platform: Platform) -> io.StringIO | No
     In memory, because yt-dlp expands variables such as $HOME in file names.
     """
     try:
-        file = _cookie_store(settings, platform).read(platform.name)
+        file = CookieStore(settings.cookies_folder).read(platform.name)
     except (CookiesRefused, OSError) as fault:  # public posts still work
         log.warning("cookies not used", extra={"platform": platform.name, "detail": str(fault)})
         return None
@@ -154,14 +154,10 @@ def _cookies(settings: DownloadSettings, platform: Platform) -> io.StringIO | No
 
 def cookie_fault(settings: DownloadSettings, platform: Platform) -> str | None:
     """Return a sentence on why the stored cookies for *platform* do not log in; None if they do, or there are none."""
-    state = _cookie_store(settings, platform).state(platform.name)
+    state = CookieStore(settings.cookies_folder).state(platform.name)
     if state.condition == "expired":
         return f"The stored cookies for {platform.label} have expired."
     return None if state.condition == "none" or state.logged_in else state.sentence
-
-
-def _cookie_store(settings: DownloadSettings, platform: Platform) -> CookieStore:
-    return CookieStore(settings.cookies_folder, {platform.name: platform})
 
 
 def _skip_reason(limits: MediaLimits, info: Mapping[str, Any], *, incomplete: bool) -> str | None:

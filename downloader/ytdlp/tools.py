@@ -5,9 +5,9 @@ Reads files and package metadata only; starts no program and does not import yt-
 
 from __future__ import annotations
 
-import re
 import shutil
 import sysconfig
+import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -16,9 +16,6 @@ from pathlib import Path
 
 #: Platforms change often and yt-dlp follows within days: an older release has probably lost one of them.
 OLD_AFTER_DAYS = 60
-
-#: yt-dlp's version is the date of its release.
-_VERSION = re.compile(r"([0-9]{4})\.([0-9]{1,2})\.([0-9]{1,2})(?:\..*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,19 +107,18 @@ class YtdlpRelease:
 def ytdlp_release(version: str | None = _VERSION_IN_USE, *, today: date | None = None) -> YtdlpRelease:
     """Return the release of *version*, by default the one in use, as of *today*, by default the date in UTC."""
     released = release_date(version)
-    age = None if released is None else (today or datetime.now(UTC).date()) - released
+    today = today or datetime.now(UTC).date()
     return YtdlpRelease(
         version=version,
         installed=ytdlp().version,
         released=released,
-        age_days=None if age is None else max(age.days, 0),  # negative where a clock is wrong
+        age_days=None if released is None else max((today - released).days, 0),  # negative where a clock is wrong
     )
 
 
 def release_date(version: str | None) -> date | None:
-    """Return the date in *version*, such as 2026.8.19 or 2026.08.19.232805.dev0, or None."""
-    found = _VERSION.fullmatch(version or "")
+    """Return the date in yt-dlp's *version*, such as 2026.8.19 or 2026.08.19.232805.dev0, or None."""
     try:
-        return date(int(found[1]), int(found[2]), int(found[3])) if found else None
-    except ValueError:  # the 31st of February
+        return date(*time.strptime(".".join((version or "").split(".")[:3]), "%Y.%m.%d")[:3])
+    except ValueError:
         return None

@@ -27,7 +27,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = FakeClock()
-        self.store = CookieStore(folder, PLATFORMS, clock=self.clock)
+        self.store = CookieStore(folder, clock=self.clock)
 
     def line(self, name: str = "sessionid", days: float | None = 30, domain: str = ".tiktok.com") -> str:
         expires = 0 if days is None else int((self.clock.now + timedelta(days=days)).timestamp())
