@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from downloader.daemon_thread import in_thread
 from downloader.insta_downloader import download_instagram_video
 from downloader.limiter import ConcurrencyLimiter
 from downloader.models import Outcome
-from downloader.platform_detector import detect_platform, parse_link
+from downloader.platform_detector import Link, parse_link
 from downloader.platforms import PLATFORMS, PlatformType
 from downloader.records import Record
 from downloader.tiktok_downloader import download_tiktok_video
@@ -32,18 +31,12 @@ log = logging.getLogger(__name__)
 Wrapper = Callable[[str, str], tuple[bool, str | None, str | None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadSession:
     """What downloads share: the settings and a limiter."""
 
-    settings: Settings
-    limiter: ConcurrencyLimiter
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> DownloadSession:
-        """Return a new one, limited as *settings* say."""
-        limiter = ConcurrencyLimiter(total=settings.workers, per_platform=settings.platform_concurrency)
-        return cls(settings=settings, limiter=limiter)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.limiter = ConcurrencyLimiter(total=settings.workers, per_platform=settings.platform_concurrency)
 
 
 @cache
@@ -52,7 +45,7 @@ def _shared_session() -> DownloadSession:
     # Imported here, because a worker must not load what reads the environment.
     from downloader.settings import default_settings
 
-    return DownloadSession.from_settings(default_settings())
+    return DownloadSession(default_settings())
 
 
 async def download_single_video(
@@ -78,23 +71,17 @@ async def download_batch(
     session = session or _shared_session()
     urls = [url if isinstance(url, str) else repr(url) for url in urls]  # what is not a string becomes a failed record
     target = str(session.settings.raw_dir if output_dir is None else output_dir)
-    keys = [_key(url) for url in urls]
-    downloads = {key: _download(key, target, session) for key in dict.fromkeys(keys)}
+    links = [parse_link(url) for url in urls]
+    downloads = {link: _download(link, target, session) for link in dict.fromkeys(links) if link is not None}
     results = await asyncio.gather(*downloads.values(), return_exceptions=True)
     found = dict(zip(downloads, results, strict=True))
-    return [_as_record(url, found[key]).to_json() for key, url in zip(keys, urls, strict=True)]
+    return [
+        _as_record(url, link, None if link is None else found[link]).to_json()
+        for url, link in zip(urls, links, strict=True)
+    ]
 
 
-def _key(url: str) -> str:
-    """Return the normalized link; what is not a link stays as it is."""
-    link = parse_link(url)
-    return url if link is None else link.url
-
-
-async def _download(url: str, output_dir: str, session: DownloadSession) -> Record:
-    link = parse_link(url)
-    if link is None:
-        return Record.from_outcome(url, "unknown", Outcome.failed("unsupported_platform", "unknown"))
+async def _download(link: Link, output_dir: str, session: DownloadSession) -> Record:
     permit = await session.limiter.acquire(link.platform)
     stop = threading.Event()
     started = time.monotonic()
@@ -105,7 +92,7 @@ async def _download(url: str, output_dir: str, session: DownloadSession) -> Reco
         outcome = Outcome.of(await running)
     finally:
         stop.set()
-    return Record.from_outcome(url, link.platform, outcome, elapsed_seconds=time.monotonic() - started)
+    return Record.from_outcome(link.url, link.platform, outcome, elapsed_seconds=time.monotonic() - started)
 
 
 def wrapper_of(platform: PlatformType) -> Wrapper:
@@ -120,10 +107,12 @@ def wrapper_of(platform: PlatformType) -> Wrapper:
     return wrappers.get(platform) or partial(fetch, PLATFORMS[platform])
 
 
-def _as_record(url: str, result: Record | BaseException) -> Record:
+def _as_record(url: str, link: Link | None, result: Record | BaseException | None) -> Record:
     if isinstance(result, Record):
         return result.for_url(url)
-    platform = detect_platform(url)
+    if link is None:
+        return Record.from_outcome(url, "unknown", Outcome.failed("unsupported_platform", "unknown"))
+    platform = link.platform
     if isinstance(result, asyncio.CancelledError):
         return Record.from_outcome(url, platform, Outcome.failed("interrupted", platform))
     log.error("download crashed", extra={"platform": platform, "url": url}, exc_info=result)

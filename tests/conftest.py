@@ -105,7 +105,7 @@ def make_settings(tmp_path: Path, simulator: Simulator) -> Callable[..., Setting
 
 @pytest.fixture
 def session(make_settings: Callable[..., Settings]) -> DownloadSession:
-    return DownloadSession.from_settings(make_settings())
+    return DownloadSession(make_settings())
 
 
 @pytest.fixture(scope="session")

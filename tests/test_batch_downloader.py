@@ -39,7 +39,7 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> Patch:
 @pytest.fixture
 def alone(tmp_path: Path) -> DownloadSession:
     """Return a session that needs no network: the wrappers are patched."""
-    return DownloadSession.from_settings(Settings(storage_dir=tmp_path, workers=8, platform_concurrency=4))
+    return DownloadSession(Settings(storage_dir=tmp_path, workers=8, platform_concurrency=4))
 
 
 async def test_a_record_has_the_five_fields_of_the_contract(patch: Patch, alone: DownloadSession) -> None:
@@ -105,7 +105,7 @@ async def test_downloads_run_at_the_same_time_but_never_more_than_the_caps(patch
 
     patch("tiktok", wrapper_of("tiktok"))
     patch("youtube", wrapper_of("youtube"))
-    few = DownloadSession.from_settings(Settings(storage_dir=tmp_path, workers=4, platform_concurrency=2))
+    few = DownloadSession(Settings(storage_dir=tmp_path, workers=4, platform_concurrency=2))
     urls = [form.format(number) for number in range(6) for form in (TIKTOK, YOUTUBE)]
     records = await download_batch(urls, "/out", session=few)
     assert all(record["success"] for record in records)
@@ -125,7 +125,7 @@ async def test_two_batches_share_the_caps(patch: Patch, tmp_path: Path) -> None:
         return True, url, None
 
     patch("tiktok", wrapper)
-    few = DownloadSession.from_settings(Settings(storage_dir=tmp_path, workers=8, platform_concurrency=1))
+    few = DownloadSession(Settings(storage_dir=tmp_path, workers=8, platform_concurrency=1))
     batches = [
         asyncio.ensure_future(download_batch([TIKTOK.format(number)], "/out", session=few)) for number in range(3)
     ]

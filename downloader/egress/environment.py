@@ -56,11 +56,8 @@ def read_environment(environ: Mapping[str, str], settings: Collection[str]) -> E
 
 
 def _is_link(name: str, text: str) -> bool:
-    if _LINK_NAME.fullmatch(name):
-        return True
-    if name.endswith("port"):
-        return _LINK_ADDRESS.match(text) is not None
-    return name.endswith("name") and text.startswith("/")
+    is_address = name.endswith("port") and _LINK_ADDRESS.match(text)
+    return bool(_LINK_NAME.fullmatch(name) or is_address or (name.endswith("name") and text.startswith("/")))
 
 
 def _unknown(name: str, settings: Collection[str]) -> str:

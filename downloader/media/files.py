@@ -182,7 +182,7 @@ def added_files(work_dir: Path, output_dir: Path) -> list[Path]:
         return []
 
 
-def prepare_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
+def prepare_work_dir(work_dir: Path, output_dir: Path) -> None:
     """Create *work_dir* for this user alone, unless it exists; remove symbolic links in its place and inside it.
 
     Files created in it get the group and ACL that they would get in *output_dir*.
@@ -190,8 +190,7 @@ def prepare_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
     if work_dir.is_symlink():
         work_dir.unlink()
     work_dir.mkdir(exist_ok=True, mode=0o700)
-    if output_dir is not None:
-        inherit_permissions(work_dir, output_dir)
+    inherit_permissions(work_dir, output_dir)
     for folder, folders, files in os.walk(work_dir, followlinks=False):
         for name in (*folders, *files):
             path = Path(folder, name)

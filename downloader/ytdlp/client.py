@@ -55,7 +55,7 @@ class FetchContext:
     in_storage: bool = False  #: the folders are in a storage folder whose disk may be missing: never create that folder
     #: URL of the egress proxy, credential included; None: the download opens its own
     proxy: str | None = field(default=None, repr=False)
-    report: Report | None = None  #: called in the download's thread at signs of life, at most 4 times a second
+    report: Report = lambda _: None  #: called in the download's thread at signs of life, at most 4 times a second
     job_id: str = ""  #: named in reports
 
 

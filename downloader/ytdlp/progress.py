@@ -23,8 +23,8 @@ class ProgressMeter:
     Every sign of life triggers a report, unless the last one was a moment ago: without reports, a download hangs.
     """
 
-    def __init__(self, report: Report | None, job_id: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Send the job's progress to *report*; with None this costs nothing."""
+    def __init__(self, report: Report, job_id: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Send the job's progress to *report*."""
         self._report = report
         self._job_id = job_id
         self._clock = clock
@@ -40,14 +40,12 @@ class ProgressMeter:
 
     def sign_of_life(self) -> None:
         """Note a sign of life, such as a response."""
-        if self._report is not None and self._clock() >= self._next_report_at:
+        if self._clock() >= self._next_report_at:
             with self._lock:
                 self._send()
 
     def enter(self, phase: Phase) -> None:
         """Note that *phase* begins."""
-        if self._report is None:
-            return
         with self._lock:
             changed, self._phase = phase != self._phase, phase
             if phase != "downloading":
@@ -67,7 +65,7 @@ class ProgressMeter:
 
     def downloading(self, progress: Mapping[str, Any]) -> None:
         """Take a report of yt-dlp's progress hook; cheap, because it comes with every block of bytes."""
-        if self._report is None or progress["status"] not in ("downloading", "finished"):
+        if progress["status"] not in ("downloading", "finished"):
             return
         finished = progress["status"] == "finished"
         if self._phase == "downloading" and self._clock() < self._next_report_at and not finished:
@@ -100,7 +98,6 @@ class ProgressMeter:
 
     def _send(self) -> None:
         """Report; the caller holds the lock, so that reports stay in order."""
-        assert self._report is not None
         self._next_report_at = self._clock() + REPORT_INTERVAL_SECONDS
         downloaded, total = sum(self._downloaded.values()), self._total()
         eta = max(0.0, (total - downloaded) / self._speed) if total is not None and self._speed else None

@@ -209,7 +209,7 @@ def test_a_file_that_lasts_longer_than_was_said_is_refused(work_dir: Path, outpu
     finalize("tiktok", [found], output_dir, ffmpeg=ffmpeg, limits=MediaLimits(duration_seconds=9))
 
 
-def test_a_link_in_place_of_a_work_folder_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_work_folder_is_not_followed(output_dir: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_bytes(b"x")
@@ -219,13 +219,13 @@ def test_a_link_in_place_of_a_work_folder_is_not_followed(tmp_path: Path) -> Non
     remove_work_dir(link)
     assert not link.is_symlink()
     link.symlink_to(outside)
-    prepare_work_dir(link)
+    prepare_work_dir(link, output_dir)
     assert not link.is_symlink()
     assert stat.S_IMODE(link.stat().st_mode) == 0o700
     assert [path.name for path in outside.iterdir()] == ["precious"]
 
 
-def test_links_among_unfinished_files_go_and_all_else_stays(work_dir: Path, tmp_path: Path) -> None:
+def test_links_among_unfinished_files_go_and_all_else_stays(work_dir: Path, output_dir: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_bytes(b"x")
@@ -234,7 +234,7 @@ def test_links_among_unfinished_files_go_and_all_else_stays(work_dir: Path, tmp_
     for link in (work_dir / "1-7.mp4", work_dir / "sub" / "link", work_dir / f".{OUTCOME_NAME}.new"):
         link.symlink_to(outside / "precious")
     (work_dir / "folder").symlink_to(outside)
-    prepare_work_dir(work_dir)
+    prepare_work_dir(work_dir, output_dir)
     assert {path.name for path in work_dir.rglob("*")} == {"1.part", "sub"}
     assert (outside / "precious").read_bytes() == b"x"
 

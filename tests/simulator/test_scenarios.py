@@ -35,7 +35,7 @@ async def test_a_scenario_gives_its_code_and_leaves_no_stray_file(
 ) -> None:
     # A post that hangs is waited for once a request and retry.
     patience = {"socket_timeout_seconds": 0.3} if scenario.expected(platform) == "timeout" else {}
-    session = DownloadSession.from_settings(make_settings(**patience))
+    session = DownloadSession(make_settings(**patience))
     url = simulator.url(platform, scenario.name)
     record = await download_single_video(url, session=session)
     if scenario.name.endswith("_once") and record["retryable"]:

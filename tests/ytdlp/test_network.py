@@ -61,7 +61,7 @@ def standing_before(send: Callable[[Any], Any], *, allow_private: bool = False, 
     stopping = threading.Event()
     if stop:
         stopping.set()
-    return GuardedRequests(send, allow_private=allow_private, stop=stopping, meter=ProgressMeter(None))
+    return GuardedRequests(send, allow_private=allow_private, stop=stopping, meter=ProgressMeter(lambda progress: None))
 
 
 PUBLIC = "https://www.tiktok.com/@ada"

@@ -113,9 +113,7 @@ def test_merging_is_what_ffmpeg_does(desk: Desk, name: str, ext: str, phase: Pha
     assert desk.told[-1][0] == phase
 
 
-def test_without_anyone_to_tell_nothing_happens() -> None:
-    meter = ProgressMeter(None)
-    meter.sign_of_life()
-    meter.enter("checking")
-    meter.downloading({"status": "downloading", "downloaded_bytes": 1})
-    meter.processing({"status": "started", "postprocessor": "Merger"})
+def test_a_hook_may_know_next_to_nothing(desk: Desk) -> None:
+    desk.later().meter.downloading({"status": "downloading", "downloaded_bytes": 1})
+    desk.meter.processing({"status": "started", "postprocessor": "Merger"})
+    assert [told[:3] for told in desk.told[-2:]] == [("downloading", 1, None), ("merging", 1, None)]
