@@ -75,12 +75,7 @@ class CookieStore:
         return CookieState(platform=name, condition="unreadable", sentence=fault)
 
     def read(self, name: PlatformType) -> CookieFile | None:
-        """Return a platform's cookies, or None.
-
-        Raises:
-            CookiesRefused: the file has no valid cookies.
-            OSError: the file cannot be read.
-        """
+        """Return a platform's cookies, or None. Raises CookiesRefused if the file has no valid ones, or OSError."""
         try:
             content = self._path(name).read_bytes()
         except FileNotFoundError:

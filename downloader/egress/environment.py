@@ -27,11 +27,7 @@ class Environment:
 
 
 def read_environment(environ: Mapping[str, str], settings: Collection[str]) -> Environment:
-    """Return the *settings*, given in lower case, that *environ* has.
-
-    Raises:
-        StartRefused: a value begins with a quotation mark that does not enclose it.
-    """
+    """Return the *settings*, in lower case, that *environ* has. Raises StartRefused for a stray quotation mark."""
     values: dict[str, str] = {}
     notes: dict[str, str] = {}
     for variable in sorted(environ):  # DOWNLOADER_PORT before downloader_port

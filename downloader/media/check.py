@@ -49,12 +49,9 @@ def check_media(path: Path, ffmpeg: str | None) -> None:
 
 
 def check_part(path: Path) -> None:
-    """Check that *path*, a part for ffmpeg to merge, begins like audio or video.
+    """Raise NotPlayable if *path*, a part for ffmpeg to merge, begins like neither audio nor video.
 
     ffmpeg guesses what a part is, and a playlist among them would make it read the files that it names.
-
-    Raises:
-        NotPlayable: it begins like neither.
     """
     with path.open("rb") as file:
         if _demuxer(file) is None and not _begins_like_sound(file):

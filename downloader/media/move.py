@@ -79,22 +79,17 @@ def inherit_permissions(work_dir: Path, folder: Path) -> None:
 
 
 def try_move(work_dir: Path, folder: Path) -> None:
-    """Write a small file in *work_dir*, move it to *folder* like a download, and remove it.
-
-    Raises:
-        OSError: a download would fail here now.
-    """
+    """Move a small file from *work_dir* to *folder*, like a download, and remove it. Raises OSError if that fails."""
     source = work_dir / f"{INCOMING_PREFIX}{uuid.uuid4().hex}"
     place = folder / source.name
     try:
         source.write_bytes(bytes(64 * 1024))
         move(source, [place])
         place.unlink()
-    except OSError:
+    finally:
         for path in (source, place):
             with contextlib.suppress(OSError):
                 path.unlink()
-        raise
 
 
 def _keeps_group(source: Path, folder: Path) -> bool:

@@ -84,9 +84,7 @@ def spelling(name: str) -> str:
 
 def _plain(text: str) -> str:
     """Return *text* reduced to the characters of ids."""
-    return "".join(
-        character for character in text if character.isascii() and (character.isalnum() or character in "-_")
-    )
+    return re.sub(r"[^A-Za-z0-9_-]", "", text)
 
 
 def _short(text: str, most: int = _MAX_ID_CHARACTERS) -> str:

@@ -9,11 +9,7 @@ from pathlib import Path
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write *content* to *path*, completely or not at all; only this user may read it.
-
-    Raises:
-        OSError: it could not be written; *path* is as it was.
-    """
+    """Write *content* to *path*, for this user alone; if that fails with an OSError, *path* is as it was."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:

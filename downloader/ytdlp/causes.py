@@ -7,7 +7,6 @@ some are optional, need be loaded.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
 
 from downloader.ytdlp.messages import plain
@@ -19,23 +18,18 @@ _MAX_TAIL_CHARS = 300
 _MAX_CAUSES = 32
 
 
-@dataclass(frozen=True, slots=True)
 class Cause:
     """One error of the chain."""
 
-    error: BaseException
-    kinds: frozenset[str]  #: "library.Name" of its type and of that type's ancestors
-    text: str  #: what it says, of limited length
-    words: str  #: the same by `messages.plain`
-
-    @classmethod
-    def of(cls, error: BaseException) -> Cause:
-        """Return *error* as a link of the chain."""
-        kinds = frozenset(f"{str(base.__module__).partition('.')[0]}.{base.__name__}" for base in type(error).__mro__)
-        text = _text_of(error)
-        # As YoutubeDL reports it: the statements recognize ffmpeg's words by that.
-        words = f"postprocessing: {plain(text)}" if "yt_dlp.PostProcessingError" in kinds else plain(text)
-        return cls(error, kinds, text, words)
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        #: "library.Name" of its type and of that type's ancestors
+        self.kinds = {f"{str(base.__module__).partition('.')[0]}.{base.__name__}" for base in type(error).__mro__}
+        self.text = _text_of(error)  #: what it says, of limited length
+        self.words = plain(self.text)  #: the same by `messages.plain`
+        if self.is_a("yt_dlp.PostProcessingError"):
+            # As YoutubeDL reports it: the statements recognize ffmpeg's words by that.
+            self.words = f"postprocessing: {self.words}"
 
     def is_a(self, *kinds: str) -> bool:
         """Whether the error is of one of *kinds*."""
@@ -98,7 +92,7 @@ def causes_of(error: BaseException) -> list[Cause]:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        causes.append(Cause.of(current))
+        causes.append(Cause(current))
         waiting.extend(reversed(list(_direct_causes(current))))
     return causes
 

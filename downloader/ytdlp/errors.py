@@ -70,7 +70,7 @@ def classify(error: BaseException, *, now: datetime | None = None, folders: Coll
     """
     chain = causes_of(error)
     for cause in chain:
-        if isinstance(cause.error, DownloaderError):
+        if cause.is_a("downloader.DownloaderError") and isinstance(cause.error, DownloaderError):
             return _own(cause.error, chain)
     code = _decide(chain, folders)
     wait = _retry_after(chain, now or datetime.now(UTC)) if code in ("rate_limited", "server_error") else None
@@ -84,7 +84,7 @@ def classify(error: BaseException, *, now: datetime | None = None, folders: Coll
 def _own(error: DownloaderError, chain: Sequence[Cause]) -> DownloadFailed:
     """Return a copy of our own *error*, in its causes' words if it has none."""
     ours = error if isinstance(error, DownloadFailed) else DownloadFailed(error.code)
-    others = (cause.text for cause in chain if not isinstance(cause.error, DownloaderError))
+    others = (cause.text for cause in chain if not cause.is_a("downloader.DownloaderError"))
     detail = redact(ours.detail or next(filter(None, others), "") or str(error))
     if isinstance(error, NotAPost):
         return NotAPost(str(error), detail=detail)

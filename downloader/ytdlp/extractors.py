@@ -31,11 +31,7 @@ def extractors_of(platform: Platform) -> list[Any]:
 
 
 def add_extractors(ydl: Any, platform: Platform, url: str) -> None:
-    """Add the platform's extractors to *ydl*, and no others, least of all the generic one.
-
-    Raises:
-        DownloadFailed: none of them accepts *url*.
-    """
+    """Add the platform's extractors to *ydl*, and no others. Raises DownloadFailed if none of them accepts *url*."""
     extractors = extractors_of(platform)
     if not any(extractor.suitable(url) for extractor in extractors):
         raise DownloadFailed("invalid_url", detail="no video at such a link")

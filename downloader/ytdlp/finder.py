@@ -17,10 +17,8 @@ _METHOD_NOT_SUPPORTED = (405, 501)
 def canonical_url(platform: Platform, url: str) -> str:
     """Return the canonical URL of the post or short link at *url*, which is not requested.
 
-    A link in an unknown form is returned as it is: platforms invent new forms, and yt-dlp may know them already.
-
-    Raises:
-        NotAPost: it leads to something else.
+    A link in an unknown form is returned as it is: platforms invent new forms, and yt-dlp may know them already. Raises
+    NotAPost if it leads to something else.
     """
     target = read_link(url)
     if target.kind == "mistyped":

@@ -84,7 +84,7 @@ def ytdlp_options(platform: Platform, settings: DownloadSettings, work_dir: Path
         **settings.ytdlp_options,
         "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
         # Named by format, so that an attempt never resumes a file of another format.
-        "outtmpl": f"{_as_template(work_dir)}/{_NAME_TEMPLATE}",
+        "outtmpl": f"{work_dir.as_posix().replace('%', '%%')}/{_NAME_TEMPLATE}",
         "logger": _Log(platform),
         "proxy": proxy,
         # ffmpeg bypasses our checks of requests: it may read downloaded files, but fetch nothing.
@@ -128,10 +128,6 @@ def warm_up_options(platform: Platform) -> dict[str, Any]:
 def _retry_pause(n: int) -> float:
     """Return how many seconds to wait before retry *n*, counted from 0."""
     return float(min(0.25 * 2**n, _MAX_RETRY_PAUSE_SECONDS))
-
-
-def _as_template(path: Path) -> str:
-    return path.as_posix().replace("%", "%%")
 
 
 def _cookies(settings: DownloadSettings, platform: Platform) -> io.StringIO | None:
