@@ -214,7 +214,7 @@ class _Download:
             return cause if cause.code in RETRYABLE else found
         # yt-dlp is given only links to posts, so a link that it calls bad is one that the post leads to.
         if found.code == "invalid_url" and not isinstance(error, DownloadFailed):
-            found.code = "no_video"
+            return DownloadFailed("no_video", detail=found.detail)
         return found
 
     def _failure(self, error: Exception) -> Outcome:
