@@ -25,7 +25,7 @@ def in_thread(
         RuntimeError: no thread could be started; *on_end* has been called.
     """
     result: Future[T] = Future()
-    result.set_running_or_notify_cancel()  # from now on it refuses to be cancelled: the thread goes on
+    result.set_running_or_notify_cancel()  # from now on it cannot be cancelled: the thread continues
     context = contextvars.copy_context()
 
     def run() -> None:

@@ -156,7 +156,7 @@ def _is_of(platform: Platform, line: str) -> bool:
 
 
 def _cookie(line: str) -> Cookie:
-    """Return the cookie in *line*, repaired where the intent is clear; raise _BadLine if it is none."""
+    """Return the cookie in *line*, repaired where the intent is clear; raise _BadLine if it is not one."""
     http_only = _is_http_only(line)
     domain, for_subdomains, path, secure, expires, name, value = _fields(line[len(_HTTP_ONLY) :] if http_only else line)
     plain = domain.lstrip(".").rstrip(".").lower()
