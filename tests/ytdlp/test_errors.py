@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 import pytest
 import yt_dlp
-from hypothesis import example, given, reject
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from yt_dlp.cookies import CookieLoadError
 from yt_dlp.extractor.common import InfoExtractor
@@ -786,6 +786,7 @@ TYPES: list[Callable[[str], BaseException]] = [
 ]
 
 
+@settings(deadline=None)  # a loaded machine is slow
 @given(text=TEXTS, make=st.sampled_from(TYPES), times=st.sampled_from([1, 1000, 100_000]))
 @example(text="'\\", make=DownloadError, times=50_000)
 @example(text=" '", make=DownloadError, times=50_000)
