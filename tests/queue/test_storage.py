@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from downloader.errors import StoreUnavailable
 from downloader.jobs import FINAL_STATES, Event, Progress
-from downloader.queue.storage import CHECK_INTERVAL_SECONDS, MEASURE_INTERVAL_SECONDS
+from downloader.queue.storage import CHECK_INTERVAL_SECONDS, MEASURE_INTERVAL_SECONDS, DiskWatch, QuotaWatch
+from tests.fakes import FakeClock
+from tests.mounts import remount, tmpfs
 from tests.queue_world import World, bring_back, open_world, take_away, tiktok, until_running, world
 
 __all__ = ["open_world", "world"]  # fixtures
@@ -142,3 +147,178 @@ async def test_a_fault_that_is_noticed_during_a_round_starts_nothing(world: Worl
     await world.until(job, lambda job: job.state == "queued" and job.attempt_number == 2)
     assert len(world.engine.started) == 1
     bring_back(world)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Path]:
+    """Return a storage folder on a file system of its own."""
+    with tmpfs(tmp_path / "storage", size="2m") as folder:
+        yield folder
+
+
+class Watch:
+    """A watch over a storage folder, and its clock."""
+
+    def __init__(self, storage: Path, min_free_bytes: int = 0) -> None:
+        self.raw, self.work = storage / "raw", storage / "work"
+        self.clock = FakeClock()
+        self.disk = DiskWatch(self.raw, self.work, min_free_bytes)
+
+    def later(self) -> str | None:
+        """Return what is wrong at the next look."""
+        self.clock.forward(CHECK_INTERVAL_SECONDS)
+        assert self.disk.is_due(self.clock())
+        self.disk.poll(self.clock())
+        assert not self.disk.is_due(self.clock())
+        return self.disk.fault
+
+    def doubted(self) -> str | None:
+        """Return what is wrong at a look that was asked for."""
+        self.disk.doubt()
+        assert self.disk.is_due(self.clock())
+        self.disk.poll(self.clock())
+        return self.disk.fault
+
+    def left(self) -> list[Path]:
+        return [*self.raw.iterdir(), *self.work.iterdir()]
+
+
+@pytest.fixture
+def watch(storage: Path) -> Watch:
+    watch = Watch(storage)
+    assert watch.later() is None
+    assert (watch.disk.low, watch.disk.faults) == (False, 0)
+    assert watch.disk.free_bytes == shutil.disk_usage(storage).free
+    return watch
+
+
+def test_a_storage_that_is_read_only_is_noticed_until_it_can_be_written(watch: Watch, storage: Path) -> None:
+    remount(storage, "ro")
+    assert "Read-only file system" in (watch.later() or "")
+    assert "Read-only file system" in (watch.doubted() or "")
+    assert watch.disk.faults == 2
+    remount(storage, "rw")
+    assert watch.later() is None
+    assert watch.left() == []
+
+
+def test_a_full_disk_is_low_whatever_may_be_free_of_it(watch: Watch, storage: Path) -> None:
+    filler = storage / "filler"
+    with pytest.raises(OSError, match="No space"):
+        filler.write_bytes(bytes(4 << 20))
+    assert watch.doubted() is None
+    assert watch.disk.low
+    assert watch.later() is None
+    assert watch.disk.low  # tried again
+    filler.unlink()
+    assert watch.later() is None
+    assert not watch.disk.low
+    assert watch.left() == []
+
+
+def test_the_disk_with_less_room_counts(tmp_path: Path, storage: Path) -> None:
+    with tmpfs(storage / "raw", size="1m"):
+        watch = Watch(storage, min_free_bytes=1_500_000)
+        assert watch.later() is None
+        assert watch.disk.low
+        assert watch.disk.free_bytes <= 1 << 20
+
+
+@pytest.mark.parametrize("name", ["raw", "work"])
+def test_a_folder_that_was_deleted_is_made_again(watch: Watch, storage: Path, name: str) -> None:
+    (storage / name).rmdir()
+    assert watch.later() is None
+    assert (storage / name).is_dir()
+    assert watch.disk.faults == 1  # who was at work there has failed, through no fault of its own
+
+
+def test_a_storage_folder_that_is_gone_is_not_made_again(watch: Watch, tmp_path: Path) -> None:
+    watch = Watch(tmp_path / "deleted" / "storage")
+    (tmp_path / "deleted" / "storage").mkdir(parents=True)
+    assert watch.later() is None
+    shutil.rmtree(tmp_path / "deleted")
+    assert "No such file" in (watch.later() or "")
+    assert not (tmp_path / "deleted").exists()
+
+
+def test_nothing_is_made_where_a_disk_should_be_mounted(watch: Watch, storage: Path) -> None:
+    subprocess.run(["umount", storage], check=True)
+    try:
+        for fault in (watch.later(), watch.doubted()):
+            assert f"{storage}: it is not mounted any more" in (fault or "")
+        assert list(storage.iterdir()) == []
+        assert not watch.disk.is_mounted()
+    finally:
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", storage], check=True)
+    assert watch.later() is None
+    assert watch.disk.is_mounted()
+
+
+def test_a_link_to_another_disk_is_followed_there(tmp_path: Path, storage: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (storage / "videos").mkdir()
+    (tmp_path / "here" / "raw").symlink_to(storage / "videos")
+    watch = Watch(tmp_path / "here")
+    assert watch.later() is None
+    (storage / "videos").rmdir()
+    assert "it is not a folder" in (watch.later() or "")
+    assert list(storage.iterdir()) == []
+    (storage / "videos").mkdir()
+    assert watch.later() is None
+
+
+@pytest.mark.parametrize("name", ["raw", "work"])
+def test_what_nothing_but_a_write_can_tell_is_noticed_when_something_failed(
+    watch: Watch, storage: Path, name: str
+) -> None:
+    """Permissions, for one; nothing but an immutable folder keeps out root."""
+    if subprocess.run(["chattr", "+i", storage / name], check=False, capture_output=True).returncode:
+        pytest.skip("this file system knows no immutable folders")
+    try:
+        assert watch.later() is None
+        assert f"{storage / name}: Operation not permitted" in (watch.doubted() or "")
+        assert f"{storage / name}: Operation not permitted" in (watch.later() or "")
+    finally:
+        subprocess.run(["chattr", "-i", storage / name], check=True)
+    assert watch.later() is None
+
+
+def test_between_two_looks_there_is_none(watch: Watch) -> None:
+    assert not watch.disk.is_due(watch.clock())
+    watch.clock.forward(CHECK_INTERVAL_SECONDS - 0.1)
+    assert not watch.disk.is_due(watch.clock())
+    watch.clock.forward(-3600)  # a clock that was set back
+    assert watch.disk.is_due(watch.clock())
+
+
+def test_it_is_full_at_the_limit_and_has_room_again_when_something_went(tmp_path: Path) -> None:
+    clock, raw, work = FakeClock(), tmp_path / "raw", tmp_path / "work"
+    (work / "job").mkdir(parents=True)
+    raw.mkdir()
+    (raw / "a.mp4").write_bytes(bytes(6000))
+    (work / "job" / "b.part").write_bytes(bytes(3000))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "large").write_bytes(bytes(50_000))
+    (raw / "folder").symlink_to(outside)  # not followed; it has a few bytes itself
+    watch = QuotaWatch((raw, work, tmp_path / "nowhere"), 10_000)
+    assert not watch.poll(clock())
+    assert not watch.full
+    watch.arrived(1000)
+    assert watch.poll(clock())
+    assert watch.full
+    (raw / "a.mp4").unlink()
+    assert not watch.poll(clock())  # not measured yet
+    watch.measure_soon()
+    assert watch.poll(clock())
+    assert not watch.full
+    (raw / "c.mp4").write_bytes(bytes(9000))
+    clock.forward(MEASURE_INTERVAL_SECONDS)
+    assert watch.poll(clock())
+
+
+def test_without_a_limit_nothing_is_measured(tmp_path: Path) -> None:
+    watch = QuotaWatch((tmp_path,), None)
+    watch.arrived(10**15)
+    assert not watch.poll(FakeClock()())
+    assert not watch.full
