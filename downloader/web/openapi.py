@@ -57,10 +57,14 @@ def create_docs(version: str, operations: Sequence[Operation], *, needs_key: boo
     def described() -> dict[str, Any]:
         return _document(version, operations, needs_key=needs_key)
 
+    @cache
+    def serialized() -> str:
+        return json.dumps(described(), indent=2)
+
     @docs.get("/openapi.json")
     async def show_document() -> ResponseReturnValue:
         """Return the OpenAPI document."""
-        return Response(json.dumps(described(), indent=2), content_type=JSON)
+        return Response(serialized(), content_type=JSON)
 
     @docs.get("/api/docs")
     async def show_docs() -> ResponseReturnValue:
