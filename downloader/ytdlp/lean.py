@@ -20,17 +20,25 @@ _BLOCK_SECONDS = 0.1
 #: slowly, so that they are still small when the buffers are empty.
 _BURST_BLOCK_BYTES, _GROWTH = 64 * 1024, 1.2
 
+#: The names of unfinished files. They contain the format, so that an attempt never resumes a file of another format.
+NAME_TEMPLATE = "%(playlist_index|1)s-%(id).60B-%(format_id).40B.%(ext)s"
+#: What they depend on: yt-dlp pads the index to the width of the last one.
+_NAME_FIELDS = ("playlist_index", "id", "format_id", "ext", "__last_playlist_index", "n_entries")
+
 _CONTEXTS: dict[tuple[Any, ...], ssl.SSLContext] = {}
 _LOCK = threading.Lock()
 
 
 def make_lean(ydl: Any) -> None:
-    """Have *ydl* skip output that its options do not ask for, and share TLS contexts between objects."""
+    """Have *ydl* skip output that its options do not ask for, render a name once, and share TLS contexts."""
     _adapt_classes()
-    ydl.is_lean = not getattr(ydl, "params", {}).get("progress_template")
-    if not _prints(getattr(ydl, "params", {})):
+    options = getattr(ydl, "params", {})
+    ydl.is_lean = not options.get("progress_template")
+    if not _prints(options):
         # yt-dlp renders tables of formats, thumbnails and subtitles seven times per video, and drops them.
         ydl._forceprint = lambda key, info: info
+    if hasattr(ydl, "evaluate_outtmpl"):
+        ydl.evaluate_outtmpl = _remembering_names(ydl.evaluate_outtmpl)
     director = getattr(ydl, "_request_director", None)
     for handler in () if director is None else director.handlers.values():
         if hasattr(handler, "_make_sslcontext"):
@@ -40,6 +48,21 @@ def make_lean(ydl: Any) -> None:
 def _prints(options: Mapping[str, Any]) -> bool:
     names = ("print_to_file", *(name for name in options if name.startswith("force")))
     return any(options.get(name) for name in names)
+
+
+def _remembering_names(evaluate: Callable[..., str]) -> Callable[..., str]:
+    """Return *evaluate*, but rendering a file's name once, instead of five times at a quarter of a millisecond each."""
+    known: dict[tuple[Any, ...], str] = {}
+
+    def evaluate_once(template: str, info: Mapping[str, Any], *args: Any, **options: Any) -> str:
+        if options or not template.endswith(NAME_TEMPLATE):
+            return evaluate(template, info, *args, **options)
+        key = (template, *args, *(repr(info.get(field)) for field in _NAME_FIELDS))
+        if key not in known:
+            known[key] = evaluate(template, info, *args)
+        return known[key]
+
+    return evaluate_once
 
 
 def block_size(elapsed_seconds: float, size: int) -> int:

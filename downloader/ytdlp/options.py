@@ -16,7 +16,7 @@ from downloader.errors import CookiesRefused, DownloadFailed
 from downloader.media.limits import MediaLimits
 from downloader.platforms import Platform
 from downloader.ytdlp import tools
-from downloader.ytdlp.lean import MIN_BLOCK_BYTES
+from downloader.ytdlp.lean import MIN_BLOCK_BYTES, NAME_TEMPLATE
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,6 @@ _ONE_FILE_DEMUXERS = ",".join((
     *("srt", "webvtt", "ass", "lrc", "ffmetadata"),
 ))  # fmt: skip
 
-_NAME_TEMPLATE = "%(playlist_index|1)s-%(id).60B-%(format_id).40B.%(ext)s"
-
 #: No post has more videos; the bound is for links that turn out to be something else.
 _MAX_VIDEOS_PER_POST = 50
 
@@ -83,8 +81,7 @@ def ytdlp_options(platform: Platform, settings: DownloadSettings, work_dir: Path
         **platform.options,
         **settings.ytdlp_options,
         "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
-        # Named by format, so that an attempt never resumes a file of another format.
-        "outtmpl": f"{work_dir.as_posix().replace('%', '%%')}/{_NAME_TEMPLATE}",
+        "outtmpl": f"{work_dir.as_posix().replace('%', '%%')}/{NAME_TEMPLATE}",
         "logger": _Log(platform),
         "proxy": proxy,
         # ffmpeg bypasses our checks of requests: it may read downloaded files, but fetch nothing.
@@ -122,7 +119,7 @@ def _for_output(args: Mapping[str, list[str]], step: str) -> list[str]:
 
 def warm_up_options(platform: Platform) -> dict[str, Any]:
     """Return the part of the options that needs neither settings nor a work folder."""
-    return {**_COMMON_OPTIONS, **platform.options, "logger": _Log(platform), "outtmpl": f"./{_NAME_TEMPLATE}"}
+    return {**_COMMON_OPTIONS, **platform.options, "logger": _Log(platform), "outtmpl": f"./{NAME_TEMPLATE}"}
 
 
 def _retry_pause(n: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import yt_dlp
 from yt_dlp.downloader.http import HttpFD
 from yt_dlp.postprocessor import FFmpegMergerPP
 
-from downloader.ytdlp.lean import MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, block_size, make_lean
+from downloader.platforms import PLATFORMS
+from downloader.settings import Settings
+from downloader.ytdlp.lean import MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, NAME_TEMPLATE, block_size, make_lean
+from downloader.ytdlp.options import ytdlp_options
 
 INFO = {"id": "1", "ext": "mp4", "title": "a", "url": "https://example.invalid/a.mp4", "formats": [{"format_id": "0"}]}
 
@@ -108,3 +112,47 @@ def test_a_ytdlp_that_is_built_otherwise_is_left_alone() -> None:
         params: dict[str, Any] = {}  # noqa: RUF012
 
     make_lean(Other())
+
+
+NAMED = f"/a/%%(id)s {NAME_TEMPLATE}"
+
+
+def rendered(template: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str]]:
+    """Return a lean YoutubeDL that names files by *template*, and the list of the templates it renders."""
+    prepare = yt_dlp.YoutubeDL.prepare_outtmpl
+    seen: list[str] = []
+
+    def prepare_seen(self: Any, template: str, *args: Any, **options: Any) -> Any:
+        seen.append(template)
+        return prepare(self, template, *args, **options)
+
+    monkeypatch.setattr(yt_dlp.YoutubeDL, "prepare_outtmpl", prepare_seen)
+    return made(outtmpl=template), seen
+
+
+def test_a_file_name_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = [{**INFO, "format_id": name, "playlist_index": index} for name in ("0", "1") for index in (1, 2, None)]
+    with yt_dlp.YoutubeDL({"quiet": True, "outtmpl": NAMED}, auto_init=False) as other:
+        expected = [other.prepare_filename(dict(video), kind) for video in videos for kind in ("", "temp")]
+    lean, seen = rendered(NAMED, monkeypatch)
+    with lean as ydl:
+        assert [ydl.prepare_filename(dict(video), kind) for video in videos for kind in ("", "temp")] == expected
+        assert (len(set(expected)), len(seen)) == (4, len(videos))  # a post with one video has no number, or 1
+        ydl.prepare_filename({**INFO, "format_id": "0", "playlist_index": 1, "__last_playlist_index": 10})
+        assert len(seen) == len(videos) + 1
+
+
+@pytest.mark.parametrize("template", ["%(title)s", "%(upload_date>%Y)s", "%(autonumber+1)s"])
+def test_other_templates_are_rendered_each_time(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lean, seen = rendered(template, monkeypatch)
+    with lean as ydl:
+        for _ in range(3):
+            ydl.prepare_filename(dict(INFO))
+    assert len(seen) == 3
+
+
+def test_our_own_names_are_the_ones_that_are_rendered_once(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    options = ytdlp_options(PLATFORMS["tiktok"], make_settings().for_downloads(), tmp_path, proxy="http://127.0.0.1:9")
+    assert options["outtmpl"].endswith(NAME_TEMPLATE)
