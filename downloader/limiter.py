@@ -7,8 +7,9 @@ each is granted on its caller's own loop. The server's queue has the governor in
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
-from collections import Counter
+from collections import OrderedDict, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ class Permit:
     """Permission to run one download. Release it from any thread; releasing it again does nothing."""
 
     platform: PlatformType
+    number: int  #: in order of arrival
     _limiter: ConcurrencyLimiter
 
     def release(self) -> None:
@@ -35,14 +37,17 @@ class ConcurrencyLimiter:
         self._total = total
         self._per_platform = per_platform
         self._lock = threading.Lock()
+        self._numbers = itertools.count()
         self._running: set[Permit] = set()
-        self._waiting: dict[Permit, asyncio.Future[None]] = {}  #: in order of arrival
+        #: of each platform, in order of arrival, so that ten thousand that wait cost no more than one
+        self._waiting: defaultdict[PlatformType, OrderedDict[Permit, asyncio.Future[None]]] = defaultdict(OrderedDict)
 
     async def acquire(self, platform: PlatformType) -> Permit:
         """Wait until *platform* may start another download; the caller must release the permit."""
-        permit, granted = Permit(platform, self), asyncio.get_running_loop().create_future()
+        granted = asyncio.get_running_loop().create_future()
         with self._lock:
-            self._waiting[permit] = granted
+            permit = Permit(platform, next(self._numbers), self)
+            self._waiting[platform][permit] = granted
             self._grant()
         try:
             await granted
@@ -54,26 +59,30 @@ class ConcurrencyLimiter:
     def running(self, platform: PlatformType) -> int:
         """Return how many downloads of *platform* are running."""
         with self._lock:
-            return sum(permit.platform == platform for permit in self._running)
+            return self._count(platform)
+
+    def _count(self, platform: PlatformType) -> int:
+        return sum(permit.platform == platform for permit in self._running)
 
     def _release(self, permit: Permit) -> None:
         with self._lock:
-            self._waiting.pop(permit, None)
+            self._waiting[permit.platform].pop(permit, None)
             self._running.discard(permit)
             self._grant()
 
     def _grant(self) -> None:
         """Grant the longest waiting permits that the limits allow; the lock is held."""
-        running = Counter(permit.platform for permit in self._running)
-        for permit in tuple(self._waiting):
-            if running.total() >= self._total:
+        while len(self._running) < self._total:
+            open_to = (
+                queue for name, queue in self._waiting.items() if queue and self._count(name) < self._per_platform
+            )
+            first = min((next(iter(queue)) for queue in open_to), key=lambda permit: permit.number, default=None)
+            if first is None:
                 return
-            if running[permit.platform] < self._per_platform:
-                granted = self._waiting.pop(permit)
-                with suppress(RuntimeError):  # its loop is closed, so no one is waiting
-                    granted.get_loop().call_soon_threadsafe(_resolve, granted)
-                    self._running.add(permit)
-                    running[permit.platform] += 1
+            granted = self._waiting[first.platform].pop(first)
+            with suppress(RuntimeError):  # its loop is closed, so no one is waiting
+                granted.get_loop().call_soon_threadsafe(_resolve, granted)
+                self._running.add(first)
 
 
 def _resolve(granted: asyncio.Future[None]) -> None:

@@ -142,3 +142,16 @@ def test_a_permit_granted_to_a_loop_that_then_ended_is_released() -> None:
     waiting.pop()._log_destroy_pending = False  # type: ignore[attr-defined]  # forgotten on purpose
     gc.collect()
     assert limiter.running("tiktok") == 0
+
+
+async def test_many_that_wait_for_one_platform_cost_each_other_nothing() -> None:
+    """Looking through all of them for each would take minutes, and the test's time would run out."""
+    limiter = ConcurrencyLimiter(total=8, per_platform=4)
+
+    async def download() -> None:
+        permit = await limiter.acquire("tiktok")
+        await asyncio.sleep(0)
+        permit.release()
+
+    await asyncio.gather(*(download() for _ in range(30_000)))
+    assert limiter.running("tiktok") == 0

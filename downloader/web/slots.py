@@ -31,7 +31,7 @@ class Slots:
 
 
 class Slot(ExitStack):
-    """One slot, given back when it is closed."""
+    """One slot, released when it is closed."""
 
     def hold_until_sent(self, response: Response) -> Response:
         """Keep the slot until *response* is closed, even if its body is never read."""
