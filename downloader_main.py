@@ -60,6 +60,8 @@ class LogFormatter(logging.Formatter):
 
 def _visible(text: str) -> str:
     """Return *text* with everything that is not printable, line ends included, escaped."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 

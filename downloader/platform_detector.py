@@ -11,7 +11,6 @@ the link's text.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -89,7 +88,8 @@ def parse_link(url: str) -> Link | None:
         return None
     host = match["host"].lower()
     platform = _owner(host)
-    if platform is None or any(_is_unwritable(character) for character in text):
+    # Not printable: other spaces, controls, invisible formatting, lone surrogates.
+    if platform is None or " " in text or not text.isprintable():
         return None
     link = f"https://{host}{_fold_fragment(match['rest'])}"
     # With its scheme it may be longer; whatever was accepted must be accepted again.
@@ -99,11 +99,6 @@ def parse_link(url: str) -> Link | None:
 def read_link(url: str) -> LinkTarget:
     """Return what *url*, best one from `parse_link`, leads to. Never raises for a string."""
     return _read(url, MAX_DEPTH)
-
-
-def _is_unwritable(character: str) -> bool:
-    # Spaces and all of Unicode's "other" categories: controls, invisible formatting, lone surrogates.
-    return character.isspace() or unicodedata.category(character).startswith("C")
 
 
 def _fold_fragment(rest: str) -> str:
