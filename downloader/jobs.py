@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from downloader.errors import ErrorCode
+from downloader.models import Outcome
 from downloader.platforms import PlatformType
 
 JobState = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
@@ -92,6 +93,29 @@ class Attempt:
     error_code: ErrorCode | None = None
     error: str | None = None
     detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnd:
+    """How the running attempt of a job ended, and what becomes of the job."""
+
+    job_id: str
+    state: JobState
+    result: AttemptResult  #: interrupted: it takes one off `counted_attempts`
+    outcome: Outcome | None  #: gives files, media, error, code and detail
+    at: datetime
+    next_attempt_at: datetime | None = None  #: goes with waiting, and only with it
+    #: The `attempt_number` of the one that ended; set: a later one of the same job (it was cancelled and retried in
+    #: between) is left alone.
+    attempt: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """Jobs that were made running."""
+
+    jobs: tuple[Job, ...] = ()
+    more: frozenset[PlatformType] = frozenset()  #: the platforms that have others to do now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

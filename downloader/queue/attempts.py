@@ -42,7 +42,8 @@ class AttemptRunner:
     completion: Completion
     hub: EventHub
     clock: Callable[[], datetime]
-    wake: Callable[[], None]  #: called when there may be room for another
+    make_room: Callable[[], None]  #: called when there may be room for another
+    wake: Callable[[], None]  #: called when there may be another to start
     on_attempt: Callable[[PlatformType, str, float, int], None]  #: see `Scheduler.on_attempt`
 
     def __post_init__(self) -> None:
@@ -87,6 +88,7 @@ class AttemptRunner:
     def _shift(self, step: timedelta) -> None:
         for attempt in (*self.running.values(), *self._ending):
             attempt.shift(step)
+        self.wake()
 
     # While it runs
 
@@ -135,10 +137,12 @@ class AttemptRunner:
             del self.running[job.id]
         new_cooldown = self._account(attempt, outcome, attempt.ended_at)
         self._ending.add(attempt)
-        self.wake()
+        self.make_room()
         second_tries = self.completion.second_tries
         try:
-            ended = await self.completion.store_with_retry(attempt, outcome, new_cooldown=new_cooldown)
+            ended = await self.completion.store_with_retry(
+                attempt, outcome, new_cooldown=new_cooldown, alone=not self.running
+            )
         except NotStored:
             return
         finally:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 
 from downloader.errors import STORAGE_CODES, NotFound
-from downloader.jobs import FINAL_STATES, AttemptResult, Job, JobState
+from downloader.jobs import FINAL_STATES, AttemptEnd, AttemptResult, Job, JobState
 from downloader.media.files import remove_work_dir
 from downloader.media.removal import MediaRemoval
 from downloader.models import Outcome
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor
+from downloader.queue.group_commit import GroupCommit
 from downloader.queue.preemption import RunningAttempt
 from downloader.queue.retry import next_attempt_at, second_try_at
 from downloader.queue.storage import CHECK_INTERVAL_SECONDS, StorageMonitor
@@ -55,19 +58,22 @@ class Completion:
     removal: MediaRemoval
     storage: StorageMonitor
     random: Random
+    clock: Callable[[], datetime]
     closing: bool = False  #: set: what cannot be stored now is given up
     second_tries: int = 0  #: failed jobs that the store asked about when their batch ended
 
     def __post_init__(self) -> None:
         self._store = self.database.store
         self._store.on_batch_end(self._second_try)
+        self.group = GroupCommit(self.database, self.clock, self._after_end)
 
     async def store_with_retry(
-        self, attempt: RunningAttempt, outcome: Outcome | None, new_cooldown: bool
+        self, attempt: RunningAttempt, outcome: Outcome | None, *, new_cooldown: bool, alone: bool
     ) -> Job | None:
         """Store the end of *attempt*, again and again where the database fails; return its job.
 
-        None: it was cancelled or deleted. *new_cooldown*: the state of its platform is to be stored too.
+        None: it was cancelled or deleted. *new_cooldown*: the state of its platform is to be stored too. *alone*: no
+        other attempt runs.
 
         Raises:
             NotStored: the service stops.
@@ -77,9 +83,7 @@ class Completion:
             try:
                 if new_cooldown:
                     await self.database.save_cooldown(attempt.job.platform)
-                # The clock may have been set since it ended, or while the database failed.
-                await self.database.keep_step()
-                return await self._store_end(attempt, outcome)
+                return await self._store_end(attempt, outcome, alone=alone)
             except Exception as error:
                 if not logged:
                     log.exception("the end of an attempt could not be stored", extra={"job_id": attempt.job.id})
@@ -88,38 +92,50 @@ class Completion:
                     raise NotStored from error
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
-    async def _store_end(self, attempt: RunningAttempt, outcome: Outcome | None) -> Job | None:
-        assert attempt.ended_at is not None
-        job, now = attempt.job, attempt.ended_at
+    async def _store_end(self, attempt: RunningAttempt, outcome: Outcome | None, *, alone: bool) -> Job | None:
+        job, reason = attempt.job, attempt.end_reason
         if outcome is None:
-            return await self._store_early_end(attempt, now)
-        verdict = self._verdict(attempt, outcome, now)
-        ended = await self.database.call(self._finish, job, verdict, outcome, now)
+            log.info("attempt ended early", extra={"job_id": job.id, "platform": job.platform, "reason": reason})
+            if reason == "cancelled":  # which is stored
+                await asyncio.to_thread(self.removal.abandon, job.id)
+                return None
+        ended = await self.group.end(partial(self._end, attempt, outcome), alone=alone)
+        if outcome is None:
+            return ended
+        assert attempt.ended_at is not None
         log.info(
             "attempt ended",
             extra={
                 "job_id": job.id,
                 "platform": job.platform,
                 "attempt": job.counted_attempts,
-                "state": verdict.state if ended is None else ended.state,
+                "state": "cancelled" if ended is None else ended.state,
                 "error_code": outcome.error_code,
-                "seconds": round((now - attempt.started_at).total_seconds(), 3),
+                "seconds": round((attempt.ended_at - attempt.started_at).total_seconds(), 3),
             },
         )
         if ended is not None and outcome.media is not None:
             self.storage.quota.arrived(outcome.media.size_bytes)
         return ended
 
-    async def _store_early_end(self, attempt: RunningAttempt, now: datetime) -> Job | None:
-        job, reason = attempt.job, attempt.end_reason
-        log.info("attempt ended early", extra={"job_id": job.id, "platform": job.platform, "reason": reason})
-        if reason == "cancelled":  # which is stored
-            await asyncio.to_thread(self.removal.abandon, job.id)
-            return None
-        verdict = Verdict("queued", "interrupted")
-        if reason == "preempted":
+    def _end(self, attempt: RunningAttempt, outcome: Outcome | None) -> AttemptEnd:
+        assert attempt.ended_at is not None
+        job, now = attempt.job, attempt.ended_at
+        if outcome is not None:
+            verdict = self._verdict(attempt, outcome, now)
+        elif attempt.end_reason == "preempted":
             verdict = Verdict("waiting", "interrupted", now + timedelta(seconds=PREEMPTED_PAUSE_SECONDS))
-        return await self.database.call(self._finish, job, verdict, None, now)
+        else:
+            verdict = Verdict("queued", "interrupted")
+        return AttemptEnd(
+            job_id=job.id,
+            state=verdict.state,
+            result=verdict.result,
+            outcome=outcome,
+            at=now,
+            next_attempt_at=verdict.next_attempt_at,
+            attempt=job.attempt_number,
+        )
 
     def _verdict(self, attempt: RunningAttempt, outcome: Outcome, now: datetime) -> Verdict:
         job, code = attempt.job, outcome.error_code
@@ -148,38 +164,29 @@ class Completion:
         )
         return Verdict("failed" if retry_at is None else "waiting", "failed", retry_at)
 
-    def _finish(self, job: Job, verdict: Verdict, outcome: Outcome | None, now: datetime) -> Job | None:
-        """Store the end, then remove the files that are no longer needed; both block, so both in one go.
+    def _after_end(self, end: AttemptEnd, ended: Job | None) -> Job | None:
+        """Remove the files that are no longer needed now that *end* is stored. Blocking.
 
         Return the job as it is then; None where it was cancelled or deleted.
         """
-        ended = self._store.finish(
-            job.id,
-            state=verdict.state,
-            result=verdict.result,
-            outcome=outcome,
-            now=now,
-            next_attempt_at=verdict.next_attempt_at,
-            attempt=job.attempt_number,
-        )
-        ended = ended or self._stored_before(job)
+        ended = ended or self._stored_before(end)
         try:
             if ended is not None and ended.state == "succeeded":
-                remove_work_dir(self.settings.work_dir / job.id)
+                remove_work_dir(self.settings.work_dir / end.job_id)
             elif ended is None or ended.state in FINAL_STATES:
-                media = None if outcome is None else outcome.media
-                self.removal.abandon(job.id, () if media is None else media.files)
+                media = None if end.outcome is None else end.outcome.media
+                self.removal.abandon(end.job_id, () if media is None else media.files)
         except Exception:  # the end is stored: storing it again would find the job cancelled
-            log.exception("the files of an attempt could not be removed", extra={"job_id": job.id})
+            log.exception("the files of an attempt could not be removed", extra={"job_id": end.job_id})
         return ended
 
-    def _stored_before(self, job: Job) -> Job | None:
-        """Return *job* if the end of this attempt is stored although the database failed to confirm it."""
+    def _stored_before(self, end: AttemptEnd) -> Job | None:
+        """Return its job if *end* is stored although the database failed to confirm it."""
         try:
-            found = self._store.job(job.id)
+            found = self._store.job(end.job_id)
         except NotFound:
             return None
-        same = found.attempt_number == job.attempt_number
+        same = found.attempt_number == end.attempt
         return found if same and found.state in {"succeeded", "failed", "waiting"} else None
 
     def _second_try(self, job: Job, now: datetime) -> datetime | None:

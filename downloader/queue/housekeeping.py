@@ -60,17 +60,20 @@ class Housekeeper:
             elif state in FINAL_STATES:
                 self._removal.abandon(folder.name)
 
-    async def put_back_orphans(self, running: Collection[str]) -> None:
+    async def put_back_orphans(self, running: Collection[str]) -> bool:
         """Put jobs back that only the store calls running: a fault of ours, or the database's, lost their end.
+
+        Return whether it was time to.
 
         Nothing is claimed in the meantime, and what has ended is among *running* until that is stored.
         """
         if time.monotonic() < self.orphans_checked_at + ORPHAN_CHECK_INTERVAL_SECONDS:
-            return
+            return False
         orphans = await self._database.call(self._store.recover, now=self._clock(), but=frozenset(running))
         self.orphans_checked_at = time.monotonic()
         if orphans:
             log.error("orphaned jobs were put back into the queue", extra={"jobs": orphans})
+        return True
 
     async def prune_events(self) -> None:
         """Remove old events, if it is time to."""

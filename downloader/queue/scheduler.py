@@ -57,6 +57,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self._store = self.database.store
+        self._wake = asyncio.Event()
         self.storage = StorageMonitor(self.settings, self.database, self.clock)
         self.housekeeper = Housekeeper(self.settings, self.database, self.removal, self.clock)
         self._completion = Completion(
@@ -66,6 +67,7 @@ class Scheduler:
             removal=self.removal,
             storage=self.storage,
             random=self.random,
+            clock=self.clock,
         )
         self.attempts = AttemptRunner(
             engine=self.engine,
@@ -76,11 +78,13 @@ class Scheduler:
             completion=self._completion,
             hub=self.hub,
             clock=self.clock,
+            make_room=self._wake.set,
             wake=self.wake,
             on_attempt=self.on_attempt,
         )
         self._first_platform = 0
-        self._wake = asyncio.Event()
+        self._due: dict[PlatformType, datetime | None] = {}  #: what the store last said there is to do
+        self._due_changed = True  #: that may be out of date
         self._closing = False
         self._paused = False
         self._claiming = False
@@ -123,6 +127,7 @@ class Scheduler:
 
     def wake(self) -> None:
         """Check again what may be started: something changed."""
+        self._due_changed = True
         self._wake.set()
 
     def progress(self) -> list[Progress]:
@@ -209,8 +214,8 @@ class Scheduler:
         """Start what may start, and clean up; return the seconds until time alone allows more, None: until woken."""
         try:
             await self.storage.poll()
-            if self.storage.database_fault is None:
-                await self.housekeeper.put_back_orphans(self.attempts.tasks)
+            if self.storage.database_fault is None and await self.housekeeper.put_back_orphans(self.attempts.tasks):
+                self._due_changed = True
             pause_seconds = await self._start_what_may()
             if self.storage.fault is not None:
                 return pause_seconds
@@ -222,6 +227,7 @@ class Scheduler:
             # The database may be back in a moment; a scheduler that died would be a server that does nothing.
             log.exception("the scheduler met an error")
             self.storage.disk.doubt()
+            self._due_changed = True
             return ERROR_PAUSE_SECONDS
 
     async def _start_what_may(self) -> float | None:
@@ -232,7 +238,10 @@ class Scheduler:
             return None
         if not await self.storage.has_room(now):
             return CHECK_INTERVAL_SECONDS
-        due = await self.database.call(self._store.due)
+        if self._due_changed:
+            self._due_changed = False  # before it is asked for: it may change meanwhile
+            self._due = await self.database.call(self._store.due)
+        due = self._due
         ready = [platform for platform, at in due.items() if at is None or at <= now]
         # Begin with another platform each time, so that none is always served first.
         self._first_platform += 1
@@ -244,25 +253,22 @@ class Scheduler:
             for platform in ready
             if platform not in shares and self.governor.next_change(platform, now) is None
         }
-        for platform, count in shares.items():
-            for job in await self._claim(platform, count):
-                self.database.notice_clock()
-                self.attempts.start(job, self.clock())
-                self._wake.set()  # there may be more where this came from
+        for job in await self._claim(shares) if shares else ():
+            self.database.notice_clock()
+            self.attempts.start(job, self.clock())
+            self._wake.set()  # there may be more where this came from
         if preemption.held_up:
             preemption.make_room(now)
         return self._pause_seconds(due, now)
 
-    async def _claim(self, platform: PlatformType, count: int) -> list[Job]:
+    async def _claim(self, shares: Mapping[PlatformType, int]) -> list[Job]:
         self._claiming = True
         try:
-            await self.database.keep_step()
-            jobs = await self.database.call(self._store.claim, platform, count, now=self.clock())
-            jobs = [job for job in jobs if (job.id, job.attempt_number) not in self._cancelled_in_claim]
-            cools = self.governor.cooling_until(platform, self.clock()) is not None
-            if not (cools or self._closing or self.status().held_up):
-                return jobs
-            for job in jobs:  # that changed while they were being claimed
+            claimed = await self._completion.group.claim(shares)
+            self._due_changed |= not shares.keys() <= claimed.more
+            jobs = [job for job in claimed.jobs if (job.id, job.attempt_number) not in self._cancelled_in_claim]
+            late = [job for job in jobs if self._must_wait(job.platform)]
+            for job in late:  # that changed while they were being claimed
                 await self.database.call(
                     self._store.finish,
                     job.id,
@@ -272,10 +278,15 @@ class Scheduler:
                     now=self.clock(),
                     attempt=job.attempt_number,
                 )
-            return []
+                self._due_changed = True
+            return [job for job in jobs if job not in late]
         finally:
             self._claiming = False
             self._cancelled_in_claim.clear()
+
+    def _must_wait(self, platform: PlatformType) -> bool:
+        cools = self.governor.cooling_until(platform, self.clock()) is not None
+        return cools or self._closing or self.status().held_up
 
     def _pause_seconds(self, due: Mapping[PlatformType, datetime | None], now: datetime) -> float | None:
         changes = (self.governor.next_change(platform, now) for platform in due)

@@ -18,6 +18,7 @@ from downloader.jobs import (
     FINAL_STATES,
     TRANSITIONS,
     UNFINISHED_STATES,
+    AttemptEnd,
     AttemptResult,
     Event,
     EventKind,
@@ -26,7 +27,7 @@ from downloader.jobs import (
 )
 from downloader.store.database import DatabaseFiles, writing
 from downloader.store.queries import chunks, jobs_of
-from downloader.store.rows import changed_row, event_row, job_view, utc
+from downloader.store.rows import changed_row, event_row, job_view, outcome_fields, utc
 from downloader.store.schema import attempts, batches, events, files, jobs, numbers
 
 log = logging.getLogger(__name__)
@@ -188,6 +189,28 @@ class Change:
         )
         return moved
 
+    def finish(self, ends: Sequence[AttemptEnd]) -> dict[str, Job]:
+        """Lock the jobs of *ends*, and end those that run that attempt; return these by id."""
+        running = {job.id: job for job in self.lock_to_end([end.job_id for end in ends]) if job.state == "running"}
+        ended: dict[str, Job] = {}
+        now = self.now
+        for end in ends:
+            job = running.get(end.job_id)
+            if job is None or job.id in ended or end.attempt not in {None, job.attempt_number}:
+                continue
+            self.now = utc(end.at)
+            ended[job.id] = self.end(
+                job,
+                end.state,
+                end.result,
+                next_attempt_at=None if end.next_attempt_at is None else utc(end.next_attempt_at),
+                counted_attempts=job.counted_attempts - (end.result == "interrupted" and job.counted_attempts > 0),
+                elapsed_seconds=elapsed_seconds(job, self.now),
+                **outcome_fields(end.outcome),
+            )
+        self.now = now
+        return ended
+
     def begin_second_rounds(self, second_try: SecondTry) -> dict[str, Job]:
         """Put back what *second_try* says of each batch that ended with the moves so far; return it by id.
 
@@ -279,6 +302,14 @@ class Change:
         first = last - len(self.events) + 1
         self.events = [replace(event, id=first + index) for index, event in enumerate(self.events)]
         self.connection.execute(_ADD_EVENT, [event_row(event) for event in self.events])
+
+
+def elapsed_seconds(job: Job, now: datetime) -> float:
+    """Return what all attempts of *job*, which is running, took together if it ends now."""
+    if job.started_at is None:
+        return job.elapsed_seconds
+    # A clock that was set back must not make a download take less than no time.
+    return job.elapsed_seconds + max(0.0, (now - job.started_at).total_seconds())
 
 
 class Writer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -16,7 +16,9 @@ from downloader.errors import IdempotencyConflict, NotFound, sentence
 from downloader.jobs import (
     FINAL_STATES,
     UNFINISHED_STATES,
+    AttemptEnd,
     AttemptResult,
+    Claimed,
     CooldownState,
     Event,
     Job,
@@ -27,9 +29,9 @@ from downloader.jobs import (
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
 from downloader.store import queries
-from downloader.store.changes import Change, SecondTry, Writer
+from downloader.store.changes import Change, SecondTry, Writer, elapsed_seconds
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
-from downloader.store.rows import first_job, new_id, new_row, outcome_fields, utc
+from downloader.store.rows import first_job, new_id, new_row, utc
 from downloader.store.schema import attempts, batches, cooldowns, events, jobs, links, numbers
 
 P = ParamSpec("P")
@@ -191,16 +193,39 @@ class Store:
 
     # -- running
 
-    def claim(self, platform: PlatformType, limit: int, *, now: datetime) -> list[Job]:
-        """Make up to *limit* jobs of *platform* running: queued ones and waiting ones that are due, oldest first.
+    def exchange(
+        self, ends: Sequence[AttemptEnd], wanted: Mapping[PlatformType, int], *, now: datetime
+    ) -> tuple[list[Job | None], Claimed]:
+        """Store how attempts ended, and claim up to so many jobs of each platform *wanted*, in one transaction.
 
-        Each gets an attempt (`result` running) and `counted_attempts` + 1. No job is given twice.
+        Return for each end its job, or None where it is not running (it was cancelled or deleted): then nothing of it
+        is changed. Where it was the last of its batch and failed, a second round may have it waiting again.
+
+        What is claimed is queued, or waiting and due, the oldest first; it runs then, each job with an attempt
+        (`result` running) and `counted_attempts` + 1. No job is given twice.
+
+        Raises:
+            IllegalTransition: a running job cannot become what an end says.
         """
-        if limit <= 0:
-            return []
+        for end in ends:
+            if end.result == "running" or (end.state == "waiting") != (end.next_attempt_at is not None):
+                raise ValueError(f"an attempt cannot end as {end}")
+        claimed, more = list[Job](), set[PlatformType]()
         with self._change(now) as change:
-            rows = queries.claimable(change.connection, platform, limit, change.now)
-            return [change.begin(job) for job in change.jobs_of(rows)]
+            ended = change.finish(ends)
+            put_back = change.begin_second_rounds(self._second_try)
+            for platform, limit in wanted.items():
+                # One more than is wanted shows whether there are others.
+                rows = queries.claimable(change.connection, platform, limit + 1, change.now) if limit > 0 else []
+                if len(rows) > limit:
+                    more.add(platform)
+                claimed += (change.begin(job) for job in change.jobs_of(rows[:limit]))
+        ended = {job.id: put_back.get(job.id, job) for job in ended.values()}
+        return [ended.get(end.job_id) for end in ends], Claimed(jobs=tuple(claimed), more=frozenset(more))
+
+    def claim(self, platform: PlatformType, limit: int, *, now: datetime) -> list[Job]:
+        """Claim up to *limit* jobs of *platform*: see `exchange`."""
+        return list(self.exchange((), {platform: limit}, now=now)[1].jobs)
 
     def finish(
         self,
@@ -213,34 +238,17 @@ class Store:
         next_attempt_at: datetime | None = None,
         attempt: int | None = None,
     ) -> Job | None:
-        """End the running attempt of a job and move it to *state*; return it, or None where it is not running (it
-        was cancelled or deleted): then nothing is changed. Where it was the last of its batch and failed, a
-        second round may have it waiting again when this returns.
-
-        `result` interrupted takes one off `counted_attempts`. *outcome* gives files, media, error, code and detail.
-        *next_attempt_at* goes with waiting, and only with it. *attempt* is the `attempt_number` of the one that ended:
-        where given, a later one of the same job (it was cancelled and retried in between) is left alone.
-
-        Raises:
-            IllegalTransition: a running job cannot become *state*.
-        """
-        if result == "running" or (state == "waiting") != (next_attempt_at is not None):
-            raise ValueError(f"an attempt cannot end as {result}, its job {state} until {next_attempt_at}")
-        with self._change(now) as change:
-            found = (change.lock_to_end if state in FINAL_STATES else change.lock_ids)([job_id])
-            if not found or found[0].state != "running" or attempt not in {None, found[0].attempt_number}:
-                return None
-            [job] = found
-            ended = change.end(
-                job,
-                state,
-                result,
-                next_attempt_at=None if next_attempt_at is None else utc(next_attempt_at),
-                counted_attempts=max(0, job.counted_attempts - 1) if result == "interrupted" else job.counted_attempts,
-                elapsed_seconds=job.elapsed_seconds + _seconds(job.started_at, change.now),
-                **outcome_fields(outcome),
-            )
-            return change.begin_second_rounds(self._second_try).get(job.id, ended)
+        """Store how one attempt ended: see `AttemptEnd` and `exchange`."""
+        end = AttemptEnd(
+            job_id=job_id,
+            state=state,
+            result=result,
+            outcome=outcome,
+            at=now,
+            next_attempt_at=next_attempt_at,
+            attempt=attempt,
+        )
+        return self.exchange([end], {}, now=now)[0][0]
 
     def recover(self, *, now: datetime, but: Collection[str] = ()) -> int:
         """Put every running job but those of the ids *but* back to queued (attempt: interrupted, not counted), as
@@ -371,12 +379,6 @@ def _cancel(change: Change, unfinished: Iterable[Job]) -> None:
     why: dict[str, Any] = {"error_code": "cancelled", "error": sentence("cancelled"), "detail": None}
     for job in unfinished:
         if job.state == "running":
-            elapsed = job.elapsed_seconds + _seconds(job.started_at, change.now)
-            change.end(job, "cancelled", "cancelled", elapsed_seconds=elapsed, **why)
+            change.end(job, "cancelled", "cancelled", elapsed_seconds=elapsed_seconds(job, change.now), **why)
         else:
             change.move(job, "cancelled", **why)
-
-
-def _seconds(start: datetime | None, end: datetime) -> float:
-    # A clock that was set back must not make a download take less than no time.
-    return 0.0 if start is None else max(0.0, (end - start).total_seconds())

@@ -168,15 +168,15 @@ async def test_a_job_that_nothing_runs_is_put_back_with_an_error_in_the_log(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However it was lost: here the database did what it was asked for, and broke off before it said so."""
-    claim, faults = world.store.claim, iter([ConnectionError("gone")])
+    exchange, faults = world.store.exchange, iter([ConnectionError("gone")])
 
     def flaky(*args: Any, **kwargs: Any) -> Any:
-        claimed = claim(*args, **kwargs)
-        if claimed and (fault := next(faults, None)):
+        jobs, claimed = exchange(*args, **kwargs)
+        if claimed.jobs and (fault := next(faults, None)):
             raise fault
-        return claimed
+        return jobs, claimed
 
-    world.store.claim = flaky  # type: ignore[method-assign]
+    world.store.exchange = flaky  # type: ignore[method-assign]
     [job] = await world.submit(tiktok(1))
     await world.until(job, lambda job: job.state == "running")
     assert ORPHAN_CHECK_INTERVAL_SECONDS <= 30  # within a minute, and a look may come just before
@@ -190,18 +190,21 @@ async def test_a_job_that_nothing_runs_is_put_back_with_an_error_in_the_log(
 
 async def test_what_runs_or_is_being_stored_is_never_put_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
     jobs = await running(world, tiktok(1), tiktok(2))
-    finish, held = world.store.finish, asyncio.Event()
+    exchange, held = world.store.exchange, asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         asyncio.run_coroutine_threadsafe(held.wait(), loop).result(10)
-        return finish(*args, **kwargs)
+        return exchange(*args, **kwargs)
 
-    world.store.finish = slow  # type: ignore[method-assign]
+    world.store.exchange = slow  # type: ignore[method-assign]
     succeed(world, tiktok(1))
-    for number in range(3):
-        world.scheduler.housekeeper.orphans_checked_at -= ORPHAN_CHECK_INTERVAL_SECONDS
-        await running(world, youtube(number))
+    for _ in range(3):
+        due = world.scheduler.housekeeper.orphans_checked_at - ORPHAN_CHECK_INTERVAL_SECONDS
+        world.scheduler.housekeeper.orphans_checked_at = due
+        world.scheduler.wake()
+        while world.scheduler.housekeeper.orphans_checked_at == due:
+            await asyncio.sleep(0)
     held.set()
     assert (await world.until(jobs[0], lambda job: job.state in FINAL_STATES)).attempt_number == 1
     assert (await world.queue.job(jobs[1].id)).state == "running"
@@ -225,15 +228,15 @@ async def test_an_end_that_was_stored_before_the_database_broke_off_counts(
     monkeypatch.setattr("downloader.queue.completion.STORE_RETRY_SECONDS", 0.01)
     waiting = asyncio.create_task(world.queue.wait(await world.queue.submit([tiktok(1)])))
     await world.engine.until(lambda engine: bool(engine.running))
-    finish, faults = world.store.finish, iter([ConnectionError("gone")])
+    exchange, faults = world.store.exchange, iter([ConnectionError("gone")])
 
     def flaky(*args: Any, **kwargs: Any) -> Any:
-        ended = finish(*args, **kwargs)
+        ended = exchange(*args, **kwargs)
         if fault := next(faults, None):
             raise fault
         return ended
 
-    world.store.finish = flaky  # type: ignore[method-assign]
+    world.store.exchange = flaky  # type: ignore[method-assign]
     succeed(world, tiktok(1))
     [job] = await asyncio.wait_for(waiting, 10)
     assert job.state == "succeeded"
@@ -310,15 +313,15 @@ async def test_a_cancel_that_comes_to_us_after_the_retry_ends_the_old_attempt_an
 async def test_a_cancel_right_after_an_end_that_is_not_final_leaves_nothing(world: World) -> None:
     [job] = await running(world, tiktok(1))
     fetched(work_of(world, tiktok(1)))
-    finish, stored, held = world.store.finish, threading.Event(), threading.Event()
+    exchange, stored, held = world.store.exchange, threading.Event(), threading.Event()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
-        ended = finish(*args, **kwargs)
+        ended = exchange(*args, **kwargs)
         stored.set()
         assert held.wait(10)
         return ended
 
-    world.store.finish = slow  # type: ignore[method-assign]
+    world.store.exchange = slow  # type: ignore[method-assign]
     world.engine.fail(tiktok(1), "network")
     await asyncio.to_thread(stored.wait, 10)
     cancelling = asyncio.create_task(world.queue.cancel([job.id]))
@@ -357,28 +360,19 @@ async def test_what_is_retried_while_its_work_is_removed_waits_for_that(world: W
     assert files(world) == ["1.mp4"]
 
 
-async def test_what_is_cancelled_as_it_is_claimed_again_is_not_begun_though_its_last_end_is_not_heard_of(
-    world: World,
-) -> None:
+async def test_what_is_cancelled_as_it_is_claimed_again_is_not_begun(world: World) -> None:
     [job] = await running(world, tiktok(1))
-    finish, claim, held = world.store.finish, world.store.claim, threading.Event()
-    stored, claimed, go = threading.Event(), threading.Event(), threading.Event()
+    world.engine.fail(tiktok(1), "network")
+    await world.until(job, lambda job: job.state == "waiting")
+    exchange, claimed, go = world.store.exchange, threading.Event(), threading.Event()
 
-    def slow_finish(*args: Any, **kwargs: Any) -> Any:
-        ended = finish(*args, **kwargs)
-        stored.set()
-        assert held.wait(10)
-        return ended
-
-    def slow_claim(*args: Any, **kwargs: Any) -> Any:
-        jobs = claim(*args, **kwargs)
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        both = exchange(*args, **kwargs)
         claimed.set()
         assert go.wait(10)
-        return jobs
+        return both
 
-    world.store.finish, world.store.claim = slow_finish, slow_claim  # type: ignore[method-assign]
-    world.engine.fail(tiktok(1), "network")
-    assert await asyncio.to_thread(stored.wait, 10)
+    world.store.exchange = slow  # type: ignore[method-assign]
     await world.forward(10)
     assert await asyncio.to_thread(claimed.wait, 10)
     cancelling = asyncio.create_task(world.queue.cancel([job.id]))
@@ -387,7 +381,6 @@ async def test_what_is_cancelled_as_it_is_claimed_again_is_not_begun_though_its_
         await asyncio.to_thread(lambda: None)  # the cancel is heard of
     go.set()
     await running(world, youtube(1))
-    held.set()
     await asyncio.wait_for(cancelling, 10)
     assert [work.link for work in world.engine.started] == [tiktok(1), youtube(1)]
 
@@ -400,7 +393,7 @@ async def test_a_stop_answers_all_that_wait_although_the_database_is_away(world:
     def away(*_: Any, **__: Any) -> Any:
         raise ConnectionError("the server closed the connection unexpectedly")
 
-    world.store.job = world.store.finish = away  # type: ignore[method-assign]
+    world.store.job = world.store.exchange = away  # type: ignore[method-assign]
     with world.queue.hub.subscribe() as changes:
         await asyncio.wait_for(world.queue.close(0), 10)
         assert (await asyncio.wait({*waiting}, timeout=10))[1] == set()

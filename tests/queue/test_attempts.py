@@ -53,7 +53,8 @@ async def test_a_file_that_went_to_another_disk_is_no_success(open_world: Callab
     media = Media(files=(str(path),), size_bytes=1)
     world.engine.running[tiktok(1)].set_result(Outcome(True, str(path), None, media=media))
     back = await world.until(job, lambda job: job.state != "running")
-    assert (back.state, back.counted_attempts, back.error_code) == ("waiting", 0, "storage_unavailable")
+    assert (back.counted_attempts, back.error_code) == (0, "storage_unavailable")
+    assert back.state in {"waiting", "queued"}  # queued: the scheduler has noticed it too
     assert not path.exists()
 
 
@@ -105,16 +106,16 @@ async def test_a_download_takes_as_long_as_it_takes_whatever_the_clock_says(worl
 @pytest.mark.parametrize("hours", [-2, 2])
 async def test_a_clock_that_is_set_during_a_claim_changes_no_duration(world: World, hours: int) -> None:
     world.scheduler.governor._interval_seconds = 10
-    loop, claim, seconds = asyncio.get_running_loop(), world.store.claim, list[float]()
+    loop, exchange, seconds = asyncio.get_running_loop(), world.store.exchange, list[float]()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
-        world.store.claim = claim  # type: ignore[method-assign]
-        claimed = claim(*args, **kwargs)
+        world.store.exchange = exchange  # type: ignore[method-assign]
+        claimed = exchange(*args, **kwargs)
         world.clock.set(hours * 3600)
         asyncio.run_coroutine_threadsafe(world.queue.counts(), loop).result(10)  # which notices
         return claimed
 
-    world.store.claim = slow  # type: ignore[method-assign]
+    world.store.exchange = slow  # type: ignore[method-assign]
     world.scheduler.attempts.on_attempt = lambda *told: seconds.append(told[2])
     jobs = await world.submit(tiktok(1), tiktok(2))
     await world.engine.until(lambda engine: bool(engine.running))

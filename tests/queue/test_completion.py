@@ -241,14 +241,14 @@ async def test_an_end_that_cannot_be_stored_is_stored_later(world: World, monkey
     monkeypatch.setattr("downloader.queue.completion.STORE_RETRY_SECONDS", 0.01)
     [job] = await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
-    finish, faults = world.store.finish, iter([OSError("disk"), OSError("disk")])
+    exchange, faults = world.store.exchange, iter([OSError("disk"), OSError("disk")])
 
     def flaky(*args: Any, **kwargs: Any) -> Any:
         if fault := next(faults, None):
             raise fault
-        return finish(*args, **kwargs)
+        return exchange(*args, **kwargs)
 
-    world.store.finish = flaky  # type: ignore[method-assign]
+    world.store.exchange = flaky  # type: ignore[method-assign]
     world.engine.succeed(tiktok(1))
     assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
 
@@ -273,15 +273,15 @@ async def test_a_clock_that_is_set_before_an_end_is_stored_changes_no_wait(
     [limited] = await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
     world.clock.forward(5)
-    finish, faults = world.store.finish, iter([OSError("away")])
+    exchange, faults = world.store.exchange, iter([OSError("away")])
 
     def flaky(*args: Any, **kwargs: Any) -> Any:
         if fault := next(faults, None):
             world.clock.set(hours * 3600)
             raise fault
-        return finish(*args, **kwargs)
+        return exchange(*args, **kwargs)
 
-    world.store.finish = flaky  # type: ignore[method-assign]
+    world.store.exchange = flaky  # type: ignore[method-assign]
     world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
     after = await world.until(limited, lambda job: job.state == "waiting")
     assert after.next_attempt_at is not None

@@ -97,14 +97,14 @@ async def test_a_cancelled_job_can_be_retried(world: World) -> None:
 
 
 async def test_a_job_cancelled_and_retried_before_a_claim_gets_to_it_runs(world: World) -> None:
-    claim, claiming, go = world.store.claim, threading.Event(), threading.Event()
+    exchange, claiming, go = world.store.exchange, threading.Event(), threading.Event()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         claiming.set()
         assert go.wait(10)
-        return claim(*args, **kwargs)
+        return exchange(*args, **kwargs)
 
-    world.store.claim = slow  # type: ignore[method-assign]
+    world.store.exchange = slow  # type: ignore[method-assign]
     [job] = await world.submit(tiktok(1))
     await asyncio.to_thread(claiming.wait, 10)
     await world.queue.cancel([job.id])
@@ -172,6 +172,26 @@ async def test_nothing_is_looked_up_while_nothing_can_change(open_world: Callabl
     assert looks <= 6
 
 
+async def test_what_is_due_is_asked_for_once_and_not_for_each_job(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(workers=1)
+    due, asked = world.store.due, 0
+
+    def counted() -> Any:
+        nonlocal asked
+        asked += 1
+        return due()
+
+    await world.scheduler.set_paused(True)
+    jobs = await world.submit(*(tiktok(number) for number in range(1, 9)))
+    world.store.due = counted  # type: ignore[method-assign]
+    await world.scheduler.set_paused(False)
+    for number, job in enumerate(jobs, 1):
+        await running(world, tiktok(number))
+        world.engine.succeed(tiktok(number))
+        await world.until(job, lambda job: job.state in FINAL_STATES)
+    assert asked <= 3  # before the first, after the last, and where the last look came too soon
+
+
 async def test_a_job_cancelled_and_retried_at_once_runs_once_at_a_time(world: World) -> None:
     [job] = await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
@@ -187,21 +207,22 @@ async def test_a_job_cancelled_and_retried_at_once_runs_once_at_a_time(world: Wo
 
 
 async def test_what_was_claimed_as_its_platform_cooled_down_is_put_back(world: World) -> None:
-    [first] = await world.submit(tiktok(1))
+    await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
-    claim, claimed, go = world.store.claim, threading.Event(), threading.Event()
+    exchange, claimed, go = world.store.exchange, threading.Event(), threading.Event()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
-        jobs = claim(*args, **kwargs)
+        both = exchange(*args, **kwargs)
         claimed.set()
         assert go.wait(10)
-        return jobs
+        return both
 
-    world.store.claim = slow  # type: ignore[method-assign]
+    world.store.exchange = slow  # type: ignore[method-assign]
     [second] = await world.submit(tiktok(2))
     await asyncio.to_thread(claimed.wait, 10)
     world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
-    await world.until(first, lambda job: job.state == "waiting")
+    while world.governor.cooling_until("tiktok", world.clock()) is None:
+        await asyncio.sleep(0)
     go.set()
     assert (await world.until(second, lambda job: job.state == "queued")).counted_attempts == 0
     assert [work.link for work in world.engine.started] == [tiktok(1)]
@@ -212,14 +233,14 @@ async def test_a_stop_waits_for_ends_that_are_being_stored(open_world: Callable[
     world: World = await open_world()
     [job] = await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
-    finish, entered, go = world.store.finish, threading.Event(), threading.Event()
+    exchange, entered, go = world.store.exchange, threading.Event(), threading.Event()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         entered.set()
         assert go.wait(10)
-        return finish(*args, **kwargs)
+        return exchange(*args, **kwargs)
 
-    world.store.finish = slow  # type: ignore[method-assign]
+    world.store.exchange = slow  # type: ignore[method-assign]
     world.engine.succeed(tiktok(1))
     await asyncio.to_thread(entered.wait, 10)
     closing = asyncio.create_task(world.queue.close(0))

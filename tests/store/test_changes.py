@@ -22,6 +22,7 @@ from downloader.errors import (
 )
 from downloader.jobs import (
     FINAL_STATES,
+    AttemptEnd,
     Event,
     Job,
     JobState,
@@ -264,6 +265,55 @@ def test_an_end_that_comes_too_late_begins_no_second_round(rounds: Store) -> Non
     assert rounds.finish(last.id, attempt=last.attempt_number + 1, **late) is None
     assert rounds.batch(batch_id).counts == {"failed": 1, "running": 1}
     assert told_of(rounds, batch_id) == []
+
+
+def end_of(job: Job, outcome: Outcome, *, at: datetime = NOW, attempt: int | None = None) -> AttemptEnd:
+    result: Any = "succeeded" if outcome[0] else "failed"
+    return AttemptEnd(job_id=job.id, state=result, result=result, outcome=outcome, at=at, attempt=attempt)
+
+
+def test_ends_and_a_claim_are_one_change(store: Store) -> None:
+    """Each end at its own time, as if it were stored by itself."""
+    _, [good, bad, late] = running(store, 3)
+    submit(store, post(50), post(51))
+    changes: list[str] = []
+    store.on_event(lambda told: changes.append(told.data["state"]))
+    ends = [
+        end_of(good, downloaded("/raw/a.mp4", "/raw/b.mp4"), at=NOW + MINUTE),
+        end_of(late, NETWORK, attempt=late.attempt_number + 1),
+        end_of(bad, PRIVATE, at=NOW + 2 * MINUTE),
+    ]
+    [first, none, second], claimed = store.exchange(ends, {"tiktok": 1, "youtube": 1}, now=NOW + 3 * MINUTE)
+    assert none is None
+    assert (first, second) == (store.job(good.id), store.job(bad.id))
+    assert first is not None
+    assert second is not None
+    assert (first.state, first.files) == ("succeeded", ("/raw/a.mp4", "/raw/b.mp4"))
+    assert (first.finished_at, first.elapsed_seconds) == (NOW + MINUTE, 60)
+    assert (second.state, second.finished_at, second.elapsed_seconds) == ("failed", NOW + 2 * MINUTE, 120)
+    [attempt] = store.attempts(bad.id)
+    assert (attempt.result, attempt.error_code, attempt.ended_at) == ("failed", "private", NOW + 2 * MINUTE)
+    assert store.job(late.id).state == "running"
+    [job] = claimed.jobs
+    assert (job.state, job.started_at, list(claimed.more)) == ("running", NOW + 3 * MINUTE, ["tiktok"])
+    assert changes == ["succeeded", "failed", "running"]
+    assert not store.exchange([], {"tiktok": 1}, now=NOW)[1].more
+
+
+def test_of_ends_of_which_one_is_impossible_none_is_stored(store: Store) -> None:
+    _, [good, bad] = running(store, 2)
+    impossible = replace(end_of(bad, PRIVATE), state="running")
+    with pytest.raises(IllegalTransition):
+        store.exchange([end_of(good, downloaded("/raw/a.mp4")), impossible], {}, now=NOW)
+    assert [store.job(job.id).state for job in (good, bad)] == ["running"] * 2
+
+
+def test_the_last_jobs_of_a_batch_that_end_together_begin_its_second_round(rounds: Store) -> None:
+    batch_id, jobs = running(rounds, 3)
+    other_id, [other, _] = running(rounds, 2)
+    ends = [end_of(job, NETWORK) for job in (*jobs, other)]
+    assert [job and job.state for job in rounds.exchange(ends, {}, now=NOW)[0]] == ["waiting"] * 3 + ["failed"]
+    assert (rounds.batch(batch_id).second_round_jobs, rounds.batch(other_id).second_round_jobs) == (3, 0)
 
 
 def test_a_known_key_returns_the_first_batch_whatever_it_wants_now(store: Store) -> None:
