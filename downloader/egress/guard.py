@@ -128,15 +128,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def open_egress(settings: DownloadSettings) -> Grant:
+def open_egress(settings: DownloadSettings, rules: Rules | None = None) -> Grant:
     """Return a grant for one attempt, as *settings* allow; the caller revokes it after the attempt.
+
+    *rules*: what `rules_of` returns for them, which reads all of the environment.
 
     Raises:
         OSError: the egress proxy cannot be started.
         StartRefused: the operator's proxy has an invalid URL.
     """
     global _GUARD
-    rules = rules_of(settings)
+    rules = rules or rules_of(settings)
     with _STARTING:
         if _GUARD is None or not _GUARD.thread.is_alive():
             _GUARD = _Guard()

@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from downloader.download_settings import DownloadSettings
-from downloader.egress.guard import open_egress
+from downloader.egress.dialer import Rules
+from downloader.egress.guard import open_egress, rules_of
 from downloader.egress.proxy import Grant
 from downloader.engines.attempt import success_of
 from downloader.engines.base import EngineHealth
@@ -66,6 +68,10 @@ class ProcessEngine:
         self.pool = WorkerPool(settings, limits, on_message=self._on_message, on_lost=self._on_lost)
         self._attempts: dict[str, _Attempt] = {}  #: by job
 
+    @cached_property
+    def _rules(self) -> Rules:
+        return rules_of(self._settings)
+
     async def start(self) -> None:
         """Start a first worker and wait until it is ready."""
         try:
@@ -98,7 +104,7 @@ class ProcessEngine:
                     raise _Displaced
                 return Outcome.failed("interrupted", work.platform, "the worker died before the attempt could start")
             try:
-                grant = open_egress(self._settings)
+                grant = open_egress(self._settings, self._rules)
             except (OSError, StartRefused) as error:
                 return Outcome.failed("internal", work.platform, f"the egress proxy did not start: {error}")
             with grant:
