@@ -31,6 +31,7 @@ class OurServer:
     """A fresh server for each run, warmed up by two downloads."""
 
     name: str = "ours"
+    checkout: Path = supervisor.HOME  #: of which version; all run with this process's Python
     #: Also measures, at the cost of the run's other figures: `/healthz` while it works, what following it costs.
     probe: bool = False
     #: Called when the server is warm, right before it is measured.
@@ -38,7 +39,7 @@ class OurServer:
 
     def run(self, work: Workload, folder: Path, *, sample: bool) -> Run:
         """See `Contender.run`."""
-        with running(work.simulator, folder, at_once=work.at_once) as server:
+        with running(work.simulator, folder, at_once=work.at_once, checkout=self.checkout) as server:
             pid = server.process.pid
             cold_seconds = download_one(server, work.spare(0))
             warm_seconds = download_one(server, work.spare(1))
@@ -66,9 +67,15 @@ class OurServer:
 
 @contextlib.contextmanager
 def running(
-    simulator: Simulator, folder: Path, *, at_once: int, port: int = 0, supervised: bool = True
+    simulator: Simulator,
+    folder: Path,
+    *,
+    at_once: int,
+    port: int = 0,
+    supervised: bool = True,
+    checkout: Path = supervisor.HOME,
 ) -> Iterator[Server]:
-    """Run a server that keeps everything in *folder*.
+    """Run the server of *checkout*, which keeps everything in *folder*.
 
     Where it is *supervised* its `process` is the supervisor, whose tree is the server's.
     """
@@ -77,7 +84,11 @@ def running(
             simulator,
             folder,
             port,
-            under=supervisor.command(Path(notes, "report.json"), []) if supervised else (),
+            under=[
+                *(supervisor.command(Path(notes, "report.json"), []) if supervised else ()),
+                # The fork server imports what is in the working directory.
+                *(["env", f"--chdir={checkout}"] if checkout != supervisor.HOME else ()),
+            ],
             DOWNLOADER_WORKERS=str(at_once),
             DOWNLOADER_PLATFORM_CONCURRENCY=str(at_once),
             DOWNLOADER_SOCKET_TIMEOUT_SECONDS="20",

@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import command_line, commands, peers
+from benchmarks import command_line, commands, peers, versions
 from benchmarks.bars import Panel, picture
 from benchmarks.contender import Contender, Run, measured
 from benchmarks.our_server import OurServer
@@ -49,7 +50,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bytes", type=int, default=1_000_000, help="of each video")
     parser.add_argument("--latency", type=float, default=50, help="milliseconds before each answer")
     parser.add_argument("--at-once", type=int, default=8)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these contenders alone")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="these contenders alone; `ours` is also `ours at ...`"
+    )
+    parser.add_argument(
+        "--ours",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CHECKOUT",
+        help="also our server as it is there, as `ours at <commit>`, run by this Python",
+    )
     for peer in ("metube", "ytptube"):
         parser.add_argument(
             f"--{peer}", type=Path, metavar="CHECKOUT", help=f"also {peer}, with its own .venv in there"
@@ -59,16 +70,31 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _contenders(options: argparse.Namespace) -> list[Contender]:
-    found: list[Contender] = [OurServer(), commands.one_by_one(), commands.a_process_each(), commands.threads()]
+    found: list[Contender] = [OurServer(), *(_ours_at(path.absolute()) for path in options.ours)]
+    found += [commands.one_by_one(), commands.a_process_each(), commands.threads()]
     if options.metube:
         found.append(peers.metube(options.metube.absolute()))
     if options.ytptube:
         found.append(peers.ytptube(options.ytptube.absolute()))
     found.append(commands.curl())
     names = [each.name for each in found]
-    if unknown := set(options.only or ()) - set(names):
-        raise SystemExit(f"No contender here is called {', '.join(sorted(unknown))}: there are {', '.join(names)}.")
-    return found if not options.only else [each for each in found if each.name in options.only]
+    if len(set(names)) < len(names):
+        raise SystemExit(f"Two contenders have the same name: {', '.join(names)}.")
+    wanted = options.only or names
+    if unknown := [name for name in wanted if not any(_is_called(each, name) for each in names)]:
+        raise SystemExit(f"No contender here is called {', '.join(unknown)}: there are {', '.join(names)}.")
+    return [each for each in found if any(_is_called(each.name, name) for name in wanted)]
+
+
+def _ours_at(checkout: Path) -> OurServer:
+    if not (checkout / "downloader_main.py").exists():
+        raise SystemExit(f"ours: {checkout} must hold downloader_main.py")
+    return OurServer(name=f"{_OURS} at {versions.commit(checkout)}", checkout=checkout)
+
+
+def _is_called(name: str, wanted: str) -> bool:
+    """Return whether *name* is *wanted*, or a variant of it: `ours` and `ours at 1a2b3c4`."""
+    return name == wanted or name.startswith(f"{wanted} ")
 
 
 def compare(contenders: Sequence[Contender], work: Workload, *, rounds: int) -> dict[str, Any]:
@@ -86,7 +112,7 @@ def compare(contenders: Sequence[Contender], work: Workload, *, rounds: int) -> 
     found = {}
     for contender in contenders:
         peak = measured(contender, work, sample=True)
-        more = measured(OurServer(probe=True), work).more if contender.name == _OURS else {}
+        more = measured(replace(contender, probe=True), work).more if isinstance(contender, OurServer) else {}
         found[contender.name] = figures(runs[contender.name], peak, more, work.videos)
         _say(f"memory: {contender.name}")
     if _OURS in found:
@@ -129,9 +155,10 @@ def report(found: Mapping[str, Any]) -> str:
             ]
         )
     lines = [table(head, rows)]
-    if ours := found["contenders"].get(_OURS):
-        scalars = {key: value for key, value in ours.items() if key in _ONLY_OURS}
-        lines += ["", table(["only ours", "figure"], [[_ONLY_OURS[key], value] for key, value in scalars.items()])]
+    if ours := {name: own for name, own in found["contenders"].items() if _is_called(name, _OURS)}:
+        known = [key for key in _ONLY_OURS if all(key in own for own in ours.values())]
+        rows = [[_ONLY_OURS[key], *(own[key] for own in ours.values())] for key in known]
+        lines += ["", table(["only ours", *(["figure"] if len(ours) == 1 else ours)], rows)]
     return "\n".join(lines)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,11 +27,13 @@ from benchmarks import (
     supervisor,
     tables,
     throughput,
+    versions,
 )
 from benchmarks.contender import Failed, Run, measured
 from benchmarks.memory_sampler import sampled
 from benchmarks.our_server import OurServer
 from benchmarks.workload import Workload
+from tests.real_server import REPOSITORY
 from tests.simulator.client import Simulator
 
 # They start servers and measure them, which is of use to those alone who change the benchmarks.
@@ -236,6 +240,34 @@ def test_our_server_is_measured(work: Workload) -> None:
     assert run.more["following_cpu_s"] >= 0
 
 
+@pytest.fixture
+def other_version(tmp_path: Path) -> Path:
+    """Return a copy of our code, in which no TikTok video can be had."""
+    (other := tmp_path / "other").mkdir()
+    for name in ("downloader", "portal"):
+        shutil.copytree(REPOSITORY / name, other / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "downloader_main.py", other)
+    with (other / "downloader" / "tiktok_downloader.py").open("a") as module:
+        module.write("\n\ndef download_tiktok_video(*_):\n    return False, None, 'This is another version.'\n")
+    return other
+
+
+def test_another_version_of_ours_runs_its_own_code(other_version: Path, work: Workload) -> None:
+    with pytest.raises(Failed, match="This is another version"):
+        measured(OurServer(checkout=other_version), work)
+
+
+def test_a_version_is_named_by_its_commit(tmp_path: Path) -> None:
+    assert versions.commit(tmp_path) == "unknown"
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@localhost")
+    (file := tmp_path / "file").write_text("one")
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=one"]):
+        subprocess.run([*git, *words], check=True)
+    assert re.fullmatch(r"[0-9a-f]{7}", commit := versions.commit(tmp_path))
+    file.write_text("two")
+    assert versions.commit(tmp_path) == f"{commit}-dirty"
+
+
 def test_a_command_is_measured(work: Workload) -> None:
     run = measured(commands.threads(), work)
     assert run.right_files == 2
@@ -342,6 +374,11 @@ def test_a_peer_that_refuses_is_told(checkout: Path, work: Workload, monkeypatch
 def test_a_peer_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^metube: .* must hold app/main.py"):
         throughput.main(["--metube", str(tmp_path), "--only", "metube"])
+
+
+def test_a_version_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^ours: .* must hold downloader_main.py"):
+        throughput.main(["--ours", str(tmp_path), "--only", "ours"])
 
 
 def test_an_unknown_name_is_one_sentence() -> None:
