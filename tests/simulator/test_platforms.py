@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import http.client
+import json
 import os
 import re
 import socket
@@ -164,6 +165,24 @@ def test_a_tweet_streams_video_and_audio_apart(simulator: Simulator, tmp_path: P
         *("init-video.mp4", "video-0.m4s", "video-1.m4s"),
         *("init-audio.mp4", "audio-0.m4s", "audio-1.m4s"),
     ]
+
+
+def test_a_thread_holds_its_tweet(simulator: Simulator) -> None:
+    id = id_of("twitter", "ok")
+    with ytdlp(simulator) as ydl:
+        bearer = {"Authorization": "Bearer x"}
+        activate = Request("https://api.x.com/1.1/guest/activate.json", method="POST", headers=bearer)
+        token = json.load(ydl.urlopen(activate))["guest_token"]
+        query = urllib.parse.urlencode({"variables": json.dumps({"focalTweetId": id})})
+        url = f"https://api.x.com/graphql/x/TweetDetail?{query}"
+        thread = json.load(ydl.urlopen(Request(url, headers={"x-guest-token": token})))
+        with pytest.raises(HTTPError, match="403"):
+            ydl.urlopen(url)
+    [instruction] = thread["data"]["threaded_conversation_with_injections_v2"]["instructions"]
+    [entry] = instruction["entries"]
+    assert entry["entryId"] == f"tweet-{id}"
+    tweet = entry["content"]["itemContent"]["tweet_results"]["result"]
+    assert tweet["legacy"]["extended_entities"]["media"][0]["id_str"] == f"{id}1"
 
 
 def test_a_tweet_with_several_videos_gives_each(simulator: Simulator, tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def answer(request: Request, world: World) -> Response:
             return _activate(request)
         case host, ["i", "api", "graphql", _, "TweetResultByRestId"] if host in _SITES:
             return _graphql(request, world)
+        case host, ["graphql", _, "TweetDetail"] if host in _APIS:
+            return _graphql_thread(request, world)
         case host, _ if host in _SITES:
             # What a browser gets: an empty shell that asks the API, so it says nothing about the post.
             return _html("<div id='react-root'></div><noscript>JavaScript is not available.</noscript>")
@@ -77,8 +79,28 @@ def _activate(request: Request) -> Response:
 
 
 def _graphql(request: Request, world: World) -> Response:
+    found = _result(request, world, "tweetId")
+    return found if isinstance(found, Response) else _json({"data": {"tweetResult": found}})
+
+
+def _graphql_thread(request: Request, world: World) -> Response:
+    """Answer as for a tweet's own page, which cobalt asks for: the tweet is an entry of its thread."""
+    found = _result(request, world, "focalTweetId")
+    if isinstance(found, Response):
+        return found
+    entries = []
+    if result := found.get("result"):
+        content = {"itemContent": {"tweet_results": {"result": result}}}
+        id = json.loads(request.query["variables"])["focalTweetId"]
+        entries = [{"entryId": f"tweet-{id}", "content": content}]
+    instructions = [{"type": "TimelineAddEntries", "entries": entries}]
+    return _json({"data": {"threaded_conversation_with_injections_v2": {"instructions": instructions}}})
+
+
+def _result(request: Request, world: World, variable: str) -> Response | dict[str, Any]:
+    """Return what GraphQL knows of the tweet that *variable* of *request* names, or a refusal."""
     try:
-        id = str(json.loads(request.query["variables"])["tweetId"])
+        id = str(json.loads(request.query["variables"])[variable])
     except (KeyError, ValueError, TypeError):
         return _errors(400, 214, "Query: Unspecified")
     post = find_post("twitter", id)
@@ -87,7 +109,7 @@ def _graphql(request: Request, world: World) -> Response:
     if request.headers.get("x-guest-token") != _GUEST_TOKEN:
         return _errors(403, 239, "Bad guest token")
     if post is None or post.scenario.name == "vanished":
-        return _json({"data": {"tweetResult": {}}})
+        return {}
     name = post.scenario.name
     if name == "login_wall":
         return _errors(403, 179, "Sorry, you are not authorized to see this status.")
@@ -98,7 +120,7 @@ def _graphql(request: Request, world: World) -> Response:
         result = {"__typename": "TweetUnavailable", "reason": _UNAVAILABLE[name]}
     else:
         result = _tweet(world, post)
-    return _json({"data": {"tweetResult": {"result": result}}})
+    return {"result": result}
 
 
 def _tweet(world: World, post: Post) -> dict[str, Any]:
