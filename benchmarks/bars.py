@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from benchmarks.tables import shown
 
-_WIDTH, _LABELS, _VALUES = 720, 90, 70
+_WIDTH, _LABELS, _VALUES = 720, 140, 70
 _TITLE, _ROW, _BAR, _GAP = 30, 24, 16, 14
 
 # Colours with enough contrast on white as well as on GitHub's dark page; the page's own choice decides.

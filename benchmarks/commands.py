@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import supervisor
@@ -31,6 +31,11 @@ class Command:
 
     name: str
     words: Callable[[Workload, Path, Path], Sequence[str]]
+    cannot: Mapping[str, str] = field(default_factory=dict)
+
+    def version(self) -> dict[str, str]:
+        """See `Contender.version`."""
+        return {}
 
     def run(self, work: Workload, folder: Path, *, sample: bool) -> Run:
         """See `Contender.run`."""
@@ -107,7 +112,8 @@ def curl() -> Command:
         work.simulator.reset()  # what the pages cost is none of curl's business
         return ["curl", "--parallel", "--parallel-max", str(work.at_once), "--config", str(config)]
 
-    return Command("curl", words)
+    # `media_url` reads no other pages.
+    return Command("curl", words, dict.fromkeys(("twitter", "youtube"), "TikTok only"))
 
 
 def media_url(simulator: Simulator, url: str) -> str:

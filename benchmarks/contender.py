@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,17 @@ class Contender(Protocol):
     def name(self) -> str:
         """Return what it is called in tables, on the command line too."""
 
+    @property
+    def cannot(self) -> Mapping[str, str]:
+        """Return, in two or three words, why it cannot fetch from a platform, by the platform's name."""
+
+    def version(self) -> dict[str, str]:
+        """Return what is measured: the commit of its checkout, what it runs on; nothing where the machine's facts do.
+
+        Raises:
+            Failed: it is not there, or cannot run.
+        """
+
     def run(self, work: Workload, folder: Path, *, sample: bool) -> Run:
         """Fetch *work* into *folder*, which is empty; *sample* its memory meanwhile, which costs it some time.
 
@@ -49,13 +61,13 @@ def measured(contender: Contender, work: Workload, *, sample: bool = False) -> R
     Raises:
         Failed: it could not fetch all, or a file is wrong.
     """
-    work.simulator.reset()
+    work.prepare()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         run = contender.run(work, Path(folder), sample=sample)
         right = work.right_files(Path(folder))
     if right < work.videos:
         raise Failed(f"{contender.name}: only {right} of {work.videos} files are right")
-    peak = work.simulator.stats().platforms["tiktok"].peak_concurrency
+    peak = work.simulator.stats().platforms[work.platform].peak_concurrency
     return Run(
         wall_seconds=run.wall_seconds,
         cpu_seconds=run.cpu_seconds,

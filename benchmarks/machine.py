@@ -6,6 +6,7 @@ import os
 import platform
 from typing import Any
 
+from benchmarks import versions
 from downloader.ytdlp import tools
 
 
@@ -14,7 +15,7 @@ def facts() -> dict[str, Any]:
     return {
         "cores": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        "python": versions.this_python(),
         "ytdlp": tools.ytdlp().version,
         #: Processes that ran or waited for a core, on average over a minute: well below one core is a quiet machine.
         "load_before": round(os.getloadavg()[0], 2),

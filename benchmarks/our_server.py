@@ -9,11 +9,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import process_tree, server_tree, supervisor
+from benchmarks import process_tree, server_tree, supervisor, versions
 from benchmarks.contender import Failed, Run, sampling
 from benchmarks.following import changes_of_jobs, newest_event, read_again, wait_for
 from benchmarks.timing import seconds_of
@@ -36,6 +36,11 @@ class OurServer:
     probe: bool = False
     #: Called when the server is warm, right before it is measured.
     before: Callable[[], object] = lambda: None
+    cannot: Mapping[str, str] = field(default_factory=dict)
+
+    def version(self) -> dict[str, str]:
+        """See `Contender.version`."""
+        return {"commit": versions.commit(self.checkout)}
 
     def run(self, work: Workload, folder: Path, *, sample: bool) -> Run:
         """See `Contender.run`."""
@@ -75,20 +80,18 @@ def running(
     supervised: bool = True,
     checkout: Path = supervisor.HOME,
 ) -> Iterator[Server]:
-    """Run the server of *checkout*, which keeps everything in *folder*.
+    """Run a server that keeps everything in *folder*.
 
-    Where it is *supervised* its `process` is the supervisor, whose tree is the server's.
+    Where it is *supervised* its `process` is the supervisor, whose tree is the server's; it may then be the server of
+    another *checkout*.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as notes:
         server = Server(
             simulator,
             folder,
             port,
-            under=[
-                *(supervisor.command(Path(notes, "report.json"), []) if supervised else ()),
-                # The fork server imports what is in the working directory.
-                *(["env", f"--chdir={checkout}"] if checkout != supervisor.HOME else ()),
-            ],
+            # In the checkout: the fork server imports what is in the working directory.
+            under=supervisor.command(Path(notes, "report.json"), [], checkout) if supervised else (),
             DOWNLOADER_WORKERS=str(at_once),
             DOWNLOADER_PLATFORM_CONCURRENCY=str(at_once),
             DOWNLOADER_SOCKET_TIMEOUT_SECONDS="20",

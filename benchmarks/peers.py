@@ -2,141 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
-import os
-import subprocess
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from benchmarks import process_tree, supervisor
-from benchmarks.contender import Failed, Run, sampling
-from benchmarks.ports import free_port
+from benchmarks import versions
+from benchmarks.contender import Failed
+from benchmarks.peer import Peer, ask, connected, submit_json
 from benchmarks.workload import Workload
+from downloader.ytdlp import tools
 
-#: Downloads before it is measured, as many as ours has.
-_WARMING = 2
-
-_START_SECONDS = 60.0
-_WORK_SECONDS = 600.0
-_LOOK_SECONDS = 0.02
-_SETTLING_SECONDS = 0.3
-
-Post = Callable[[str, Any], Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """A server that is told what to fetch by HTTP; when all files are there it is done, and nobody has to ask it."""
-
-    name: str
-    checkout: Path
-    alive: str  #: a path that it answers with 200 when it is ready
-    #: Settings for *work*, with files going to the first folder, its own notes to the second, and a port.
-    environment: Callable[[Workload, Path, Path, int], Mapping[str, str]]
-    submit: Callable[[Post, Workload], None]
-
-    def run(self, work: Workload, folder: Path, *, sample: bool) -> Run:
-        """See `Contender.run`."""
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as notes:
-            (files := folder / "files").mkdir()
-            port = free_port()
-            environment = self.environment(work, files, Path(notes), port)
-            with self._running(work, Path(notes), port, environment) as process:
-
-                def post(path: str, body: Any) -> Any:
-                    return self._post(port, path, body)
-
-                self.submit(post, replace(work, first=work.first + work.videos, videos=_WARMING))
-                self._wait_for_files(files, _WARMING)
-                work.simulator.reset()
-                before = self._cpu_seconds(process.pid)
-                with sampling(process.pid, sample) as peak:
-                    started = time.perf_counter()
-                    self.submit(post, work)
-                    self._wait_for_files(files, _WARMING + work.videos)
-                    wall_seconds = time.perf_counter() - started
-                cpu_seconds = self._cpu_seconds(process.pid) - before
-        return Run(wall_seconds=wall_seconds, cpu_seconds=cpu_seconds, peak_pss_bytes=peak.pss_bytes)
-
-    @contextlib.contextmanager
-    def _running(
-        self, work: Workload, notes: Path, port: int, environment: Mapping[str, str]
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        python = self.checkout / ".venv" / "bin" / "python"
-        main = self.checkout / "app" / "main.py"
-        if not python.exists() or not main.exists():
-            raise Failed(
-                f"{self.name}: {self.checkout} must hold app/main.py and, with what it needs, .venv/bin/python"
-            )
-        log = notes / "log"
-        with (
-            log.open("wb") as out,
-            subprocess.Popen(
-                supervisor.command(notes / "report.json", [str(python), str(main)]),
-                cwd=supervisor.HOME,
-                env={**os.environ, **work.simulator.environment(), **environment},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            ) as process,
-        ):
-            try:
-                self._wait_until_alive(process, port, log)
-                yield process
-            finally:
-                process.terminate()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-
-    def _wait_until_alive(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-        pause = threading.Event()
-        until = time.monotonic() + _START_SECONDS
-        while time.monotonic() < until and process.poll() is None:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                if _ask(port, "GET", self.alive)[0] == 200:
-                    return
-            pause.wait(0.1)
-        raise Failed(f"{self.name} did not start; its log ends: {log.read_text(errors='replace')[-500:].strip()}")
-
-    def _post(self, port: int, path: str, body: Any) -> Any:
-        status, answer = _ask(port, "POST", path, body)
-        if status != 200:
-            raise Failed(f"{self.name} refused a link with {status}: {answer[:300].decode(errors='replace')}")
-        return json.loads(answer)
-
-    def _wait_for_files(self, folder: Path, videos: int) -> None:
-        pause = threading.Event()
-        until = time.monotonic() + _WORK_SECONDS
-        while (there := len(list(folder.rglob("*.mp4")))) < videos:
-            if time.monotonic() > until:
-                raise Failed(f"{self.name}: only {there} of {videos} files after {_WORK_SECONDS:.0f} s")
-            pause.wait(_LOOK_SECONDS)
-
-    def _cpu_seconds(self, pid: int) -> float:
-        threading.Event().wait(_SETTLING_SECONDS)
-        return process_tree.cpu_seconds(pid)
-
-
-def _ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_WORK_SECONDS)
-    with contextlib.closing(connection):
-        payload = None if body is None else json.dumps(body)
-        connection.request(method, path, payload, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+_TEMPLATE = "%(id)s.%(ext)s"
 
 
 def metube(checkout: Path) -> Peer:
-    """Return MeTube, its page built (`ui/dist`); newer versions look up each link's host, and need a DNS."""
+    """Return MeTube; it wants some file at `ui/dist/metube/browser/index.html`."""
 
     def environment(work: Workload, files: Path, notes: Path, port: int) -> dict[str, str]:
         (notes / "state").mkdir()
@@ -150,17 +32,18 @@ def metube(checkout: Path) -> Peer:
             "STATE_DIR": str(notes / "state"),
             "TEMP_DIR": str(notes / "part"),
             "MAX_CONCURRENT_DOWNLOADS": str(work.at_once),
-            "OUTPUT_TEMPLATE": "%(id)s.%(ext)s",
+            "OUTPUT_TEMPLATE": _TEMPLATE,
             "YTDL_OPTIONS": json.dumps(options),
             "LOGLEVEL": "WARNING",
+            # Else it looks up each link's host, and only the simulator knows these.
+            "ALLOW_PRIVATE_ADDRESSES": "true",
         }
 
-    def submit(post: Post, work: Workload) -> None:
+    def submit(port: int, work: Workload, files: Path) -> None:
         def add(url: str) -> None:
-            # "codec" and "download_type" are for newer versions, which older ones pass over.
-            answer = post(
-                "/add", {"url": url, "download_type": "video", "codec": "auto", "format": "any", "quality": "best"}
-            )
+            wanted = {"url": url, "download_type": "video", "codec": "auto", "format": "any", "quality": "best"}
+            with connected(port) as connection:
+                answer = submit_json("metube", connection, "/add", wanted)
             if answer.get("status") != "ok":
                 raise Failed(f"metube: {answer.get('msg')}")
 
@@ -168,11 +51,14 @@ def metube(checkout: Path) -> Peer:
         with ThreadPoolExecutor(work.at_once) as pool:
             list(pool.map(add, work.urls))
 
-    return Peer(name="metube", checkout=checkout, alive="/version", environment=environment, submit=submit)
+    return _python_peer("metube", checkout, "/version", environment, submit)
 
 
-def ytptube(checkout: Path) -> Peer:
-    """Return YTPTube, told to fetch as many at once from one platform as from all."""
+def ytptube(checkout: Path, *, keep_alive: bool = False) -> Peer:
+    """Return YTPTube, told to fetch as many at once from one platform as from all.
+
+    With *keep_alive*, the processes that read pages stay, which is not its default.
+    """
 
     def environment(work: Workload, files: Path, notes: Path, port: int) -> dict[str, str]:
         (notes / "config").mkdir()
@@ -180,26 +66,114 @@ def ytptube(checkout: Path) -> Peer:
         return {
             "YTP_HOST": "127.0.0.1",
             "YTP_PORT": str(port),
+            "YTP_DISABLE_AUTH": "true",
             "YTP_DOWNLOAD_PATH": str(files),
             "YTP_CONFIG_PATH": str(notes / "config"),
             "YTP_TEMP_PATH": str(notes / "part"),
             "YTP_MAX_WORKERS": str(work.at_once),
             "YTP_MAX_WORKERS_PER_EXTRACTOR": str(work.at_once),
             "YTP_EXTRACT_INFO_CONCURRENCY": str(work.at_once),
-            "YTP_OUTPUT_TEMPLATE": "%(id)s.%(ext)s",
+            "YTP_EXTRACT_INFO_KEEP_ALIVE": str(keep_alive).lower(),
+            "YTP_OUTPUT_TEMPLATE": _TEMPLATE,
             "YTP_IGNORE_UI": "true",
             "YTP_ACCESS_LOG": "false",
             "YTP_FILE_LOGGING": "false",
             "YTP_CHECK_FOR_UPDATES": "false",
+            "YTP_PIP_IGNORE_UPDATES": "true",
             "YTP_YTDLP_AUTO_UPDATE": "false",
         }
 
-    def submit(post: Post, work: Workload) -> None:
+    def submit(port: int, work: Workload, files: Path) -> None:
         cli = f"--compat-options no-certifi --proxy {work.simulator.proxy} --no-cache-dir"
-        template = "%(id)s.%(ext)s"
-        answers = post("/api/history", [{"url": url, "cli": cli, "template": template} for url in work.urls])
-        for answer in answers:
-            if answer.get("status") not in ("queued", "ok"):
-                raise Failed(f"ytptube: {answer.get('msg') or answer.get('message') or answer}")
+        items = [{"url": url, "cli": cli, "template": _TEMPLATE} for url in work.urls]
+        with connected(port) as connection:
+            answer = submit_json("ytptube", connection, "/api/history/", items)
+        # What it makes of each link is told later, to who follows its events.
+        if answer.get("status") != "accepted":
+            raise Failed(f"ytptube: {answer.get('message') or answer}")
 
-    return Peer(name="ytptube", checkout=checkout, alive="/api/ping", environment=environment, submit=submit)
+    name = "ytptube keep-alive" if keep_alive else "ytptube"
+    return _python_peer(name, checkout, "/api/ping/", environment, submit)
+
+
+def _python_peer(
+    name: str,
+    checkout: Path,
+    alive: str,
+    environment: Callable[[Workload, Path, Path, int], Mapping[str, str]],
+    submit: Callable[[int, Workload, Path], None],
+) -> Peer:
+    python = checkout / ".venv" / "bin" / "python"
+
+    def runs_on() -> str:
+        # Builds of Python differ by more than 10 %, versions by more.
+        if not versions.same_python(python):
+            raise Failed(f"{name}: {python} must be the Python of the benchmark: {versions.this_python()}")
+        return f"yt-dlp {versions.ytdlp(python)}"
+
+    return Peer(
+        name=name,
+        checkout=checkout,
+        script="app/main.py",
+        runtime=[str(python)],
+        runs_on=runs_on,
+        alive=alive,
+        environment=environment,
+        submit=submit,
+    )
+
+
+def cobalt(checkout: Path, node: str) -> Peer:
+    """Return cobalt's API, run by the program *node*; it keeps no files: its clients, threads of this process, do."""
+
+    def environment(work: Workload, files: Path, notes: Path, port: int) -> dict[str, str]:
+        ffmpeg = tools.ffmpeg()
+        assert ffmpeg
+        no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")  # where it asks itself
+        no_limits = dict.fromkeys(("RATELIMIT_MAX", "TUNNEL_RATELIMIT_MAX"), "1000000")
+        return {
+            "API_URL": f"http://127.0.0.1:{port}/",
+            "API_PORT": str(port),
+            "API_LISTEN_ADDRESS": "127.0.0.1",
+            "NODE_EXTRA_CA_CERTS": work.simulator.ca,
+            "FFMPEG_BIN": str(ffmpeg.path),
+            **no_proxy,
+            **no_limits,
+        }
+
+    def submit(port: int, work: Workload, files: Path) -> None:
+        # A list's iterator may be shared by threads.
+        links = iter(list(zip(work.urls, work.ids, strict=True)))
+        with ThreadPoolExecutor(work.at_once) as pool:
+            list(pool.map(lambda _: client(port, links, files), range(work.at_once)))
+
+    def client(port: int, links: Iterator[tuple[str, str]], files: Path) -> None:
+        with connected(port) as connection:
+            for url, id in links:
+                answer = submit_json("cobalt", connection, "/", {"url": url, "alwaysProxy": True})
+                if answer["status"] != "tunnel":
+                    raise Failed(f"cobalt: {answer}")
+                _save(connection, answer["url"], files / f"{id}.mp4")
+
+    def runs_on() -> str:
+        if not (version := versions.node(node)):
+            raise Failed(f"cobalt: {node} is no Node.js")
+        return f"Node.js {version}"
+
+    return Peer(
+        name="cobalt",
+        checkout=checkout / "api",
+        script="src/cobalt.js",
+        runtime=[node],
+        runs_on=runs_on,
+        alive="/",
+        environment=environment,
+        submit=submit,
+    )
+
+
+def _save(connection: http.client.HTTPConnection, url: str, file: Path) -> None:
+    status, content = ask(connection, "GET", url.removeprefix(f"http://127.0.0.1:{connection.port}"))
+    if status != 200:
+        raise Failed(f"cobalt: {url} answers with {status}")
+    file.write_bytes(content)

@@ -1,10 +1,10 @@
 """Runs one command so that no processor time of what it starts is lost.
 
-    python -m benchmarks.supervisor REPORT COMMAND ...
+    python -m benchmarks.supervisor REPORT FOLDER COMMAND ...
 
-Writes {"status", "wall_seconds", "cpu_seconds"} to the file REPORT when the command has ended. What the command
-started and did not wait for becomes this process's child, not init's, so that `process_tree` still finds it. SIGTERM
-is handed on; when this process dies, the command is killed.
+Runs it in FOLDER; writes {"status", "wall_seconds", "cpu_seconds"} to the file REPORT when it has ended. What the
+command started and did not wait for becomes this process's child, not init's, so that `process_tree` still finds it.
+SIGTERM is handed on; when this process dies, the command is killed.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ _SET_CHILD_SUBREAPER = 36
 HOME = Path(__file__).parent.parent
 
 
-def command(report: Path, words: list[str]) -> list[str]:
-    """Return the command line that runs *words* supervised."""
-    return [sys.executable, "-m", "benchmarks.supervisor", str(report), *words]
+def command(report: Path, words: list[str], folder: Path = HOME) -> list[str]:
+    """Return the command line that runs *words* in *folder*, supervised."""
+    return [sys.executable, "-m", "benchmarks.supervisor", str(report), str(folder), *words]
 
 
-def main(report: str, words: list[str]) -> int:
-    """Run *words*; return their exit status."""
+def main(report: str, folder: str, words: list[str]) -> int:
+    """Run *words* in *folder*; return their exit status."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
     started = time.perf_counter()
     child = os.fork()
     if child == 0:
         _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         try:
+            os.chdir(folder)
             os.execvp(words[0], words)
         except OSError as error:
             sys.stderr.write(f"{words[0]}: {error.strerror}\n")
@@ -77,4 +78,4 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))

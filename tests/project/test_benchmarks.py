@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ import pytest
 from benchmarks import (
     bars,
     commands,
+    comparison,
     growth,
-    peers,
     process_tree,
     server_tree,
     statistic,
@@ -35,6 +36,9 @@ from benchmarks.our_server import OurServer
 from benchmarks.workload import Workload
 from tests.real_server import REPOSITORY
 from tests.simulator.client import Simulator
+from tests.simulator.media import load_media
+from tests.simulator.model import Platform
+from tests.simulator.scenarios import find_post
 
 # They start servers and measure them, which is of use to those alone who change the benchmarks.
 pytestmark = pytest.mark.slow
@@ -77,7 +81,7 @@ def test_figures_are_medians_of_the_rounds_and_the_worst_count() -> None:
         for wall, cpu, peak in ((1, 0.5, 3), (9, 0.1, 8), (2, 0.2, 7))
     ]
     peak = Run(wall_seconds=99, cpu_seconds=99, peak_pss_bytes=3 * 1024**2, right_files=3, more={"files_s": 99})
-    found = throughput.figures(runs, peak, {"files_s": 77, "healthz_p99_ms": 5}, 4)
+    found = comparison.figures(runs, peak, {"files_s": 77, "healthz_p99_ms": 5}, 4)
     assert found["wall_s"] == 2
     assert found["cpu_ms_per_video"] == 50
     assert found["peak_pss_mb"] == 3
@@ -268,10 +272,18 @@ def test_a_version_is_named_by_its_commit(tmp_path: Path) -> None:
     assert versions.commit(tmp_path) == f"{commit}-dirty"
 
 
-def test_a_command_is_measured(work: Workload) -> None:
-    run = measured(commands.threads(), work)
+@pytest.mark.parametrize("platform", ["tiktok", "twitter", "youtube"])
+def test_a_command_is_measured(work: Workload, platform: Platform) -> None:
+    run = measured(commands.threads(), replace(work, platform=platform))
     assert run.right_files == 2
+    assert run.peak_concurrency
     assert run.cpu_seconds > 0
+
+
+def test_each_work_has_its_own_network(work: Workload) -> None:
+    slow = measured(commands.curl(), replace(work, latency_ms=300))
+    fast = measured(commands.curl(), replace(work, latency_ms=0))
+    assert fast.wall_seconds < 0.3 < slow.wall_seconds
 
 
 def test_the_command_writes_figures_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,9 +297,58 @@ def test_the_command_writes_figures_and_picture(tmp_path: Path, capsys: pytest.C
     ElementTree.parse(drawing)
 
 
+def test_works_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures, drawing = tmp_path / "figures.json", tmp_path / "bars.svg"
+    sizes = ["--rounds", "1", "--videos", "2", "--bytes", "100000", "--latency", "0", "1"]
+    platforms = ["--platform", "tiktok", "youtube"]
+    throughput.main([*sizes, *platforms, "--only", "curl", "--json", str(figures), "--picture", str(drawing)])
+    rows = json.loads(figures.read_text())["contenders"]
+    assert list(rows) == [f"curl, {platform}, {ms} ms" for platform in ("tiktok", "youtube") for ms in (0, 1)]
+    assert [row.get("right_files") for row in rows.values()] == [2, 2, None, None]
+    assert "curl, youtube, 1 ms: TikTok only" in capsys.readouterr().out
+    assert drawing.read_text().count("Memory at its peak, MB (tiktok, ") == 2
+
+
+def test_ratios_are_to_ours_at_the_same_work(work: Workload) -> None:
+    class Steady:
+        cannot: Mapping[str, str] = {}
+
+        def __init__(self, name: str, seconds: float) -> None:
+            self.name, self.seconds = name, seconds
+
+        def version(self) -> dict[str, str]:
+            return {}
+
+        def run(self, work: Workload, folder: Path, *, sample: bool) -> Run:
+            for id in work.ids:
+                (folder / f"{id}.mp4").write_bytes(media_of(id))
+            seconds = self.seconds * (1 + (work.latency_ms or 0))
+            return Run(wall_seconds=seconds, cpu_seconds=seconds, peak_pss_bytes=1)
+
+    def media_of(id: str) -> bytes:
+        post = find_post("tiktok", id)
+        assert post
+        return b"".join(load_media(work.media_bytes).content(post, "muxed.mp4").chunks())
+
+    works = [replace(work, latency_ms=latency_ms) for latency_ms in (0, 9)]
+    found = comparison.compare([Steady("other", 6), Steady("ours", 2)], works, rounds=1)["contenders"]
+    assert [found[f"other, {ms} ms"]["wall_s"] for ms in (0, 9)] == [6, 60]
+    assert [found[f"other, {ms} ms"]["ratio_to_ours"]["wall_s"] for ms in (0, 9)] == [3, 3]
+
+
 def test_a_wrong_file_is_not_counted(work: Workload, tmp_path: Path) -> None:
     (tmp_path / f"{work.ids[0]}.mp4").write_bytes(b"<html>Log in</html>")
     assert work.right_files(tmp_path) == 0
+
+
+def test_a_video_that_lost_its_sound_is_not_counted(work: Workload, tmp_path: Path) -> None:
+    youtube = replace(work, platform="youtube")
+    library = load_media(work.media_bytes)
+    for id, name in zip(youtube.ids, ("video.mp4", "muxed.mp4"), strict=True):
+        post = find_post("youtube", id)
+        assert post
+        (tmp_path / f"{id}.mp4").write_bytes(b"".join(library.content(post, name).chunks()) + bytes(8))
+    assert youtube.right_files(tmp_path) == 1
 
 
 def test_a_command_that_fails_stops_the_comparison(work: Workload) -> None:
@@ -305,75 +366,7 @@ def test_a_contender_without_files_stops_the_comparison(work: Workload) -> None:
         measured(commands.Command("lazy", lambda *_: ["true"]), work)
 
 
-# Other people's servers, played by one that knows their requests
-
-PEER = """
-import json, os, shlex, threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from yt_dlp import YoutubeDL, parse_options
-
-def fetch(url, options, folder):
-    with YoutubeDL({**options, "quiet": True, "paths": {"home": folder}, "outtmpl": "%(id)s.%(ext)s"}) as ydl:
-        ydl.download([url])
-
-class Peer(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.reply({} if self.path in ("/version", "/api/ping") else None)
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == "/add":
-            options = json.loads(os.environ["YTDL_OPTIONS"])
-            threading.Thread(target=fetch, args=(body["url"], options, os.environ["DOWNLOAD_DIR"])).start()
-            self.reply({"status": "error" if os.environ.get("REFUSE") else "ok", "msg": "no such host"})
-        else:
-            for entry in body:
-                options = parse_options(shlex.split(entry["cli"])).ydl_opts
-                args = (entry["url"], options, os.environ["YTP_DOWNLOAD_PATH"])
-                threading.Thread(target=fetch, args=args).start()
-            self.reply([{"status": "queued"} for _ in body])
-
-    def reply(self, answer):
-        payload = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload)
-
-    def log_message(self, *_):
-        pass
-
-port = os.environ.get("YTP_PORT") or os.environ["PORT"]
-ThreadingHTTPServer(("127.0.0.1", int(port)), Peer).serve_forever()
-"""
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    (python := tmp_path / ".venv" / "bin" / "python").parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o700)
-    (main := tmp_path / "app" / "main.py").parent.mkdir()
-    main.write_text(PEER)
-    return tmp_path
-
-
-@pytest.mark.parametrize("peer", [peers.metube, peers.ytptube])
-def test_a_peer_is_measured(peer: Callable[[Path], peers.Peer], checkout: Path, work: Workload) -> None:
-    run = measured(peer(checkout), work)
-    assert run.right_files == 2
-    assert run.cpu_seconds > 0
-
-
-def test_a_peer_that_refuses_is_told(checkout: Path, work: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REFUSE", "yes")
-    with pytest.raises(Failed, match="metube: no such host"):
-        measured(peers.metube(checkout), work)
-
-
-def test_a_peer_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"^metube: .* must hold app/main.py"):
-        throughput.main(["--metube", str(tmp_path), "--only", "metube"])
+# What is not there
 
 
 def test_a_version_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
