@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -103,7 +104,9 @@ class Peer:
                 try:
                     process.wait(10)
                 except subprocess.TimeoutExpired:
-                    process.kill()
+                    for pid in [*process_tree.descendants(process.pid), process.pid]:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
 
     def _wait_until_alive(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         pause = threading.Event()

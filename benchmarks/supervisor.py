@@ -4,7 +4,7 @@
 
 Runs it in FOLDER; writes {"status", "wall_seconds", "cpu_seconds"} to the file REPORT when it has ended. What the
 command started and did not wait for becomes this process's child, not init's, so that `process_tree` still finds it.
-SIGTERM is handed on; when this process dies, the command is killed.
+SIGTERM is handed on, and sent when whatever started this process dies; when this process dies, the command is killed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def command(report: Path, words: list[str], folder: Path = HOME) -> list[str]:
 def main(report: str, folder: str, words: list[str]) -> int:
     """Run *words* in *folder*; return their exit status."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
+    _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     started = time.perf_counter()
     child = os.fork()
     if child == 0:
