@@ -42,7 +42,7 @@ _BACKLOG = 256
 
 
 class Grant:
-    """One attempt's permission to use the proxy, until it is revoked, as it is at the end of a `with` block."""
+    """Permission to use the proxy, for one attempt at a time, until it is revoked, as at the end of a `with` block."""
 
     def __init__(self, proxy: EgressProxy, rules: Rules, user: str) -> None:
         self._proxy = proxy
@@ -61,6 +61,11 @@ class Grant:
 
     def __exit__(self, *_: object) -> None:
         self.revoke()
+
+    @property
+    def valid(self) -> bool:
+        """Whether the proxy still accepts it."""
+        return self._proxy.serving and self.user in self._proxy._grants
 
     def refuse(self, request: http.Request, why: str) -> None:
         """Record that *request* was refused."""
@@ -123,6 +128,11 @@ class EgressProxy:
         self._listener.listen(_BACKLOG)
         self.port = self._listener.getsockname()[1]
         self._accepting = self._loop.create_task(self._accept())
+
+    @property
+    def serving(self) -> bool:
+        """Whether it accepts connections."""
+        return not self._accepting.done()
 
     async def wait(self) -> None:
         """Return or raise when the proxy stops listening."""

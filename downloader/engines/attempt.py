@@ -13,14 +13,19 @@ from downloader.download_settings import DownloadSettings
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 from downloader.ytdlp.client import FetchContext, fetch_context
+from downloader.ytdlp.transport import Transport
 
 log = logging.getLogger(__name__)
 
 
 def run_attempt(
-    work: Work, settings: DownloadSettings, stop: threading.Event, on_progress: Callable[[Progress], None]
+    work: Work,
+    settings: DownloadSettings,
+    stop: threading.Event,
+    on_progress: Callable[[Progress], None],
+    transport: Transport | None = None,
 ) -> Outcome:
-    """Run one attempt; blocking. Calls *on_progress* in this thread and never raises.
+    """Run one attempt, by *transport* if there is one; blocking. Calls *on_progress* in this thread and never raises.
 
     Setting *stop* ends the attempt at its next byte or response.
     """
@@ -31,7 +36,7 @@ def run_attempt(
         in_storage=work.in_storage,
         report=on_progress,
         job_id=work.job_id,
-        proxy=work.proxy,
+        transport=transport,
     )
     try:
         with fetch_context(context):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from downloader.download_settings import PREFIX, DownloadSettings
+from downloader.egress.proxy import Grant
 from downloader.engines.worker import Done, Report, WorkerConfig
 from downloader.engines.worker_process import WorkerLost, WorkerProcess, stop_fork_server
 from downloader.jobs import Progress
@@ -65,11 +66,34 @@ class PooledWorker:
     draining: bool = False  #: takes no more attempts, and is terminated after its last one
     lost: bool = False  #: has left the pool
     reaped: asyncio.Future[None] | None = None  #: set: the pool terminated it; done: it has ended
+    #: Of attempts that succeeded; one of the worker's threads keeps the connections of each open, for the next one.
+    grants: list[Grant] = field(default_factory=list)
 
     @property
     def shared(self) -> bool:
         """Whether it is open to any attempt."""
         return not self.draining and self.dedicated_to is None
+
+    def take_grant(self) -> Grant | None:
+        """Return a kept grant for one attempt, or None."""
+        while self.grants:
+            grant = self.grants.pop()
+            if grant.valid:
+                grant.refusals.clear()
+                return grant
+        return None
+
+    def keep_grant(self, grant: Grant) -> None:
+        """Keep *grant* for the next attempt, or revoke it if there will be none."""
+        if self.lost or not self.shared:
+            grant.revoke()
+        else:
+            self.grants.append(grant)
+
+    def revoke_grants(self) -> None:
+        """Revoke all kept grants."""
+        while self.grants:
+            self.grants.pop().revoke()
 
 
 class WorkerPool:
@@ -163,8 +187,7 @@ class WorkerPool:
             worker.reaped = asyncio.get_running_loop().create_future()
             worker.reaped.add_done_callback(self._terminating.discard)
             self._terminating.add(worker.reaped)
-            worker.lost = True
-            self._workers.discard(worker)
+            self._forget(worker)
             worker.process.kill()
         return worker.reaped
 
@@ -183,6 +206,11 @@ class WorkerPool:
     async def _wait_for_terminated(self, timeout_seconds: float | None = None) -> None:
         if self._terminating:
             await asyncio.wait(tuple(self._terminating), timeout=timeout_seconds)
+
+    def _forget(self, worker: PooledWorker) -> None:
+        worker.lost = True
+        self._workers.discard(worker)
+        worker.revoke_grants()
 
     def _least_busy(self) -> PooledWorker | None:
         """Return the ready worker with the most room; None: there is none, or no more attempts may run at once."""
@@ -251,8 +279,7 @@ class WorkerPool:
             worker.reaped.set_result(None)
             return
         self.restarts += 1
-        worker.lost = True
-        self._workers.discard(worker)
+        self._forget(worker)
         self._on_lost(worker, reason)
         if not worker.ready:
             log.error("a worker died before it was ready", extra={"detail": reason})

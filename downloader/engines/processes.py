@@ -103,27 +103,39 @@ class ProcessEngine:
                 if worker.reaped is not None:  # terminated because of another attempt, or by `close`
                     raise _Displaced
                 return Outcome.failed("interrupted", work.platform, "the worker died before the attempt could start")
-            try:
-                grant = open_egress(self._settings, self._rules)
-            except (OSError, StartRefused) as error:
-                return Outcome.failed("internal", work.platform, f"the egress proxy did not start: {error}")
-            with grant:
-                attempt = _Attempt(
-                    work=replace(work, proxy=grant.url),
-                    worker=worker,
-                    grant=grant,
-                    on_progress=on_progress,
-                    watch=StallWatch(work, self._settings),
-                    end=asyncio.get_running_loop().create_future(),
-                )
-                outcome = await self._complete(attempt)
-            refusal = grant.refusal(outcome)
-            return outcome if refusal is None else Outcome.failed("blocked_address", work.platform, refusal)
+            return await self._run_in(worker, work, on_progress)
         finally:
             self.pool.release(worker)
 
+    async def _run_in(self, worker: PooledWorker, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
+        """Run one attempt in *worker*, which was acquired for it."""
+        try:
+            grant = worker.take_grant() or open_egress(self._settings, self._rules)
+        except (OSError, StartRefused) as error:
+            return Outcome.failed("internal", work.platform, f"the egress proxy did not start: {error}")
+        attempt = _Attempt(
+            work=replace(work, proxy=grant.url),
+            worker=worker,
+            grant=grant,
+            on_progress=on_progress,
+            watch=StallWatch(work, self._settings),
+            end=asyncio.get_running_loop().create_future(),
+        )
+        success = False
+        try:
+            outcome = await self._complete(attempt)
+            success = outcome[0]
+        finally:
+            # After anything else its connections may be in any state, and the worker closes them.
+            if success:
+                worker.keep_grant(grant)
+            else:
+                grant.revoke()
+        refusal = grant.refusal(outcome)
+        return outcome if refusal is None else Outcome.failed("blocked_address", work.platform, refusal)
+
     async def _complete(self, attempt: _Attempt) -> Outcome:
-        """Run *attempt* in its worker, which was acquired for it."""
+        """Return the outcome of *attempt*, which this starts."""
         work = attempt.work
         self._attempts[work.job_id] = attempt
         attempt.worker.process.send(work)

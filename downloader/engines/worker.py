@@ -11,17 +11,19 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Literal, NoReturn
 
 from downloader.download_settings import DownloadSettings
+from downloader.egress.connections import MAX_IDLE_SECONDS
 from downloader.engines.attempt import run_attempt
 from downloader.engines.malloc import tune_malloc
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS
+from downloader.ytdlp.transport import Transport
 from downloader.ytdlp.warm_up import warm_up
 
 log = logging.getLogger(__name__)
@@ -29,13 +31,9 @@ log = logging.getLogger(__name__)
 #: Well above the largest block that a download reads, so that reading one costs no system call for its memory.
 _LARGE_BYTES = 1024 * 1024
 
-#: Objects allocated before Python collects garbage by itself. An attempt allocates some thousands, and its garbage is
-#: collected when it has ended; Python's default of 700 costs half a millisecond more for each video.
+#: Objects allocated before Python collects garbage. An attempt allocates some thousands, and its cycles are found by
+#: the collection after the next; Python's default of 700 costs half a millisecond more for each video.
 _GC_THRESHOLD = 10_000
-
-#: A worker that is never idle collects garbage after every so many attempts.
-_COLLECT_EVERY = 4
-_ENDED = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +95,8 @@ class _Worker:
         self._settings = settings
         self._sending = threading.Lock()
         self.stops: dict[str, threading.Event] = {}  #: of the attempts under way, by job
+        self._threads: dict[str, _DownloadThread] = {}  #: by the URL of their egress proxy
+        self._lock = threading.Lock()  #: guards `_threads`
 
     def serve(self) -> None:
         """Start and stop attempts as the server says, until the pipe closes."""
@@ -110,21 +110,64 @@ class _Worker:
                     stop.set()
                 continue
             self.stops[message.job_id] = threading.Event()
-            # Not in this thread, which has to notice that the pipe closes while a download hangs.
-            threading.Thread(target=self._run, args=(message,), name=message.job_id, daemon=True).start()
+            self._thread_for(message).works.put(message)
 
-    def _run(self, work: Work) -> None:
-        outcome = run_attempt(work, self._settings, self.stops[work.job_id], self.send)
+    def _thread_for(self, work: Work) -> _DownloadThread:
+        # Not the main thread, which has to notice that the pipe closes while a download hangs.
+        assert work.proxy is not None
+        with self._lock:
+            thread = self._threads.get(work.proxy)
+            if thread is None:
+                thread = self._threads[work.proxy] = _DownloadThread(self, work.proxy)
+                thread.start()
+            return thread
+
+    def run(self, work: Work, transport: Transport) -> bool:
+        """Run one attempt, report its end, and return whether it succeeded."""
+        outcome = run_attempt(work, self._settings, self.stops[work.job_id], self.send, transport)
         del self.stops[work.job_id]
-        if not self.stops or next(_ENDED) % _COLLECT_EVERY == 0:
-            # yt-dlp's objects form cycles that hold threads and buffers until they are collected. Takes a millisecond.
-            gc.collect()
         self.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
+        return outcome[0]
+
+    def retire(self, thread: _DownloadThread) -> bool:
+        """Forget *thread* if it has nothing to do; return whether that is so."""
+        with self._lock:
+            if not thread.works.empty():
+                return False
+            del self._threads[thread.transport.proxy]
+        if not self.stops:
+            gc.collect()
+        return True
 
     def send(self, message: Report | logging.LogRecord) -> None:
         """Send *message*; if the pipe is closed, the main thread ends the process."""
         with self._sending, contextlib.suppress(OSError):
             self._connection.send(message)
+
+
+class _DownloadThread(threading.Thread):
+    """Runs the attempts of one egress grant, one after the other, and keeps their connections open in between."""
+
+    def __init__(self, worker: _Worker, proxy: str) -> None:
+        super().__init__(daemon=True)
+        self._worker = worker
+        self.works: SimpleQueue[Work] = SimpleQueue()
+        self.transport = Transport(proxy)
+
+    def run(self) -> None:
+        """Run attempts until one fails, or none has come for a while."""
+        while True:
+            try:
+                work = self.works.get(timeout=MAX_IDLE_SECONDS)
+            except Empty:
+                if self._worker.retire(self):
+                    break
+                continue
+            self.name = work.job_id
+            if not self._worker.run(work, self.transport):
+                self._worker.retire(self)  # its grant is revoked: no other attempt comes
+                break
+        self.transport.close()
 
 
 class _LogHandler(logging.Handler):

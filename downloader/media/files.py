@@ -182,21 +182,25 @@ def added_files(work_dir: Path, output_dir: Path) -> list[Path]:
         return []
 
 
-def prepare_work_dir(work_dir: Path, output_dir: Path) -> None:
-    """Create *work_dir* for this user alone, unless it exists; remove symbolic links in its place and inside it.
+def prepare_work_dir(work_dir: Path, output_dir: Path) -> bool:
+    """Create *work_dir* for this user alone; if it exists, remove symbolic links in its place and inside it.
 
-    Files created in it get the group and ACL that they would get in *output_dir*.
+    Files created in it get the group and ACL that they would get in *output_dir*. Returns whether it is new, and empty.
     """
     if work_dir.is_symlink():
         work_dir.unlink()
+    is_new = not work_dir.exists()
     work_dir.mkdir(exist_ok=True, mode=0o700)
     inherit_permissions(work_dir, output_dir)
+    if is_new:
+        return True
     for folder, folders, files in os.walk(work_dir, followlinks=False):
         for name in (*folders, *files):
             path = Path(folder, name)
             if path.is_symlink():
                 log.warning("removed a link among unfinished files", extra={"path": str(path)})
                 path.unlink()
+    return False
 
 
 def remove_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
@@ -299,11 +303,10 @@ def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) ->
     places = []
     for number, found in enumerate(downloads, start=1):
         names = found.final_names(platform, max_bytes)
-        numbered = replace(found, video_id=f"{found.video_id}-{number}").final_names(platform, max_bytes)
-        if spelling(names[0]) in taken or _is_taken_by_other_case(output_dir / names[0]):
-            names = numbered
-        elif not taken.isdisjoint(map(spelling, names)):
-            names[1:] = numbered[1:]
+        first_is_taken = spelling(names[0]) in taken or _is_taken_by_other_case(output_dir / names[0])
+        if first_is_taken or not taken.isdisjoint(map(spelling, names)):
+            numbered = replace(found, video_id=f"{found.video_id}-{number}").final_names(platform, max_bytes)
+            names = numbered if first_is_taken else [names[0], *numbered[1:]]
         taken.update(map(spelling, names))
         places.append(tuple(output_dir / name for name in names))
     return places

@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import PurePath
 
 from pathvalidate import sanitize_filename
@@ -95,6 +96,7 @@ def _short(text: str, most: int = _MAX_ID_CHARACTERS) -> str:
     return f"{text[: max(most - 13, 0)]}-{digest}"
 
 
+@lru_cache(maxsize=16)  # each name is tried in several lengths
 def _readable(title: str) -> str:
     """Return *title* without what could confuse a file system, a shell or a reader."""
     text = unicodedata.normalize("NFC", title)

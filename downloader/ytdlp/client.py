@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from downloader.ytdlp.errors import classify
 from downloader.ytdlp.extractors import add_extractors
 from downloader.ytdlp.finder import canonical_url, follow
 from downloader.ytdlp.lean import make_lean
-from downloader.ytdlp.network import GuardedRequests, force_proxy
+from downloader.ytdlp.network import GuardedRequests
 from downloader.ytdlp.options import cookie_fault, ytdlp_options
 from downloader.ytdlp.progress import ProgressMeter, Report
 from downloader.ytdlp.resume import MAYBE_STORAGE, resume, temporary_work_dir
+from downloader.ytdlp.transport import Transport
 
 # yt_dlp is imported where it is used: that takes a third of a second, and the server must listen sooner.
 
@@ -53,8 +54,7 @@ class FetchContext:
     #: `media.files`); the caller removes it. None: a temporary folder.
     work_dir: Path | None = None
     in_storage: bool = False  #: the folders are in a storage folder whose disk may be missing: never create that folder
-    #: URL of the egress proxy, credential included; None: the download opens its own
-    proxy: str | None = field(default=None, repr=False)
+    transport: Transport | None = None  #: the way to the network; None: the download opens its own
     report: Report = lambda _: None  #: called in the download's thread at signs of life, at most 4 times a second
     job_id: str = ""  #: named in reports
 
@@ -80,11 +80,11 @@ def fetch(platform: Platform, url: str, output_dir: str) -> Outcome:
         platform, the link or the disk.
     """
     context = _CONTEXT.get() or _default_context()
-    if context.proxy is not None:
-        return _Download(platform, url, Path(output_dir), context).outcome()
+    if context.transport is not None:
+        return _Download(platform, url, Path(output_dir), context, context.transport).outcome()
     try:
-        with open_egress(context.settings) as egress:
-            outcome = _Download(platform, url, Path(output_dir), replace(context, proxy=egress.url)).outcome()
+        with open_egress(context.settings) as egress, closing(Transport(egress.url)) as transport:
+            outcome = _Download(platform, url, Path(output_dir), context, transport).outcome()
             refusal = egress.refusal(outcome)
     except StartRefused as error:  # in a program that uses us as a library; a server reports it at startup
         return Outcome(False, None, str(error), error_code="internal", detail=str(error))
@@ -103,11 +103,14 @@ def _default_context() -> FetchContext:
 class _Download:
     """The download of one post by yt-dlp, in one attempt or, if that resumed unusable files, two."""
 
-    def __init__(self, platform: Platform, url: str, output_dir: Path, context: FetchContext) -> None:
+    def __init__(
+        self, platform: Platform, url: str, output_dir: Path, context: FetchContext, transport: Transport
+    ) -> None:
         self._platform = platform
         self._url = url
         self._output_dir = output_dir
         self._context = context
+        self._transport = transport
         self._limits = MediaLimits.of(context.settings)
         self._meter = ProgressMeter(context.report, context.job_id)
 
@@ -149,8 +152,7 @@ class _Download:
 
     def _options(self, work_dir: Path) -> dict[str, Any]:
         context = self._context
-        assert context.proxy is not None
-        options = ytdlp_options(self._platform, context.settings, work_dir, proxy=context.proxy)
+        options = ytdlp_options(self._platform, context.settings, work_dir, proxy=self._transport.proxy)
         pauses = options.get("retry_sleep_functions") or {}
         arrived = ArrivalCount(self._limits)
         return options | {
@@ -166,7 +168,7 @@ class _Download:
 
         with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
             ydl._outtmpl_expandpath = str  # a folder named $HOME is not a variable
-            force_proxy(ydl, options["proxy"])
+            self._transport.install(ydl)
             make_lean(ydl)
             ydl.urlopen = requests = GuardedRequests(
                 ydl.urlopen,

@@ -1,4 +1,4 @@
-"""yt-dlp's network: every request goes by the egress proxy, to public addresses only, and pages are of limited size."""
+"""What yt-dlp may request: public addresses only, pages of limited size, nothing after a stop."""
 
 from __future__ import annotations
 
@@ -6,72 +6,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-from downloader.egress.http import basic
 from downloader.egress.policy import is_private
 from downloader.errors import DownloadFailed
 from downloader.ytdlp.errors import classify
 from downloader.ytdlp.progress import ProgressMeter
-
-#: The unpacked size of what yt-dlp reads in one go: a page, a playlist, a script. Large ones have a few megabytes.
-MAX_PAGE_BYTES = 32 * 1024**2
+from downloader.ytdlp.transport import MAX_PAGE_BYTES
 
 _CHUNK_BYTES = 64 * 1024
-
-
-# The proxy: yt-dlp passes its `proxy` option to urllib, requests and libcurl. Two of them then look in the environment
-# for hosts to reach without it; workers have no NO_PROXY, but a program that uses us as a library may.
-
-
-def force_proxy(ydl: Any, proxy: str) -> None:
-    """Have every handler of *ydl* send every request by *proxy*, an http:// URL with a credential."""
-    director = getattr(ydl, "_request_director", None)
-    if director is None:  # a test's stand-in for YoutubeDL
-        return
-    for handler in director.handlers.values():
-        # Overrides an option, or even a header, that names another.
-        handler.proxies = {"all": proxy}
-    if (curl := director.handlers.get("CurlCFFI")) is not None:
-        # An empty "no" means no exceptions; without it libcurl reads NO_PROXY itself.
-        curl.proxies = {"all": proxy, "no": ""}
-    if (plain := director.handlers.get("Urllib")) is not None:
-        plain._create_instance = _with_proxy(plain._create_instance, proxy)
-
-
-def forget_other_proxies(request: Any) -> None:
-    """Remove from *request*, yt-dlp's own or urllib's, any proxy of its own."""
-    if hasattr(request, "proxies"):
-        request.proxies = {}
-    if hasattr(request, "headers"):
-        request.headers.pop("Ytdl-request-proxy", None)
-
-
-def _with_proxy(create: Callable[..., Any], proxy: str) -> Callable[..., Any]:
-    def create_with_proxy(*args: Any, **kwargs: Any) -> Any:
-        opener = create(*args, **kwargs)
-        for handler in opener.handlers:
-            if type(handler).__name__ == "ProxyHandler":
-                # urllib looks these names up for each request.
-                handler.http_open = handler.https_open = handler.ftp_open = _opener(handler, proxy)
-        return opener
-
-    return create_with_proxy
-
-
-def _opener(handler: Any, proxy: str) -> Callable[[Any], Any]:
-    """Return what urllib's own ProxyHandler does, without its check for excepted hosts."""
-    parts = urlsplit(proxy)
-    credential = basic(parts.username or "", parts.password or "")
-
-    def open_by_proxy(request: Any) -> Any:
-        scheme = request.type
-        request.add_header("Proxy-authorization", credential)
-        request.set_proxy(f"{parts.hostname}:{parts.port}", "http")
-        # None: the scheme's handler continues. A scheme that the proxy does not speak starts over as http.
-        return None if scheme in ("http", "https") else handler.parent.open(request, timeout=request.timeout)
-
-    return open_by_proxy
 
 
 class GuardedRequests:
@@ -97,7 +39,6 @@ class GuardedRequests:
         if self._stop.is_set():
             raise DownloadFailed("interrupted")
         self._refuse_private(request if isinstance(request, str) else request.url, "a request")
-        forget_other_proxies(request)
         try:
             response = self._send(request)
         except Exception as error:

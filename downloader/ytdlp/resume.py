@@ -60,11 +60,12 @@ def resume(
     """
     for folder in (output_dir, work_dir.parent):
         folder.mkdir(parents=make_parents, exist_ok=True)
-    prepare_work_dir(work_dir, output_dir)
-    if media := recover(work_dir, output_dir, heartbeat):
-        return media
-    _discard_joined_segments(work_dir)
-    resumed = any(work_dir.iterdir())
+    is_new = prepare_work_dir(work_dir, output_dir)
+    if not is_new:
+        if media := recover(work_dir, output_dir, heartbeat):
+            return media
+        _discard_joined_segments(work_dir)
+    resumed = not is_new and any(work_dir.iterdir())
     try:
         return _run(attempt, work_dir)
     except DownloadFailed as failure:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import closing
 
 from downloader.media import decoder
 from downloader.platforms import Platform
 from downloader.ytdlp.extractors import extractors_of
 from downloader.ytdlp.lean import make_lean
-from downloader.ytdlp.network import force_proxy
 from downloader.ytdlp.options import warm_up_options
+from downloader.ytdlp.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,9 @@ def _warm_up_extraction(platform: Platform) -> None:
     post = {"id": "0", "title": "", "extractor": platform.name, "formats": [video, {**video, "format_id": "1"}]}
     try:
         with yt_dlp.YoutubeDL(warm_up_options(platform), auto_init=False) as ydl:
+            with closing(Transport("http://127.0.0.1:9")) as transport:
+                transport.install(ydl)
             make_lean(ydl)
-            force_proxy(ydl, "http://127.0.0.1:9")
             ydl.prepare_filename(ydl.process_ie_result(post, download=False))
     except Exception as error:  # another version may require more of a post: then the first download takes longer
         log.debug("the warm-up failed", exc_info=error)

@@ -9,7 +9,6 @@ import sys
 import textwrap
 import threading
 import traceback
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +33,7 @@ from downloader.models import Outcome
 from downloader.platforms import PlatformType
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch_context
-from downloader.ytdlp.network import force_proxy, forget_other_proxies
+from downloader.ytdlp.transport import Transport
 from tests.simulator import instagram, tiktok, twitter, youtube
 from tests.simulator.client import Simulator
 
@@ -284,7 +283,7 @@ def test_trusted_set_ups_may_fetch_from_anywhere(
 # What yt-dlp's libraries would rather do
 
 
-HANDLERS = ("Urllib", "Requests", "CurlCFFI")
+HANDLERS = ("Guarded", "GuardedCurl")
 TEMPTATIONS = ("no_proxy", "NO_PROXY")
 
 
@@ -316,7 +315,8 @@ def test_no_library_goes_another_way(
         monkeypatch.setenv(variable, value.format(canary=simulator.canary))
     options = {"quiet": True, "proxy": session.url, "http_headers": {"Ytdl-request-proxy": simulator.canary}}
     with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
-        force_proxy(ydl, session.url)
+        transport = Transport(session.url)
+        transport.install(ydl)
         handlers = ydl._request_director.handlers
         for other in set(handlers) - {name}:
             del handlers[other]
@@ -325,7 +325,6 @@ def test_no_library_goes_another_way(
             proxies={"all": None},
             headers={"Ytdl-request-proxy": simulator.canary},
         )
-        forget_other_proxies(request)
         with pytest.raises(RequestError) as error:
             ydl.urlopen(request)
     assert "403" in str(error.value)
@@ -339,16 +338,10 @@ def test_no_other_protocol_gets_out(simulator: Simulator, session: Grant, url: s
     from yt_dlp.networking.exceptions import RequestError
 
     with yt_dlp.YoutubeDL({"quiet": True, "proxy": session.url}, auto_init=False) as ydl:
-        force_proxy(ydl, session.url)
+        Transport(session.url).install(ydl)
         with pytest.raises(RequestError):
             ydl.urlopen(url.format(at=urlsplit(simulator.canary).netloc))
     assert simulator.stats().canary_hits == 0
-
-
-def test_a_legacy_request_can_name_no_other_way() -> None:
-    request = urllib.request.Request("http://site.example/", headers={"Ytdl-request-proxy": "http://other"})
-    forget_other_proxies(request)
-    assert request.headers == {}
 
 
 async def test_workers_know_of_no_proxy_but_the_guard(

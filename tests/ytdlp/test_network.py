@@ -17,8 +17,9 @@ from downloader.errors import DownloadFailed
 from downloader.platforms import PLATFORMS, PlatformType
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
-from downloader.ytdlp.network import MAX_PAGE_BYTES, GuardedRequests
+from downloader.ytdlp.network import GuardedRequests
 from downloader.ytdlp.progress import ProgressMeter
+from downloader.ytdlp.transport import MAX_PAGE_BYTES
 from tests.simulator.client import Simulator
 
 

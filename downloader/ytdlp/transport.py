@@ -1,0 +1,58 @@
+"""What a download thread keeps from one attempt to the next: its way out to the network, with the open connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from downloader.egress.connections import Connections
+
+# yt_dlp is imported where it is used, as in `ytdlp.client`.
+
+#: The unpacked size of what yt-dlp reads in one go: a page, a playlist, a script. Large ones have a few megabytes.
+MAX_PAGE_BYTES = 32 * 1024**2
+
+
+class Transport:
+    """Connections through one egress proxy, kept open between requests; to be used by one attempt at a time.
+
+    It holds nothing of an attempt: no cookies, headers or settings. After an attempt that failed it is to be closed.
+    """
+
+    def __init__(self, proxy: str) -> None:
+        """Send all requests by *proxy*, an http:// URL with a credential."""
+        self.proxy = proxy
+        self._connections = Connections(proxy)
+        self._pages: Any = None
+
+    def install(self, ydl: Any) -> None:
+        """Have *ydl*, a new YoutubeDL, send every request on these connections, whatever its options say."""
+        if not hasattr(ydl, "build_request_director"):  # a test's stand-in
+            return
+        from yt_dlp.networking.common import _RH_PREFERENCES
+
+        from downloader.ytdlp.handlers import DataRH, GuardedRH
+
+        handlers = [GuardedRH, DataRH]
+        try:
+            from downloader.ytdlp.curl import GuardedCurlRH
+
+            handlers.append(GuardedCurlRH)
+        except ImportError:
+            pass  # yt-dlp then says that it cannot look like a browser
+        director = ydl.build_request_director(handlers, _RH_PREFERENCES)
+        director.handlers["Guarded"].connections = self._connections
+        if (curl := director.handlers.get("GuardedCurl")) is not None:
+            curl.proxy, curl.session = self.proxy, self._page_session()
+        ydl._request_director = director
+
+    def _page_session(self) -> Any:
+        from downloader.ytdlp.curl import PageSession
+
+        self._pages = self._pages or PageSession(MAX_PAGE_BYTES)
+        return self._pages
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connections.close()
+        if self._pages is not None:
+            self._pages.close()
