@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from email.message import Message
 from functools import partial
 from typing import IO
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from downloader.egress.http import basic
 
@@ -22,10 +22,14 @@ MAX_IDLE_SECONDS = 15.0
 #: A connection is not used for longer than this, because its host's name may have moved to another address.
 MAX_AGE_SECONDS = 300.0
 
+#: So many idle connections are kept: a download's page, API and media are on three or four hosts.
+MAX_IDLE = 8
+
 Body = bytes | Iterable[bytes] | IO[bytes] | None
 
-#: How a reused connection fails that the other side had closed before it saw the request.
-_CLOSED = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError)
+#: How a reused connection fails that the other side had closed before it saw the request, or where bytes beyond the
+#: last response, which no one asked for, arrived late.
+_STALE = (http.client.BadStatusLine, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 #: Whose repetition changes nothing at the other side (RFC 9110, 9.2.2), as far as yt-dlp uses them.
 _IDEMPOTENT = frozenset({"GET", "HEAD"})
@@ -36,12 +40,13 @@ _Key = tuple[str, int, ssl.SSLContext]
 class Connections:
     """Connections through one proxy. Only tunnels are kept: the proxy takes one plain http request per connection."""
 
-    def __init__(self, proxy: str) -> None:
+    def __init__(self, proxy: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Send all requests through *proxy*, an http:// URL with a credential."""
+        self._clock = clock
         parts = urlsplit(proxy)
         self._proxy = (parts.hostname or "", parts.port or 0)
         self._credential = {"Proxy-Authorization": basic(parts.username or "", parts.password or "")}
-        self._idle: dict[_Key, list[_Connection]] = {}
+        self._idle: list[_Connection] = []  #: the one that was used last at the end
         self._lock = threading.Lock()  # yt-dlp may fetch fragments in several threads
         self._closed = False
 
@@ -64,41 +69,45 @@ class Connections:
             http.client.HTTPException: the response is malformed.
             ValueError: a header, or the URL, is malformed.
         """
+        if self._closed:
+            raise ConnectionAbortedError("the connections are closed")
         parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         if parts.scheme != "https":
-            return self._send(self._plain(timeout_seconds), method, url, {**headers, **self._credential}, body)
+            plain = self._plain(timeout_seconds)
+            return self._send(plain, method, f"http://{host}{target}", {**headers, **self._credential}, body)
+        if not any(name.lower() == "host" for name in headers):
+            headers = {"Host": host, **headers}
         key = (parts.hostname or "", parts.port or 443, context)
-        target = _target(parts)
-        headers = {"Host": parts.netloc.rpartition("@")[2], **headers}
         if (kept := self._take(key, timeout_seconds)) is not None:
             try:
                 return self._send(kept, method, target, headers, body)
-            except _CLOSED:
+            except _STALE:
                 if method not in _IDEMPOTENT or body is not None:
                     raise
         return self._send(self._tunnel(key, timeout_seconds), method, target, headers, body)
 
     def close(self) -> None:
-        """Close the idle connections; those in use are closed after their response."""
+        """Close the idle connections, and refuse requests; connections in use are closed after their response."""
         with self._lock:
             self._closed = True
-            idle = [connection for kept in self._idle.values() for connection in kept]
-            self._idle.clear()
+            idle, self._idle = self._idle, []
         for connection in idle:
             connection.http.close()
 
     def give_back(self, connection: _Connection) -> None:
         """Keep *connection*, whose last response has been read to its end, for another request."""
-        connection.idle_since = time.monotonic()
+        connection.idle_since = self._clock()
+        surplus: _Connection | None = connection
         with self._lock:
-            if connection.key is not None and not self._closed and connection.http.sock is not None:
-                self._idle.setdefault(connection.key, []).append(connection)
-                return
-        connection.http.close()
+            if connection.key is not None and connection.http.sock is not None and not self._closed:
+                self._idle.append(connection)
+                surplus = self._idle.pop(0) if len(self._idle) > MAX_IDLE else None
+        if surplus is not None:
+            surplus.http.close()
 
-    def _send(
-        self, connection: _Connection, method: str, target: str, headers: Mapping[str, str], body: Body
-    ) -> Reply:
+    def _send(self, connection: _Connection, method: str, target: str, headers: Mapping[str, str], body: Body) -> Reply:
         try:
             connection.http.request(method, target, body, headers)
             return Reply(self, connection, connection.http.getresponse())
@@ -107,27 +116,28 @@ class Connections:
             raise
 
     def _take(self, key: _Key, timeout_seconds: float) -> _Connection | None:
-        """Return a kept connection that seems to be alive, or None."""
-        while True:
-            with self._lock:
-                kept = self._idle.get(key)
-                connection = kept.pop() if kept else None
-            if connection is None:
-                return None
-            if connection.usable():
-                connection.http.sock.settimeout(timeout_seconds)
-                return connection
+        """Return a kept connection that seems to be alive, or None; close all that are not."""
+        now = self._clock()
+        with self._lock:
+            dead = [connection for connection in self._idle if not connection.usable(now)]
+            alive = [connection for connection in self._idle if connection not in dead]
+            found = next((connection for connection in reversed(alive) if connection.key == key), None)
+            self._idle = [connection for connection in alive if connection is not found]
+        for connection in dead:
             connection.http.close()
+        if found is not None:
+            found.http.sock.settimeout(timeout_seconds)
+        return found
 
     def _tunnel(self, key: _Key, timeout_seconds: float) -> _Connection:
         host, port, context = key
         connection = _Tunnel(*self._proxy, timeout=timeout_seconds)
         connection.secure = partial(context.wrap_socket, server_hostname=host)
         connection.set_tunnel(f"[{host}]" if ":" in host else host, port, self._credential)
-        return _Connection(connection, key)
+        return _Connection(connection, key, self._clock())
 
     def _plain(self, timeout_seconds: float) -> _Connection:
-        return _Connection(http.client.HTTPConnection(*self._proxy, timeout=timeout_seconds), None)
+        return _Connection(http.client.HTTPConnection(*self._proxy, timeout=timeout_seconds), None, self._clock())
 
 
 class _Tunnel(http.client.HTTPConnection):
@@ -147,19 +157,25 @@ class _Tunnel(http.client.HTTPConnection):
 class _Connection:
     """A connection to a host, through the proxy."""
 
-    def __init__(self, connection: http.client.HTTPConnection, key: _Key | None) -> None:
+    def __init__(self, connection: http.client.HTTPConnection, key: _Key | None, now: float) -> None:
         self.http = connection
         self.key = key  #: None: good for one request
-        self.opened_at = self.idle_since = time.monotonic()
+        self.opened_at = self.idle_since = now
 
-    def usable(self) -> bool:
-        now = time.monotonic()
+    def usable(self, now: float) -> bool:
         if now - self.idle_since > MAX_IDLE_SECONDS or now - self.opened_at > MAX_AGE_SECONDS:
             return False
         # Nothing is due: what can be read is the end of the connection.
-        poll = select.poll()
-        poll.register(self.http.sock, select.POLLIN)
-        return not poll.poll(0)
+        sock = self.http.sock
+        return not (isinstance(sock, ssl.SSLSocket) and sock.pending()) and not _is_readable(sock)
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    if not hasattr(select, "poll"):  # Windows, where `select` is not limited to small file descriptors
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Reply:
@@ -173,6 +189,9 @@ class Reply:
         self.status = response.status
         self.reason = response.reason
         self.headers = response.headers
+        if response.length == 0:
+            # http.client waits for the call of `read`, and then, if it was announced, for a body that never comes.
+            response.close()
         self._end()
 
     @property
@@ -227,8 +246,3 @@ class Reply:
         if self._connection is not None and self._response.isclosed():
             connection, self._connection = self._connection, None
             self._connections.give_back(connection)
-
-
-def _target(parts: SplitResult) -> str:
-    path = parts.path or "/"
-    return f"{path}?{parts.query}" if parts.query else path
