@@ -78,7 +78,7 @@ class Connections:
             plain = self._plain(timeout_seconds)
             return self._send(plain, method, f"http://{host}{target}", {**headers, **self._credential}, body)
         if not any(name.lower() == "host" for name in headers):
-            headers = {"Host": host, **headers}
+            headers = {"Host": host.removesuffix(":443"), **headers}
         key = (parts.hostname or "", parts.port or 443, context)
         if (kept := self._take(key, timeout_seconds)) is not None:
             try:

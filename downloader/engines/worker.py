@@ -110,17 +110,17 @@ class _Worker:
                     stop.set()
                 continue
             self.stops[message.job_id] = threading.Event()
-            self._thread_for(message).works.put(message)
+            self._start(message)
 
-    def _thread_for(self, work: Work) -> _DownloadThread:
-        # Not the main thread, which has to notice that the pipe closes while a download hangs.
+    def _start(self, work: Work) -> None:
+        # Not in the main thread, which has to notice that the pipe closes while a download hangs.
         assert work.proxy is not None
-        with self._lock:
+        with self._lock:  # until the thread has it, lest the thread retires before
             thread = self._threads.get(work.proxy)
             if thread is None:
                 thread = self._threads[work.proxy] = _DownloadThread(self, work.proxy)
                 thread.start()
-            return thread
+            thread.works.put(work)
 
     def run(self, work: Work, transport: Transport) -> bool:
         """Run one attempt, report its end, and return whether it succeeded."""

@@ -6,6 +6,7 @@ already takes a third of the processor time.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ssl
 import zlib
@@ -53,21 +54,22 @@ class GuardedRH(RequestHandler):  # type: ignore[misc]  # yt-dlp comes without t
 
     def _prepare_headers(self, _: Any, headers: Any) -> None:
         add_accept_encoding_header(headers, ("gzip", "deflate"))
+        headers.setdefault("Connection", "keep-alive")
 
     def _send(self, request: Any) -> Response:
         url, method, data = request.url, request.method, request.data
         headers: Headers = self._get_headers(request)
         for _ in range(_MAX_REDIRECTS):
             reply = self._exchange(request, method, url, headers, data)
-            target = reply.headers.get("Location")
-            if reply.status not in _REDIRECTS or target is None:
+            location = reply.headers.get("Location")
+            if reply.status not in _REDIRECTS or location is None:
                 return _checked(reply, url)
-            target = normalize_url(urljoin(url, target))
+            reply.drain(_CHUNK_BYTES)
+            target = _target(url, location)
             headers = _for_redirect(headers, url, target)
             if (next_method := get_redirect_method(method, reply.status)) != method:
                 method, data = next_method, None
                 headers = _without(headers, "content-length", "content-type")
-            reply.drain(_CHUNK_BYTES)
             url = target
         raise HTTPError(_PlainResponse(reply, url), redirect_loop=True)
 
@@ -103,11 +105,25 @@ def _checked(reply: Reply, url: str) -> Response:
     return response
 
 
+def _target(url: str, location: str) -> str:
+    """Return where *location*, a header of the response to *url*, leads."""
+    with contextlib.suppress(UnicodeDecodeError):
+        location = location.encode("latin-1").decode()  # http.client takes every header for Latin-1
+    try:
+        target = normalize_url(urljoin(url, location))
+        parts = urlsplit(target)
+        _ = parts.port  # checks it
+    except ValueError as error:
+        raise RequestError(f"a redirect to a URL that is none: {error}", cause=error) from error
+    return target if parts.fragment else parts._replace(fragment=urlsplit(url).fragment).geturl()
+
+
 def _for_redirect(headers: Headers, url: str, target: str) -> Headers:
-    # Cookies are chosen for each URL; a credential is for the host that it was given for.
-    if urlsplit(url).netloc != urlsplit(target).netloc:
-        return _without(headers, "cookie", "authorization")
-    return _without(headers, "cookie")
+    # Cookies are chosen for each URL; a credential is for its host only, and is never sent in the clear after all.
+    before, after = urlsplit(url), urlsplit(target)
+    if before.netloc == after.netloc and after.scheme in (before.scheme, "https"):
+        return _without(headers, "cookie")
+    return _without(headers, "cookie", "authorization", "host")
 
 
 def _without(headers: Headers, *names: str) -> Headers:
@@ -124,7 +140,7 @@ def _translated(error: Exception) -> RequestError:
         return SSLError(cause=error)
     if "tunnel connection failed" in str(error).lower():
         return ProxyError(cause=error)
-    if isinstance(error, OSError | http.client.HTTPException | zlib.error):
+    if isinstance(error, OSError | http.client.HTTPException | zlib.error | EOFError):
         return TransportError(cause=error)
     return RequestError(cause=error)
 
@@ -142,8 +158,8 @@ class _PlainResponse(Response):  # type: ignore[misc]
 
     def read(self, amt: int | None = None) -> bytes:
         try:
-            if amt is not None:
-                return self.fp.read(amt)  # type: ignore[no-any-return]
+            if amt is not None and amt >= 0:
+                return self.fp.read(amt) if amt else b""  # type: ignore[no-any-return]
             return b"".join(iter(lambda: self.fp.read(_CHUNK_BYTES), b""))
         except Exception as error:
             raise _translated(error) from error
@@ -156,6 +172,7 @@ class _Inflated:
         self._reply = reply
         self._inflate: Any = None
         self._rest = b""  #: read, but not decompressed yet
+        self._complete = False  #: one part, usually the only one, has been read to its end
 
     @property
     def closed(self) -> bool:
@@ -165,29 +182,34 @@ class _Inflated:
         self._reply.close()
 
     def read(self, size: int) -> bytes:
-        while self._inflate is None or not self._inflate.eof:
-            data = self._rest or self._reply.read(_CHUNK_BYTES)
-            if not data:
-                if self._inflate is None:
-                    return b""  # no body at all, as in the answer to HEAD
-                raise EOFError("the compressed response is incomplete")
+        while data := self._rest or self._reply.read(_CHUNK_BYTES):
             if found := self._decompress(data, size):
                 return found
-        self._reply.drain(_CHUNK_BYTES)
+        if self._inflate is None or self._complete:
+            return b""  # at the end, or without a body, as the response to HEAD
+        if found := self._kept(self._inflate, b"", size):
+            return found
+        if not self._complete:
+            raise EOFError("the compressed response is incomplete")
         return b""
 
     def _decompress(self, data: bytes, size: int) -> bytes:
-        if self._inflate is None:
-            self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib
-            try:
-                return self._kept(data, size)
-            except zlib.error:
-                self._inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)  # some servers' "deflate" has no header
-        return self._kept(data, size)
+        if self._inflate is not None and not self._inflate.eof:
+            return self._kept(self._inflate, data, size)
+        try:
+            return self._kept(zlib.decompressobj(wbits=zlib.MAX_WBITS | 32), data, size)  # gzip or zlib
+        except zlib.error:
+            if not self._complete:  # some servers' "deflate" has no header
+                return self._kept(zlib.decompressobj(wbits=-zlib.MAX_WBITS), data, size)
+        self._rest = b""  # rubbish after the end, which browsers ignore too
+        self._reply.close()
+        return b""
 
-    def _kept(self, data: bytes, size: int) -> bytes:
-        found: bytes = self._inflate.decompress(data, size)
-        self._rest = self._inflate.unconsumed_tail
+    def _kept(self, inflate: Any, data: bytes, size: int) -> bytes:
+        found: bytes = inflate.decompress(data, size)
+        self._inflate = inflate
+        self._complete = self._complete or inflate.eof
+        self._rest = inflate.unconsumed_tail or inflate.unused_data
         return found
 
 
