@@ -16,8 +16,8 @@ from typing import Literal
 
 import trustme
 
-from downloader.egress.proxy import EgressProxy, Grant
-from tests.egress_world import PUBLIC, Origin, World, rules
+from downloader.egress.proxy import Grant
+from tests.egress_world import PUBLIC, World, rules
 
 IPV6 = "2606:2800:220:1:248:1893:25c8:1946"
 HOSTS = ("site.example", "other.example", "cdn.example", IPV6)
@@ -203,8 +203,13 @@ class Egress:
     def grant(self) -> Grant:
         return self.proxy.grant(rules())
 
+    def wait_for_end(self, grant: Grant) -> None:
+        """Wait until all connections of *grant*, which was revoked, are closed."""
 
-__all__ = ["Answer", "Egress", "EgressProxy", "Origin", "ScriptedOrigin", "Seen", "answer", "redirect"]
+        async def end() -> None:
+            await asyncio.gather(*grant.tasks, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(TIMEOUT_SECONDS)
 
 
 @contextlib.contextmanager

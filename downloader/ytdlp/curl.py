@@ -6,6 +6,7 @@ Importing it raises ImportError where curl_cffi is missing, or of a version that
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import curl_cffi.requests
@@ -14,6 +15,8 @@ from curl_cffi.curl import CURL_WRITEFUNC_ERROR
 from yt_dlp.networking._curlcffi import CurlCFFIRH
 
 from downloader.egress.connections import MAX_AGE_SECONDS, MAX_IDLE_SECONDS
+
+_PIECE_BYTES = 64 * 1024
 
 
 class GuardedCurlRH(CurlCFFIRH):  # type: ignore[misc]  # yt-dlp comes without types
@@ -62,18 +65,29 @@ class PageSession(curl_cffi.requests.Session):  # type: ignore[type-arg]
         self.curl.setopt(CurlOpt.MAXAGE_CONN, int(MAX_IDLE_SECONDS))
         self.curl.setopt(CurlOpt.MAXLIFETIME_CONN, int(MAX_AGE_SECONDS))
         options |= {"stream": False, "timeout": None, "content_callback": receive}
+        failure: Exception | None = None
         try:
             response = super().request(method, url, **options)
         except curl_cffi.requests.errors.RequestsError as error:
-            if len(page) <= self._max_page_bytes:
+            response = error.response
+            failure = error if len(page) <= self._max_page_bytes else None  # GuardedRequests says that it is too long
+            if not page:  # else whoever reads it finds what is wrong, as in a stream
+                if response is not None:
+                    response.iter_content = partial(_pieces, page, None)
                 raise
-            response = error.response  # whoever reads it finds that it is too long
-        response.iter_content = lambda: _once(page)
+        except BaseException:
+            self.curl.reset()  # or options of this request would stay for the next one
+            raise
+        response.iter_content = partial(_pieces, page, failure)
         return response
 
 
-def _once(page: bytearray) -> Iterator[bytes]:
-    yield bytes(page)
+def _pieces(page: bytearray, failure: Exception | None) -> Iterator[bytes]:
+    # yt-dlp's reader copies what it has not handed on yet with each block that it reads.
+    for start in range(0, len(page), _PIECE_BYTES):
+        yield bytes(page[start : start + _PIECE_BYTES])
+    if failure is not None:
+        raise failure
 
 
 def _is_for_media(headers: Mapping[str, str]) -> bool:

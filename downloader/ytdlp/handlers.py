@@ -110,7 +110,7 @@ def _target(url: str, location: str) -> str:
     with contextlib.suppress(UnicodeDecodeError):
         location = location.encode("latin-1").decode()  # http.client takes every header for Latin-1
     try:
-        target = normalize_url(urljoin(url, location))
+        target: str = normalize_url(urljoin(url, location))
         parts = urlsplit(target)
         _ = parts.port  # checks it
     except ValueError as error:
@@ -159,7 +159,7 @@ class _PlainResponse(Response):  # type: ignore[misc]
     def read(self, amt: int | None = None) -> bytes:
         try:
             if amt is not None and amt >= 0:
-                return self.fp.read(amt) if amt else b""  # type: ignore[no-any-return]
+                return self.fp.read(amt) if amt else b""
             return b"".join(iter(lambda: self.fp.read(_CHUNK_BYTES), b""))
         except Exception as error:
             raise _translated(error) from error

@@ -43,6 +43,8 @@ class Transport:
         director.handlers["Guarded"].connections = self._connections
         if (curl := director.handlers.get("GuardedCurl")) is not None:
             curl.proxy, curl.session = self.proxy, self._page_session()
+        if "_request_director" in vars(ydl):  # built to check the option `impersonate`
+            ydl._request_director.close()
         ydl._request_director = director
 
     def _page_session(self) -> Any:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -114,6 +115,10 @@ def packed(body: bytes, coding: str, data: bytes) -> Answer:
     return answer(data, f"Content-Encoding: {coding}")
 
 
+def sending(method: str) -> Any:
+    return Request(URL, data=b"data", method=method, headers={"X-A": "1"})
+
+
 TEXT = b"some text, and " * 1000
 
 CASES: dict[str, tuple[Callable[[], Any], list[Answer]]] = {
@@ -163,10 +168,7 @@ CASES: dict[str, tuple[Callable[[], Any], list[Answer]]] = {
     "redirect, fragment inherited": (lambda: Request(f"{URL}#old"), [redirect("/a")]),
     "redirect of head": (lambda: Request(URL, method="HEAD"), [redirect("/a", "303 See Other", body=b"")]),
     **{
-        f"redirect of {method} by {status}": (
-            lambda method=method: Request(URL, data=b"data", method=method, headers={"X-A": "1"}),
-            [redirect("/a", f"{status} X")],
-        )
+        f"redirect of {method} by {status}": (partial(sending, method), [redirect("/a", f"{status} X")])
         for method in ("POST", "PUT")
         for status in (301, 302, 303, 307, 308)
     },
