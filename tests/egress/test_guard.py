@@ -118,13 +118,16 @@ async def engine(request: pytest.FixtureRequest, make_settings: Callable[..., Se
 def ignore(progress: Progress) -> None: ...
 
 
-def work(simulator: Simulator, tmp_path: Path, platform: Any, scenario: str = "ok", **form: Any) -> Work:
+def work(
+    simulator: Simulator, tmp_path: Path, platform: Any, scenario: str = "ok", *, serial: int = 0, **form: Any
+) -> Work:
+    name = f"{platform}-{scenario}-{serial}"
     return Work(
-        job_id=f"{platform}-{scenario}",
+        job_id=name,
         platform=platform,
-        link=simulator.url(platform, scenario, **form),
+        link=simulator.url(platform, scenario, serial, **form),
         output_dir=str(tmp_path / "raw"),
-        work_dir=str(tmp_path / "work" / f"{platform}-{scenario}"),
+        work_dir=str(tmp_path / "work" / name),
     )
 
 
@@ -191,6 +194,37 @@ async def test_a_name_that_turns_private_between_two_requests_is_refused_then(
     assert outcome.error_code == "blocked_address", outcome.detail
     assert simulator.stats().media_bytes_sent["tiktok"] > 0
     assert all(address_refusal(address) is None for address in internet.connected)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_a_name_that_turns_private_between_two_jobs_is_refused_with_the_next_tunnel(
+    internet: DirectInternet,
+    simulator: Simulator,
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    platform: PlatformType,
+) -> None:
+    engine = ProcessEngine(make_settings(proxy=None).for_downloads(), PoolLimits(attempts=1))
+    await engine.start()
+    try:
+        assert (await engine.run(work(simulator, tmp_path, platform), ignore))[0]
+        for host in simulator.stats().hosts:
+            internet.answers[host] = [["10.0.0.1"]] * 20
+        resolved = len(internet.connected)
+        # No name is resolved: the connections lead to where the names were checked to be.
+        assert (await engine.run(work(simulator, tmp_path, platform, serial=1), ignore))[0]
+        assert len(internet.connected) == resolved
+        engine.pool.ready[0].revoke_grants()
+        outcome = await engine.run(work(simulator, tmp_path, platform, serial=2), ignore)
+        assert outcome.error_code == "blocked_address", outcome.detail
+        # The refusal is that attempt's own.
+        internet.answers.clear()
+        assert (await engine.run(work(simulator, tmp_path, platform, serial=3), ignore))[0]
+        assert (
+            await engine.run(work(simulator, tmp_path, platform, "removed"), ignore)
+        ).error_code != "blocked_address"
+    finally:
+        await engine.close()
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -400,6 +434,19 @@ async def test_when_the_guard_dies_downloads_fail_at_once_and_the_next_gets_anot
     assert (await engine.run(work(simulator, tmp_path, "tiktok"), ignore))[0]
     assert egress._GUARD is not first
     await engine.close()
+
+
+async def test_when_the_guard_dies_what_was_kept_of_it_is_not_used(
+    simulator: Simulator, internet: DirectInternet, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    engine = ProcessEngine(make_settings(proxy=None).for_downloads(), PoolLimits(attempts=1))
+    await engine.start()
+    try:
+        assert (await engine.run(work(simulator, tmp_path, "tiktok"), ignore))[0]
+        await asyncio.to_thread(end_guard)
+        assert (await engine.run(work(simulator, tmp_path, "tiktok", serial=1), ignore))[0]
+    finally:
+        await engine.close()
 
 
 def test_a_crash_of_the_guard_is_in_the_log(

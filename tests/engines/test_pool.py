@@ -7,14 +7,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
-from downloader.engines.pool import PoolLimits, default_processes
+from downloader.egress.guard import open_egress
+from downloader.egress.http import Request
+from downloader.engines.pool import PooledWorker, PoolLimits, default_processes
 from downloader.jobs import Progress
+from downloader.settings import Settings
 from tests.engines.conftest import StartEngine
 from tests.engines.helpers import SIZE_BYTES, ignore, parent_of, started, wait_for_exit, work, workers
 from tests.simulator.client import Simulator
@@ -199,3 +202,38 @@ async def test_starting_and_closing_leaks_nothing(start_engine: StartEngine) -> 
     # Fewer are fine: threads of earlier tests may end in between.
     assert all(now <= before for now, before in zip(state(), first or (), strict=True))
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+# Grants
+
+
+def test_a_kept_grant_inherits_no_refusals(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings().for_downloads()
+    worker = PooledWorker()
+    with open_egress(settings) as grant:
+        grant.refuse(Request(method="CONNECT", host="10.0.0.1", port=443), "a private address")
+        worker.keep_grant(grant)
+        assert worker.take_grant() is grant
+        assert grant.refusals == []
+        assert worker.take_grant() is None  # it is for one attempt at a time
+
+
+def test_a_grant_that_is_not_valid_any_more_is_not_used(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings().for_downloads()
+    worker = PooledWorker()
+    grants = [open_egress(settings) for _ in range(3)]
+    for grant in grants:
+        worker.keep_grant(grant)
+    for grant in grants[1:]:
+        grant.revoke()
+    assert worker.take_grant() is grants[0]
+    grants[0].revoke()
+
+
+@pytest.mark.parametrize("state", ["lost", "draining"])
+def test_a_worker_that_gets_no_more_attempts_keeps_no_grant(make_settings: Callable[..., Settings], state: str) -> None:
+    worker = PooledWorker()
+    setattr(worker, state, True)
+    grant = open_egress(make_settings().for_downloads())
+    worker.keep_grant(grant)
+    assert (grant.valid, worker.grants) == (False, [])

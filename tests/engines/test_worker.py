@@ -1,25 +1,263 @@
-"""The worker, on its own side of the pipe."""
+"""The worker, on its own side of the pipe: its log, and the threads that keep connections from job to job."""
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import Queue
+from typing import Any
 
 import pytest
 
+from downloader.egress.guard import open_egress
+from downloader.engines import worker as module
+from downloader.engines.processes import ProcessEngine
+from downloader.engines.worker import Done, Stop, _Worker
+from downloader.jobs import Work
+from downloader.platforms import PlatformType
+from downloader.settings import Settings
 from tests.engines.conftest import StartEngine
-from tests.engines.helpers import ignore, work
+from tests.engines.helpers import ignore, started, work
 from tests.simulator.client import Simulator
+
+PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")
 
 
 async def test_workers_log_through_the_server(
     start_engine: StartEngine, simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = await start_engine()
+    await engine.run(work(tmp_path, simulator), ignore)
     job = work(tmp_path, simulator, "removed")
     await engine.run(job, ignore)
     [record] = [record for record in caplog.records if record.message == "download failed"]
     assert record.name == "downloader.ytdlp.client"
-    assert vars(record)["job_id"] == job.job_id
+    assert vars(record)["job_id"] == job.job_id  # not that of the job before in the same thread
     assert vars(record)["error_code"] == "ip_blocked"
     assert record.process != os.getpid()
+
+
+# Connections from one job to the next, as the other end sees them
+
+
+def connections(simulator: Simulator) -> set[int]:
+    return {entry.connection for entry in simulator.stats().log if entry.method != "CONNECT"}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_the_next_job_uses_the_connections_of_the_one_before(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, platform: PlatformType
+) -> None:
+    engine = await start_engine(max_attempts=1)
+    assert (await engine.run(work(tmp_path, simulator, platform=platform), ignore))[0]
+    first = connections(simulator)
+    simulator.reset()
+    for serial in (1, 2, 3):
+        assert (await engine.run(work(tmp_path, simulator, serial=serial, platform=platform), ignore))[0]
+    assert connections(simulator) <= first
+    assert len(engine.pool.ready[0].grants) == 1
+
+
+async def test_the_segments_of_a_stream_come_on_one_connection(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(max_attempts=1)
+    assert (await engine.run(work(tmp_path, simulator, platform="twitter"), ignore))[0]
+    segments = [entry.connection for entry in simulator.stats().log if entry.path.endswith((".ts", ".m4s", ".mp4"))]
+    assert len(segments) > 4
+    assert len(set(segments)) == 1
+
+
+async def test_fragments_in_several_threads_share_them_too(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    options = {"compat_opts": ["no-certifi"], "concurrent_fragment_downloads": 3}
+    engine = await start_engine(max_attempts=1, ytdlp_options=options)
+    for serial in range(2):
+        assert (await engine.run(work(tmp_path, simulator, serial=serial, platform="twitter"), ignore))[0]
+    media = {entry.connection for entry in simulator.stats().log if entry.path.endswith((".ts", ".m4s", ".mp4"))}
+    assert len(media) <= 3
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [("removed", "ip_blocked"), ("rate_limited", "rate_limited"), ("html", None), ("cut_always", "network")],
+)
+async def test_after_a_failure_nothing_is_kept(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, scenario: str, code: str | None
+) -> None:
+    engine = await start_engine(max_attempts=1)
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+    outcome = await engine.run(work(tmp_path, simulator, scenario), ignore)
+    assert not outcome[0]
+    assert code in (None, outcome.error_code)
+    assert engine.pool.ready[0].grants == []
+    before = connections(simulator)
+    simulator.reset()
+    assert (await engine.run(work(tmp_path, simulator, serial=1), ignore))[0]
+    assert connections(simulator).isdisjoint(before)
+
+
+@pytest.mark.parametrize("scenario", ["rate_limited_once", "cut"])
+async def test_what_yt_dlp_survives_costs_a_connection_at_most(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, scenario: str
+) -> None:
+    engine = await start_engine(max_attempts=1, retries=2)
+    first = await engine.run(work(tmp_path, simulator, scenario), ignore)
+    assert (await engine.run(work(tmp_path, simulator, serial=1), ignore))[0]
+    assert bool(engine.pool.ready[0].grants)
+    assert first[0] or first.error_code == "rate_limited"
+
+
+@pytest.mark.parametrize("end", ["cancelled", "stalled"])
+async def test_an_attempt_that_is_ended_leaves_nothing_and_its_neighbour_alone(
+    start_engine: StartEngine, full_speed: Simulator, tmp_path: Path, end: str
+) -> None:
+    options = {"stall_timeout_seconds": 1} if end == "stalled" else {}
+    engine: ProcessEngine = await start_engine(
+        limits={"attempts_per_process": 2, "processes": 1}, socket_timeout_seconds=30, **options
+    )
+    for platform in PLATFORMS[:2]:  # two grants are kept
+        assert (await engine.run(work(tmp_path, full_speed, platform=platform), ignore))[0]
+    full_speed.reset()
+    full_speed.configure(media_bytes_per_second=100_000)
+    other, arriving = started(engine, work(tmp_path, full_speed, serial=7))
+    await arriving.wait()
+    ended = asyncio.create_task(engine.run(work(tmp_path, full_speed, "hang"), ignore))
+    await asyncio.to_thread(full_speed.wait_until_hanging, 1)
+    if end == "cancelled":
+        ended.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ended
+    else:
+        assert (await ended).error_code == "timeout"
+    assert (await other)[0]
+    assert engine.health().restarts == 0
+    [worker] = [worker for worker in engine.pool.ready if worker.grants]
+    assert [grant.valid for grant in worker.grants] == [True]  # the neighbour's
+
+
+async def test_the_end_of_a_worker_revokes_its_grants(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(max_attempts=1)
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+    [worker] = engine.pool.ready
+    [grant] = worker.grants
+    await engine.pool.terminate(worker)
+    assert not grant.valid
+    assert worker.grants == []
+    assert (await engine.run(work(tmp_path, simulator, serial=1), ignore))[0]
+
+
+# Its threads, in this process
+
+
+class Pipe:
+    """A worker in a thread, and the server's end of its pipe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings.for_downloads()
+        self.end, theirs = multiprocessing.Pipe()
+        self.worker = _Worker(theirs, self.settings)
+        self._theirs: Connection = theirs
+        self._thread = threading.Thread(target=self.worker.serve)
+        self._thread.start()
+
+    def run(self, job: Work) -> Done:
+        self.end.send(job)
+        return self.done()
+
+    def done(self) -> Done:
+        while self.end.poll(20):
+            if isinstance(message := self.end.recv(), Done):
+                return message
+        raise TimeoutError
+
+    def threads(self) -> list[module._DownloadThread]:
+        return list(self.worker._threads.values())
+
+    def close(self) -> None:
+        self.end.close()
+        self._thread.join(5)
+        self._theirs.close()
+
+
+@pytest.fixture
+def pipe(make_settings: Callable[..., Settings]) -> Iterator[Pipe]:
+    pipe = Pipe(make_settings())
+    yield pipe
+    pipe.close()
+
+
+def test_one_thread_for_each_grant(pipe: Pipe, simulator: Simulator, tmp_path: Path) -> None:
+    with open_egress(pipe.settings) as one, open_egress(pipe.settings) as other:
+        for serial, grant in enumerate((one, other, one)):
+            assert pipe.run(replace(work(tmp_path, simulator, serial=serial), proxy=grant.url)).outcome[0]
+        assert [thread.transport.proxy for thread in pipe.threads()] == [one.url, other.url]
+        assert pipe.worker.stops == {}
+
+
+def test_a_thread_ends_when_no_job_has_come_for_a_while(
+    pipe: Pipe, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_IDLE_SECONDS", 0.01)
+    with open_egress(pipe.settings) as grant:
+        for serial in (1, 2):  # the second one in a thread of its own
+            assert pipe.run(replace(work(tmp_path, simulator, serial=serial), proxy=grant.url)).outcome[0]
+            for thread in pipe.threads():
+                thread.join(10)
+            assert pipe.threads() == []
+        assert len(connections(simulator)) > 2
+
+
+def test_a_thread_that_is_just_retiring_gets_no_job(
+    pipe: Pipe, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded: list[bool] = []
+
+    class Watched(Queue[Any]):
+        def put(self, item: Any, *options: Any) -> None:
+            guarded.append(pipe.worker._lock.locked())
+            super().put(item, *options)
+
+    monkeypatch.setattr(module, "SimpleQueue", Watched)
+    with open_egress(pipe.settings) as grant:
+        for serial in (1, 2):
+            assert pipe.run(replace(work(tmp_path, simulator, serial=serial), proxy=grant.url)).outcome[0]
+    assert guarded == [True, True]
+
+
+def test_a_thread_ends_with_a_failure_and_its_connections_with_it(
+    pipe: Pipe, simulator: Simulator, tmp_path: Path
+) -> None:
+    with open_egress(pipe.settings) as grant:
+        assert pipe.run(replace(work(tmp_path, simulator), proxy=grant.url)).outcome[0]
+        [thread] = pipe.threads()
+        assert grant.tasks
+        assert not pipe.run(replace(work(tmp_path, simulator, "removed"), proxy=grant.url)).outcome[0]
+        thread.join(10)
+        assert pipe.threads() == []
+        assert thread.transport._connections._idle == []
+
+
+def test_a_stop_concerns_the_attempt_under_way_only(pipe: Pipe, simulator: Simulator, tmp_path: Path) -> None:
+    with open_egress(pipe.settings) as grant:
+        job = replace(work(tmp_path, simulator), proxy=grant.url)
+        pipe.end.send(Stop(job.job_id))  # before it
+        assert pipe.run(job).outcome[0]
+        pipe.end.send(Stop(job.job_id))  # after it
+        again = replace(job, work_dir=str(tmp_path / "again"))
+        assert pipe.run(again).outcome[0]
+        hanging = replace(work(tmp_path, simulator, "hang"), proxy=grant.url)
+        pipe.end.send(hanging)
+        simulator.wait_until_hanging(1)
+        pipe.end.send(Stop(hanging.job_id))
+        grant.revoke()
+        assert pipe.done().outcome.error_code in ("interrupted", "network")

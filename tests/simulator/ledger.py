@@ -44,6 +44,7 @@ class LogEntry:
     range: str | None = None
     post_id: str | None = None
     status: int | None = None  #: None: no response was started
+    connection: int = 0  #: on which it came; counted from 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,9 +98,11 @@ class Ledger:
             for load in loads:
                 load.in_flight -= 1
 
-    def record(self, method: str, host: str, path: str, range: str | None) -> LogEntry:
+    def record(self, method: str, host: str, path: str, range: str | None, connection: int) -> LogEntry:
         """Note a request in the log and return the entry, so that its post and status can be added."""
-        entry = LogEntry(seconds=time.monotonic(), method=method, host=host, path=path, range=range)
+        entry = LogEntry(
+            seconds=time.monotonic(), method=method, host=host, path=path, range=range, connection=connection
+        )
         self.counts.log.append(entry)
         return entry
 

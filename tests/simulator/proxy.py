@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import ipaddress
+import itertools
 import json
 import logging
 import ssl
@@ -81,6 +82,7 @@ class Proxy:
         self.pace = Pace(latency_ms=latency_ms)
         self.servers = platforms_by_host()
         self.connections: set[_Connection] = set()
+        self.numbers = itertools.count(1)
         #: Replaced at each release, so that a hang which begins afterwards lasts until the next one.
         self.released = asyncio.Event()
         self._hanging_changed = asyncio.Event()
@@ -149,6 +151,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, proxy: Proxy, *, canary: bool) -> None:
         self._proxy = proxy
         self._canary = canary
+        self._number = next(proxy.numbers)
         self._tunnel: _Target | None = None
         self._http = _new_http()
         self._wanting = False
@@ -318,7 +321,8 @@ class _Connection(asyncio.Protocol):
         if server is None:
             await self._send(self._refuse(request.method, request.host, request.path), request.method.encode())
             return
-        entry = proxy.ledger.record(request.method, request.host, request.path, request.headers.get("range"))
+        range = request.headers.get("range")
+        entry = proxy.ledger.record(request.method, request.host, request.path, range, self._number)
         with proxy.ledger.in_flight(request.host, server.name):
             if proxy.pace.latency_ms:
                 await asyncio.sleep(proxy.pace.latency_ms / 1000)
@@ -337,7 +341,7 @@ class _Connection(asyncio.Protocol):
     def _refuse(self, method: str, host: str, path: str) -> Response:
         """Count a request to a host that no platform owns, and return the answer to it."""
         ledger = self._proxy.ledger
-        entry = ledger.record(method, host, path, None)
+        entry = ledger.record(method, host, path, None, self._number)
         if _is_internal(host):
             ledger.counts.canary_hits += 1
             response = _CANARY_PAGE if method != "CONNECT" else _plain(502, "the canary speaks no TLS")
