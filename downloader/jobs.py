@@ -188,6 +188,7 @@ class Work:
     output_dir: str  #: where finished media go
     work_dir: str  #: where this job's unfinished files are, kept from one attempt to the next
     in_storage: bool = False  #: both are in a storage folder, which may be away with its disk: it is never made
+    may_download: bool = True  #: no: after reading the page it waits for `Engine.permit`
     #: URL of this attempt's egress proxy, credential included; None: it opens a session of its own
     proxy: str | None = field(default=None, repr=False)
 

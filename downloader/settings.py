@@ -173,6 +173,12 @@ class Settings(BaseModel):
         " it; unset: one less than the CPUs. Set it where a container may use fewer CPUs than the machine has",
     )
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
+    pages_ahead: int = Field(
+        4,
+        ge=0,
+        le=64,
+        description="posts of one platform whose pages may be read while the media of others still download; 0: none",
+    )
     platform_interval_seconds: float = Field(
         0, ge=0, le=3600, description="seconds between two starts on one platform, give or take a third"
     )

@@ -43,6 +43,7 @@ class HandEngine:
         self.on_progress: dict[str, Callable[[Progress], None]] = {}
         self.started: list[Work] = []
         self.cancelled: list[str] = []
+        self.permitted: list[str] = []  #: jobs that were started without a permit, and got one
         self.closed = False
         self._changed = asyncio.Condition()
 
@@ -61,6 +62,9 @@ class HandEngine:
             raise
         finally:
             del self.running[work.link]
+
+    def permit(self, job_id: str) -> None:
+        self.permitted.append(job_id)
 
     def health(self) -> EngineHealth:
         return EngineHealth(workers=8, busy=len(self.running), restarts=0)

@@ -43,7 +43,11 @@ class World:
         self.engine = engine or HandEngine()
         self.store = Store.open(self.settings.store_url)
         self.governor = Governor(
-            PLATFORMS, total=self.settings.workers, per_platform=self.settings.platform_concurrency, random=Random(1)
+            PLATFORMS,
+            total=self.settings.workers,
+            per_platform=self.settings.platform_concurrency,
+            ahead=self.settings.pages_ahead,
+            random=Random(1),
         )
         hub = EventHub()
         removal = MediaRemoval(self.settings.raw_dir, self.settings.work_dir, self.store.file_users)

@@ -23,15 +23,17 @@ def run_attempt(
     settings: DownloadSettings,
     stop: threading.Event,
     on_progress: Callable[[Progress], None],
+    permit: threading.Event | None = None,
     transport: Transport | None = None,
 ) -> Outcome:
     """Run one attempt, by *transport* if there is one; blocking. Calls *on_progress* in this thread and never raises.
 
-    Setting *stop* ends the attempt at its next byte or response.
+    Setting *stop* ends the attempt at its next byte or response. It downloads no media until *permit* is set.
     """
     context = FetchContext(
         settings=settings,
         stop=stop,
+        permit=permit,
         work_dir=Path(work.work_dir),
         in_storage=work.in_storage,
         report=on_progress,

@@ -45,6 +45,9 @@ class Engine(Protocol):
                 returns its outcome instead, as its files are in place.
         """
 
+    def permit(self, job_id: str) -> None:
+        """Let the attempt of this job, whose work said `may_download=False`, download its media."""
+
     def health(self) -> EngineHealth:
         """Return the current state."""
 

@@ -16,7 +16,7 @@ from downloader.engines.attempt import success_of
 from downloader.engines.base import EngineHealth
 from downloader.engines.pool import PooledWorker, PoolLimits, WorkerPool
 from downloader.engines.stall import Stalled, StallWatch
-from downloader.engines.worker import Done, Stop
+from downloader.engines.worker import Done, Permit, Stop
 from downloader.engines.worker_process import WorkerLost
 from downloader.errors import StartRefused
 from downloader.jobs import Progress, Work
@@ -67,6 +67,8 @@ class ProcessEngine:
         self._settings = settings
         self.pool = WorkerPool(settings, limits, on_message=self._on_message, on_lost=self._on_lost)
         self._attempts: dict[str, _Attempt] = {}  #: by job
+        #: By job, for the length of `run`: an attempt that is moved to another worker keeps its permit.
+        self._permitted: dict[str, bool] = {}
 
     @cached_property
     def _rules(self) -> Rules:
@@ -82,16 +84,27 @@ class ProcessEngine:
     async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
         """Run one attempt; see `Engine.run`."""
         dedicated = False
-        while True:
-            try:
-                return await self._run_once(work, on_progress, dedicated=dedicated)
-            except _Displaced:
-                log.info("resuming a download in another worker", extra={"job_id": work.job_id})
-            except _SharedWorkerLost as lost:
-                # If this attempt is the cause, it will only take itself down the next time.
-                facts = {"job_id": work.job_id, "detail": str(lost)}
-                log.warning("a worker died: resuming a download in one of its own", extra=facts)
-                dedicated = True
+        self._permitted[work.job_id] = work.may_download
+        try:
+            while True:
+                try:
+                    return await self._run_once(work, on_progress, dedicated=dedicated)
+                except _Displaced:
+                    log.info("resuming a download in another worker", extra={"job_id": work.job_id})
+                except _SharedWorkerLost as lost:
+                    # If this attempt is the cause, it will only take itself down the next time.
+                    facts = {"job_id": work.job_id, "detail": str(lost)}
+                    log.warning("a worker died: resuming a download in one of its own", extra=facts)
+                    dedicated = True
+        finally:
+            del self._permitted[work.job_id]
+
+    def permit(self, job_id: str) -> None:
+        """See `Engine.permit`."""
+        if job_id in self._permitted:
+            self._permitted[job_id] = True
+        if (attempt := self._attempts.get(job_id)) is not None:
+            attempt.worker.process.send(Permit(job_id))
 
     async def _run_once(self, work: Work, on_progress: Callable[[Progress], None], *, dedicated: bool) -> Outcome:
         try:
@@ -114,7 +127,7 @@ class ProcessEngine:
         except (OSError, StartRefused) as error:
             return Outcome.failed("internal", work.platform, f"the egress proxy did not start: {error}")
         attempt = _Attempt(
-            work=replace(work, proxy=grant.url),
+            work=replace(work, proxy=grant.url, may_download=self._permitted[work.job_id]),
             worker=worker,
             grant=grant,
             on_progress=on_progress,

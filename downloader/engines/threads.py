@@ -29,6 +29,7 @@ class ThreadEngine:
     def __init__(self, settings: DownloadSettings) -> None:
         self._settings = settings
         self._running: dict[asyncio.Future[Outcome], Work] = {}
+        self._permits: dict[str, threading.Event] = {}  #: by job
 
     async def start(self) -> None:
         """Load yt-dlp in the background; the first attempt waits for what is missing."""
@@ -38,7 +39,10 @@ class ThreadEngine:
         """Run one attempt; see `Engine.run`. A cancelled attempt ends at its next byte or response."""
         loop = asyncio.get_running_loop()
         watch = StallWatch(work, self._settings)
-        stop = threading.Event()
+        stop, permit = threading.Event(), threading.Event()
+        if work.may_download:
+            permit.set()
+        self._permits[work.job_id] = permit
 
         def note(progress: Progress) -> None:
             if not stop.is_set():
@@ -50,7 +54,7 @@ class ThreadEngine:
                 loop.call_soon_threadsafe(note, progress)
 
         try:
-            end = in_thread(run_attempt, work, self._settings, stop, report)
+            end = in_thread(run_attempt, work, self._settings, stop, report, permit)
         except RuntimeError as error:
             return Outcome.failed("interrupted", work.platform, f"no thread could be started: {error}")
         self._running[end] = work
@@ -67,6 +71,13 @@ class ThreadEngine:
         finally:
             stop.set()
             del self._running[end]
+            if self._permits.get(work.job_id) is permit:
+                del self._permits[work.job_id]
+
+    def permit(self, job_id: str) -> None:
+        """See `Engine.permit`."""
+        if (permit := self._permits.get(job_id)) is not None:
+            permit.set()
 
     def health(self) -> EngineHealth:
         """Return the current state; there is always room for another thread."""

@@ -52,6 +52,13 @@ class Stop:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Lets the attempt of this job download its media."""
+
+    job_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """An attempt has ended."""
@@ -61,7 +68,7 @@ class Done:
     memory_bytes: int  #: held by the worker now; 0: unknown
 
 
-#: What a worker sends beside log records. It receives Work and Stop.
+#: What a worker sends beside log records. It receives Work, Stop and Permit.
 Report = Literal["ready"] | Progress | Done
 
 
@@ -94,7 +101,9 @@ class _Worker:
         self._connection = connection
         self._settings = settings
         self._sending = threading.Lock()
-        self.stops: dict[str, threading.Event] = {}  #: of the attempts under way, by job
+        #: Of the attempts under way, by job
+        self.stops: dict[str, threading.Event] = {}
+        self._permits: dict[str, threading.Event] = {}
         self._threads: dict[str, _DownloadThread] = {}  #: by the URL of their egress proxy
         self._lock = threading.Lock()  #: guards `_threads`
 
@@ -105,11 +114,14 @@ class _Worker:
                 message = self._connection.recv()
             except (EOFError, OSError):
                 return
-            if isinstance(message, Stop):
-                if stop := self.stops.get(message.job_id):
-                    stop.set()
+            if isinstance(message, Stop | Permit):
+                events = self.stops if isinstance(message, Stop) else self._permits
+                if event := events.get(message.job_id):
+                    event.set()
                 continue
-            self.stops[message.job_id] = threading.Event()
+            self.stops[message.job_id], self._permits[message.job_id] = threading.Event(), threading.Event()
+            if message.may_download:
+                self._permits[message.job_id].set()
             self._start(message)
 
     def _start(self, work: Work) -> None:
@@ -124,8 +136,9 @@ class _Worker:
 
     def run(self, work: Work, transport: Transport) -> bool:
         """Run one attempt, report its end, and return whether it succeeded."""
-        outcome = run_attempt(work, self._settings, self.stops[work.job_id], self.send, transport)
-        del self.stops[work.job_id]
+        stop, permit = self.stops[work.job_id], self._permits[work.job_id]
+        outcome = run_attempt(work, self._settings, stop, self.send, permit, transport)
+        del self.stops[work.job_id], self._permits[work.job_id]
         self.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
         return outcome[0]
 

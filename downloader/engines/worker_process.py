@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from downloader.engines import worker
-from downloader.engines.worker import Report, Stop, WorkerConfig
+from downloader.engines.worker import Permit, Report, Stop, WorkerConfig
 from downloader.jobs import Work
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class WorkerProcess:
         _ALIVE.add(self)
         threading.Thread(target=self._run, name=f"worker-{next(_NUMBERS)}", daemon=True).start()
 
-    def send(self, message: Work | Stop) -> None:
+    def send(self, message: Work | Stop | Permit) -> None:
         """Send *message* to the worker, which must be ready; if it is gone, `on_end` will say so."""
         assert self._connection is not None
         with contextlib.suppress(OSError):

@@ -65,6 +65,7 @@ class AttemptRunner:
         if old := self.running.get(job.id):  # the store was quicker than the news of the cancel
             old.end_early("cancelled")
         self.running[job.id] = attempt
+        attempt.permitted = self.governor.permit(job.platform, silent=self.preemption.silent(now))
         attempt.run = asyncio.create_task(self._run(attempt, before), name=f"attempt {job.id}")
         task = asyncio.create_task(self._follow(attempt, attempt.run, before), name=f"job {job.id}")
         self.track(self.tasks, job.id, task)
@@ -104,6 +105,7 @@ class AttemptRunner:
             output_dir=str(self.settings.raw_dir),
             work_dir=str(self.settings.work_dir / job.id),
             in_storage=True,
+            may_download=attempt.permitted,
         )
         return await self.engine.run(work, partial(self._on_progress, attempt))
 
@@ -111,10 +113,26 @@ class AttemptRunner:
         job = attempt.job
         attempt.progress = replace(progress, attempt=job.attempt_number, batch_id=job.batch_id)
         shown = progress.phase != "extracting"
-        if shown and not attempt.activity.receiving:
+        if shown and attempt.extracting:
+            attempt.extracting = False
+            self.governor.extracted(job.platform)
             self.governor.let_through(job.platform)
+            self.wake()
+        if attempt.permitted and attempt.asks_no_more:
+            attempt.permitted = False
+            self.governor.released(job.platform)
+            self._pass_on_permits()
         attempt.activity.note(self.clock(), receiving=shown)
         self.hub.publish(attempt.progress)
+
+    def _pass_on_permits(self) -> None:
+        """Let those that wait for others' media download theirs, as far as there is room; the oldest first."""
+        silent = self.preemption.silent(self.clock())
+        for attempt in self.running.values():
+            if not attempt.permitted and not attempt.asks_no_more:
+                attempt.permitted = self.governor.permit(attempt.job.platform, silent=silent)
+                if attempt.permitted:
+                    self.engine.permit(attempt.job.id)
 
     # Its end
 
@@ -136,6 +154,7 @@ class AttemptRunner:
         if self.running.get(job.id) is attempt:
             del self.running[job.id]
         new_cooldown = self._account(attempt, outcome, attempt.ended_at)
+        self._pass_on_permits()
         self._ending.add(attempt)
         self.make_room()
         second_tries = self.completion.second_tries
@@ -210,6 +229,8 @@ class AttemptRunner:
                 succeeded=succeeded,
                 limited=limited,
                 retry_after_seconds=None if outcome is None else outcome.retry_after_seconds,
+                extracting=attempt.extracting,
+                permitted=attempt.permitted,
             )
             if succeeded:
                 self.preemption.learn(job.platform, attempt.activity)

@@ -34,6 +34,8 @@ SPACING_JITTER = 0.3
 class _Platform:
     cap: float
     running: int = 0
+    extracting: int = 0  #: of these: read the page
+    permitted: int = 0  #: of these: may download media, or do
     cooling_until: datetime | None = None
     strikes: int = 0
     next_start_at: datetime | None = None
@@ -55,12 +57,18 @@ class Governor:
         *,
         total: int,
         per_platform: int,
+        ahead: int = 0,
         interval_seconds: float = 0.0,
         random: Random | None = None,
     ) -> None:
-        """Allow *total* at once and *per_platform* of one, with starts of one *interval_seconds* apart."""
+        """Allow *total* at once and *per_platform* of one, with starts of one *interval_seconds* apart.
+
+        While media come, pages of *ahead* further posts of a platform may be read: from either kind of its servers,
+        that is never more than *per_platform* at once.
+        """
         self._total = total
         self._per_platform = per_platform
+        self._ahead = ahead
         self._interval_seconds = interval_seconds
         self._random = random or Random()
         self._platforms = {name: _Platform(cap=float(per_platform)) for name in platforms}
@@ -72,7 +80,8 @@ class Governor:
         if self.next_change(platform, now) is not None:
             return 0
         state = self._platforms[platform]
-        free = max(0, int(state.cap) - state.running)
+        cap = int(state.cap)
+        free = max(0, min(cap + min(self._ahead, cap) - state.running, cap - state.extracting))
         return min(free, 1) if self._interval_seconds else free
 
     def allot(self, wanting: Iterable[PlatformType], now: datetime, *, silent: int = 0) -> Mapping[PlatformType, int]:
@@ -82,7 +91,9 @@ class Governor:
         address that does not answer. They do count at their platform, whose cap is never passed.
         """
         running = sum(state.running for state in self._platforms.values())
-        left = self._total - running + min(silent, self._total)
+        extracting = sum(state.extracting for state in self._platforms.values())
+        most = self._total + min(self._ahead, self._total)
+        left = min(most - running, self._total - extracting) + min(silent, self._total)
         rooms = {platform: self.room(platform, now) for platform in wanting}
         shares = dict.fromkeys(rooms, 0)
         while left > 0 and any(rooms.values()):
@@ -116,9 +127,30 @@ class Governor:
         """Note that a download started."""
         state = self._platforms[platform]
         state.running += 1
+        state.extracting += 1
         if self._interval_seconds:
             jitter = 1 + self._random.uniform(-SPACING_JITTER, SPACING_JITTER)
             state.next_start_at = now + timedelta(seconds=self._interval_seconds * jitter)
+
+    def permit(self, platform: PlatformType, *, silent: int = 0) -> bool:
+        """Return whether one more download of *platform* may fetch media, which then counts until `released`.
+
+        *silent* as in `allot`.
+        """
+        state = self._platforms[platform]
+        permitted = sum(each.permitted for each in self._platforms.values())
+        if state.permitted >= int(state.cap) or permitted >= self._total + min(silent, self._total):
+            return False
+        state.permitted += 1
+        return True
+
+    def released(self, platform: PlatformType) -> None:
+        """Note that a download with a permit asks its platform for nothing more."""
+        self._platforms[platform].permitted -= 1
+
+    def extracted(self, platform: PlatformType) -> None:
+        """Note that a download has read its page."""
+        self._platforms[platform].extracting -= 1
 
     def let_through(self, platform: PlatformType) -> None:
         """Note that a post was shown: what met a login page before did not meet it for asking too often."""
@@ -145,13 +177,18 @@ class Governor:
         succeeded: bool = False,
         limited: bool = False,
         retry_after_seconds: float | None = None,
+        extracting: bool = True,
+        permitted: bool = False,
     ) -> CooldownState | None:
         """Note that the download of *post* ended; return what is to be remembered where that changed, else None.
 
+        *extracting*, *permitted*: there was no `extracted`, and no `released`, for it yet.
         *limited*: it met a rate limit, for which the platform asked to wait *retry_after_seconds*, or did not say.
         """
         state = self._platforms[platform]
         state.running -= 1
+        state.extracting -= extracting
+        state.permitted -= permitted
         before = self.cooldown(platform)
         if limited:
             self._cool_down(state, post, now, retry_after_seconds)

@@ -54,6 +54,8 @@ class RunningAttempt:
     started_at: datetime
     activity: Activity
     disk_faults: int  #: as of its start
+    extracting: bool = True  #: counts so at the governor
+    permitted: bool = False  #: holds a permit of the governor's
     run: asyncio.Task[Outcome] | None = None  #: the only part that may be cancelled; storing its end may not
     progress: Progress | None = None
     ended_at: datetime | None = None

@@ -120,10 +120,12 @@ class Services:
         except BaseException:
             store.close()
             raise
+        per_process = settings.downloads_per_worker
         # Silent downloads do not count in the total, up to as many again: see Governor.allot.
         limits = PoolLimits(
-            attempts=2 * settings.workers + SPARE_WORKERS,
-            attempts_per_process=settings.downloads_per_worker,
+            attempts=2 * settings.workers + settings.pages_ahead + SPARE_WORKERS,
+            # A page that is read ahead takes little; but 1 means that a download is alone.
+            attempts_per_process=per_process if per_process == 1 else per_process + settings.pages_ahead,
             processes=settings.worker_processes or default_processes(),
         )
         downloads = settings.for_downloads()
@@ -134,6 +136,7 @@ class Services:
             PLATFORMS,
             total=settings.workers,
             per_platform=settings.platform_concurrency,
+            ahead=settings.pages_ahead,
             interval_seconds=settings.platform_interval_seconds,
         )
         database = Database(store, governor, utc_now)

@@ -41,6 +41,12 @@ RAW_DIR = "./storage/raw"
 #: Errors that the cookies of a logged-in user may help against.
 _HELPED_BY_COOKIES: frozenset[ErrorCode] = frozenset({"login_required", "private", "age_restricted", "bot_check"})
 
+#: How soon a download that waits for its permit notices that it is to stop.
+_PERMIT_POLL_SECONDS = 0.5
+
+#: Links to media in a page expire, the earliest after an hour.
+_PAGE_LIFETIME_SECONDS = 600.0
+
 _SEVERAL_VIDEOS = ("playlist", "multi_video")
 
 
@@ -50,6 +56,7 @@ class FetchContext:
 
     settings: DownloadSettings
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
+    permit: threading.Event | None = None  #: until it is set, pages are read, but no media; None: as if it were set
     #: Where unfinished files stay from one attempt to the next. After a success it holds only the outcome (see
     #: `media.files`); the caller removes it. None: a temporary folder.
     work_dir: Path | None = None
@@ -100,6 +107,10 @@ def _default_context() -> FetchContext:
     return FetchContext(settings=default_settings().for_downloads())
 
 
+class _PageTooOld(Exception):
+    """So much time has passed since the page was read that its links to media may have expired."""
+
+
 class _Download:
     """The download of one post by yt-dlp, in one attempt or, if that resumed unusable files, two."""
 
@@ -136,7 +147,10 @@ class _Download:
 
     def _attempt(self, url: str, work_dir: Path) -> Media:
         """Download *url* into *work_dir*, check the files, and move them to their place."""
-        downloads = self._run_ytdlp(url, self._options(work_dir))
+        try:
+            downloads = self._run_ytdlp(url, self._options(work_dir))
+        except _PageTooOld:
+            downloads = self._run_ytdlp(url, self._options(work_dir))
         self._meter.enter("checking")
         self._check_stop()  # before any file is in its place
         ffmpeg = tools.ffmpeg()
@@ -176,11 +190,13 @@ class _Download:
                 stop=self._context.stop,
                 meter=self._meter,
             )
-            ydl.add_post_processor(hooks.preflight(self._limits, self._meter), when="before_dl")
+            ydl.add_post_processor(hooks.preflight(self._limits, self._meter, self._await_permit), when="before_dl")
             try:
                 post = follow(requests, self._platform, url)
                 add_extractors(ydl, self._platform, post)
                 info = ydl.extract_info(post, download=True)
+            except _PageTooOld:
+                raise
             except Exception as error:
                 raise self._translate(error, requests.last_failure) from error
             finally:
@@ -189,6 +205,18 @@ class _Download:
                 return downloads
         is_several = isinstance(info, Mapping) and info.get("_type") in _SEVERAL_VIDEOS
         raise DownloadFailed("no_video" if is_several else "file_missing")
+
+    def _await_permit(self) -> None:
+        """Wait until media may be downloaded. Raises `_PageTooOld` after a long time."""
+        permit, waited = self._context.permit, 0.0
+        if permit is None or permit.is_set():
+            return
+        self._meter.enter("downloading")
+        while not permit.wait(_PERMIT_POLL_SECONDS):
+            self._heartbeat()
+            waited += _PERMIT_POLL_SECONDS
+        if waited > _PAGE_LIFETIME_SECONDS:
+            raise _PageTooOld
 
     def _check_stop(self, *_: object) -> None:
         if self._context.stop.is_set():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,11 @@ def check_arrived(progress: Mapping[str, Any]) -> None:
         raise DownloadFailed("not_a_video", detail=str(error)) from error
 
 
-def preflight(limits: MediaLimits, meter: ProgressMeter) -> Any:
+def preflight(limits: MediaLimits, meter: ProgressMeter, await_permit: Callable[[], None]) -> Any:
     """Return a post-processor that inspects each planned download before it starts.
 
-    It refuses what exceeds *limits* and what external programs would fetch, and tells *meter* what is to come.
+    It refuses what exceeds *limits* and what external programs would fetch, tells *meter* what is to come, and calls
+    *await_permit*.
     """
     from yt_dlp.postprocessor.common import PostProcessor
 
@@ -62,6 +63,7 @@ def preflight(limits: MediaLimits, meter: ProgressMeter) -> Any:
             _refuse_other_protocols(info)
             limits.check_plan(info)
             meter.plan(info)
+            await_permit()
             return [], info
 
     return Preflight()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,38 @@ async def test_closing_ends_what_runs(
     outcome = await asyncio.wait_for(task, 1)
     assert outcome.error_code == "interrupted"
     simulator.release()
+
+
+async def test_without_a_permit_the_page_is_read_and_nothing_more(
+    kind: Kind, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind)
+    job = replace(work(tmp_path, simulator), may_download=False)
+    waits = asyncio.Event()
+
+    def note(progress: Progress) -> None:
+        if progress.phase == "downloading":
+            waits.set()
+
+    running = asyncio.create_task(engine.run(job, note))
+    await asyncio.wait_for(waits.wait(), 10)
+    [post] = simulator.stats().posts.values()
+    assert (post.page_requests, post.media_requests) == (1, 0)
+    assert not running.done()
+    engine.permit(job.job_id)
+    assert (await asyncio.wait_for(running, 10))[0]
+
+
+async def test_one_that_waits_for_its_permit_can_be_cancelled(
+    kind: Kind, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind)
+    job = replace(work(tmp_path, simulator), may_download=False)
+    waits = asyncio.Event()
+    running = asyncio.create_task(engine.run(job, lambda progress: waits.set()))
+    await asyncio.wait_for(waits.wait(), 10)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 10)
+    engine.permit(job.job_id)  # too late, and no harm
+    assert sum(post.media_requests for post in simulator.stats().posts.values()) == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from downloader.jobs import FINAL_STATES, Job, Progress
+from downloader.jobs import FINAL_STATES, Job, Phase, Progress
 from downloader.models import Media, Outcome
 from tests.queue_world import World, open_world, running, take_away, tiktok, until_running, world, youtube
 
@@ -166,3 +166,49 @@ async def test_login_pages_of_several_posts_in_a_row_are_a_limit(world: World) -
         await world.until(jobs[number], lambda job: job.state == "waiting")
     assert world.scheduler.governor.cooling_until("instagram", world.clock()) is not None
     assert (await world.queue.job(jobs[7].id)).state == "queued"
+
+
+def show(world: World, job: Job, link: str, phase: Phase = "downloading") -> None:
+    world.engine.on_progress[link](Progress(job_id=job.id, phase=phase))
+
+
+async def test_pages_are_read_ahead_and_their_media_wait_for_their_turn(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(platform_concurrency=2, pages_ahead=1)
+    jobs = await world.submit(*(tiktok(number) for number in range(5)))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    assert [work.may_download for work in world.engine.started] == [True, True]
+    show(world, jobs[0], tiktok(0))
+    await running(world, tiktok(2))
+    assert not world.engine.started[2].may_download
+    show(world, jobs[1], tiktok(1))
+    show(world, jobs[2], tiktok(2))  # its page is read, and it waits
+    assert world.engine.permitted == []
+    show(world, jobs[0], tiktok(0), "checking")  # asks its platform for nothing more
+    assert world.engine.permitted == [jobs[2].id]
+    world.engine.succeed(tiktok(0))
+    await running(world, tiktok(3))
+    assert not world.engine.started[3].may_download
+    world.engine.fail(tiktok(1), "private")
+    await running(world, tiktok(4))
+    assert world.engine.permitted == [jobs[2].id, jobs[3].id]
+
+
+async def test_without_pages_ahead_as_many_run_as_may_download(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(platform_concurrency=2, pages_ahead=0)
+    jobs = await world.submit(*(tiktok(number) for number in range(4)))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    for number in range(2):
+        show(world, jobs[number], tiktok(number))
+    world.engine.succeed(tiktok(0))
+    await running(world, tiktok(2))
+    assert [work.may_download for work in world.engine.started] == [True, True, True]
+
+
+async def test_a_permit_goes_to_another_when_the_one_that_has_it_is_cancelled(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(platform_concurrency=1, pages_ahead=1)
+    jobs = await world.submit(tiktok(0), tiktok(1))
+    await running(world, tiktok(0))
+    show(world, jobs[0], tiktok(0))
+    await running(world, tiktok(1))
+    await world.queue.cancel([jobs[0].id])
+    assert world.engine.permitted == [jobs[1].id]

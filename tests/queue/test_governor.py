@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -27,8 +28,10 @@ def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def made(*, total: int = 8, per_platform: int = 4, interval_seconds: float = 0.0) -> Governor:
-    return Governor(ALL, total=total, per_platform=per_platform, interval_seconds=interval_seconds, random=Random(1))
+def made(*, total: int = 8, per_platform: int = 4, ahead: int = 0, interval_seconds: float = 0.0) -> Governor:
+    return Governor(
+        ALL, total=total, per_platform=per_platform, ahead=ahead, interval_seconds=interval_seconds, random=Random(1)
+    )
 
 
 def start(governor: Governor, platform: PlatformType, count: int = 1, now: datetime = NOW) -> None:
@@ -61,6 +64,47 @@ def test_silent_downloads_leave_the_total_to_the_others_but_not_their_platforms_
     assert governor.allot(["tiktok", "youtube"], NOW, silent=3) == {"youtube": 3}
     start(governor, "youtube", 4)
     assert governor.allot(["twitter"], NOW, silent=8) == {}  # never more than twice the total
+
+
+def test_pages_are_read_ahead_while_media_come() -> None:
+    governor = made(per_platform=4, ahead=2)
+    assert governor.room("tiktok", NOW) == 4  # at first they all read their pages
+    start(governor, "tiktok", 4)
+    assert [governor.permit("tiktok") for _ in range(5)] == [True] * 4 + [False]
+    assert governor.room("tiktok", NOW) == 0
+    governor.extracted("tiktok")
+    assert governor.room("tiktok", NOW) == 1
+    for _ in range(3):
+        governor.extracted("tiktok")
+    assert governor.allot(["tiktok"], NOW) == {"tiktok": 2}
+    start(governor, "tiktok", 2)
+    assert governor.room("tiktok", NOW) == 0
+    governor.released("tiktok")
+    assert governor.permit("tiktok")
+    assert governor.room("tiktok", NOW) == 0
+    governor.ended("tiktok", NOW, succeeded=True, extracting=False)
+    assert governor.room("tiktok", NOW) == 1
+
+
+def test_no_more_pages_are_read_ahead_than_the_cap_is_high() -> None:
+    governor = made(per_platform=1, ahead=4)
+    start(governor, "tiktok")
+    assert governor.permit("tiktok")
+    governor.extracted("tiktok")
+    assert governor.room("tiktok", NOW) == 1
+    start(governor, "tiktok")
+    governor.extracted("tiktok")
+    assert governor.room("tiktok", NOW) == 0
+
+
+def test_permits_of_all_platforms_share_the_total() -> None:
+    governor = made(total=2, per_platform=2, ahead=1)
+    assert governor.permit("tiktok")
+    assert governor.permit("youtube")
+    assert not governor.permit("twitter")
+    assert governor.permit("twitter", silent=1)
+    governor.released("tiktok")
+    assert not governor.permit("tiktok")
 
 
 def test_starts_are_spaced() -> None:
@@ -231,17 +275,22 @@ def test_a_rest_can_be_ended_by_hand() -> None:
 
 
 @pytest.mark.parametrize("interval_seconds", [0.0, 0.5])
+@pytest.mark.parametrize("ahead", [0, 2])
 @given(
     moves=st.lists(
-        st.tuples(st.sampled_from(ALL), st.sampled_from(["start", "ok", "limit", "fail"]), st.floats(0, 50)),
+        st.tuples(
+            st.sampled_from(ALL),
+            st.sampled_from(["start", "shown", "fetched", "ok", "limit", "fail"]),
+            st.floats(0, 50),
+        ),
         max_size=200,
     )
 )
 def test_no_sequence_passes_a_cap_or_starts_a_cooling_platform(
-    interval_seconds: float, moves: list[tuple[PlatformType, str, float]]
+    interval_seconds: float, ahead: int, moves: list[tuple[PlatformType, str, float]]
 ) -> None:
-    governor = made(total=6, per_platform=3, interval_seconds=interval_seconds)
-    running = dict.fromkeys(ALL, 0)
+    governor = made(total=6, per_platform=3, ahead=ahead, interval_seconds=interval_seconds)
+    running: list[_Download] = []
     now = NOW
     for platform, move, seconds in moves:
         now += timedelta(seconds=seconds)
@@ -249,10 +298,44 @@ def test_no_sequence_passes_a_cap_or_starts_a_cooling_platform(
             for name, count in governor.allot(ALL, now).items():
                 assert governor.cooling_until(name, now) is None
                 start(governor, name, count, now)
-                running[name] += count
-        elif running[platform]:
-            running[platform] -= 1
-            governor.ended(platform, now, succeeded=move == "ok", limited=move == "limit")
-        assert all(governor.running(name) == running[name] <= 3 for name in ALL)
-        assert sum(running.values()) <= 6
+                running += [_Download(name, permitted=governor.permit(name)) for _ in range(count)]
+        elif own := [each for each in running if each.platform == platform]:
+            _move(governor, own[0], move, now)
+            if move in ("ok", "limit", "fail"):
+                running.remove(own[0])
+            for each in running:
+                each.permitted = each.permitted or (not each.fetched and governor.permit(each.platform))
+        for name in ALL:
+            own = [each for each in running if each.platform == name]
+            assert governor.running(name) == len(own) <= 3 + ahead
+            assert sum(each.extracting for each in own) <= 3
+            assert sum(each.permitted for each in own) <= 3
+        assert len(running) <= 6 + ahead
+        assert sum(each.permitted for each in running) <= 6
         assert all(1 <= governor.cap(name) <= 3 for name in ALL)
+
+
+@dataclass(eq=False)
+class _Download:
+    platform: PlatformType
+    permitted: bool
+    extracting: bool = True
+    fetched: bool = False
+
+
+def _move(governor: Governor, download: _Download, move: str, now: datetime) -> None:
+    if move == "shown" and download.extracting:
+        download.extracting = False
+        governor.extracted(download.platform)
+    elif move == "fetched" and download.permitted and not download.extracting:
+        download.permitted, download.fetched = False, True
+        governor.released(download.platform)
+    elif move in ("ok", "limit", "fail"):
+        governor.ended(
+            download.platform,
+            now,
+            succeeded=move == "ok",
+            limited=move == "limit",
+            extracting=download.extracting,
+            permitted=download.permitted,
+        )

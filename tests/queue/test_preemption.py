@@ -48,7 +48,7 @@ async def test_silent_downloads_do_not_keep_other_platforms_waiting(open_world: 
 
 
 async def test_a_download_in_which_bytes_move_never_makes_room(open_world: Callable[..., Any]) -> None:
-    world: World = await open_world(platform_concurrency=1)
+    world: World = await open_world(platform_concurrency=1, pages_ahead=0)
     first, _ = await world.submit(tiktok(1), tiktok(2))
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.on_progress[tiktok(1)](Progress(job_id=first.id, phase="downloading", downloaded_bytes=1))
