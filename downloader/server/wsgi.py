@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -14,7 +15,7 @@ from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
-from waitress.task import ErrorTask, WSGITask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from downloader.errors import StartRefused
 from downloader.server.parser import StrictParser
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 #: Other requests need threads too, so this is more than web.events.MAX_STREAMS, web.download.MAX_WAITING_REQUESTS and
 #: web.zip.MAX_ZIPS together.
 THREADS = 416
+
+#: Threads kept ready beyond those that are busy.
+SPARE_THREADS = 8
 
 #: Open connections, where the system allows as many files; the rest of the files is for downloads and databases.
 MAX_CONNECTIONS = 4096
@@ -71,6 +75,29 @@ _SENTENCES = {
     413: "The request is too large: send fewer URLs at once, or raise DOWNLOADER_MAX_REQUEST_BYTES.",
     431: "The request's headers are too large: send fewer cookies, or a shorter URL.",
 }
+
+
+class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
+    """Starts threads as requests need them, and keeps them. Waitress would start all at once: 16 kB each, 7 MB."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+        self._growing = threading.Lock()  # `set_thread_count` is absolute, so two at once could stop a thread
+        self.set_thread_count(min(SPARE_THREADS, limit))
+
+    def add_task(self, task: Any) -> None:
+        super().add_task(task)
+        with self._growing:
+            count = len(self.threads)
+            if count < self._limit and count - self.active_count - len(self.queue) < SPARE_THREADS:
+                with contextlib.suppress(RuntimeError):  # the system has no more: the task waits for one of ours
+                    self.set_thread_count(count + 1)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
+        with self._growing:
+            self._limit = 0
+        return bool(super().shutdown(cancel_pending, timeout))
 
 
 class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -140,7 +167,7 @@ class WsgiServer:
         self._server = create_server(
             app,
             sockets=[listener],
-            threads=THREADS,
+            _dispatcher=Threads(THREADS),
             connection_limit=_connection_limit(),
             channel_timeout=IDLE_SECONDS,
             cleanup_interval=CHECK_INTERVAL_SECONDS,

@@ -13,7 +13,7 @@ import pytest
 from werkzeug.wsgi import ClosingIterator
 
 from downloader.server import wsgi as wsgi_server
-from downloader.server.wsgi import WsgiServer, listen
+from downloader.server.wsgi import SPARE_THREADS, Threads, WsgiServer, listen
 from tests.real_server import Server
 from tests.server.connections import connected, response_on
 
@@ -37,6 +37,77 @@ def test_more_than_a_thousand_idle_connections_do_not_block_others(server: Serve
             sock = connected(server)
             idle.callback(sock.close)
         assert server.ask("GET", "/healthz", timeout_seconds=5)[0] == 200
+
+
+class Task:
+    """Holds the thread that serves it until it is released."""
+
+    def __init__(self) -> None:
+        self.started, self.released, self.served, self.cancelled = (threading.Event() for _ in range(4))
+
+    def service(self) -> None:
+        self.started.set()
+        assert self.released.wait(20)
+        self.served.set()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+def test_threads_are_started_as_tasks_need_them_and_used_again() -> None:
+    threads, tasks = Threads(100), [Task() for _ in range(40)]
+    assert len(threads.threads) == SPARE_THREADS
+    for task in tasks:
+        threads.add_task(task)
+    assert all(task.started.wait(20) for task in tasks)
+    assert 40 <= len(threads.threads) <= 40 + SPARE_THREADS
+    for task in tasks:
+        task.released.set()
+    assert threads.shutdown(timeout=20)
+    assert all(task.served.is_set() for task in tasks)
+
+
+def test_tasks_beyond_the_limit_of_threads_wait_for_one() -> None:
+    threads, tasks, late = Threads(10), [Task() for _ in range(10)], Task()
+    for task in (*tasks, late):
+        threads.add_task(task)
+    assert all(task.started.wait(20) for task in tasks)
+    assert len(threads.threads) == 10
+    assert not late.started.is_set()
+    late.released.set()
+    tasks[3].released.set()
+    assert late.served.wait(20)
+    for task in tasks:
+        task.released.set()
+    assert threads.shutdown(timeout=20)
+
+
+def test_no_thread_is_started_after_the_shutdown() -> None:
+    threads, running, late = Threads(100), Task(), Task()
+    threads.add_task(running)
+    assert running.started.wait(20)
+    assert threads.shutdown(timeout=0)
+    running.released.set()
+    threads.add_task(late)
+    with threads.lock:
+        assert threads.thread_exit_cv.wait_for(lambda: not threads.threads, 20)
+    assert running.served.is_set()
+    assert not late.started.is_set()
+
+
+def test_no_task_is_forgotten_when_several_threads_add_some() -> None:
+    threads = Threads(60)
+
+    def add(_: int) -> list[Task]:
+        tasks = [Task() for _ in range(200)]
+        for task in tasks:
+            task.released.set()
+            threads.add_task(task)
+        return tasks
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(task.served.wait(20) for tasks in pool.map(add, range(8)) for task in tasks)
+    assert threads.shutdown(timeout=20)
 
 
 def test_a_client_that_pipelines_and_reads_nothing_holds_no_thread() -> None:
