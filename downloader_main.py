@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from downloader import __version__, create_downloader_app
 from downloader.download_settings import PREFIX
 from downloader.engines.malloc import tune_malloc
-from downloader.engines.worker_process import start_fork_server
+from downloader.engines.worker_process import prestart
 from downloader.errors import StartRefused
 from downloader.server.wsgi import WsgiServer, listen
 from downloader.settings import Settings, load_settings
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.umask(settings.umask_bits)
         # Before anything slow: loading the rest takes a second, and connections wait in the backlog until then.
         listener = listen(settings.host, settings.port)
-        start_fork_server()
+        prestart()
         app = create_downloader_app(settings, engine="processes")
         server = WsgiServer(
             app, listener, max_request_bytes=settings.max_request_bytes, behind_proxy=settings.trusted_proxies > 0

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from benchmarks import process_tree
 
-SERVER, FORK_SERVER, WORKERS, TRACKER, OTHERS = "server", "fork server", "workers", "resource tracker", "others"
+SERVER, WORKERS, OTHERS = "server", "workers", "others"
 
 #: What workers run, ffmpeg above all; seen when it has ended.
 PROGRAMS = "programs"
@@ -16,14 +16,12 @@ PROGRAMS = "programs"
 def kinds(root: int) -> dict[int, str]:
     """Return what each process below *root* is for; root is the server's supervisor."""
     found: dict[int, str] = {}
-    for pid, parent in process_tree.parents(root).items():
+    for pid in process_tree.descendants(root):
         words = process_tree.command_line(pid)
         if "downloader_main.py" in words:
             found[pid] = SERVER
-        elif "resource_tracker" in words:
-            found[pid] = TRACKER
-        elif "forkserver" in words:  # its children bear its name
-            found[pid] = FORK_SERVER if found.get(parent) == SERVER else WORKERS
+        elif "downloader.engines.worker" in words:
+            found[pid] = WORKERS
         else:
             found[pid] = OTHERS
     return found

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 from downloader.download_settings import DownloadSettings
 from downloader.settings import Settings
-
-REPOSITORY = Path(__file__).parent.parent
 
 
 def test_what_is_carried_is_what_was_set(tmp_path: Path) -> None:
@@ -28,9 +24,3 @@ def test_what_is_carried_is_what_was_set(tmp_path: Path) -> None:
         name: getattr(settings, name) for name in DownloadSettings.__slots__
     }
     assert "hunter2" not in repr(carried)
-
-
-def test_a_worker_loads_nothing_that_reads_the_environment() -> None:
-    code = "import sys, downloader.engines.preload; print([name for name in sys.modules if 'pydantic' in name])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"

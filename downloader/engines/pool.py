@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from downloader.download_settings import PREFIX, DownloadSettings
+from downloader.download_settings import DownloadSettings
 from downloader.egress.proxy import Grant
 from downloader.engines.worker import Done, Report, WorkerConfig
-from downloader.engines.worker_process import WorkerLost, WorkerProcess, stop_fork_server
+from downloader.engines.worker_process import WorkerLost, WorkerProcess
 from downloader.jobs import Progress
 
 log = logging.getLogger(__name__)
@@ -38,13 +38,14 @@ class PoolLimits:
     """The size of a pool, and how long its workers live."""
 
     attempts: int  #: at once, in all
-    attempts_per_process: int = 8  #: a process costs about 25 MB, another attempt in it 1 or 2
+    attempts_per_process: int = 8  #: a process costs about 45 MB, another attempt in it 1 or 2
     processes: int = field(default_factory=default_processes)  #: to spread over; more only if the attempts need them
-    #: A worker is replaced after this many attempts, or when it holds this much memory: both grow a little with each.
-    max_jobs_per_worker: int = 200
+    #: A worker is replaced after this many attempts, or when it holds this much memory, which grows a little with each.
+    #: The next one takes half a second of CPU time to start.
+    max_jobs_per_worker: int = 1000
     max_worker_bytes: int = 512 * 1024**2
-    #: When nothing has run for this long, all workers and the fork server stop, which frees more than half of the
-    #: memory. The next attempt waits half a second for them, two on a slow machine.
+    #: When nothing has run for this long, all workers stop, which frees almost half of the memory. The next attempt
+    #: waits half a second for a new one, two on a slow machine.
     idle_timeout_seconds: float = 60.0
 
     def processes_for(self, wanted: int) -> int:
@@ -117,7 +118,6 @@ class WorkerPool:
         self._waiters: deque[asyncio.Future[PooledWorker]] = deque()  #: the longest-waiting first
         self.closed = False
         self._idle_timer: asyncio.TimerHandle | None = None
-        self._stopping: asyncio.Task[None] | None = None
         self.asleep = False  #: without workers for lack of work
         self.restarts = 0  #: of workers that died, or were killed because of an attempt
 
@@ -201,9 +201,6 @@ class WorkerPool:
         for worker in tuple(self._workers):
             self.terminate(worker)
             self._on_lost(worker, "the server is stopping")
-        await self._wait_for_terminated(timeout_seconds)
-
-    async def _wait_for_terminated(self, timeout_seconds: float | None = None) -> None:
         if self._terminating:
             await asyncio.wait(tuple(self._terminating), timeout=timeout_seconds)
 
@@ -235,17 +232,11 @@ class WorkerPool:
         self.asleep = True
         for worker in tuple(self._workers):
             self.terminate(worker)
-        self._stopping = asyncio.create_task(self._stop_fork_server())
-
-    async def _stop_fork_server(self) -> None:
-        await self._wait_for_terminated()
-        await asyncio.to_thread(stop_fork_server)
 
     def _start(self, dedicated_to: asyncio.Future[PooledWorker] | None = None) -> None:
         worker = PooledWorker(dedicated_to=dedicated_to)
         config = WorkerConfig(
             settings=replace(self._settings, proxy=None),
-            environment={name: value for name, value in os.environ.items() if not _is_private(name)},
             log_level=logging.getLogger("downloader").getEffectiveLevel(),
         )
         worker.process = WorkerProcess(
@@ -289,9 +280,3 @@ class WorkerPool:
                 waiter.set_exception(WorkerLost(reason))
         if worker.ready or any(not waiter.done() for waiter in self._waiters):
             self.scale_up()
-
-
-def _is_private(name: str) -> bool:
-    """Tell whether the environment variable *name* is to be kept from workers and the programs they start."""
-    # Libraries use proxy variables on their own, past the egress proxy.
-    return name.lower().endswith("_proxy") or name.upper().startswith(PREFIX)

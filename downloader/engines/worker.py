@@ -6,15 +6,14 @@ import contextlib
 import gc
 import logging
 import os
+import pickle
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal, NoReturn
+from typing import IO, Literal, NoReturn
 
 from downloader.download_settings import DownloadSettings
 from downloader.egress.connections import MAX_IDLE_SECONDS
@@ -41,7 +40,6 @@ class WorkerConfig:
     """What a worker needs to know; sent on a pipe, never on a command line."""
 
     settings: DownloadSettings
-    environment: Mapping[str, str]  #: the server's, which the fork server's may lag behind
     log_level: int
 
 
@@ -72,33 +70,43 @@ class Done:
 Report = Literal["ready"] | Progress | Done
 
 
-def main(connection: Connection, config: WorkerConfig) -> NoReturn:
+def main() -> NoReturn:
     """Run attempts until the pipe closes, as it does when the server ends in any way; then kill the whole group."""
-    # Ctrl-C and a service manager's SIGTERM reach every process; the server decides what to do about them.
+    # A service manager's SIGTERM reaches every process; the server decides what to do about it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32":
-        os.setsid()  # leads a group of its own, which its ffmpeg will be in too
     tune_malloc(_LARGE_BYTES)
-    os.environ.clear()
-    os.environ.update(config.environment)
-    os.umask(config.settings.umask_bits)
-    worker = _Worker(connection, config.settings)
-    logging.basicConfig(level=config.log_level, handlers=[_LogHandler(worker)], force=True)
+    messages, reports = _take_pipes()
     warm_up(PLATFORMS.values())
+    # Objects loaded by now live forever, so collections need not look at them.
+    gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
-    worker.send("ready")
-    worker.serve()
+    with contextlib.suppress(EOFError, OSError):
+        config: WorkerConfig = pickle.load(messages)
+        os.umask(config.settings.umask_bits)
+        worker = _Worker(reports, config.settings)
+        logging.basicConfig(level=config.log_level, handlers=[_LogHandler(worker)], force=True)
+        worker.send("ready")
+        worker.serve(messages)
     if sys.platform != "win32":
         os.killpg(os.getpgid(0), signal.SIGKILL)
     os._exit(1)
 
 
+def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Return the pipes from and to the server, kept from what libraries print and from the programs that they run."""
+    messages, reports = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 -- no Path needed
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    return messages, reports
+
+
 class _Worker:
     """The attempts of this process, each in a thread, and the pipe that they share."""
 
-    def __init__(self, connection: Connection, settings: DownloadSettings) -> None:
-        self._connection = connection
+    def __init__(self, reports: IO[bytes], settings: DownloadSettings) -> None:
+        self._reports = reports
         self._settings = settings
         self._sending = threading.Lock()
         #: Of the attempts under way, by job
@@ -107,13 +115,10 @@ class _Worker:
         self._threads: dict[str, _DownloadThread] = {}  #: by the URL of their egress proxy
         self._lock = threading.Lock()  #: guards `_threads`
 
-    def serve(self) -> None:
-        """Start and stop attempts as the server says, until the pipe closes."""
+    def serve(self, messages: IO[bytes]) -> NoReturn:
+        """Start and stop attempts as the server says. Raises EOFError or OSError when the pipe closes."""
         while True:
-            try:
-                message = self._connection.recv()
-            except (EOFError, OSError):
-                return
+            message: Work | Stop | Permit = pickle.load(messages)
             if isinstance(message, Stop | Permit):
                 events = self.stops if isinstance(message, Stop) else self._permits
                 if event := events.get(message.job_id):
@@ -155,7 +160,8 @@ class _Worker:
     def send(self, message: Report | logging.LogRecord) -> None:
         """Send *message*; if the pipe is closed, the main thread ends the process."""
         with self._sending, contextlib.suppress(OSError):
-            self._connection.send(message)
+            self._reports.write(pickle.dumps(message))
+            self._reports.flush()
 
 
 class _DownloadThread(threading.Thread):

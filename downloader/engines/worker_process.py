@@ -1,26 +1,21 @@
-"""Worker processes as the server sees them: launched, from a fork server where there is one, read from and reaped."""
+"""Worker processes as the server sees them: started, read from and reaped."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import logging
-import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import threading
-import types
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import IO, TypeVar
 
-from downloader.engines import worker
+from downloader.download_settings import PREFIX
 from downloader.engines.worker import Permit, Report, Stop, WorkerConfig
 from downloader.jobs import Work
 
@@ -31,13 +26,7 @@ T = TypeVar("T")
 #: How long a killed process may take to go; one that waits for a broken disk takes longer.
 REAP_TIMEOUT_SECONDS = 5.0
 
-#: A fork server starts a worker in a few milliseconds, and workers share the memory in which it has loaded yt-dlp.
-METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-_PRELOAD = ["downloader.engines.preload"]
-
-#: Held around every call into multiprocessing that starts or polls a process: each of them polls all children, in any
-#: thread, and two at once take each other's exit codes.
-_LOCK = threading.Lock()
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from downloader.engines.worker import main; main()"
 
 _NUMBERS = count(1)
 
@@ -58,18 +47,16 @@ class WorkerProcess:
         self.pid: int | None = None  #: once it has been started
         self._on_message = on_message
         self._on_end = on_end
-        self._connection: Connection | None = None
+        self._messages: IO[bytes] | None = None
         self._lock = threading.Lock()  #: guards the next two
-        self._process: BaseProcess | None = None  #: while it may be killed
+        self._process: subprocess.Popen[bytes] | None = None  #: while it may be killed
         self._killed = False
-        _ALIVE.add(self)
         threading.Thread(target=self._run, name=f"worker-{next(_NUMBERS)}", daemon=True).start()
 
     def send(self, message: Work | Stop | Permit) -> None:
         """Send *message* to the worker, which must be ready; if it is gone, `on_end` will say so."""
-        assert self._connection is not None
-        with contextlib.suppress(OSError):
-            self._connection.send(message)
+        assert self._messages is not None
+        _send(self._messages, message)
 
     def kill(self) -> None:
         """Kill it with all its child processes; return at once, `on_end` follows."""
@@ -82,76 +69,70 @@ class WorkerProcess:
 
     def _run(self) -> None:
         try:
-            connection, process = _launch(self.config)
+            process = _PRESTARTED.pop() if _PRESTARTED else _start()
         except Exception as error:  # out of memory, processes or file descriptors
             self._finish(f"the worker could not be started: {type(error).__name__}: {error}")
             return
-        self._connection, self.pid = connection, process.pid
+        assert process.stdin
+        assert process.stdout
+        self._messages, self.pid = process.stdin, process.pid
         with self._lock:
             self._process = process
             if self._killed:  # during the start
                 _kill_group(process)
         try:
-            self._read(connection)
+            _send(process.stdin, self.config)
+            self._read(process.stdout)
         finally:
             end = self._reap(process)
-            connection.close()
+            for pipe in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    pipe.close()
             self._finish(end)
 
     def _finish(self, end: str) -> None:
-        _ALIVE.discard(self)
         self._call(self._on_end, end)
 
     def _call(self, function: Callable[[T], None], argument: T) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended without closing the pool
             self._loop.call_soon_threadsafe(function, argument)
 
-    def _read(self, connection: Connection) -> None:
+    def _read(self, reports: IO[bytes]) -> None:
         while True:
             try:
-                message: Report | logging.LogRecord = connection.recv()
+                message: Report | logging.LogRecord = pickle.load(reports)
             except (EOFError, OSError):
                 return
             except Exception:
-                log.exception("a worker sent an unreadable message")
+                if not self._killed:  # while it was sending
+                    log.exception("a worker sent an unreadable message")
                 return
             if isinstance(message, logging.LogRecord):
                 logger = logging.getLogger(message.name)
                 if logger.isEnabledFor(message.levelno):
                     logger.handle(message)
-            elif self._killed:
-                self.kill()  # again: it was so new that it led no group yet
             else:
                 self._call(self._on_message, message)
 
-    def _reap(self, process: BaseProcess) -> str:
+    def _reap(self, process: subprocess.Popen[bytes]) -> str:
         """Kill what is left of the worker's group, wait for the worker to end, and return how it did."""
         with self._lock:
             self._process = None  # from here on its process id may be reused
             _kill_group(process)
-        wait([process.sentinel], REAP_TIMEOUT_SECONDS)
-        with _LOCK:
-            process.join(0)
-            code = process.exitcode
-            if code is None:
-                return "the worker was killed but has not ended"
-            process.close()
-        return _describe_exit(code)
+        try:
+            return _describe_exit(process.wait(REAP_TIMEOUT_SECONDS))
+        except subprocess.TimeoutExpired:
+            return "the worker was killed but has not ended"
 
 
-_ALIVE: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+def _send(messages: IO[bytes], message: WorkerConfig | Work | Stop) -> None:
+    with contextlib.suppress(OSError, ValueError):  # it is gone; ValueError: the pipe is closed already
+        messages.write(pickle.dumps(message))
+        messages.flush()
 
 
-@atexit.register
-def _kill_all() -> None:
-    # Runs before multiprocessing's own exit handler, which sends SIGTERM, which workers ignore, and waits forever.
-    for process in tuple(_ALIVE):
-        process.kill()
-
-
-def _kill_group(process: BaseProcess) -> None:
-    assert process.pid is not None
-    with contextlib.suppress(OSError):  # gone, or so new that it leads no group yet
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):  # gone
         if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)
         else:
@@ -167,55 +148,33 @@ def _describe_exit(code: int) -> str:
         return f"the worker was killed by signal {-code}"
 
 
-# Launching
+# Starting
+
+_PRESTARTED: list[subprocess.Popen[bytes]] = []
 
 
-def _launch(config: WorkerConfig) -> tuple[Connection, BaseProcess]:
-    """Start a worker; return our end of its pipe and the process. Raises whatever the system refuses."""
-    context: Any = multiprocessing.get_context(METHOD)  # typeshed's base class has no Process
-    with _LOCK:
-        multiprocessing.set_forkserver_preload(_PRELOAD)
-        ours, theirs = context.Pipe()
-        try:
-            process = context.Process(target=worker.main, args=(theirs, config), daemon=True)
-            with _no_main_module():
-                process.start()
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-    return ours, process
+def prestart() -> None:
+    """Start a process for the first worker, so that it loads yt-dlp while the server starts; return at once."""
+    with contextlib.suppress(OSError):  # the first worker's start tries again and reports it
+        _PRESTARTED.append(_start())
 
 
-def start_fork_server() -> None:
-    """Start the fork server, which loads yt-dlp in the background; return at once."""
-    if METHOD != "forkserver":
-        return
-    # OSError: the first worker's start tries again and reports it.
-    with _LOCK, _no_main_module(), contextlib.suppress(OSError):
-        multiprocessing.set_forkserver_preload(_PRELOAD)
-        forkserver.ensure_running()
+def _start() -> subprocess.Popen[bytes]:
+    """Start a process that loads what downloads need, and then waits for its `WorkerConfig`.
 
-
-def stop_fork_server() -> None:
-    """Stop the fork server unless a worker is alive; the next worker starts it again. Blocks for some milliseconds."""
-    with _LOCK:
-        # It would wait for living workers. There is no public way to stop it; without this one it keeps its 45 MB.
-        if METHOD == "forkserver" and not multiprocessing.active_children():
-            with contextlib.suppress(OSError, AttributeError):
-                forkserver._forkserver._stop()  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Hide the main program, which multiprocessing would otherwise run again in each worker.
-
-    That costs the memory of its imports, and starts everything twice if it does not check `__name__`.
+    Not a fork: children of a loaded process share its memory at first, but Python counts references in the objects
+    themselves, and after two downloads what they still share is less than what that process takes.
     """
-    main_module = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main_module
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, *sys.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if not _is_private(name)},
+        start_new_session=True,  # leads a group of its own, which its ffmpeg will be in too
+    )
+
+
+def _is_private(name: str) -> bool:
+    """Tell whether the environment variable *name* is to be kept from workers and the programs they start."""
+    # Libraries use proxy variables on their own, past the egress proxy.
+    return name.lower().endswith("_proxy") or name.upper().startswith(PREFIX)

@@ -66,7 +66,7 @@ def _package_version(name: str) -> str | None:
         return None
 
 
-#: Read at import: workers are forked from a process that loads yt-dlp then, so a later update is not in use.
+#: Read at import: workers that run go on with the yt-dlp that they have loaded, so a later update is not in use yet.
 _VERSION_IN_USE = ytdlp().version
 
 

@@ -55,11 +55,6 @@ def workers(engine: ProcessEngine, *, busy: bool = False) -> list[int]:
     return [worker.process.pid or 0 for worker in engine.pool.ready if worker.attempts or not busy]
 
 
-def parent_of(pid: int) -> int:
-    """Return the parent of *pid*: for a worker, the fork server."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def wait_for_exit(pidfd: int, timeout_seconds: float = 5.0) -> bool:
     """Wait until the process of *pidfd* has ended; it may not have been reaped yet."""
     poll = select.poll()

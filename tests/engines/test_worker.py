@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import contextlib
 import os
+import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -24,7 +26,11 @@ from downloader.platforms import PlatformType
 from downloader.settings import Settings
 from tests.engines.conftest import StartEngine
 from tests.engines.helpers import ignore, started, work
+from tests.real_server import REPOSITORY
 from tests.simulator.client import Simulator
+
+#: What only the server uses: memory of each worker, and ways to read the environment.
+NOT_FOR_WORKERS = {"alembic", "flask", "multiprocessing", "pydantic", "sqlalchemy", "waitress"}
 
 PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")
 
@@ -160,33 +166,43 @@ async def test_the_end_of_a_worker_revokes_its_grants(
 
 
 class Pipe:
-    """A worker in a thread, and the server's end of its pipe."""
+    """A worker in a thread, and the server's ends of its pipes."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings.for_downloads()
-        self.end, theirs = multiprocessing.Pipe()
-        self.worker = _Worker(theirs, self.settings)
-        self._theirs: Connection = theirs
-        self._thread = threading.Thread(target=self.worker.serve)
+        messages, to_worker = os.pipe()
+        from_worker, reports = os.pipe()
+        self._messages, self._to_worker = os.fdopen(messages, "rb"), os.fdopen(to_worker, "wb")
+        self._from_worker, self._reports = os.fdopen(from_worker, "rb"), os.fdopen(reports, "wb")
+        self.worker = _Worker(self._reports, self.settings)
+        self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
+    def _serve(self) -> None:
+        with contextlib.suppress(EOFError):
+            self.worker.serve(self._messages)
+
+    def send(self, message: Work | Stop) -> None:
+        self._to_worker.write(pickle.dumps(message))
+        self._to_worker.flush()
+
     def run(self, job: Work) -> Done:
-        self.end.send(job)
+        self.send(job)
         return self.done()
 
     def done(self) -> Done:
-        while self.end.poll(20):
-            if isinstance(message := self.end.recv(), Done):
-                return message
-        raise TimeoutError
+        while not isinstance(message := pickle.load(self._from_worker), Done):
+            pass
+        return message
 
     def threads(self) -> list[module._DownloadThread]:
         return list(self.worker._threads.values())
 
     def close(self) -> None:
-        self.end.close()
+        self._to_worker.close()
         self._thread.join(5)
-        self._theirs.close()
+        for pipe in (self._messages, self._from_worker, self._reports):
+            pipe.close()
 
 
 @pytest.fixture
@@ -250,14 +266,24 @@ def test_a_thread_ends_with_a_failure_and_its_connections_with_it(
 def test_a_stop_concerns_the_attempt_under_way_only(pipe: Pipe, simulator: Simulator, tmp_path: Path) -> None:
     with open_egress(pipe.settings) as grant:
         job = replace(work(tmp_path, simulator), proxy=grant.url)
-        pipe.end.send(Stop(job.job_id))  # before it
+        pipe.send(Stop(job.job_id))  # before it
         assert pipe.run(job).outcome[0]
-        pipe.end.send(Stop(job.job_id))  # after it
+        pipe.send(Stop(job.job_id))  # after it
         again = replace(job, work_dir=str(tmp_path / "again"))
         assert pipe.run(again).outcome[0]
         hanging = replace(work(tmp_path, simulator, "hang"), proxy=grant.url)
-        pipe.end.send(hanging)
+        pipe.send(hanging)
         simulator.wait_until_hanging(1)
-        pipe.end.send(Stop(hanging.job_id))
+        pipe.send(Stop(hanging.job_id))
         grant.revoke()
         assert pipe.done().outcome.error_code in ("interrupted", "network")
+
+
+def test_a_worker_loads_no_library_of_the_server() -> None:
+    code = (
+        "import sys; from downloader.engines import worker; worker.warm_up(worker.PLATFORMS.values());"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert "yt_dlp" in done.stdout.split()
+    assert NOT_FOR_WORKERS.isdisjoint(done.stdout.split())

@@ -391,15 +391,13 @@ def test_an_unknown_name_is_one_sentence() -> None:
         throughput.main(["--only", "nobody"])
 
 
-def test_kinds_of_processes_are_told_by_their_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kinds_of_processes_are_told_by_their_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = {
         2: "python downloader_main.py --port 0",
-        3: "python -c from multiprocessing.resource_tracker import main;main(5)",
-        4: "python -c from multiprocessing.forkserver import main; main(7)",
-        5: "python -c from multiprocessing.forkserver import main; main(7)",
-        6: "ffmpeg -i x",
+        3: "python -c import sys; from downloader.engines.worker import main; main() /app",
+        4: "ffmpeg -i x",
     }
-    monkeypatch.setattr(process_tree, "parents", lambda root: {2: 1, 3: 2, 4: 2, 5: 4, 6: 5})
+    monkeypatch.setattr(process_tree, "parents", lambda root: {2: 1, 3: 2, 4: 3})
     monkeypatch.setattr(process_tree, "command_line", lambda pid: lines[pid])
-    assert list(server_tree.kinds(1).values()) == ["server", "resource tracker", "fork server", "workers", "others"]
+    assert list(server_tree.kinds(1).values()) == ["server", "workers", "others"]
     assert server_tree.server_pid(1) == 2
