@@ -24,7 +24,7 @@ ARROWS = {
 }
 LIBRARIES = {"flask": {"downloader", "web", "portal"}, "pydantic": {"web", "settings"}, "waitress": {"server"}}
 LIBRARIES |= {"yt_dlp": {"ytdlp"}, "sqlalchemy": {"store"}, "alembic": {"store"}, "av": {"media"}}
-LIBRARIES |= {"multiprocessing": {"engines"}, "": set()}  # the nameless one: relative imports
+LIBRARIES |= {"multiprocessing": set(), "": set()}  # the nameless one: relative imports
 PATHS = [path for top in ("downloader*.py", "downloader/**/*.py", "portal/**/*.py") for path in REPOSITORY.glob(top)]
 MODULES = {
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path for path in PATHS
