@@ -1,13 +1,20 @@
-"""The log: one line for each event, which text from outside cannot forge."""
+"""The server's command: what it loads, and its log, in which text from outside cannot forge a line."""
 
 from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
 
 import pytest
 
 from downloader_main import LogFormatter
+from tests.real_server import REPOSITORY
+
+#: What a server with SQLite and worker processes does without; each takes megabytes, and time to load.
+NOT_FOR_THE_SERVER = {"alembic", "av", "curl_cffi", "multiprocessing", "requests", "yt_dlp"}
+NOT_FOR_THE_SERVER |= {"sqlalchemy.dialects.postgresql", "sqlalchemy.orm"}
 
 FORGED = "\n2026-01-01 00:00:00,000 CRITICAL downloader: forged"
 HOSTILE = [FORGED, "\r\n" + FORGED, "\x1b[2J", "\x9b2J", "\x85", "\u2028", "\u202e", "\x00", "\udc80"]
@@ -45,3 +52,10 @@ def test_text_from_outside_starts_no_line_of_a_traceback(hostile: str) -> None:
 
 def test_printable_text_is_logged_unchanged() -> None:
     assert logged("Ada's garden: %s", "Blümchen 花") == "INFO a: Ada's garden: Blümchen 花\n"
+
+
+def test_the_server_loads_nothing_that_only_others_need() -> None:
+    code = "import sys, downloader_main, downloader.web.app, portal.blueprint; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert "flask" in done.stdout.split()
+    assert NOT_FOR_THE_SERVER.isdisjoint(done.stdout.split())

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from downloader.errors import StartRefused
-from downloader.store.schema import HEAD, metadata, numbers
+from downloader.store.schema import HEAD, metadata, numbers, use_postgresql
 
 log = logging.getLogger(__name__)
 
@@ -200,6 +200,7 @@ def _turn_wal_on(driver: sqlite3.Connection) -> None:
 
 
 def _postgresql_engine(url: URL) -> Engine:
+    use_postgresql()
     arguments: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
     return create_engine(
         url,

@@ -137,12 +137,11 @@ Index("ix_jobs_state", jobs.c.state, jobs.c.seq)
 Index("ix_jobs_platform_state", jobs.c.platform, jobs.c.state, jobs.c.seq)
 Index("ix_jobs_batch_state", jobs.c.batch_id, jobs.c.state, jobs.c.seq)
 _waiting = text("next_attempt_at IS NOT NULL")
-Index(
+Index(  # partial in PostgreSQL too: see `use_postgresql`
     "ix_jobs_waiting",
     jobs.c.platform,
     jobs.c.next_attempt_at,
     sqlite_where=_waiting,
-    postgresql_where=_waiting,
 )
 
 #: Each link of a batch as it was sent, repeated ones too.
@@ -168,7 +167,7 @@ attempts = Table(
     Column("detail", CleanText),
 )
 _running = text("result = 'running'")
-Index("uq_attempts_running", attempts.c.job_id, unique=True, sqlite_where=_running, postgresql_where=_running)
+Index("uq_attempts_running", attempts.c.job_id, unique=True, sqlite_where=_running)
 
 files = Table(
     "files",
@@ -206,3 +205,10 @@ numbers = Table(
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
+
+
+def use_postgresql() -> None:
+    """Make indexes partial in PostgreSQL as in SQLite. Said at their definition, it would load PostgreSQL's dialect."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
