@@ -173,17 +173,16 @@ class ProcessEngine:
                 del self._attempts[work.job_id]
 
     async def _end(self, attempt: _Attempt) -> None:
-        """End *attempt* and its child processes, if possible without disturbing others in its worker."""
+        """End *attempt* and its child processes; its worker too if it does not stop in time."""
         if attempt.end.done():
             return
         worker = attempt.worker
-        if worker.attempts > 1:
-            # Cutting its connections wakes whatever waits for the network, which then finds that it is to stop.
-            worker.process.send(Stop(attempt.work.job_id))
-            attempt.grant.revoke()
-            await asyncio.wait({attempt.end}, timeout=GRACE_SECONDS)
-            if attempt.end.done():
-                return
+        # Cutting its connections wakes whatever waits for the network, which then finds that it is to stop.
+        worker.process.send(Stop(attempt.work.job_id))
+        attempt.grant.revoke()
+        await asyncio.wait({attempt.end}, timeout=GRACE_SECONDS)
+        if attempt.end.done():
+            return
         self.pool.restarts += 1
         reaped = self.pool.terminate(worker)
         for other in self._attempts_in(worker):

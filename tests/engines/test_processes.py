@@ -105,6 +105,22 @@ async def test_cancelling_one_leaves_the_others_alone(
     assert (shared.health().busy, shared.health().restarts) == (0, 0)
 
 
+@pytest.mark.parametrize("scenario", ["hang", "hang_in_body"])
+async def test_cancelling_the_only_one_leaves_its_worker_alive(
+    scenario: str, start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 30)  # it stops well before
+    engine = await start_engine(max_attempts=1)
+    [pid] = workers(engine)
+    task, _ = started(engine, work(tmp_path, simulator, scenario))
+    await asyncio.to_thread(simulator.wait_until_hanging, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 10)
+    assert (workers(engine), engine.health().restarts) == ([pid], 0)
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+
+
 async def test_an_attempt_whose_worker_is_terminated_before_it_starts_gets_another(
     start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
