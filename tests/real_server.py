@@ -34,6 +34,7 @@ class Server:
         self, simulator: Simulator, storage: Path, /, port: int = 0, *, under: Sequence[str] = (), **settings: str
     ) -> None:
         """Start it, as an argument of the command *under* where one is given, which is then `process`."""
+        self.storage = storage
         self.environment = environment = {
             **os.environ,
             **simulator.environment(),

@@ -43,9 +43,7 @@ def rows(page: Any, state: str) -> Any:
 # Adding
 
 
-def test_a_mixed_batch_is_pasted_and_its_files_arrive_and_play(
-    page: Any, server: Server, simulator: Simulator, tmp_path: Path
-) -> None:
+def test_a_mixed_batch_is_pasted_and_its_files_arrive_and_play(page: Any, server: Server, simulator: Simulator) -> None:
     elsewhere: list[str] = []
     page.on("request", lambda request: None if request.url.startswith(server.url) else elsewhere.append(request.url))
     page.goto(f"{server.url}/")
@@ -86,7 +84,7 @@ def test_a_mixed_batch_is_pasted_and_its_files_arrive_and_play(
     with page.expect_download() as saved:
         rows(page, "succeeded").get_by_role("link", name="Save").click()
     assert saved.value.suggested_filename.startswith("tiktok_")
-    [file] = (tmp_path / "storage" / "raw").iterdir()
+    [file] = (server.storage / "raw").iterdir()
     assert Path(saved.value.path()).read_bytes() == file.read_bytes()
     assert elsewhere == []
 
@@ -295,8 +293,8 @@ def test_the_queue_can_be_paused(page: Any, server: Server, simulator: Simulator
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
-def test_an_unusable_storage_folder_is_announced_until_it_works(page: Any, server: Server, tmp_path: Path) -> None:
-    raw = tmp_path / "storage" / "raw"
+def test_an_unusable_storage_folder_is_announced_until_it_works(page: Any, server: Server) -> None:
+    raw = server.storage / "raw"
     raw.rmdir()
     raw.write_bytes(b"no folder")
     server.ask("GET", "/readyz")  # which tries
@@ -419,13 +417,11 @@ def test_a_retry_from_the_history_reaches_its_batch(page: Any, server: Server, s
     expect(page.locator(".batch .summary").last).to_have_text("0 of 1 finished")
 
 
-def test_a_missing_file_is_announced_in_a_sentence(
-    page: Any, server: Server, simulator: Simulator, tmp_path: Path
-) -> None:
+def test_a_missing_file_is_announced_in_a_sentence(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
     download(page, simulator.url("tiktok", "ok"))
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
-    [file] = (tmp_path / "storage" / "raw").iterdir()
+    [file] = (server.storage / "raw").iterdir()
     file.unlink()
     rows(page, "succeeded").get_by_role("button", name="Play").click()
     expect(page.locator("#player-error")).to_contain_text("This file no longer exists")
@@ -461,7 +457,7 @@ def test_the_focus_is_never_lost(page: Any, server: Server, simulator: Simulator
 # Saving
 
 
-def test_a_batch_is_saved_as_one_zip(page: Any, server: Server, simulator: Simulator, tmp_path: Path) -> None:
+def test_a_batch_is_saved_as_one_zip(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
     download(
         page,
@@ -472,7 +468,7 @@ def test_a_batch_is_saved_as_one_zip(page: Any, server: Server, simulator: Simul
         page.get_by_role("link", name="Save all").click()
     with zipfile.ZipFile(io.BytesIO(Path(saved.value.path()).read_bytes())) as found:
         assert found.testzip() is None
-        files = {path.name: path.read_bytes() for path in (tmp_path / "storage" / "raw").iterdir()}
+        files = {path.name: path.read_bytes() for path in (server.storage / "raw").iterdir()}
         assert {name: found.read(name) for name in found.namelist()} == files
 
 
@@ -643,7 +639,8 @@ def test_expiring_cookies_are_announced_before_a_batch_needs_them(page: Any, ser
 # Statistics
 
 
-def test_statistics_are_drawn(page: Any, server: Server, simulator: Simulator) -> None:
+def test_statistics_are_drawn(page: Any, start_server: Start, simulator: Simulator) -> None:
+    server = start_server()
     urls = [simulator.url("tiktok", "ok"), simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "removed")]
     server.ask("POST", "/download/batch", {"urls": urls})
     open_dashboard(page, server, "#statistics")
@@ -656,7 +653,8 @@ def test_statistics_are_drawn(page: Any, server: Server, simulator: Simulator) -
     expect(tiktok.locator("dd").first).to_have_text("67%")
 
 
-def test_statistics_on_screen_are_kept_up_to_date(page: Any, server: Server, simulator: Simulator) -> None:
+def test_statistics_on_screen_are_kept_up_to_date(page: Any, start_server: Start, simulator: Simulator) -> None:
+    server = start_server()
     page.clock.install()  # it runs normally, and can be advanced
     open_dashboard(page, server, "#statistics")
     tiktok = page.locator(".statistics", has_text="TikTok")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,9 +167,9 @@ def test_what_was_cancelled_is_retried_also_where_something_failed(
 @PLACES
 @pytest.mark.parametrize(("button", "files_left"), [("Remove from list", 2), ("Delete files too", 1)])
 def test_the_server_deletes_when_the_time_to_undo_is_over(
-    page: Any, server: Server, simulator: Simulator, tmp_path: Path, place: str, button: str, files_left: int
+    page: Any, server: Server, simulator: Simulator, place: str, button: str, files_left: int
 ) -> None:
-    raw = tmp_path / "storage" / "raw"
+    raw = server.storage / "raw"
     for number in (1, 2):
         server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "ok", number)]})
     newest, oldest = job_ids(server)
@@ -194,12 +193,10 @@ def test_the_server_deletes_when_the_time_to_undo_is_over(
 
 @PLACES
 @pytest.mark.parametrize("way", ["button", "keyboard", "shortcut"])
-def test_an_undo_brings_back_everything(
-    page: Any, server: Server, simulator: Simulator, tmp_path: Path, place: str, way: str
-) -> None:
+def test_an_undo_brings_back_everything(page: Any, server: Server, simulator: Simulator, place: str, way: str) -> None:
     server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "ok"), NO_VIDEO]})
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO, simulator.url("tiktok", "ok", 1)]})
-    before, files = job_ids(server), list((tmp_path / "storage" / "raw").iterdir())
+    before, files = job_ids(server), list((server.storage / "raw").iterdir())
     open_place(page, server, place)
     shown = entries(page, place)
     expect(shown).to_have_count({ROW: 2, BATCH: 2, HISTORY: 4}[place])
@@ -225,7 +222,7 @@ def test_an_undo_brings_back_everything(
     page.reload()
     expect(shown).to_have_count(len(texts))
     assert job_ids(server) == before
-    assert list((tmp_path / "storage" / "raw").iterdir()) == files
+    assert list((server.storage / "raw").iterdir()) == files
 
 
 def test_a_shortcut_while_typing_is_for_what_is_typed(page: Any, server: Server) -> None:

@@ -16,11 +16,11 @@ OPEN = """const {deliver, openOutbox} = await import(`${ADDRESS}outbox.js`); con
 
 
 @pytest.fixture
-def run(new_page: Callable[..., Any], shared_server: Server) -> Callable[..., Any]:
+def run(new_page: Callable[..., Any], server: Server) -> Callable[..., Any]:
     """Return what runs JavaScript that has `outbox` and `deliver`, on a page without scripts of its own."""
     page = new_page()
-    digest = shared_server.ask("GET", "/portal/shell.json")[1]["digest"]
-    page.goto(f"{shared_server.url}/portal/shell.json")
+    digest = server.ask("GET", "/portal/shell.json")[1]["digest"]
+    page.goto(f"{server.url}/portal/shell.json")
 
     def evaluate(script: str, *, on: Any = page) -> Any:
         return on.evaluate(f"async () => {{ {OPEN.replace('${ADDRESS}', f'/portal/static/{digest}/')} {script} }}")
@@ -83,9 +83,9 @@ def test_what_is_taken_back_is_neither_sent_nor_comes_back(run: Any) -> None:
     assert run(script) == [["a"], []]
 
 
-def test_another_tab_hears_of_a_change(run: Any, shared_server: Server) -> None:
+def test_another_tab_hears_of_a_change(run: Any, server: Server) -> None:
     other = run.page.context.new_page()
-    other.goto(f"{shared_server.url}/portal/shell.json")
+    other.goto(f"{server.url}/portal/shell.json")
     run("window.heard = new Promise((resolve) => outbox.onChange(resolve));")
     run("await outbox.add(['a'])", on=other)
     run.page.evaluate("window.heard")

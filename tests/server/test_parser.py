@@ -22,23 +22,23 @@ from tests.server.connections import connected, response_on
         (b"POST /download HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
     ],
 )
-def test_oversized_requests_are_refused_early(server: Server, head: bytes, status: int) -> None:
-    with connected(server) as sock:
+def test_oversized_requests_are_refused_early(shared_server: Server, head: bytes, status: int) -> None:
+    with connected(shared_server) as sock:
         with contextlib.suppress(ConnectionError):  # it may have hung up before it had all of it
             sock.sendall(head)
         assert response_on(sock)[0] == status
-    assert server.ask("GET", "/healthz")[0] == 200
+    assert shared_server.ask("GET", "/healthz")[0] == 200
 
 
-def test_a_body_without_an_end_is_cut_off(server: Server) -> None:
-    with connected(server) as sock:
+def test_a_body_without_an_end_is_cut_off(shared_server: Server) -> None:
+    with connected(shared_server) as sock:
         sock.sendall(b"POST /download HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
         with contextlib.suppress(ConnectionError):
             for _ in range(6000):  # 400 MB
                 sock.sendall(chunk)
             pytest.fail("it took all of it")
-    assert server.ask("GET", "/healthz")[0] == 200
+    assert shared_server.ask("GET", "/healthz")[0] == 200
 
 
 SMALL = b'{"url":"https://youtu.be/1"}'
@@ -72,8 +72,8 @@ SMALL = b'{"url":"https://youtu.be/1"}'
         pytest.param(b"GET /healthz\r\nHost: localhost", b"", id="no version"),
     ],
 )  # fmt: skip
-def test_ambiguous_framing_is_refused(server: Server, head: bytes, body: bytes) -> None:
-    with connected(server) as sock:
+def test_ambiguous_framing_is_refused(shared_server: Server, head: bytes, body: bytes) -> None:
+    with connected(shared_server) as sock:
         sock.sendall(head.replace(b"POST / ", b"POST /detect-platform ") + b"\r\n\r\n" + body)
         status, answer = response_on(sock)
         assert (status, list(answer)) == (400, ["error"])
@@ -82,10 +82,10 @@ def test_ambiguous_framing_is_refused(server: Server, head: bytes, body: bytes) 
 @pytest.mark.parametrize("megabytes", [5, 17, 200])
 @pytest.mark.parametrize("encode_chunked", [False, True])
 def test_a_body_that_is_too_large_gets_its_response_at_any_size(
-    server: Server, megabytes: int, encode_chunked: bool
+    shared_server: Server, megabytes: int, encode_chunked: bool
 ) -> None:
     """A client that looks for an answer only when all is sent gets it too."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=50)
+    connection = http.client.HTTPConnection("127.0.0.1", shared_server.port, timeout=50)
     with contextlib.closing(connection):
         headers = {"Transfer-Encoding": "chunked"} if encode_chunked else {"Content-Length": str(megabytes * 10**6)}
         body = (b"a" * 10**6 for _ in range(megabytes))
@@ -96,8 +96,8 @@ def test_a_body_that_is_too_large_gets_its_response_at_any_size(
         )  # fmt: skip
 
 
-def test_a_client_that_expects_continue_is_refused_before_sending(server: Server) -> None:
-    with connected(server) as sock:
+def test_a_client_that_expects_continue_is_refused_before_sending(shared_server: Server) -> None:
+    with connected(shared_server) as sock:
         sock.sendall(b"POST /download HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n"
                      b"Expect: 100-continue\r\n\r\n")  # fmt: skip
         assert response_on(sock)[0] == 413
