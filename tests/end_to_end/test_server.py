@@ -40,6 +40,7 @@ def eight(simulator: Simulator, first_serial: int) -> list[str]:
     return [simulator.url(platform, "ok", first_serial + number) for number in range(2) for platform in PLATFORMS]
 
 
+@pytest.mark.timeout(120)
 def test_a_batch_of_eight_comes_back_as_eight_videos(start_server: Any, simulator: Simulator, ffmpeg: str) -> None:
     server: Server = start_server()
     # Not measured: the first download of each platform loads what the later ones share.

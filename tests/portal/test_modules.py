@@ -51,6 +51,7 @@ def as_server_reads(url: str) -> dict[str, Any]:
     return target | {"more_ids": list(target["more_ids"])}
 
 
+@pytest.mark.timeout(120)
 def test_the_modules_pass_their_own_tests() -> None:
     assert NODE
     files = sorted(str(path) for path in (REPOSITORY / "tests" / "js").glob("*.test.mjs"))

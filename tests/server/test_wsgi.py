@@ -163,6 +163,7 @@ def test_a_client_that_takes_all_connections_loses_some(monkeypatch: pytest.Monk
         assert response_on(slow) == (200, {})
 
 
+@pytest.mark.timeout(120)
 def test_ten_thousand_tiny_requests_are_answered(server: Server) -> None:
     def send(_: int) -> list[int]:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=50)
