@@ -501,15 +501,16 @@ async def play(folder: Path, deeds: list[tuple[Deed, int]]) -> Counter[str]:
         await asyncio.wait_for(asyncio.gather(*moment.asked), 20)
     with world.queue.hub.subscribe() as changes:
         async with asyncio.timeout(30):
-            while {(await world.queue.job(job.id)).state for job in moment.jobs} - FINAL_STATES:
+            while {job.state for _, job in await world.queue.batch_jobs(submission.batch.id)} - FINAL_STATES:
                 await world.forward(4000)
                 await asyncio.to_thread(changes.get, 0.02)
             await all_ends(world)
             await request
     found = Counter[str]()
     owned = set[str]()
-    for job in moment.jobs:
-        job = await world.queue.job(job.id)
+    ended = [job for _, job in await world.queue.batch_jobs(submission.batch.id)]
+    assert len(ended) == JOBS
+    for job in ended:
         attempts = await world.queue.attempts(job.id)
         found.update({job.state: 1, "attempts": len(attempts)})
         owned.update(Path(path).name for path in job.files)
