@@ -125,7 +125,7 @@ class WorkerProcess:
             return "the worker was killed but has not ended"
 
 
-def _send(messages: IO[bytes], message: WorkerConfig | Work | Stop) -> None:
+def _send(messages: IO[bytes], message: WorkerConfig | Work | Stop | Permit) -> None:
     with contextlib.suppress(OSError, ValueError):  # it is gone; ValueError: the pipe is closed already
         messages.write(pickle.dumps(message))
         messages.flush()
