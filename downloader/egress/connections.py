@@ -96,7 +96,7 @@ class Connections:
         for connection in idle:
             connection.http.close()
 
-    def give_back(self, connection: _Connection) -> None:
+    def release(self, connection: _Connection) -> None:
         """Keep *connection*, whose last response has been read to its end, for another request."""
         connection.idle_since = self._clock()
         surplus: _Connection | None = connection
@@ -242,7 +242,7 @@ class Reply:
             connection.http.close()
 
     def _end(self) -> None:
-        """Give the connection back if the body has ended."""
+        """Release the connection if the body has ended."""
         if self._connection is not None and self._response.isclosed():
             connection, self._connection = self._connection, None
-            self._connections.give_back(connection)
+            self._connections.release(connection)

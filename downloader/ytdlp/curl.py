@@ -71,7 +71,7 @@ class PageSession(curl_cffi.requests.Session):  # type: ignore[type-arg]
         except curl_cffi.requests.errors.RequestsError as error:
             response = error.response
             failure = error if len(page) <= self._max_page_bytes else None  # GuardedRequests says that it is too long
-            if not page:  # else whoever reads it finds what is wrong, as in a stream
+            if not page:  # else reading it raises the error, as with a stream
                 if response is not None:
                     response.iter_content = partial(_pieces, page, None)
                 raise

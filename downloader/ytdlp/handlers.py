@@ -114,7 +114,7 @@ def _target(url: str, location: str) -> str:
         parts = urlsplit(target)
         _ = parts.port  # checks it
     except ValueError as error:
-        raise RequestError(f"a redirect to a URL that is none: {error}", cause=error) from error
+        raise RequestError(f"a redirect to a malformed URL: {error}", cause=error) from error
     return target if parts.fragment else parts._replace(fragment=urlsplit(url).fragment).geturl()
 
 

@@ -1,4 +1,4 @@
-"""What a download thread keeps from one attempt to the next: its way out to the network, with the open connections."""
+"""What a download thread keeps from one attempt to the next: its access to the network, with the open connections."""
 
 from __future__ import annotations
 
