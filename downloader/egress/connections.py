@@ -71,6 +71,8 @@ class Connections:
         """
         if self._closed:
             raise ConnectionAbortedError("the connections are closed")
+        if isinstance(body, bytes) and not any(name.lower() == "content-length" for name in headers):
+            headers = {**headers, "Content-Length": str(len(body))}  # last; http.client would put it before Host
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"

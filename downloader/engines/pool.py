@@ -86,10 +86,10 @@ class PooledWorker:
 
     def keep_grant(self, grant: Grant) -> None:
         """Keep *grant* for the next attempt, or revoke it if there will be none."""
-        if self.lost or not self.shared:
-            grant.revoke()
-        else:
+        if grant.valid and self.shared and not self.lost:
             self.grants.append(grant)
+        else:
+            grant.revoke()
 
     def revoke_grants(self) -> None:
         """Revoke all kept grants."""

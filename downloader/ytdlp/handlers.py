@@ -80,8 +80,8 @@ class GuardedRH(RequestHandler):  # type: ignore[misc]  # yt-dlp comes without t
         jar = self._get_cookiejar(request)
         about = UrllibRequest(url, headers=headers)
         jar.add_cookie_header(about)
-        if cookies := about.get_header("Cookie"):
-            headers = {**_without(headers, "cookie"), "Cookie": cookies}
+        if cookies := about.unredirected_hdrs.get("Cookie"):  # unless the request has some of its own
+            headers = {**headers, "Cookie": cookies}
         try:
             reply = self.connections.request(
                 method,

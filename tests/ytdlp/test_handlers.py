@@ -36,7 +36,8 @@ class Result:
     status: int
     body: bytes
     url: str
-    sent: list[tuple[str, str, dict[str, str], bytes]]  #: method, path, headers and body of each request
+    #: Method, path, headers in their order, and body of each request.
+    sent: list[tuple[str, str, list[tuple[str, str]], bytes]]
     error: tuple[str, bool] | None = None  #: its type, and whether it is a redirect loop
     cookies: frozenset[tuple[str, str | None]] = frozenset()
 
@@ -90,9 +91,11 @@ class World:
             return Result(response.status, body, response.url, sent(self.origin.seen), error, jar)
 
 
-def sent(seen: list[Seen]) -> list[tuple[str, str, dict[str, str], bytes]]:
-    # Both ask for what they can decompress.
-    return [(each.method, each.path, {**each.headers, "accept-encoding": ""}, each.body) for each in seen]
+def sent(seen: list[Seen]) -> list[tuple[str, str, list[tuple[str, str]], bytes]]:
+    # Both ask for what they can decompress. Where a redirect is followed with its body, `requests` has another order.
+    headers = [list({**each.headers, "accept-encoding": ""}.items()) for each in seen]
+    headers[1:] = map(sorted, headers[1:])
+    return [(each.method, each.path, named, each.body) for each, named in zip(seen, headers, strict=True)]
 
 
 def cookie(name: str, value: str, host: str) -> http.cookiejar.Cookie:
