@@ -91,6 +91,25 @@ async def test_fragments_in_several_threads_share_them_too(
     assert len(media) <= 3
 
 
+async def test_cookies_that_change_between_two_jobs_are_each_jobs_own(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(max_attempts=1, cookies_dir=tmp_path)
+    cookies = tmp_path / "instagram.txt"
+    asked: list[bool] = []
+    for serial in range(4):
+        if serial % 2:  # as an account, which has an address of its own
+            cookies.write_text(".instagram.com\tTRUE\t/\tTRUE\t0\tsessionid\tabc\n")
+        else:
+            cookies.unlink(missing_ok=True)
+        simulator.reset()
+        outcome = await engine.run(work(tmp_path, simulator, serial=serial, platform="instagram"), ignore)
+        assert outcome[0], outcome.detail
+        asked.append(any(entry.path.endswith("/info/") for entry in simulator.stats().log))
+    assert asked == [False, True, False, True]
+    assert len(engine.pool.ready[0].grants) == 1
+
+
 @pytest.mark.parametrize(
     ("scenario", "code"),
     [("removed", "ip_blocked"), ("rate_limited", "rate_limited"), ("html", None), ("cut_always", "network")],
