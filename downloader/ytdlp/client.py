@@ -178,11 +178,8 @@ class _Download:
 
     def _run_ytdlp(self, url: str, options: Mapping[str, Any]) -> list[Downloaded]:
         """Return the files that yt-dlp downloaded, at least one."""
-        import yt_dlp
-
-        with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
+        with self._transport.youtube_dl(options) as ydl:
             ydl._outtmpl_expandpath = str  # a folder named $HOME is not a variable
-            self._transport.install(ydl)
             make_lean(ydl)
             ydl.urlopen = requests = GuardedRequests(
                 ydl.urlopen,

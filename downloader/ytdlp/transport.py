@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from downloader.egress.connections import Connections
+from downloader.ytdlp.reuse import ReusableYoutubeDL, without_hooks
 
 # yt_dlp is imported where it is used, as in `ytdlp.client`.
 
@@ -23,6 +26,29 @@ class Transport:
         self.proxy = proxy
         self._connections = Connections(proxy)
         self._pages: Any = None
+        self._reusable: ReusableYoutubeDL | None = None
+
+    @contextmanager
+    def youtube_dl(self, options: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield a YoutubeDL with *options*, whose every request goes by these connections.
+
+        It is used again for the next download, unless an exception ends the `with` block.
+        """
+        import yt_dlp
+
+        reusable, self._reusable = self._reusable, None
+        if reusable is None or not reusable.suits(options):
+            if reusable is not None:
+                reusable.ydl.close()
+            ydl = yt_dlp.YoutubeDL(without_hooks(options), auto_init=False)
+            self.install(ydl)
+            reusable = ReusableYoutubeDL(ydl, options)
+        try:
+            yield reusable.start(options)
+        except BaseException:
+            reusable.ydl.close()
+            raise
+        self._reusable = reusable
 
     def install(self, ydl: Any) -> None:
         """Have *ydl*, a new YoutubeDL, send every request on these connections, whatever its options say."""
@@ -55,6 +81,8 @@ class Transport:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._reusable is not None:
+            self._reusable.ydl.close()
         self._connections.close()
         if self._pages is not None:
             self._pages.close()
