@@ -263,6 +263,15 @@ def test_silence_times_out_before_and_within_a_response(world: World) -> None:
     assert world.origin.used == [1, 1, 2]
 
 
+def test_each_request_has_its_own_timeout(world: World) -> None:
+    world.get(timeout_seconds=60)
+    reply = world.send(timeout_seconds=7)
+    assert reply._connection is not None
+    assert reply._connection.http.sock.gettimeout() == 7
+    reply.close()
+    assert world.origin.used == [1, 1]
+
+
 def test_a_refused_host_is_an_error_that_says_so(world: World) -> None:
     world.names["site.example"] = ["10.0.0.1"]
     for url in (URL, "https://127.0.0.1/", "https://[::1]/"):

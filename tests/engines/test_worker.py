@@ -66,7 +66,7 @@ async def test_the_next_job_uses_the_connections_of_the_one_before(
     simulator.reset()
     for serial in (1, 2, 3):
         assert (await engine.run(work(tmp_path, simulator, serial=serial, platform=platform), ignore))[0]
-    assert connections(simulator) <= first
+    assert set() < connections(simulator) <= first
     assert len(engine.pool.ready[0].grants) == 1
 
 
@@ -88,7 +88,7 @@ async def test_fragments_in_several_threads_share_them_too(
     for serial in range(2):
         assert (await engine.run(work(tmp_path, simulator, serial=serial, platform="twitter"), ignore))[0]
     media = {entry.connection for entry in simulator.stats().log if entry.path.endswith((".ts", ".m4s", ".mp4"))}
-    assert len(media) <= 3
+    assert 0 < len(media) <= 3
 
 
 async def test_cookies_that_change_between_two_jobs_are_each_jobs_own(
