@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from downloader.egress.connections import Connections
-from downloader.ytdlp.reuse import ReusableYoutubeDL, without_hooks
+from downloader.ytdlp.reuse import ReusableYoutubeDL
 
 # yt_dlp is imported where it is used, as in `ytdlp.client`.
 
@@ -37,16 +37,17 @@ class Transport:
         import yt_dlp
 
         reusable, self._reusable = self._reusable, None
-        if reusable is None or not reusable.suits(options):
-            if reusable is not None:
-                reusable.ydl.close()
-            ydl = yt_dlp.YoutubeDL(without_hooks(options), auto_init=False)
-            self.install(ydl)
-            reusable = ReusableYoutubeDL(ydl, options)
+        if reusable is not None and not reusable.suits(options):
+            reusable.close()
+            reusable = None
+        if reusable is None:
+            # A copy, because yt-dlp adds to its options.
+            reusable = ReusableYoutubeDL(yt_dlp.YoutubeDL(dict(options), auto_init=False), options)
+            self.install(reusable.ydl)
         try:
             yield reusable.start(options)
         except BaseException:
-            reusable.ydl.close()
+            reusable.close()
             raise
         self._reusable = reusable
 
@@ -82,7 +83,7 @@ class Transport:
     def close(self) -> None:
         """Close all connections."""
         if self._reusable is not None:
-            self._reusable.ydl.close()
+            self._reusable.close()
         self._connections.close()
         if self._pages is not None:
             self._pages.close()
