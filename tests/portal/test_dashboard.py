@@ -765,7 +765,7 @@ def first_paint(page: Any, server: Server) -> float:
     return float(
         page.evaluate(
             """() => new Promise(resolve => new PerformanceObserver(
-                 list => resolve(list.getEntriesByName("first-contentful-paint")[0].startTime)
+                 list => list.getEntriesByName("first-contentful-paint").forEach(entry => resolve(entry.startTime))
                ).observe({type: "paint", buffered: true}))"""
         )
     )

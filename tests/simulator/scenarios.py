@@ -184,6 +184,12 @@ _ALL = (
         expects="no_video",  # an empty answer is all there is: yt-dlp says what it says of a post without a video
     ),
     Scenario(
+        name="stream_alone",
+        number=86,
+        about="a video that exists as a stream of segments, sound apart, and not as a file",
+        platforms=("twitter",),
+    ),
+    Scenario(
         name="segment_missing",
         number=24,
         about="a stream of segments that lacks its last; by default yt-dlp skips it and reports success",
@@ -406,7 +412,7 @@ _ALL = (
         platforms=("tiktok", "instagram"),
         media=Fault(kind="redirect", location=f"ftp://127.0.0.1:{CANARY_PORT}/secret"),
         # Not followed: none of the libraries knows how.
-        expects="internal",
+        expects="platform_changed",
     ),
     Scenario(
         name="private_media",
