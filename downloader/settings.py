@@ -174,7 +174,7 @@ class Settings(BaseModel):
     )
     platform_concurrency: int = Field(4, ge=1, le=256, description="downloads that run at once from one platform")
     pages_ahead: int = Field(
-        4,
+        2,
         ge=0,
         le=64,
         description="posts of one platform whose pages may be read while the media of others still download; 0: none",
