@@ -273,6 +273,9 @@ TWITTER = Platform(
     ),
     # A post may lead to the last three: an old card, a recorded broadcast, a t.co link.
     extractors=("Twitter", "TwitterCard", "TwitterBroadcast", "TwitterShortener"),
+    # The same picture comes as one mp4 and as a stream of segments, sound apart. The file takes one request and no
+    # merging; its codec, always H.264, is not declared.
+    options={"format_sort": ["lang", "quality", "res", "fps", "proto", "vcodec:h264", "hdr:12", "acodec:aac"]},
     cookie_domains=("x.com", "twitter.com"),
     login_host="api.x.com",
     session_cookies=(frozenset({"auth_token"}),),

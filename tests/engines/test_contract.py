@@ -115,7 +115,7 @@ async def test_the_size_of_a_stream_of_segments_is_not_guessed(
     engine = await start_engine(kind)
     full_speed.configure(media_bytes_per_second=200_000)
     reports: list[Progress] = []
-    assert (await engine.run(work(tmp_path, full_speed, platform="twitter"), reports.append))[0]
+    assert (await engine.run(work(tmp_path, full_speed, "stream_alone", platform="twitter"), reports.append))[0]
     downloading = [report for report in reports if report.phase == "downloading"]
     assert downloading[0].total_bytes is None
     assert reports[-1].total_bytes == reports[-1].downloaded_bytes > 0

@@ -40,17 +40,22 @@ async def test_a_killed_worker_costs_one_attempt_and_the_next_resumes(
 async def test_a_stream_of_segments_resumes_too(
     start_engine: StartEngine, large: Simulator, tmp_path: Path, ffmpeg: str
 ) -> None:
-    path, whole = await resumes_after_a_kill(start_engine, large, tmp_path, "twitter", None)
+    path, whole = await resumes_after_a_kill(start_engine, large, tmp_path, "twitter", None, "stream_alone")
     assert path.read_bytes() == whole  # no segment is missing, none is there twice
 
 
 async def resumes_after_a_kill(
-    start_engine: StartEngine, large: Simulator, tmp_path: Path, platform: Any, total_bytes: int | None
+    start_engine: StartEngine,
+    large: Simulator,
+    tmp_path: Path,
+    platform: Any,
+    total_bytes: int | None,
+    scenario: str = "ok",
 ) -> tuple[Path, bytes]:
     """Kill a worker in the middle of a download and try again; return the file, and what it should hold."""
     engine = await start_engine(proxy=large.proxy)
-    job = work(tmp_path, large, platform=platform)
-    whole = await engine.run(work(tmp_path / "undisturbed", large, platform=platform), ignore)
+    job = work(tmp_path, large, scenario, platform=platform)
+    whole = await engine.run(work(tmp_path / "undisturbed", large, scenario, platform=platform), ignore)
     sent_for_one = large.stats().media_bytes_sent[platform]
     assert total_bytes in (None, sent_for_one)
     large.reset()

@@ -74,7 +74,7 @@ async def test_the_segments_of_a_stream_come_on_one_connection(
     start_engine: StartEngine, simulator: Simulator, tmp_path: Path
 ) -> None:
     engine = await start_engine(max_attempts=1)
-    assert (await engine.run(work(tmp_path, simulator, platform="twitter"), ignore))[0]
+    assert (await engine.run(work(tmp_path, simulator, "stream_alone", platform="twitter"), ignore))[0]
     segments = [entry.connection for entry in simulator.stats().log if entry.path.endswith((".ts", ".m4s", ".mp4"))]
     assert len(segments) > 4
     assert len(set(segments)) == 1
@@ -86,7 +86,7 @@ async def test_fragments_in_several_threads_share_them_too(
     options = {"compat_opts": ["no-certifi"], "concurrent_fragment_downloads": 3}
     engine = await start_engine(max_attempts=1, ytdlp_options=options)
     for serial in range(2):
-        assert (await engine.run(work(tmp_path, simulator, serial=serial, platform="twitter"), ignore))[0]
+        assert (await engine.run(work(tmp_path, simulator, "stream_alone", serial, "twitter"), ignore))[0]
     media = {entry.connection for entry in simulator.stats().log if entry.path.endswith((".ts", ".m4s", ".mp4"))}
     assert 0 < len(media) <= 3
 

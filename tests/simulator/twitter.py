@@ -23,7 +23,9 @@ _AUDIO_BITRATE = 64_000
 _USER_ID = "1000000000000000001"
 
 #: A file would be a way around what is wrong with the stream.
-_STREAM_ALONE = frozenset({"segment_missing", "encrypted_stream", "private_segment", "private_playlist", "private_key"})
+_STREAM_ALONE = frozenset(
+    {"stream_alone", "segment_missing", "encrypted_stream", "private_segment", "private_playlist", "private_key"}
+)
 
 #: The grey box that stands where a post was.
 _TOMBSTONES = {

@@ -572,7 +572,8 @@ def test_no_other_program_is_asked_to_fetch(
     [
         ("tiktok", "ok", 150_000),  # the page says so, and Content-Length does
         ("tiktok", "understated", 150_000),  # the page lies, and nothing else tells
-        ("twitter", "ok", 150_000),  # segments, of which only an estimate is known
+        ("twitter", "ok", 150_000),
+        ("twitter", "stream_alone", 150_000),  # segments, of which only an estimate is known
         ("youtube", "ok", 300_000),  # picture and sound together
         ("twitter", "several_videos", 150_000),
     ],
@@ -751,12 +752,12 @@ def test_halves_of_two_files_are_noticed_and_downloaded_anew(
 def test_a_stream_that_was_put_together_twice_is_not(
     simulator: Simulator, keeping: FetchContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = download_twitter_video(simulator.url("twitter", "ok", 1), str(tmp_path / "whole"))
+    whole = download_twitter_video(simulator.url("twitter", "stream_alone", 1), str(tmp_path / "whole"))
     assert whole[1] is not None
     assert keeping.work_dir is not None
     remove_work_dir(keeping.work_dir)
     # Killed after a segment was appended and before that was noted.
-    url = simulator.url("twitter", "ok", 1)
+    url = simulator.url("twitter", "stream_alone", 1)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -789,3 +790,15 @@ def test_an_operator_may_want_no_pauses(
     ).for_downloads()
     with fetch_context(FetchContext(settings=settings)):
         assert download_tiktok_video(simulator.url("tiktok", "ok"), str(tmp_path / "raw"))[0]
+
+
+def test_a_tweet_is_one_file_where_there_is_one_and_a_stream_where_there_is_not(
+    simulator: Simulator, context: FetchContext, tmp_path: Path
+) -> None:
+    for scenario in ("ok", "stream_alone"):
+        simulator.reset()
+        assert download_twitter_video(simulator.url("twitter", scenario), str(tmp_path))[0]
+        fetched = [
+            entry.path for entry in simulator.stats().log if entry.path.partition("?")[0].endswith((".mp4", ".m4s"))
+        ]
+        assert (len(fetched) == 1) == (scenario == "ok")
