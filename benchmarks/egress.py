@@ -39,7 +39,7 @@ from downloader.egress.proxy import EgressProxy
 from downloader.engines.pool import PoolLimits
 from downloader.engines.processes import ProcessEngine
 from downloader.jobs import Work
-from downloader.settings import Settings
+from downloader.settings import Settings, load_settings
 from tests.simulator.client import Simulator
 
 ROUNDS = 5
@@ -87,7 +87,7 @@ def download(megabytes: int) -> dict[str, Any]:
     workers, guards = [], []
     with Simulator(media_bytes=megabytes * 1024**2) as simulator, tempfile.TemporaryDirectory() as folder:
         os.environ.update(simulator.environment())
-        settings = Settings(storage_dir=Path(folder), workers=1)
+        settings = load_settings(storage_dir=folder, workers=1)
         for serial in range(ROUNDS):
             worker, guard_seconds = asyncio.run(one_download(settings, simulator.url("tiktok", "ok", serial)))
             workers.append(worker)

@@ -298,6 +298,15 @@ def test_each_work_has_its_own_network(work: Workload) -> None:
     assert fast.wall_seconds < 1 < slow.wall_seconds
 
 
+@pytest.mark.parametrize("name", ["download", "ytdlp", "bulk", "connects"])
+def test_the_guard_is_measured(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.egress", name, "--megabytes", "1"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["measurement"] == name
+
+
 def test_the_command_writes_figures_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures, drawing = tmp_path / "figures.json", tmp_path / "bars.svg"
     sizes = ["--rounds", "2", "--videos", "2", "--bytes", "100000", "--latency", "0"]
