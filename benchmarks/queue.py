@@ -1,6 +1,6 @@
-"""Measures the queue: what 10,000 jobs cost, what dead addresses and a resting platform cost the others.
+"""Measures the queue: what 10,000 jobs cost, what dead addresses and a platform's cooldown cost the others.
 
-    python -m benchmarks.queue [scale|dead|rest] ...
+    python -m benchmarks.queue [scale|dead|cooldown] ...
 
 Starts the real server against the simulator, on loopback, in a folder of its own; prints one line of JSON for each
 measurement.
@@ -31,7 +31,7 @@ ROUNDS = 3
 
 def main() -> None:
     """Run the measurements named on the command line, or all."""
-    measurements: dict[str, Callable[[], dict[str, Any]]] = {"scale": scale, "dead": dead, "rest": rest}
+    measurements: dict[str, Callable[[], dict[str, Any]]] = {"scale": scale, "dead": dead, "cooldown": cooldown}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *measurements], metavar="|".join(measurements))
     for name in parser.parse_args().names or measurements:
@@ -139,9 +139,9 @@ def dead() -> dict[str, Any]:
     return medians | {"ratio": round(medians["behind_dead_s"] / medians["alone_s"], 2)}
 
 
-def rest() -> dict[str, Any]:
-    """What 40 Twitter videos take while TikTok rests, against without: the ratio of the medians."""
-    figures: dict[str, list[float]] = {"twitter_alone_s": [], "twitter_while_tiktok_rests_s": []}
+def cooldown() -> dict[str, Any]:
+    """What 40 Twitter videos take while TikTok cools down, against without: the ratio of the medians."""
+    figures: dict[str, list[float]] = {"twitter_alone_s": [], "twitter_while_tiktok_cools_s": []}
     asked = 0
     with Simulator(latency_ms=50) as simulator:
         for number in range(ROUNDS):
@@ -159,11 +159,11 @@ def rest() -> dict[str, Any]:
                     pause.wait(0.05)
                 submit(server, [simulator.url("tiktok", "ok", 1000 * number + each) for each in range(200)])
                 before = simulator.stats().platforms["tiktok"].requests
-                figures["twitter_while_tiktok_rests_s"].append(timed(1000 * number + 200))
+                figures["twitter_while_tiktok_cools_s"].append(timed(1000 * number + 200))
                 asked += simulator.stats().platforms["tiktok"].requests - before
     medians = {name: round(statistics.median(values), 2) for name, values in figures.items()}
-    ratio = medians["twitter_while_tiktok_rests_s"] / medians["twitter_alone_s"]
-    return medians | {"ratio": round(ratio, 3), "tiktok_requests_while_resting": asked}
+    ratio = medians["twitter_while_tiktok_cools_s"] / medians["twitter_alone_s"]
+    return medians | {"ratio": round(ratio, 3), "tiktok_requests_in_cooldown": asked}
 
 
 def milliseconds(seconds: list[float]) -> float:

@@ -165,7 +165,8 @@ async def test_one_that_does_not_stop_is_killed_and_the_others_are_resumed(
     monkeypatch.setattr(WorkerProcess, "send", note_and_send)
     monkeypatch.setattr("downloader.engines.stall.FFMPEG_STALL_SECONDS", 1)
     options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(hanging_ffmpeg.folder)}
-    stall = {} if end == "cancelled" else {"stall_timeout_seconds": 1}
+    # Enough for the other one's page, on a machine that is busy.
+    stall = {} if end == "cancelled" else {"stall_timeout_seconds": 2}
     engine = await start_engine(ytdlp_options=options, limits={"attempts_per_process": 2}, **stall)
     task, _ = started(engine, work(tmp_path, full_speed, platform="youtube"))
     ffmpeg = await asyncio.to_thread(hanging_ffmpeg.pidfd)
