@@ -27,6 +27,9 @@ from downloader.ytdlp.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
+#: yt-dlp loads these where they are installed, 5 MB, for request handlers that ours replace.
+_UNUSED = ("requests", "urllib3", "websockets")
+
 #: Well above the largest block that a download reads, so that reading one costs no system call for its memory.
 _LARGE_BYTES = 1024 * 1024
 
@@ -77,7 +80,7 @@ def main() -> NoReturn:
         signal.signal(number, signal.SIG_IGN)
     tune_malloc(_LARGE_BYTES)
     messages, reports = _take_pipes()
-    warm_up(PLATFORMS.values())
+    load()
     # Objects loaded by now live forever, so collections need not look at them.
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
@@ -91,6 +94,13 @@ def main() -> NoReturn:
     if sys.platform != "win32":
         os.killpg(os.getpgid(0), signal.SIGKILL)
     os._exit(1)
+
+
+def load() -> None:
+    """Load what downloads need."""
+    for name in _UNUSED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: importing it raises ImportError
+    warm_up(PLATFORMS.values())
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
