@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from downloader.presets import PRESETS, Preset
+
 #: Prefix of every environment variable that is a setting.
 PREFIX = "DOWNLOADER_"
 
@@ -26,3 +28,4 @@ class DownloadSettings:
     umask_bits: int
     #: URL of the upstream proxy, which may hold a password: workers get None, since they only see the egress proxy.
     proxy: str | None = field(default=None, repr=False)
+    presets: Mapping[str, Preset] = field(default_factory=lambda: PRESETS)  #: ours and the operator's, by name

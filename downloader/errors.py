@@ -37,6 +37,7 @@ ErrorCode = Literal[
     "timeout",
     "server_error",
     "no_video",
+    "no_audio",
     "not_yet_available",
     "platform_changed",
     "blocked_address",
@@ -88,6 +89,7 @@ SENTENCES: Mapping[ErrorCode, str] = {
     "timeout": "{platform} didn't respond in time. Try again later.",
     "server_error": "{platform} is having problems right now. Try again later.",
     "no_video": "There's no video in this {platform} post. Check that it's the right link.",
+    "no_audio": "This {platform} post has no sound. Download the video instead.",
     "not_yet_available": "This isn't available on {platform} yet. Retry after the broadcast.",
     "platform_changed": "{platform} changed something that yt-dlp can't read yet. Update yt-dlp and retry.",
     "blocked_address": (

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from downloader.access.keys import parse_keys
@@ -24,6 +24,7 @@ from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
 from downloader.platforms import PLATFORMS
+from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,49 @@ def _check_ytdlp_options(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+#: In file names, URLs and on command lines.
+_PRESET_NAME = re.compile("[a-z0-9][a-z0-9-]{0,31}")
+_PRESET_RULE = 'must be a JSON object, such as {"tiny": {"label": "Tiny", "ytdlp_options": {"format": "worst"}}}'
+
+
+def _parse_presets(value: object) -> dict[str, Preset]:
+    """Return our presets and the operator's, which are given as a JSON object."""
+    try:
+        written = _parse_json_object(value)
+    except ValueError as error:
+        raise ValueError(_PRESET_RULE) from error
+    assert isinstance(written, dict)
+    theirs = {name: fields for name, fields in written.items() if PRESETS.get(name) != fields}
+    return {**PRESETS, **{name: _parse_preset(name, fields) for name, fields in theirs.items()}}
+
+
+def _parse_preset(name: str, written: object) -> Preset:
+    if isinstance(written, Preset):
+        return written
+    if not _PRESET_NAME.fullmatch(name):
+        raise ValueError("a preset's name must have at most 32 characters of a-z, 0-9 and -")
+    if name in PRESETS:
+        raise ValueError(f"{name!r} is one of the service's own presets")
+    if not isinstance(written, dict) or not isinstance(written.get("ytdlp_options"), dict):
+        raise ValueError(_PRESET_RULE)
+    if unknown := sorted(written.keys() - {"label", "description", "kind", "ytdlp_options"}):
+        raise ValueError(f"the preset {name!r} has an unknown field {unknown[0]!r}")
+    texts = {field: written[field] for field in ("label", "description") if field in written}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError(f"the label and description of the preset {name!r} must be text")
+    if (kind := written.get("kind", "video")) not in ("video", "audio"):
+        raise ValueError(f"the kind of the preset {name!r} must be video or audio")
+    options = _check_ytdlp_options(written["ytdlp_options"])
+    return Preset(name=name, kind=kind, ytdlp_options=options, **{"label": name, **texts})
+
+
+def _check_default_preset(value: str, info: ValidationInfo) -> str:
+    # Without presets, theirs is the error that is reported.
+    if value not in (presets := info.data.get("presets", {value: None})):
+        raise ValueError(f"must be one of the presets: {', '.join(presets)}")
+    return value
+
+
 class Settings(BaseModel):
     """All settings; `load_settings` reads them and names the variable that is wrong."""
 
@@ -229,6 +273,12 @@ class Settings(BaseModel):
     ytdlp_options: Annotated[
         dict[str, Any], BeforeValidator(_parse_json_object), AfterValidator(_check_ytdlp_options)
     ] = Field(default_factory=dict, description="options of yt-dlp's Python API, as a JSON object; they override ours")
+    presets: Annotated[Mapping[str, Preset], BeforeValidator(_parse_presets)] = Field(
+        default_factory=dict, description="further presets, as a JSON object"
+    )
+    default_preset: Annotated[str, AfterValidator(_check_default_preset)] = Field(
+        DEFAULT_PRESET, description="what to get if a request doesn't say"
+    )
     umask: Annotated[
         str, _matching("0?0[0-7][0-7]", "must be three octal digits of which the first is 0, such as 077 or 027")
     ] = Field("077", description="octal; permissions withheld from the files and folders that the server creates")

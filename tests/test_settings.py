@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import re
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from pydantic import ValidationError
 
 from downloader.download_settings import PREFIX
 from downloader.errors import StartRefused
+from downloader.presets import PRESETS, Preset
 from downloader.settings import Settings, load_settings
 
 DOCS = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -91,6 +94,22 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("YTDLP_OPTIONS", '{"postprocessors": [{"key": "Exec", "exec_cmd": "id"}]}'),
         ("YTDLP_OPTIONS", '{"postprocessors": [{"key": "ExecAfterDownload", "exec_cmd": "id"}]}'),
         ("YTDLP_OPTIONS", '{"compat_opts": ["allow-unsafe-ext"]}'),
+        ("PRESETS", "not json"),
+        ("PRESETS", "[1]"),
+        ("PRESETS", '{"x": 1}'),
+        ("PRESETS", '{"x": {}}'),
+        ("PRESETS", '{"x": {"ytdlp_options": "worst"}}'),
+        ("PRESETS", '{"x": {"ytdlp_options": {"outtmpl": "/etc/x"}}}'),
+        ("PRESETS", '{"x": {"ytdlp_options": {"postprocessors": [{"key": "Exec", "exec_cmd": "id"}]}}}'),
+        ("PRESETS", '{"x": {"ytdlp_options": {"proxy": "http://ada:hunter2@127.0.0.1:9"}}}'),
+        ("PRESETS", '{"x": {"label": 1, "ytdlp_options": {}}}'),
+        ("PRESETS", '{"x": {"kind": "picture", "ytdlp_options": {}}}'),
+        ("PRESETS", '{"x": {"max_height": 720, "ytdlp_options": {}}}'),
+        ("PRESETS", '{"video": {"ytdlp_options": {}}}'),
+        ("PRESETS", '{"../x": {"ytdlp_options": {}}}'),
+        ("PRESETS", '{"": {"ytdlp_options": {}}}'),
+        ("PRESETS", '{"X": {"ytdlp_options": {}}}'),
+        ("DEFAULT_PRESET", "best"),
         ("ALLOW_PRIVATE_ADDRESSES", "perhaps"),
         ("UMASK", "private"),
         ("UMASK", "778"),
@@ -204,6 +223,8 @@ def test_what_is_no_size_is_refused_in_peoples_words(monkeypatch: pytest.MonkeyP
         ("ALLOW_PRIVATE_ADDRESSES", "perhaps", "must be true or false"),
         ("YTDLP_OPTIONS", "[" * 100_000, 'must be a JSON object, such as {"format": "worst"}'),
         ("YTDLP_OPTIONS", "null", 'must be a JSON object, such as {"format": "worst"}'),
+        ("DEFAULT_PRESET", "8k", "must be one of the presets: video, 1080p, 720p, 480p, smallest, audio, mp3"),
+        ("PRESETS", '{"audio": {"ytdlp_options": {}}}', "'audio' is one of the service's own presets"),
         ("UMASK", "private", "must be three octal digits of which the first is 0, such as 077 or 027"),
         ("RATE_LIMIT", "many", "must be a number per second, minute, hour or day, such as 1200/minute, or off"),
     ],
@@ -239,6 +260,24 @@ def test_a_proxy_among_the_options_is_shown_its_place(monkeypatch: pytest.Monkey
 def test_what_makes_sense_for_an_operator_is_theirs_to_set(monkeypatch: pytest.MonkeyPatch, options: str) -> None:
     monkeypatch.setenv("DOWNLOADER_YTDLP_OPTIONS", options)
     assert load_settings().ytdlp_options
+
+
+def test_an_operators_presets_come_after_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = {"label": "Tiny", "description": "A thumbnail that moves.", "ytdlp_options": {"format": "worst"}}
+    theirs = {"tiny": tiny, "opus": {"kind": "audio", "ytdlp_options": {"format": "ba[acodec=opus]"}}}
+    monkeypatch.setenv("DOWNLOADER_PRESETS", json.dumps(theirs))
+    monkeypatch.setenv("DOWNLOADER_DEFAULT_PRESET", "opus")
+    settings = load_settings()
+    assert settings.default_preset == "opus"
+    assert settings.presets == {
+        **PRESETS,
+        "tiny": Preset(
+            name="tiny", label="Tiny", description="A thumbnail that moves.", ytdlp_options={"format": "worst"}
+        ),
+        "opus": Preset(name="opus", label="opus", kind="audio", ytdlp_options={"format": "ba[acodec=opus]"}),
+    }
+    carried = pickle.loads(pickle.dumps(settings.for_downloads()))  # as it is sent to a worker
+    assert carried.presets == settings.presets
 
 
 def test_a_refusal_does_not_repeat_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

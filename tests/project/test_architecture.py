@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parents[2]
 WRAPPERS = {f"{name}_downloader" for name in ("tiktok", "insta", "twitter", "youtube")}
 #: Modules that every package may import; of ours, they import only one another.
 WORDS = {"daemon_thread", "download_settings", "errors", "jobs", "models", "platforms", "platform_detector", "records"}
-WORDS |= {"util"}
+WORDS |= {"presets", "util"}
 ARROWS = {
     "downloader_main": {"downloader", "settings", "server", "engines", "queue", "ytdlp"},
     "downloader": {"web", "queue", "settings", "portal"},
