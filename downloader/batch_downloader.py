@@ -49,30 +49,50 @@ def _shared_session() -> DownloadSession:
 
 
 async def download_single_video(
-    url: str, output_dir: str | PathLike[str] | None = None, *, session: DownloadSession | None = None
+    url: str,
+    output_dir: str | PathLike[str] | None = None,
+    *,
+    preset: str | None = None,
+    session: DownloadSession | None = None,
 ) -> dict[str, Any]:
     """Download the video behind *url*; return its record, also if that fails.
 
-    Files go to *output_dir*, by default to the settings' folder (`./storage/raw`).
+    Files go to *output_dir*, by default to the settings' folder (`./storage/raw`). *preset* says what to get, such as
+    `720p` or `audio`.
+
+    Raises:
+        ValueError: there is no such preset.
     """
-    [record] = await download_batch([url], output_dir, session=session)
+    [record] = await download_batch([url], output_dir, preset=preset, session=session)
     return record
 
 
 async def download_batch(
-    urls: Sequence[str], output_dir: str | PathLike[str] | None = None, *, session: DownloadSession | None = None
+    urls: Sequence[str],
+    output_dir: str | PathLike[str] | None = None,
+    *,
+    preset: str | None = None,
+    session: DownloadSession | None = None,
 ) -> list[dict[str, Any]]:
     """Download the videos behind *urls*, as many at once as the settings allow.
+
+    *preset* says what to get of each: see `presets.PRESETS`. By default it is that of the settings.
+
+    Raises:
+        ValueError: there is no such preset.
 
     Returns:
         A record (see `records.Record`) for each URL, in the order given. A repeated link is downloaded once. An
         exception becomes its link's record and is never raised.
     """
     session = session or _shared_session()
+    preset = session.settings.default_preset if preset is None else preset
+    if preset not in (presets := session.settings.presets):
+        raise ValueError(f"There is no preset {preset!r}. There are: {', '.join(presets)}.")
     urls = [url if isinstance(url, str) else repr(url) for url in urls]  # what is not a string becomes a failed record
     target = str(session.settings.raw_dir if output_dir is None else output_dir)
     links = [parse_link(url) for url in urls]
-    downloads = {link: _download(link, target, session) for link in dict.fromkeys(links) if link is not None}
+    downloads = {link: _download(link, target, preset, session) for link in dict.fromkeys(links) if link is not None}
     results = await asyncio.gather(*downloads.values(), return_exceptions=True)
     found = dict(zip(downloads, results, strict=True))
     return [
@@ -81,11 +101,11 @@ async def download_batch(
     ]
 
 
-async def _download(link: Link, output_dir: str, session: DownloadSession) -> Record:
+async def _download(link: Link, output_dir: str, preset: str, session: DownloadSession) -> Record:
     permit = await session.limiter.acquire(link.platform)
     stop = threading.Event()
     started = time.monotonic()
-    with fetch_context(FetchContext(settings=session.settings.for_downloads(), stop=stop)):
+    with fetch_context(FetchContext(settings=session.settings.for_downloads(), preset=preset, stop=stop)):
         # Released when the thread ends, which after a cancellation is later than this coroutine does.
         running = in_thread(wrapper_of(link.platform), link.url, output_dir, on_end=permit.release)
     try:

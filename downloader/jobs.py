@@ -10,6 +10,7 @@ from typing import Any, Literal
 from downloader.errors import ErrorCode
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
+from downloader.presets import DEFAULT_PRESET
 
 JobState = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 
@@ -187,6 +188,7 @@ class Work:
     link: str
     output_dir: str  #: where finished media go
     work_dir: str  #: where this job's unfinished files are, kept from one attempt to the next
+    preset: str = DEFAULT_PRESET  #: what to get
     in_storage: bool = False  #: both are in a storage folder, which may be away with its disk: it is never made
     may_download: bool = True  #: no: after reading the page it waits for `Engine.permit`
     #: URL of this attempt's egress proxy, credential included; None: it opens a session of its own

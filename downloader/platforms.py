@@ -76,6 +76,8 @@ class Platform:
     mirrors: str = ""  #: pattern for hosts with the same paths, which the page rewrites to `hosts[0]`
     extractors: tuple[str, ...]  #: yt-dlp's extractor keys, most frequent first; no others are loaded
     options: Mapping[str, Any] = field(default_factory=dict)  #: yt-dlp options on top of the common ones
+    #: Whether its formats without a picture have the video's own sound.
+    has_own_sound: bool = True
     patience: float = 1.0  #: factor on the operator's timeouts
     extra_retries: int = 0  #: on top of the operator's
     cookie_domains: tuple[str, ...] = ()  #: cookies of other domains are ignored; users log in at the first
@@ -163,6 +165,7 @@ TIKTOK = Platform(
     extractors=("TikTok",),
     # TikTok offers h265 first, which many players and browsers cannot show.
     options={"format": "bv*[vcodec^=h264]+ba/b[vcodec^=h264]/bv*+ba/b"},
+    has_own_sound=False,  # the song that was chosen for it, without the voices
     cookie_domains=("tiktok.com",),
     login_host="www.tiktok.com",
     session_cookies=(frozenset({"sessionid"}),),

@@ -32,6 +32,7 @@ def run_attempt(
     """
     context = FetchContext(
         settings=settings,
+        preset=work.preset,
         stop=stop,
         permit=permit,
         work_dir=Path(work.work_dir),

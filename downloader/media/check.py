@@ -1,4 +1,4 @@
-"""Checks that a file is a video that plays.
+"""Checks that a file is a video, or a sound, that plays.
 
 yt-dlp accepts whatever the server sent, even a login page saved as .mp4. We look at the container's signature, then
 decode the first picture.
@@ -10,9 +10,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from downloader.media import decoder
-from downloader.media.decoder import NoPicture, NotPlayable
+from downloader.media.decoder import NoPicture, NoSound, NotPlayable, Sound
 
-__all__ = ["NoPicture", "NotPlayable", "check_media", "check_part", "measured_seconds"]
+__all__ = [
+    "NoPicture",
+    "NoSound",
+    "NotPlayable",
+    "Sound",
+    "check_media",
+    "check_part",
+    "check_sound",
+    "demuxer_of",
+    "measured_seconds",
+    "shorter_side",
+]
 
 _HEAD_BYTES = 16
 
@@ -29,8 +40,10 @@ _BOX_HEAD, _LARGE_BOX_HEAD = 8, 16
 _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"})
 
 
-def check_media(path: Path, ffmpeg: str | None) -> None:
+def check_media(path: Path, ffmpeg: str | None) -> tuple[int, int] | None:
     """Check that *path* is a video and, as far as its container tells, complete; decode its first picture.
+
+    Returns its width and height, where PyAV is there to tell.
 
     Blocking for a few milliseconds, or 50 to 100 where *ffmpeg* has to be started (see `media.decoder`).
 
@@ -45,7 +58,36 @@ def check_media(path: Path, ffmpeg: str | None) -> None:
             raise NotPlayable(f"{size_bytes} bytes that begin like no video container")
         if demuxer == "mov":
             _check_boxes(file, size_bytes)
-    decoder.decode_first_picture(path, demuxer, ffmpeg)
+    return decoder.decode_first_picture(path, demuxer, ffmpeg)
+
+
+def check_sound(path: Path, ffmpeg: str) -> Sound:
+    """Check that *path* has sound and, as far as its container tells, is complete; decode the beginning of it.
+
+    Raises:
+        NoSound: it is a silent video.
+        NotPlayable: it is neither video nor sound, or an mp4 that was cut off.
+    """
+    demuxer = demuxer_of(path)
+    if demuxer is None:
+        raise NotPlayable(f"{path.stat().st_size} bytes that begin like neither audio nor video")
+    if demuxer == "mov":
+        with path.open("rb") as file:
+            _check_boxes(file, path.stat().st_size)
+    return decoder.decode_first_sound(path, demuxer, ffmpeg)
+
+
+def demuxer_of(path: Path) -> str | None:
+    """Return the ffmpeg demuxer for the signature of *path*, a video or a sound, or None if it is neither."""
+    with path.open("rb") as file:
+        return _demuxer(file) or _sound_demuxer(file)
+
+
+def shorter_side(path: Path, size: tuple[int, int] | None, ffmpeg: str | None) -> int | None:
+    """Return the shorter side of the video at *path*, checked by `check_media`, which returned *size*."""
+    if size is None and ffmpeg is not None and (demuxer := demuxer_of(path)) is not None:
+        size = decoder.picture_size(path, demuxer, ffmpeg)
+    return None if size is None else min(size)
 
 
 def check_part(path: Path) -> None:
@@ -54,7 +96,7 @@ def check_part(path: Path) -> None:
     ffmpeg guesses what a part is, and a playlist among them would make it read the files that it names.
     """
     with path.open("rb") as file:
-        if _demuxer(file) is None and not _begins_like_sound(file):
+        if _demuxer(file) is None and _sound_demuxer(file) is None:
             raise NotPlayable("a part that begins like neither audio nor video")
 
 
@@ -69,8 +111,8 @@ def _demuxer(file: BinaryIO) -> str | None:
     return next((demuxer for start, demuxer in _SIGNATURES.items() if head.startswith(start)), None)
 
 
-def _begins_like_sound(file: BinaryIO) -> bool:
-    """Tell whether *file* begins with the sync word of MPEG audio or ADTS, possibly after ID3 tags.
+def _sound_demuxer(file: BinaryIO) -> str | None:
+    """Return the demuxer for *file* if it begins with the sync word of MPEG audio or ADTS, possibly after ID3 tags.
 
     ffmpeg skips such tags before it guesses, so anything may follow them.
     """
@@ -85,7 +127,9 @@ def _begins_like_sound(file: BinaryIO) -> bool:
         position += _TAG_HEAD + size + (_TAG_HEAD if head[5] & 0x10 else 0)
     file.seek(position)
     sync = file.read(_PADDING_BYTES).lstrip(b"\0")[:2]
-    return len(sync) == 2 and sync[0] == 0xFF and sync[1] & 0xE0 == 0xE0
+    if len(sync) != 2 or sync[0] != 0xFF or sync[1] & 0xE0 != 0xE0:
+        return None
+    return "mp3" if sync[1] & 0x06 else "aac"  # the layer, which ADTS doesn't have
 
 
 def _check_boxes(file: BinaryIO, size_bytes: int) -> None:
@@ -111,10 +155,9 @@ def _check_boxes(file: BinaryIO, size_bytes: int) -> None:
 
 
 def measured_seconds(path: Path, ffmpeg: str | None) -> float | None:
-    """Return the duration of the video at *path*, checked by `check_media`; None if its container does not have it.
+    """Return the duration of the file at *path*, which was checked to play; None if its container does not have it.
 
     Blocking. Measured because the duration that a platform declares may be wrong.
     """
-    with path.open("rb") as file:
-        demuxer = _demuxer(file)
+    demuxer = demuxer_of(path)
     return None if demuxer is None else decoder.measured_seconds(path, demuxer, ffmpeg)

@@ -1,4 +1,4 @@
-"""Decodes video with ffmpeg's libraries: in this process where PyAV is installed, else by running ffmpeg.
+"""Decodes media with ffmpeg's libraries: in this process where PyAV is installed, else by running ffmpeg.
 
 Starting the program takes 50 to 100 ms of CPU time, more than the rest of a small download.
 """
@@ -10,6 +10,7 @@ import logging
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 60
 
-#: Even if the file references others.
-_ONLY_THIS_FILE = ("-protocol_whitelist", "file")
+#: ffmpeg's arguments for an input that may reference others.
+ONLY_THIS_FILE = ("-protocol_whitelist", "file")
 
 _MICROSECONDS = 1_000_000
 
@@ -58,10 +59,22 @@ def library() -> Any:
     return av
 
 
-def decode_first_picture(path: Path, demuxer: str, ffmpeg: str | None) -> None:
-    """Decode the first picture of the video at *path*, read by *demuxer* and no other; blocking.
+class NoSound(NotPlayable):
+    """The file plays, but is silent."""
 
-    Does nothing without PyAV and *ffmpeg*.
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The sound of a file."""
+
+    codec: str  #: ffmpeg's name
+    alone: bool  #: without a picture, or only with a cover
+
+
+def decode_first_picture(path: Path, demuxer: str, ffmpeg: str | None) -> tuple[int, int] | None:
+    """Decode the first picture of the video at *path*, read by *demuxer* and no other; return its width and height.
+
+    Blocking. Without PyAV it returns None; without *ffmpeg* too it does nothing.
 
     Raises:
         NoPicture: it has no picture, or only a cover.
@@ -76,7 +89,33 @@ def decode_first_picture(path: Path, demuxer: str, ffmpeg: str | None) -> None:
         except _OTHER_API as error:
             _warn_other_api(error)
     if ffmpeg is not None:
-        _decode_by_program(path, demuxer, ffmpeg)
+        _decode_by_program(path, demuxer, ffmpeg, "0:V:0", NoPicture("sound without a picture"))
+    return None
+
+
+def picture_size(path: Path, demuxer: str, ffmpeg: str) -> tuple[int, int] | None:
+    """Return the width and height of the video at *path*; None if ffmpeg doesn't know."""
+    found = re.search(
+        rb"^  Stream #0:\d.*?: Video: .*?, (\d+)x(\d+)", _description(path, demuxer, ffmpeg), re.MULTILINE
+    )
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def decode_first_sound(path: Path, demuxer: str, ffmpeg: str) -> Sound:
+    """Decode the first sound of the file at *path*, read by *demuxer* and no other; return what it is. Blocking.
+
+    Raises:
+        NoSound: it is silent.
+        NotPlayable: it is broken.
+    """
+    if library() is not None:
+        try:
+            return _sound_here(path, demuxer)
+        except _UnknownCodec:
+            pass
+        except _OTHER_API as error:
+            _warn_other_api(error)
+    return _sound_by_program(path, demuxer, ffmpeg)
 
 
 def measured_seconds(path: Path, demuxer: str, ffmpeg: str | None) -> float | None:
@@ -99,14 +138,14 @@ def _warn_other_api(error: Exception) -> None:
 # In this process
 
 
-def _decode_here(path: Path, demuxer: str) -> None:
+def _decode_here(path: Path, demuxer: str) -> tuple[int, int]:
     if demuxer in _SELF_DESCRIBING:
         with contextlib.suppress(NotPlayable):
             return _decode_with(path, demuxer, _NO_PROBING)
     return _decode_with(path, demuxer, {})
 
 
-def _decode_with(path: Path, demuxer: str, options: Mapping[str, str]) -> None:
+def _decode_with(path: Path, demuxer: str, options: Mapping[str, str]) -> tuple[int, int]:
     av = library()
     limits = {"max_pixels": str(MAX_PIXELS)}
     try:
@@ -126,6 +165,25 @@ def _decode_with(path: Path, demuxer: str, options: Mapping[str, str]) -> None:
         raise NotPlayable("no picture in its video stream")
     if picture.is_corrupt:
         raise NotPlayable("the first picture is damaged")
+    return picture.width, picture.height
+
+
+def _sound_here(path: Path, demuxer: str) -> Sound:
+    av = library()
+    try:
+        with path.open("rb") as file, av.open(file, format=demuxer) as container:
+            stream = next(iter(container.streams.audio), None)
+            if stream is None:
+                raise NoSound("a picture without sound")
+            if stream.codec_context is None:
+                raise _UnknownCodec("a codec without a decoder")
+            codec = stream.codec_context.codec.canonical_name
+            alone = all(_is_cover(av, video) for video in container.streams.video)
+            if next(container.decode(stream), None) is None:
+                raise NotPlayable("nothing in its sound stream")
+    except (av.FFmpegError, ValueError, EOFError) as error:
+        raise NotPlayable(str(error)) from error
+    return Sound(codec, alone)
 
 
 def _is_cover(av: Any, stream: Any) -> bool:
@@ -135,33 +193,48 @@ def _is_cover(av: Any, stream: Any) -> bool:
 # By the program
 
 
-def _decode_by_program(path: Path, demuxer: str, ffmpeg: str) -> None:
+def _decode_by_program(path: Path, demuxer: str, ffmpeg: str, stream: str, missing: NotPlayable) -> None:
+    """Decode the beginning of *stream*; raise *missing* if there is no such stream."""
     command = [
         ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror",
-        "-max_pixels", str(MAX_PIXELS), *_ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}",
-        "-map", "0:V:0", "-frames:v", "1", "-f", "null", "-",
+        "-max_pixels", str(MAX_PIXELS), *ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}",
+        "-map", stream, "-frames:v" if ":V:" in stream else "-frames:a", "1", "-f", "null", "-",
     ]  # fmt: skip
     try:
         run = _run(command)
     except subprocess.TimeoutExpired as error:
-        raise NotPlayable(f"ffmpeg could not decode a picture within {_TIMEOUT_SECONDS} s") from error
+        raise NotPlayable(f"ffmpeg could not decode its beginning within {_TIMEOUT_SECONDS} s") from error
     if b"matches no streams" in run.stderr:
-        raise NoPicture("sound without a picture")
+        raise missing
     if run.returncode != 0:
         complaint = run.stderr.decode(errors="replace").strip().splitlines()
         raise NotPlayable(complaint[-1] if complaint else f"ffmpeg ended with {run.returncode}")
 
 
 def _seconds_by_program(path: Path, demuxer: str, ffmpeg: str) -> float | None:
-    # Without an output, ffmpeg describes the file and exits with an error.
-    command = [ffmpeg, "-nostdin", "-hide_banner", *_ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}"]
-    try:
-        run = _run(command)
-    except subprocess.TimeoutExpired:
-        return None
     # Exactly two spaces: a tag of the file is indented further.
-    found = re.search(rb"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", run.stderr, re.MULTILINE)
+    description = _description(path, demuxer, ffmpeg)
+    found = re.search(rb"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", description, re.MULTILINE)
     return None if found is None else int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
+
+
+def _sound_by_program(path: Path, demuxer: str, ffmpeg: str) -> Sound:
+    _decode_by_program(path, demuxer, ffmpeg, "0:a:0", NoSound("a picture without sound"))
+    streams = re.findall(
+        rb"^  Stream #0:\d.*?: (Audio|Video): (\w+)(.*)", _description(path, demuxer, ffmpeg), re.MULTILINE
+    )
+    codec = next((name.decode() for kind, name, _ in streams if kind == b"Audio"), "unknown")
+    return Sound(codec, all(kind == b"Audio" or b"(attached pic)" in rest for kind, _, rest in streams))
+
+
+def _description(path: Path, demuxer: str, ffmpeg: str) -> bytes:
+    """Return what ffmpeg says of the file; nothing if that takes too long."""
+    # Without an output, ffmpeg describes the file and exits with an error.
+    command = [ffmpeg, "-nostdin", "-hide_banner", *ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}"]
+    try:
+        return _run(command).stderr
+    except subprocess.TimeoutExpired:
+        return b""
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:

@@ -12,17 +12,19 @@ import logging
 import os
 import shutil
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from downloader.errors import DownloadFailed, ErrorCode
-from downloader.media.check import NoPicture, NotPlayable, check_media, measured_seconds
+from downloader.media.check import NoPicture, NoSound, NotPlayable, check_media, measured_seconds, shorter_side
 from downloader.media.limits import MediaLimits
 from downloader.media.move import NAME_REFUSED, incoming, inherit_permissions, move
 from downloader.media.names import MAX_NAME_BYTES, media_names, spelling
 from downloader.models import Media
+from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
 from downloader.util.files import atomic_write
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ OUTCOME_NAME = "outcome.json"
 
 #: With less free space than this, a file that does not play was truncated by the disk.
 _DISK_FULL_BYTES = 64 * 1024
+
+#: Encoders round a picture's sides up to whole blocks.
+_BLOCK_PIXELS = 16
 
 #: Raised by `_read_outcome` for a file that is not one of ours.
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError)
@@ -46,12 +51,14 @@ class Downloaded:
     video_id: str
     title: str | None
     duration_seconds: float | None
+    shorter_side: int | None = None  #: of its picture, as the platform declares it
 
     @classmethod
     def from_info(cls, path: Path, info: Mapping[str, Any]) -> Downloaded:
         """Return the file at *path*, described by yt-dlp's *info*."""
         video_id = str(info.get("id") or "")
         title, duration = info.get("title"), info.get("duration")
+        sides = [side for side in (info.get("width"), info.get("height")) if isinstance(side, int)]
         return cls(
             path=path,
             # The post's id in the platform's links; a video within it may have another.
@@ -59,11 +66,16 @@ class Downloaded:
             video_id=video_id,
             title=title if isinstance(title, str) else None,
             duration_seconds=float(duration) if isinstance(duration, int | float) else None,
+            shorter_side=min(sides, default=None),
         )
 
-    def final_names(self, platform: str, max_bytes: int = MAX_NAME_BYTES) -> list[str]:
+    def final_names(self, platform: str, max_bytes: int = MAX_NAME_BYTES, preset: str = DEFAULT_PRESET) -> list[str]:
         """Return the names for *platform*'s file, the best one first; see `media.names`."""
-        ids = (self.post_id,) if self.video_id == self.post_id else (self.post_id, self.video_id)
+        ids: tuple[str, ...] = (self.post_id,)
+        if self.video_id != self.post_id:
+            ids += (self.video_id,)
+        if preset != DEFAULT_PRESET:  # two presets of a post are two files
+            ids += (preset,)
         return media_names(platform, ids, self.title, self.path.suffix, max_bytes)
 
 
@@ -105,6 +117,7 @@ def finalize(
     output_dir: Path,
     *,
     ffmpeg: str | None,
+    preset: Preset = PRESETS[DEFAULT_PRESET],
     work_dir: Path | None = None,
     limits: MediaLimits = MediaLimits(),  # noqa: B008 -- frozen
     heartbeat: Callable[[], None] = lambda: None,
@@ -117,10 +130,11 @@ def finalize(
 
     Raises:
         DownloadFailed: `file_missing` if yt-dlp left no file, `not_a_video` if one does not play, `no_video` if it has
-            only sound, `too_large` if it exceeds *limits*. No file is moved then.
+            only sound, `too_large` if it exceeds *limits*, `platform_changed` if it is larger than *preset* allows and
+            the platform declared. No file is moved then.
     """
     for found in downloads:
-        _check(found, ffmpeg)
+        _check(found, preset, ffmpeg)
         limits.check_size(found.path.stat().st_size)
         if limits.duration_seconds is not None:
             limits.check_duration(measured_seconds(found.path, ffmpeg))
@@ -131,19 +145,25 @@ def finalize(
             size_bytes=found.path.stat().st_size,
             replaces=any(map(os.path.lexists, places)),
         )
-        for found, places in zip(downloads, _places(platform, downloads, output_dir), strict=True)
+        for found, places in zip(downloads, _places(platform, downloads, output_dir, preset.name), strict=True)
     ]
     first = downloads[0]
     about = Media(files=(), id=first.post_id, title=first.title, duration_seconds=first.duration_seconds)
     if work_dir is not None:
-        _write_outcome(work_dir, moves, about)
+        _write_outcome(work_dir, moves, about, preset.name)
     return _run(moves, about, work_dir, heartbeat)
 
 
-def recover(work_dir: Path, output_dir: Path, heartbeat: Callable[[], None] = lambda: None) -> Media | None:
-    """Return the media of an earlier attempt in *work_dir*, moved to *output_dir*; None if it did not succeed."""
+def recover(
+    work_dir: Path,
+    output_dir: Path,
+    heartbeat: Callable[[], None] = lambda: None,
+    *,
+    preset: str = DEFAULT_PRESET,
+) -> Media | None:
+    """Return the media of an earlier attempt in *work_dir*, moved to *output_dir*; None if it did not get *preset*."""
     try:
-        moves, about = _read_outcome(work_dir, output_dir)
+        moves, about = _read_outcome(work_dir, output_dir, preset)
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
@@ -225,22 +245,47 @@ def clear_work_dir(work_dir: Path, *, but: str | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
-def _check(found: Downloaded, ffmpeg: str | None) -> None:
+def _check(found: Downloaded, preset: Preset, ffmpeg: str | None) -> None:
+    check_exists(found)
+    if preset.kind == "audio":  # checked when it was taken out, see `media.sound`
+        return
+    with reported(found):
+        size = check_media(found.path, ffmpeg)
+    # A platform may have nothing smaller, but then it says so.
+    if preset.max_height is None or found.shorter_side is None or found.shorter_side > preset.max_height:
+        return
+    side = shorter_side(found.path, size, ffmpeg)
+    if side is not None and side > preset.max_height + _BLOCK_PIXELS:
+        found.path.unlink(missing_ok=True)
+        detail = f"its shorter side has {side} pixels, although {found.shorter_side} were declared"
+        raise DownloadFailed("platform_changed", detail=detail)
+
+
+def check_exists(found: Downloaded) -> None:
+    """Raise DownloadFailed `file_missing` if there is no such file."""
     if not found.path.is_file() or found.path.is_symlink():
         raise DownloadFailed("file_missing", detail=f"nothing at {found.path.name}")
+
+
+@contextmanager
+def reported(found: Downloaded) -> Iterator[None]:
+    """Report a NotPlayable from within as DownloadFailed, and remove the file."""
     try:
-        check_media(found.path, ffmpeg)
+        yield
     except NotPlayable as error:
         disk_is_full = shutil.disk_usage(found.path.parent).free < _DISK_FULL_BYTES
         # Another attempt in this folder would take it for a finished file.
         found.path.unlink(missing_ok=True)
         code: ErrorCode = "no_video" if isinstance(error, NoPicture) else "not_a_video"
+        if isinstance(error, NoSound):
+            code = "no_audio"
         # ffmpeg does not always fail when its output is cut off.
         raise DownloadFailed("disk_full" if disk_is_full else code, detail=str(error)) from error
 
 
-def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None:
+def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media, preset: str) -> None:
     outcome = {
+        "preset": preset,
         "moves": [
             {
                 "from": str(move.source.relative_to(work_dir)),
@@ -258,9 +303,14 @@ def _write_outcome(work_dir: Path, moves: Sequence[_Move], about: Media) -> None
     atomic_write(work_dir / OUTCOME_NAME, json.dumps(outcome).encode())
 
 
-def _read_outcome(work_dir: Path, output_dir: Path) -> tuple[list[_Move], Media]:
-    """Return the moves in the outcome of *work_dir*, and its media without files; raise one of `_UNREADABLE`."""
+def _read_outcome(work_dir: Path, output_dir: Path, preset: str | None = None) -> tuple[list[_Move], Media]:
+    """Return the moves in the outcome of *work_dir*, and its media without files; raise one of `_UNREADABLE`.
+
+    An outcome of another *preset* counts as not found.
+    """
     outcome = json.loads((work_dir / OUTCOME_NAME).read_text(encoding="utf-8"))
+    if preset not in (None, outcome.get("preset", DEFAULT_PRESET)):  # older versions did not write it
+        raise FileNotFoundError
     moves = [
         _Move(
             source=work_dir / _plain_name(move["from"]),
@@ -296,16 +346,16 @@ def _typed(value: Any, kind: Any) -> Any:
     return value
 
 
-def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path) -> list[tuple[Path, ...]]:
+def _places(platform: str, downloads: Sequence[Downloaded], output_dir: Path, preset: str) -> list[tuple[Path, ...]]:
     """Return the places for each file, the best one first; one that would collide with another gets a number."""
     max_bytes = _max_name_bytes(output_dir)
     taken: set[str] = set()
     places = []
     for number, found in enumerate(downloads, start=1):
-        names = found.final_names(platform, max_bytes)
+        names = found.final_names(platform, max_bytes, preset)
         first_is_taken = spelling(names[0]) in taken or _is_taken_by_other_case(output_dir / names[0])
         if first_is_taken or not taken.isdisjoint(map(spelling, names)):
-            numbered = replace(found, video_id=f"{found.video_id}-{number}").final_names(platform, max_bytes)
+            numbered = replace(found, video_id=f"{found.video_id}-{number}").final_names(platform, max_bytes, preset)
             names = numbered if first_is_taken else [names[0], *numbered[1:]]
         taken.update(map(spelling, names))
         places.append(tuple(output_dir / name for name in names))

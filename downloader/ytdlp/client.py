@@ -18,8 +18,10 @@ from downloader.errors import RETRYABLE, DownloadFailed, ErrorCode, NotAPost, St
 from downloader.media.files import Downloaded, finalize
 from downloader.media.limits import ArrivalCount, MediaLimits
 from downloader.media.move import try_move
+from downloader.media.sound import take_sounds
 from downloader.models import Media, Outcome
 from downloader.platforms import Platform
+from downloader.presets import DEFAULT_PRESET, Preset
 from downloader.ytdlp import hooks, tools
 from downloader.ytdlp.errors import classify
 from downloader.ytdlp.extractors import add_extractors
@@ -55,6 +57,7 @@ class FetchContext:
     """What a download needs beside its link."""
 
     settings: DownloadSettings
+    preset: str = DEFAULT_PRESET  #: what to get, one of the settings' presets
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
     permit: threading.Event | None = None  #: until it is set, pages are read, but no media; None: as if it were set
     #: Where unfinished files stay from one attempt to the next. After a success it holds only the outcome (see
@@ -137,36 +140,56 @@ class _Download:
 
     def _media(self) -> Media:
         post, context = canonical_url(self._platform, self._url), self._context
-        attempt = partial(self._attempt, post)
+        preset = context.settings.presets.get(context.preset)
+        if preset is None:  # the operator's, and removed since it was chosen
+            raise DownloadFailed("internal", detail=f"there is no preset {context.preset!r} (any more)")
+        attempt = partial(self._attempt, post, preset)
         if context.work_dir is None:
             with temporary_work_dir(self._output_dir) as work_dir:
                 return attempt(work_dir)
         return resume(
-            attempt, context.work_dir, self._output_dir, make_parents=not context.in_storage, heartbeat=self._heartbeat
+            attempt,
+            context.work_dir,
+            self._output_dir,
+            make_parents=not context.in_storage,
+            preset=preset.name,
+            heartbeat=self._heartbeat,
         )
 
-    def _attempt(self, url: str, work_dir: Path) -> Media:
+    def _attempt(self, url: str, preset: Preset, work_dir: Path) -> Media:
         """Download *url* into *work_dir*, check the files, and move them to their place."""
         try:
-            downloads = self._run_ytdlp(url, self._options(work_dir))
+            downloads = self._run_ytdlp(url, self._options(preset, work_dir))
         except _PageTooOld:
-            downloads = self._run_ytdlp(url, self._options(work_dir))
+            downloads = self._run_ytdlp(url, self._options(preset, work_dir))
+        tool = tools.ffmpeg()
+        ffmpeg = None if tool is None else tool.path
+        if preset.kind == "audio":
+            self._meter.enter("merging")
+            downloads = take_sounds(
+                downloads,
+                ffmpeg,
+                as_mp3=preset.name == "mp3",
+                max_bytes=self._limits.file_bytes,
+                # No sign of life: an ffmpeg that writes nothing more is noticed.
+                heartbeat=self._check_stop,
+            )
         self._meter.enter("checking")
         self._check_stop()  # before any file is in its place
-        ffmpeg = tools.ffmpeg()
         return finalize(
             self._platform.name,
             downloads,
             self._output_dir,
-            ffmpeg=None if ffmpeg is None else ffmpeg.path,
+            ffmpeg=ffmpeg,
+            preset=preset,
             work_dir=self._context.work_dir,
             limits=self._limits,
             heartbeat=self._heartbeat,
         )
 
-    def _options(self, work_dir: Path) -> dict[str, Any]:
+    def _options(self, preset: Preset, work_dir: Path) -> dict[str, Any]:
         context = self._context
-        options = ytdlp_options(self._platform, context.settings, work_dir, proxy=self._transport.proxy)
+        options = ytdlp_options(self._platform, context.settings, work_dir, proxy=self._transport.proxy, preset=preset)
         pauses = options.get("retry_sleep_functions") or {}
         arrived = ArrivalCount(self._limits)
         return options | {

@@ -1,4 +1,4 @@
-"""yt-dlp's options: our defaults, then the platform's, then the operator's."""
+"""yt-dlp's options: our defaults, then the platform's, the operator's, and the preset's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from downloader.download_settings import DownloadSettings
 from downloader.errors import CookiesRefused, DownloadFailed
 from downloader.media.limits import MediaLimits
 from downloader.platforms import Platform
+from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
 from downloader.ytdlp import tools
+from downloader.ytdlp.formats import format_options
 from downloader.ytdlp.lean import MIN_BLOCK_BYTES, NAME_TEMPLATE
 
 log = logging.getLogger(__name__)
@@ -61,8 +63,15 @@ _MAX_VIDEOS_PER_POST = 50
 _MAX_RETRY_PAUSE_SECONDS = 8.0
 
 
-def ytdlp_options(platform: Platform, settings: DownloadSettings, work_dir: Path, *, proxy: str) -> dict[str, Any]:
-    """Return the options for downloading from *platform* into *work_dir* through *proxy*, without hooks."""
+def ytdlp_options(
+    platform: Platform,
+    settings: DownloadSettings,
+    work_dir: Path,
+    *,
+    proxy: str,
+    preset: Preset = PRESETS[DEFAULT_PRESET],
+) -> dict[str, Any]:
+    """Return the options for getting *preset* from *platform* into *work_dir* through *proxy*, without hooks."""
     retries = settings.retries + platform.extra_retries
     ffmpeg = tools.ffmpeg()
     limits = MediaLimits.of(settings)
@@ -80,6 +89,10 @@ def ytdlp_options(platform: Platform, settings: DownloadSettings, work_dir: Path
         "cookiefile": _cookies(settings, platform),
         **platform.options,
         **settings.ytdlp_options,
+    }
+    options |= format_options(preset, platform, options)
+    options |= preset.ytdlp_options
+    options |= {
         "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
         "outtmpl": f"{work_dir.as_posix().replace('%', '%%')}/{NAME_TEMPLATE}",
         "logger": _Log(platform),
@@ -87,7 +100,7 @@ def ytdlp_options(platform: Platform, settings: DownloadSettings, work_dir: Path
         # ffmpeg bypasses our checks of requests: it may read downloaded files, but fetch nothing.
         "external_downloader_args": {"ffmpeg_i": ["-protocol_whitelist", "file"]},
         "enable_file_urls": False,  # yt-dlp's default; a platform's page could name any file of this machine
-        "postprocessor_args": _ffmpeg_args(limits, settings.ytdlp_options.get("postprocessor_args")),
+        "postprocessor_args": _ffmpeg_args(limits, options.get("postprocessor_args")),
         "match_filter": partial(_skip_reason, limits),
     }
     return {name: value for name, value in options.items() if value is not None}

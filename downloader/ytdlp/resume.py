@@ -52,6 +52,7 @@ def resume(
     output_dir: Path,
     *,
     make_parents: bool,
+    preset: str,
     heartbeat: Callable[[], None],
 ) -> Media:
     """Continue by *attempt* where an earlier one in *work_dir* ended, or start; return the finished files.
@@ -62,7 +63,7 @@ def resume(
         folder.mkdir(parents=make_parents, exist_ok=True)
     is_new = prepare_work_dir(work_dir, output_dir)
     if not is_new:
-        if media := recover(work_dir, output_dir, heartbeat):
+        if media := recover(work_dir, output_dir, heartbeat, preset=preset):
             return media
         _discard_joined_segments(work_dir)
     resumed = not is_new and any(work_dir.iterdir())
