@@ -21,7 +21,7 @@ from downloader.media.move import try_move
 from downloader.media.sound import take_sounds
 from downloader.models import Media, Outcome
 from downloader.platforms import Platform
-from downloader.presets import DEFAULT_PRESET, Preset
+from downloader.presets import DEFAULT_PRESET, Kind, Preset
 from downloader.ytdlp import hooks, tools
 from downloader.ytdlp.errors import classify
 from downloader.ytdlp.extractors import add_extractors
@@ -159,9 +159,9 @@ class _Download:
     def _attempt(self, url: str, preset: Preset, work_dir: Path) -> Media:
         """Download *url* into *work_dir*, check the files, and move them to their place."""
         try:
-            downloads = self._run_ytdlp(url, self._options(preset, work_dir))
+            downloads = self._run_ytdlp(url, preset.kind, self._options(preset, work_dir))
         except _PageTooOld:
-            downloads = self._run_ytdlp(url, self._options(preset, work_dir))
+            downloads = self._run_ytdlp(url, preset.kind, self._options(preset, work_dir))
         tool = tools.ffmpeg()
         ffmpeg = None if tool is None else tool.path
         if preset.kind == "audio":
@@ -199,7 +199,7 @@ class _Download:
             "retry_sleep_functions": hooks.interruptible_backoff(pauses, context.stop),
         }
 
-    def _run_ytdlp(self, url: str, options: Mapping[str, Any]) -> list[Downloaded]:
+    def _run_ytdlp(self, url: str, kind: Kind, options: Mapping[str, Any]) -> list[Downloaded]:
         """Return the files that yt-dlp downloaded, at least one."""
         with self._transport.youtube_dl(options) as ydl:
             ydl._outtmpl_expandpath = str  # a folder named $HOME is not a variable
@@ -213,7 +213,7 @@ class _Download:
             ydl.add_post_processor(hooks.preflight(self._limits, self._meter, self._await_permit), when="before_dl")
             try:
                 post = follow(requests, self._platform, url)
-                add_extractors(ydl, self._platform, post)
+                add_extractors(ydl, self._platform, post, kind)
                 info = ydl.extract_info(post, download=True)
             except _PageTooOld:
                 raise

@@ -14,6 +14,7 @@ from typing import Any
 
 from downloader.errors import DownloadFailed
 from downloader.platforms import Platform
+from downloader.presets import Kind
 
 # yt_dlp is imported where it is used, as in `ytdlp.client`; it comes without types, hence the ignored errors.
 
@@ -30,14 +31,20 @@ def extractors_of(platform: Platform) -> list[Any]:
     return [CORRECTIONS[name](extractor) if name in CORRECTIONS else extractor for name, extractor in found.items()]
 
 
-def add_extractors(ydl: Any, platform: Platform, url: str) -> None:
-    """Add the platform's extractors to *ydl*, and no others. Raises DownloadFailed if none of them accepts *url*."""
+def add_extractors(ydl: Any, platform: Platform, url: str, kind: Kind = "video") -> None:
+    """Add the platform's extractors to *ydl*, and no others, to find media of *kind*.
+
+    Raises:
+        DownloadFailed: none of them accepts *url*.
+    """
     extractors = extractors_of(platform)
     if not any(extractor.suitable(url) for extractor in extractors):
         raise DownloadFailed("invalid_url", detail="no video at such a link")
     for extractor in extractors:
         # An instance: given a class, yt-dlp would look it up among all extractors by name.
-        ydl.add_info_extractor(extractor())
+        instance = extractor()
+        instance.wanted = kind
+        ydl.add_info_extractor(instance)
 
 
 def _extractor(platform: Platform, name: str) -> Any:
@@ -93,14 +100,16 @@ def own_videos_first(base: Any) -> Any:
 
 @cache
 def no_video_in_pictures(base: Any) -> Any:
-    """Report that a TikTok post of pictures has no video, whether it has sound or not."""
+    """Report that a TikTok post of pictures has no video, also if it has sound, unless that is what is wanted."""
     if not hasattr(base, "_extract_web_formats"):
         return base
 
     class TikTokIE(base):  # type: ignore[misc]
         def _extract_web_formats(self, aweme_detail: Mapping[str, Any]) -> Any:
             formats = super()._extract_web_formats(aweme_detail)
-            if aweme_detail.get("imagePost") and all(each.get("vcodec") == "none" for each in formats):
+            is_wanted = formats and getattr(self, "wanted", "video") == "audio"
+            is_pictures = aweme_detail.get("imagePost") and all(each.get("vcodec") == "none" for each in formats)
+            if is_pictures and not is_wanted:
                 self.raise_no_formats("There is no video in this post", expected=True)
             return formats
 

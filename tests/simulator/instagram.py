@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
-from .media import HEIGHT, WIDTH
+from .media import HEIGHT, WIDTH, pictures_of
 from .model import Fault, Post, Request, Response, World
 from .scenarios import ASTRAY, AUTHOR, find_post
 
@@ -222,12 +222,15 @@ def _product_media(world: World, post: Post, kind: str, number: int) -> JsonObje
     media: JsonObject = {"media_type": 1, "image_versions2": {"candidates": [thumbnail]}}
     if kind == "video":
         at = world.canary_url() if post.scenario.name == "private_media" else f"https://{MEDIA_HOST}"
-        address = f"{at}/v/{post.id}/{number}/muxed.mp4?efg=simulator&oe=F0000000"
+        address = f"{at}/v/{post.id}/{number}/{{}}?efg=simulator&oe=F0000000"
         media |= {
             "media_type": 2,
-            "has_audio": True,
+            "has_audio": post.scenario.name != "silent",
             "video_duration": world.segment_count() * world.segment_seconds(),
-            "video_versions": [{"type": 101, "url": address, "width": WIDTH, "height": HEIGHT}],
+            "video_versions": [
+                {"type": type, "url": address.format(picture.muxed), "width": picture.width, "height": picture.height}
+                for type, picture in enumerate(pictures_of(post), start=101)
+            ],
         }
     return media
 

@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +49,60 @@ _RECIPE = f"""
 -map 0:v {_VIDEO} {_HLS} -hls_fmp4_init_filename init-video.mp4 -hls_segment_filename video-%d.m4s video.m3u8
 -map 1:a {_AUDIO} {_HLS} -hls_fmp4_init_filename init-audio.mp4 -hls_segment_filename audio-%d.m4s audio.m3u8
 """
+
+#: The shorter sides of what `several_heights` and `upright` have; 8 frames each, as size is all that matters of them.
+_SIDES = (1080, 720, 480, 240)
+_LADDERS = (_SIDES, (1080, 480), (1080,))  #: by serial number
+_SHAPES = {"several_heights": "wide", "upright": "tall", "understated_height": "wide"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One size of a post's video, and its files."""
+
+    width: int
+    height: int
+    muxed: str
+    silent: str  #: without the sound
+
+    @property
+    def side(self) -> int:
+        """The shorter side."""
+        return min(self.width, self.height)
+
+
+def pictures_of(post: Post) -> tuple[Picture, ...]:
+    """Return the sizes in which *post* is to be had, as its platform declares them, the best first."""
+    if (shape := _SHAPES.get(post.scenario.name)) is None:
+        muxed = "video.mp4" if post.scenario.name == "silent" else "muxed.mp4"
+        return (Picture(width=WIDTH, height=HEIGHT, muxed=muxed, silent="video.mp4"),)
+    if post.scenario.name == "understated_height":
+        width, height = _sized(shape, 480)
+        return (Picture(width=width, height=height, muxed="wide-1080.mp4", silent="wide-1080-silent.mp4"),)
+    return tuple(
+        Picture(width=width, height=height, muxed=f"{shape}-{side}.mp4", silent=f"{shape}-{side}-silent.mp4")
+        for side in _LADDERS[post.serial % len(_LADDERS)]
+        for width, height in [_sized(shape, side)]
+    )
+
+
+def _sized(shape: str, side: int) -> tuple[int, int]:
+    longer = side * 16 // 18 * 2
+    return (longer, side) if shape == "wide" else (side, longer)
+
+
+def _sized_recipe() -> str:
+    sizes = [(shape, side, *_sized(shape, side)) for shape in ("wide", "tall") for side in _SIDES]
+    source = f"-f lavfi -i testsrc2=size={{2}}x{{3}}:rate=4:duration={DURATION_SECONDS} "
+    inputs = "".join(source.format(*size) for size in sizes)
+    sound = f"-f lavfi -i sine=frequency=440:sample_rate=44100:duration={DURATION_SECONDS} "
+    output = f"-map {{0}}:v {_VIDEO} {_FILE} {{1}}-{{2}}-silent.mp4 "
+    output += f"-map {{0}}:v -map {len(sizes)}:a {_VIDEO} {_AUDIO} {_FILE} {{1}}-{{2}}.mp4 "
+    return f"-v error -nostdin -y {inputs}{sound}" + "".join(
+        output.format(number, *size) for number, size in enumerate(sizes)
+    )
+
+
 _NAMES = (
     "muxed.mp4",
     "video.mp4",
@@ -55,6 +110,7 @@ _NAMES = (
     "init-video.mp4",
     "init-audio.mp4",
     *(f"{kind}-{number}.m4s" for kind in ("video", "audio") for number in range(SEGMENT_COUNT)),
+    *(f"{shape}-{side}{end}.mp4" for shape in ("wide", "tall") for side in _SIDES for end in ("", "-silent")),
 )
 
 
@@ -188,10 +244,11 @@ def _split_at_label(name: str, data: bytes) -> tuple[memoryview, memoryview, mem
 
 def _make_files() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory(prefix="simulator-media-") as folder:
-        command = [find_ffmpeg(), *shlex.split(_RECIPE)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"ffmpeg could not make the media: {done.stderr.decode(errors='replace')[-2000:]}")
+        for recipe in (_RECIPE, _sized_recipe()):
+            command = [find_ffmpeg(), *shlex.split(recipe)]
+            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
+            if done.returncode != 0:
+                raise RuntimeError(f"ffmpeg could not make the media: {done.stderr.decode(errors='replace')[-2000:]}")
         return {name: Path(folder, name).read_bytes() for name in _NAMES}
 
 
@@ -207,7 +264,7 @@ def _cache_file() -> Path | None:
     ours = stat.S_ISDIR(found.st_mode) and (
         not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o077)
     )
-    recipe = hashlib.sha256(_RECIPE.encode()).hexdigest()[:16]
+    recipe = hashlib.sha256((_RECIPE + _sized_recipe()).encode()).hexdigest()[:16]
     return folder / f"{recipe}.zip" if ours else None
 
 

@@ -288,6 +288,11 @@ _ALL = (
         platforms=("instagram",),
         expects="geo_blocked",
     ),
+    # 40 to 43: what there is to choose from.
+    Scenario(name="several_heights", number=40, about="one video in several sizes: by serial, four, two or one"),
+    Scenario(name="upright", number=41, about="the same, upright"),
+    Scenario(name="silent", number=42, about="a video without sound; TikTok says that it has some"),
+    Scenario(name="understated_height", number=43, about="a video that is said to be 480 high, and is 1080"),
     # 60 to 69: what only YouTube and Instagram do.
     Scenario(
         name="session_limited",

@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
-from .media import DURATION_SECONDS, HEIGHT, WIDTH
+from .media import DURATION_SECONDS, HEIGHT, WIDTH, Picture, pictures_of
 from .model import Post, Request, Response, World
 from .scenarios import ASTRAY, AUTHOR, find_post, id_of_short_code
 
@@ -114,15 +114,14 @@ def _item(world: World, post: Post, token: str) -> dict[str, Any]:
             "video": {"id": "", "duration": 0, "width": 0, "height": 0, "playAddr": "", "bitrateInfo": []},
             "music": {**item["music"], "playUrl": sound, "duration": int(DURATION_SECONDS)},
         }
-    urls = [_media_url(number, post, token, "muxed.mp4") for number in range(len(_MEDIA_HOSTS))]
+    pictures = pictures_of(post)
+    urls = _media_urls(post, token, pictures[0].muxed)
     if post.scenario.name == "private_media":
         urls = [f"{world.canary_url()}/muxed.mp4?a=1"]
-    size_bytes = world.media_size(post, "muxed.mp4")
-    bitrate = int(size_bytes * 8 / DURATION_SECONDS)
     item["video"] = {
         "id": post.id,
-        "width": WIDTH,
-        "height": HEIGHT,
+        "width": pictures[0].width,
+        "height": pictures[0].height,
         "duration": int(DURATION_SECONDS),
         "ratio": "360p",
         "format": "mp4",
@@ -130,22 +129,36 @@ def _item(world: World, post: Post, token: str) -> dict[str, Any]:
         "playAddr": urls[0],
         "downloadAddr": urls[0] + "&download=true",
         "bitrateInfo": [
-            {
-                "GearName": "normal_360_0",
-                "Bitrate": bitrate,
-                "CodecType": "h264",
-                "PlayAddr": {
-                    "UrlList": [*urls, f"https://{_SITE}/aweme/v1/play/?video_id={post.id}"],
-                    "UrlKey": f"v09044g40000{post.id}_h264_360p_{bitrate}",
-                    "DataSize": "1000" if post.scenario.name == "understated" else str(size_bytes),
-                },
-            }
+            _bitrate_info(
+                world, post, picture, _media_urls(post, token, picture.muxed) if picture != pictures[0] else urls
+            )
+            for picture in pictures
         ],
     }
     return item
 
 
+def _bitrate_info(world: World, post: Post, picture: Picture, urls: list[str]) -> dict[str, Any]:
+    size_bytes = world.media_size(post, picture.muxed)
+    bitrate = int(size_bytes * 8 / DURATION_SECONDS)
+    named = 360 if picture.side == HEIGHT and picture.width == WIDTH else picture.side
+    return {
+        "GearName": f"normal_{named}_0",
+        "Bitrate": bitrate,
+        "CodecType": "h264",
+        "PlayAddr": {
+            "UrlList": [*urls, f"https://{_SITE}/aweme/v1/play/?video_id={post.id}"],
+            "UrlKey": f"v09044g40000{post.id}_h264_{named}p_{bitrate}",
+            "DataSize": "1000" if post.scenario.name == "understated" else str(size_bytes),
+        },
+    }
+
+
 # Media
+
+
+def _media_urls(post: Post, token: str, name: str) -> list[str]:
+    return [_media_url(number, post, token, name) for number in range(len(_MEDIA_HOSTS))]
 
 
 def _media_url(number: int, post: Post, token: str, name: str) -> str:

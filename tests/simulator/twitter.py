@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import Any
 
-from .media import DURATION_SECONDS, HEIGHT, WIDTH
+from .media import DURATION_SECONDS, HEIGHT, WIDTH, pictures_of
 from .model import Post, Request, Response, World, post_id
 from .scenarios import AUTHOR, SCENARIOS, find_post, id_of_short_code
 
@@ -26,6 +26,9 @@ _USER_ID = "1000000000000000001"
 _STREAM_ALONE = frozenset(
     {"stream_alone", "segment_missing", "encrypted_stream", "private_segment", "private_playlist", "private_key"}
 )
+
+#: A stream would be one more size.
+_SEVERAL_FILES = frozenset({"several_heights", "upright", "silent", "understated_height"})
 
 #: The grey box that stands where a post was.
 _TOMBSTONES = {
@@ -258,6 +261,15 @@ def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> di
             "duration_millis": int(DURATION_SECONDS * 1000),
             "variants": [stream] if post.scenario.name in _STREAM_ALONE else [stream, *files],
         }
+        if post.scenario.name in _SEVERAL_FILES:
+            entity["video_info"]["variants"] = [
+                {
+                    "content_type": "video/mp4",
+                    "bitrate": picture.side * 1000,
+                    "url": f"{folder}/vid/avc1/{picture.width}x{picture.height}/{picture.muxed}?tag=12",
+                }
+                for picture in pictures_of(post)
+            ]
         if kind == "animated_gif":
             entity["video_info"]["variants"] = [{**files[1], "bitrate": 0}]
         if address := _elsewhere(world, post, folder):
@@ -300,6 +312,8 @@ def _media(request: Request, world: World, parts: list[str]) -> Response:
             return world.media(request, post, name)
         case ["vid", "avc1", _, "low.mp4" | "high.mp4" | "high.vtt" | "high.mov"]:
             return world.media(request, post, "muxed.mp4")
+        case ["vid", "avc1", _, name]:
+            return world.media(request, post, name)
         case _:
             return Response(status=404)
 

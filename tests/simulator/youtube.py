@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .media import HEIGHT, WIDTH
+from .media import Picture, pictures_of
 from .model import Fault, Post, Request, Response, World
 from .scenarios import AUTHOR, find_post
 
@@ -180,10 +180,22 @@ def _media(request: Request, world: World) -> Response:
     post = find_post("youtube", request.query.get("id", ""))
     if request.path != "/videoplayback" or post is None:
         return Response(status=404)
-    name = {"134": "video.mp4", "140": "audio.m4a", "18": "muxed.mp4"}.get(request.query.get("itag", ""))
+    name = _files(post).get(request.query.get("itag", ""))
     if name is None:
         return Response(status=403)
     return world.media(request, post, name, content_type=request.query.get("mime", "video/mp4"))
+
+
+def _files(post: Post) -> dict[str, str]:
+    """Return the post's media files by itag."""
+    pictures = pictures_of(post)
+    apart = {_itag(post, picture): picture.silent for picture in pictures}
+    return apart if post.scenario.name == "silent" else {**apart, "140": "audio.m4a", "18": pictures[-1].muxed}
+
+
+def _itag(post: Post, picture: Picture) -> str:
+    named = {1080: "137", 720: "136", 480: "135", 240: "133"}
+    return "134" if picture.silent == "video.mp4" else named[picture.side]
 
 
 def _api(request: Request, world: World) -> Response:
@@ -311,34 +323,41 @@ def _microformat(world: World, post: Post) -> JsonObject:
 
 
 def _streaming(world: World, post: Post, *, addressless: bool) -> JsonObject:
-    """Return the formats: one progressive, and the better picture and sound apart."""
-    picture = {"width": WIDTH, "height": HEIGHT, "fps": 24}
-    adaptive = [
-        {
-            **_format(world, post, 134, "video.mp4", 'video/mp4; codecs="avc1.4d401e"'),
-            **picture,
-            "quality": "large",
-            "qualityLabel": "480p",
-        },
-        {
-            **_format(world, post, 140, "audio.m4a", 'audio/mp4; codecs="mp4a.40.2"'),
-            "quality": "tiny",
-            "audioQuality": "AUDIO_QUALITY_MEDIUM",
-            "audioSampleRate": "44100",
-            "audioChannels": 2,
-        },
-    ]
+    """Return the formats: one progressive, and the better pictures and sound apart."""
+    adaptive = []
+    progressive = []
+    pictures = {_itag(post, picture): picture for picture in pictures_of(post)}
+    for itag, name in _files(post).items():
+        if itag == "140":
+            sound = _format(world, post, 140, name, 'audio/mp4; codecs="mp4a.40.2"')
+            adaptive.append({**sound, **_SOUND})
+        elif itag == "18":
+            both = _format(world, post, 18, name, 'video/mp4; codecs="avc1.42001E, mp4a.40.2"')
+            progressive.append({**both, **_sized(pictures_of(post)[-1]), "quality": "medium", "qualityLabel": "360p"})
+        else:
+            stream = _format(world, post, int(itag), name, 'video/mp4; codecs="avc1.4d401e"')
+            adaptive.append({**stream, **_sized(pictures[itag])})
     if addressless:
         for stream in adaptive:
             del stream["url"]
         return {"expiresInSeconds": "21540", "adaptiveFormats": adaptive}
-    progressive = {
-        **_format(world, post, 18, "muxed.mp4", 'video/mp4; codecs="avc1.42001E, mp4a.40.2"'),
-        **picture,
-        "quality": "medium",
-        "qualityLabel": "360p",
-    }
-    return {"expiresInSeconds": "21540", "formats": [progressive], "adaptiveFormats": adaptive}
+    return {"expiresInSeconds": "21540", "formats": progressive, "adaptiveFormats": adaptive}
+
+
+_SOUND: JsonObject = {
+    "quality": "tiny",
+    "audioQuality": "AUDIO_QUALITY_MEDIUM",
+    "audioSampleRate": "44100",
+    "audioChannels": 2,
+}
+
+
+def _sized(picture: Picture) -> JsonObject:
+    size = {"width": picture.width, "height": picture.height, "fps": 24}
+    if picture.silent == "video.mp4":
+        return {**size, "quality": "large", "qualityLabel": "480p"}
+    quality = {1080: "hd1080", 720: "hd720", 480: "large", 240: "small"}[picture.side]
+    return {**size, "quality": quality, "qualityLabel": f"{picture.side}p"}
 
 
 def _format(world: World, post: Post, itag: int, name: str, mime: str) -> JsonObject:
