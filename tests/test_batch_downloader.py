@@ -270,6 +270,17 @@ def test_library_use_needs_no_server(patch: Patch, tmp_path: Path) -> None:
     assert seen == [str(tmp_path)] * 2
 
 
+@pytest.mark.parametrize("preset", ["", "8k", "VIDEO", "audio "])
+async def test_a_preset_that_does_not_exist_is_refused_before_anything_starts(
+    patch: Patch, alone: DownloadSession, preset: str
+) -> None:
+    patch("tiktok", lambda url, output_dir: pytest.fail("it was downloaded"))
+    with pytest.raises(ValueError, match=r"There are: video, 1080p, 720p, 480p, smallest, audio, mp3\."):
+        await download_batch([TIKTOK.format(1)], preset=preset, session=alone)
+    with pytest.raises(ValueError, match="There is no preset"):
+        await download_single_video(TIKTOK.format(1), preset=preset, session=alone)
+
+
 def test_library_use_loads_no_server() -> None:
     script = (
         "import sys; import downloader.batch_downloader;"

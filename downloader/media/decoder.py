@@ -193,10 +193,12 @@ def _is_cover(av: Any, stream: Any) -> bool:
 # By the program
 
 
-def _decode_by_program(path: Path, demuxer: str, ffmpeg: str, stream: str, missing: NotPlayable) -> None:
-    """Decode the beginning of *stream*; raise *missing* if there is no such stream."""
+def _decode_by_program(
+    path: Path, demuxer: str, ffmpeg: str, stream: str, missing: NotPlayable, *, level: str = "error"
+) -> bytes:
+    """Decode the beginning of *stream* and return what ffmpeg said; raise *missing* if there is no such stream."""
     command = [
-        ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror",
+        ffmpeg, "-nostdin", "-hide_banner", "-loglevel", level, "-xerror",
         "-max_pixels", str(MAX_PIXELS), *ONLY_THIS_FILE, "-f", demuxer, "-i", f"file:{path}",
         "-map", stream, "-frames:v" if ":V:" in stream else "-frames:a", "1", "-f", "null", "-",
     ]  # fmt: skip
@@ -209,6 +211,7 @@ def _decode_by_program(path: Path, demuxer: str, ffmpeg: str, stream: str, missi
     if run.returncode != 0:
         complaint = run.stderr.decode(errors="replace").strip().splitlines()
         raise NotPlayable(complaint[-1] if complaint else f"ffmpeg ended with {run.returncode}")
+    return run.stderr
 
 
 def _seconds_by_program(path: Path, demuxer: str, ffmpeg: str) -> float | None:
@@ -219,9 +222,9 @@ def _seconds_by_program(path: Path, demuxer: str, ffmpeg: str) -> float | None:
 
 
 def _sound_by_program(path: Path, demuxer: str, ffmpeg: str) -> Sound:
-    _decode_by_program(path, demuxer, ffmpeg, "0:a:0", NoSound("a picture without sound"))
+    said = _decode_by_program(path, demuxer, ffmpeg, "0:a:0", NoSound("a picture without sound"), level="info")
     streams = re.findall(
-        rb"^  Stream #0:\d.*?: (Audio|Video): (\w+)(.*)", _description(path, demuxer, ffmpeg), re.MULTILINE
+        rb"^  Stream #0:\d.*?: (Audio|Video): (\w+)(.*)", said.partition(b"\nOutput #0")[0], re.MULTILINE
     )
     codec = next((name.decode() for kind, name, _ in streams if kind == b"Audio"), "unknown")
     return Sound(codec, all(kind == b"Audio" or b"(attached pic)" in rest for kind, _, rest in streams))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from downloader.errors import DownloadFailed
+from downloader.media import decoder
 from downloader.media.files import (
     OUTCOME_NAME,
     Downloaded,
@@ -25,6 +26,7 @@ from downloader.media.files import (
 )
 from downloader.media.limits import MediaLimits
 from downloader.media.move import move
+from downloader.presets import PRESETS
 
 
 @pytest.fixture
@@ -264,3 +266,62 @@ def test_an_emptied_folder_is_still_there(downloads: list[Downloaded], work_dir:
     (work_dir / "sub").mkdir()
     clear_work_dir(work_dir)
     assert list(work_dir.iterdir()) == []
+
+
+def test_an_outcome_of_another_preset_is_not_taken(
+    downloads: list[Downloaded], work_dir: Path, output_dir: Path
+) -> None:
+    media = finalize("tiktok", downloads, output_dir, ffmpeg=None, preset=PRESETS["720p"], work_dir=work_dir)
+    assert [Path(file).name for file in media.files] == ["tiktok_7_71_720p_Ada ü.mp4", "tiktok_7_72_720p_Ada ü.mp4"]
+    assert recover(work_dir, output_dir, preset="480p") is None
+    assert recover(work_dir, output_dir) is None
+    assert recover(work_dir, output_dir, preset="720p") == media
+
+
+def test_an_outcome_that_names_no_preset_is_of_the_best_video(
+    downloads: list[Downloaded], work_dir: Path, output_dir: Path
+) -> None:
+    media = finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    outcome = json.loads((work_dir / OUTCOME_NAME).read_text())
+    assert outcome.pop("preset") == "video"
+    (work_dir / OUTCOME_NAME).write_text(json.dumps(outcome))  # as older versions wrote it
+    assert recover(work_dir, output_dir, preset="audio") is None
+    assert recover(work_dir, output_dir, preset="video") == media
+
+
+@pytest.mark.parametrize("library", [True, False])
+@pytest.mark.parametrize(
+    ("preset", "declared", "is_refused"),
+    [
+        ("480p", 480, True),
+        ("480p", 240, True),
+        ("480p", 1080, False),  # there was nothing smaller
+        ("480p", None, False),
+        ("1080p", 480, False),
+        ("video", 480, False),
+    ],
+)
+def test_a_video_is_not_larger_than_asked_and_declared(
+    ffmpeg: str,
+    work_dir: Path,
+    output_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    library: bool,
+    preset: str,
+    declared: int | None,
+    is_refused: bool,
+) -> None:
+    if not library:
+        monkeypatch.setattr(decoder, "library", lambda: None)
+    path = work_dir / "1.mp4"
+    command = [ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=s=720x1280:r=1:d=1", str(path)]
+    subprocess.run(command, check=True)
+    found = Downloaded(path=path, post_id="7", video_id="7", title="t", duration_seconds=1.0, shorter_side=declared)
+    if is_refused:
+        with pytest.raises(DownloadFailed) as failure:
+            finalize("tiktok", [found], output_dir, ffmpeg=ffmpeg, preset=PRESETS[preset])
+        assert failure.value.code == "platform_changed"
+        assert failure.value.detail == f"its shorter side has 720 pixels, although {declared} were declared"
+        assert not path.exists()
+    else:
+        assert finalize("tiktok", [found], output_dir, ffmpeg=ffmpeg, preset=PRESETS[preset]).files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from downloader.egress.guard import open_egress
 from downloader.errors import DownloadFailed
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS, PlatformType
+from downloader.presets import PRESETS
 from downloader.settings import Settings
 from downloader.ytdlp import reuse
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
@@ -95,6 +97,22 @@ def test_another_platform_or_cookies_get_one_of_their_own(
     with transport.youtube_dl(options) as fourth:
         assert fourth is not third
         assert list(fourth.cookiejar) == []
+
+
+def test_another_preset_gets_one_of_its_own(
+    transport: Transport, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings().for_downloads()
+    used = {}
+    for name, preset in [*PRESETS.items(), ("custom", replace(PRESETS["video"], ytdlp_options={"ratelimit": 7}))]:
+        options = ytdlp_options(PLATFORMS["tiktok"], settings, tmp_path / name, proxy=transport.proxy, preset=preset)
+        hooks = {"progress_hooks": [print], "postprocessor_hooks": [print]}
+        for _ in range(2):
+            with transport.youtube_dl(options | hooks) as ydl:
+                used[name] = ydl
+                assert ydl.params["format"] == options["format"]
+                assert len(ydl._pps["post_process"]) == len(options["postprocessors"])
+    assert len(set(map(id, used.values()))) == len(used)
 
 
 def test_one_that_a_failure_has_used_is_not_used_again(transport: Transport, options: dict[str, Any]) -> None:
