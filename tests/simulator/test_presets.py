@@ -12,8 +12,12 @@ from typing import Any
 import pytest
 
 from downloader.batch_downloader import DownloadSession, download_batch, download_single_video
+from downloader.media.sound import take_sounds
+from downloader.models import Outcome
+from downloader.platforms import PLATFORMS as DECLARED
 from downloader.presets import PRESETS
 from downloader.settings import Settings
+from downloader.ytdlp.client import FetchContext, fetch, fetch_context
 from tests.simulator.client import Simulator
 from tests.simulator.model import PLATFORMS, Platform
 
@@ -154,6 +158,59 @@ async def test_a_tweets_stream_of_sound_is_taken(simulator: Simulator, session: 
     assert described(ffmpeg, record["file_path"]) == M4A
     paths = [entry.path for entry in simulator.stats().log]
     assert not [path for path in paths if "/pl/avc1/video" in path]
+
+
+@every_platform
+def test_a_work_folder_of_another_preset_is_no_harm(
+    simulator: Simulator, make_settings: Callable[..., Settings], ffmpeg: str, tmp_path: Path, platform: Platform
+) -> None:
+    def get(preset: str) -> Outcome:
+        context = FetchContext(settings=settings, preset=preset, work_dir=tmp_path / "work" / "1")
+        with fetch_context(context):
+            return fetch(DECLARED[platform], simulator.url(platform, "several_heights"), str(tmp_path / "raw"))
+
+    settings = make_settings().for_downloads()
+    files = {preset: get(preset)[1] for preset in ("video", "audio", "480p", "mp3")}
+    assert [described(ffmpeg, str(path)) for path in files.values()] == [wide(1080), M4A, wide(480), MP3]
+    simulator.reset()
+    assert get("mp3")[1] == files["mp3"]  # its outcome is known
+    assert simulator.stats().log == ()
+
+
+def test_sound_that_was_being_taken_out_when_the_process_died_is_taken_out_again(
+    simulator: Simulator,
+    make_settings: Callable[..., Settings],
+    ffmpeg: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, work_dir = simulator.url("instagram", "several_heights"), tmp_path / "work"
+    context = FetchContext(settings=make_settings().for_downloads(), preset="audio", work_dir=work_dir)
+    with fetch_context(context):
+        monkeypatch.setattr("downloader.ytdlp.client.take_sounds", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(DECLARED["instagram"], url, str(tmp_path / "raw"))
+        monkeypatch.setattr("downloader.ytdlp.client.take_sounds", take_sounds)
+        [video] = work_dir.glob("*.mp4")
+        video.with_name(f"{video.stem}.sound.m4a").write_bytes(video.read_bytes()[:5000])
+        simulator.reset()
+        outcome = fetch(DECLARED["instagram"], url, str(tmp_path / "raw"))
+    assert described(ffmpeg, str(outcome[1])) == M4A
+    assert not [entry for entry in simulator.stats().log if entry.path.endswith(".mp4")]
+
+
+def raise_interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_operators_preset_that_was_removed_fails_and_says_so(
+    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    context = FetchContext(settings=make_settings().for_downloads(), preset="tiny")
+    with fetch_context(context):
+        outcome = fetch(DECLARED["tiktok"], simulator.url("tiktok", "ok"), str(tmp_path))
+    assert (outcome.error_code, outcome.detail) == ("internal", "there is no preset 'tiny' (any more)")
+    assert simulator.stats().log == ()
 
 
 async def test_silent_parts_of_a_post_are_left_out(simulator: Simulator, session: DownloadSession) -> None:
