@@ -143,10 +143,12 @@ class BadCursor(RequestRefused):
 
 
 class IdempotencyConflict(RequestRefused):
-    """An Idempotency-Key that was used before for other links."""
+    """An Idempotency-Key that was used before for other links, or another preset."""
 
     def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used before with other links. Send these with a new one.")
+        super().__init__(
+            "This Idempotency-Key was used before with other links or another preset. Send these with a new one."
+        )
 
 
 class IllegalTransition(RequestRefused):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from downloader.errors import ErrorCode
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.presets import DEFAULT_PRESET
+from downloader.presets import DEFAULT_PRESET, Kind
 
 JobState = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 
@@ -47,8 +47,10 @@ class NewJob:
     """A link as it is submitted."""
 
     url: str  #: as it was sent
-    link: str | None  #: as it is fetched; equal links are one job; None: no platform owns it
+    link: str | None  #: as it is fetched; equal links with one preset are one job; None: no platform owns it
     platform: PlatformType
+    preset: str = DEFAULT_PRESET  #: what to get of it
+    kind: Kind = "video"  #: of that preset
     error_code: ErrorCode | None = None  #: set: failed before it began, `error` says why
     error: str | None = None
 
@@ -66,6 +68,8 @@ class Job:
     counted_attempts: int  #: started; one that the server itself interrupted does not count
     created_at: datetime
     updated_at: datetime
+    preset: str = DEFAULT_PRESET
+    kind: Kind = "video"
     started_at: datetime | None = None  #: of the latest attempt
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = None  #: set exactly while it waits

@@ -28,6 +28,7 @@ from downloader.jobs import (
 )
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
+from downloader.presets import DEFAULT_PRESET
 from downloader.store import queries
 from downloader.store.changes import Change, SecondTry, Writer, elapsed_seconds
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
@@ -125,8 +126,9 @@ class Store:
     ) -> Submission:
         """Store a batch; on the disk when this returns. Raises ValueError where there is no link in it.
 
-        Equal links within it become one job, and so do equal URLs that no platform owns; those fail at once. A known
-        key returns the first batch, as far as it has not been deleted, whatever *retry_failed_once* says.
+        Equal links within it that have the same preset become one job, and so do equal URLs that no platform owns;
+        those fail at once. A known key returns the first batch, as far as it has not been deleted, whatever
+        *retry_failed_once* says.
 
         *retry_failed_once*: when the last job of the batch becomes final, those that failed are put back, once, as far
         as `on_batch_end` has it; all in the transaction of that last job, so that the batch never looks ended before.
@@ -135,7 +137,7 @@ class Store:
         for the batch then, and get an event for each job from its first change on.
 
         Raises:
-            IdempotencyConflict: the key was used with other URLs.
+            IdempotencyConflict: the key was used with other URLs, or for another preset.
         """
         if not jobs:
             raise ValueError("a batch needs at least one link")
@@ -150,7 +152,7 @@ class Store:
     def _submit(
         self, new_jobs: Sequence[NewJob], now: datetime, key: str | None, retry_failed_once: bool
     ) -> Submission:
-        fingerprint = hashlib.sha256(json.dumps([new.url for new in new_jobs]).encode("ascii")).hexdigest()
+        fingerprint = _fingerprint(new_jobs)
         with self._change(now, durable=True) as change:
             if key is not None:
                 first = change.connection.execute(select(batches).where(batches.c.idempotency_key == key)).first()
@@ -161,10 +163,10 @@ class Store:
                     batch = queries.batch(change.connection, first.id)
                     return Submission(batch=batch, jobs=tuple(job for _, job in sent), created=False)
             batch_id = new_id()
-            by_link: dict[tuple[str | None, str | None], Job] = {}
+            by_link: dict[tuple[str | None, str | None, str], Job] = {}
             in_order: list[Job] = []
             for new in new_jobs:
-                same = (new.link, None if new.link is not None else new.url)
+                same = (new.link, None if new.link is not None else new.url, new.preset)
                 if same not in by_link:
                     by_link[same] = first_job(new, batch_id, change.now)
                 in_order.append(by_link[same])
@@ -373,6 +375,12 @@ class Store:
             if queries.paused(change.connection) != paused:
                 change.connection.execute(update(numbers).where(numbers.c.name == "paused").values(value=int(paused)))
                 change.tell("queue_changed", data={"paused": paused})
+
+
+def _fingerprint(new_jobs: Sequence[NewJob]) -> str:
+    # Keys that were stored before there were presets keep their fingerprints: the default is left out.
+    sent = [new.url if new.preset == DEFAULT_PRESET else [new.url, new.preset] for new in new_jobs]
+    return hashlib.sha256(json.dumps(sent).encode("ascii")).hexdigest()
 
 
 def _cancel(change: Change, unfinished: Iterable[Job]) -> None:

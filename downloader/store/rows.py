@@ -21,7 +21,7 @@ from downloader.store.schema import clean
 _COLUMNS = tuple(field.name for field in fields(Job) if field.name != "files")
 
 #: What of a job never changes; each change writes all its other columns.
-_FIXED = {"id", "batch_id", "url", "link", "platform", "created_at"}
+_FIXED = {"id", "batch_id", "url", "link", "platform", "preset", "kind", "created_at"}
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 
 
@@ -114,6 +114,8 @@ def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
         url=clean(new.url),
         link=None if new.link is None else clean(new.link),
         platform=new.platform,
+        preset=new.preset,
+        kind=new.kind,
         state="queued",
         counted_attempts=0,
         created_at=now,

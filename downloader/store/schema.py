@@ -26,7 +26,7 @@ from sqlalchemy.schema import conv
 
 #: The newest revision in migrations/versions. Written down here so that a start with a database that has it
 #: needs neither Alembic nor its import.
-HEAD = "0002"
+HEAD = "0003"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -110,6 +110,8 @@ jobs = Table(
     Column("url", CleanText, nullable=False),
     Column("link", CleanText),
     Column("platform", Text, nullable=False),
+    Column("preset", CleanText, nullable=False, server_default="video"),
+    Column("kind", Text, nullable=False, server_default="video"),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, key="counted_attempts", nullable=False),
     Column("tries", Integer, key="attempt_number", nullable=False),

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from downloader.errors import (
     StartRefused,
     StoreUnavailable,
 )
+from downloader.jobs import NewJob
 from downloader.store import database as store_database
 from downloader.store.database import _upgrade, open_database, reading, writing
 from downloader.store.repository import Store
@@ -152,16 +154,30 @@ def test_the_head_that_is_written_down_is_that_of_the_migrations() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
-def migrate(database_url: str, revision: str) -> None:
-    """Bring a database to *revision*, as a version of us that knew no later one did."""
+@contextlib.contextmanager
+def plain_connection(database_url: str) -> Iterator[Connection]:
+    """Give a connection that knows nothing of our tables, and commit in the end."""
     url = make_url(database_url)
     engine = create_engine(url.set(drivername="postgresql+psycopg") if url.get_backend_name() != "sqlite" else url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def migrate(database_url: str, revision: str) -> None:
+    """Bring a database to *revision*, as a version of us that knew no later one did."""
     config = Config()
     config.set_main_option("script_location", str(REPOSITORY / "downloader" / "store" / "migrations"))
-    with engine.begin() as connection:
+    with plain_connection(database_url) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-    engine.dispose()
+
+
+def fill(database_url: str, statements: str) -> None:
+    """Execute *statements*, each of which ends with its line."""
+    with plain_connection(database_url) as connection:
+        for statement in statements.split(";\n")[:-1]:
+            connection.exec_driver_sql(statement)
 
 
 #: A batch with one job that failed and one that waits, as version 0.1.0 of the schema has them.
@@ -179,13 +195,7 @@ UPDATE numbers SET value = 1 WHERE name = 'last_event_id';
 
 def test_a_database_of_the_first_schema_keeps_all_that_is_in_it(new_database_url: str) -> None:
     migrate(new_database_url, "0001")
-    url = make_url(new_database_url)
-    engine = create_engine(url.set(drivername="postgresql+psycopg") if url.get_backend_name() != "sqlite" else url)
-    with engine.begin() as connection:
-        for statement in OF_0001.split(";\n")[:-1]:
-            connection.exec_driver_sql(statement)
-    engine.dispose()
-
+    fill(new_database_url, OF_0001)
     store = Store.open(new_database_url)
     store.on_batch_end(in_a_minute)
     batch = store.batch("b")
@@ -204,6 +214,36 @@ def test_a_database_of_the_first_schema_keeps_all_that_is_in_it(new_database_url
     assert finished(store, job, "failed", NETWORK).state == "waiting"
     assert store.batch(batch_id).second_round_jobs == 1
     store.close()
+    with opened(new_database_url) as engine, reading(engine) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+#: A batch of two jobs that had an idempotency key, as the schema before presets has it.
+OF_0002 = """
+INSERT INTO batches (id, created_at, total, idempotency_key, fingerprint, retry_failed_once) VALUES ('b', 1, 2, 'k',
+  '04222ee911655dc70495ddb34a7834622946ab99ee58e155400574fc8c2b7f53', true);
+INSERT INTO jobs (id, batch_id, url, link, platform, state, attempts, tries, created_at, updated_at, elapsed_seconds,
+  search) VALUES ('j1', 'b', 'u1', 'u1', 'tiktok', 'succeeded', 1, 1, 1, 1, 0.5, 'u1'),
+  ('j2', 'b', 'u2', 'u2', 'tiktok', 'queued', 0, 0, 1, 1, 0, 'u2');
+INSERT INTO links (batch_id, position, job_id, url) VALUES ('b', 0, 'j1', 'u1'), ('b', 1, 'j2', 'u2');
+INSERT INTO files (job_id, position, path) VALUES ('j1', 0, '/raw/a.mp4');
+"""
+
+
+def test_jobs_from_before_presets_are_videos(new_database_url: str) -> None:
+    migrate(new_database_url, "0002")
+    fill(new_database_url, OF_0002)
+    with contextlib.closing(Store.open(new_database_url)) as store:
+        assert [(job.preset, job.kind, job.files) for _, job in store.batch_jobs("b")] == [
+            ("video", "video", ("/raw/a.mp4",)),
+            ("video", "video", ()),
+        ]
+        again = [NewJob(url=url, link=url, platform="tiktok") for url in ("u1", "u2")]
+        assert not store.submit(again, now=NOW, idempotency_key="k").created
+        [claimed] = store.claim("tiktok", 1, now=NOW)
+        assert claimed.preset == "video"
+        [low] = store.submit([replace(again[0], preset="480p")], now=NOW).jobs
+        assert store.job(low.id).preset == "480p"
     with opened(new_database_url) as engine, reading(engine) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 

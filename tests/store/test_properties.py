@@ -130,17 +130,22 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize(number=st.integers(1, 3))
     def something_to_do(self, number: int) -> None:
         """Hypothesis leaves out some rules in each example: without this most would go on about an empty store."""
-        self.submit([(each, "tiktok", "good") for each in range(number)], retry_failed_once=True)
+        self.submit([(each, "tiktok", "good", "video") for each in range(number)], retry_failed_once=True)
 
     @rule(
         sent=st.lists(
-            st.tuples(st.integers(0, 3), st.sampled_from(PLATFORMS), st.sampled_from(["good", "invalid", "unowned"])),
+            st.tuples(
+                st.integers(0, 3),
+                st.sampled_from(PLATFORMS),
+                st.sampled_from(["good", "invalid", "unowned"]),
+                st.sampled_from(["video", "480p"]),
+            ),
             min_size=1,
             max_size=5,
         ),
         retry_failed_once=st.booleans(),
     )
-    def submit(self, sent: list[tuple[int, Literal["tiktok", "youtube"], str]], retry_failed_once: bool) -> None:
+    def submit(self, sent: list[tuple[int, Literal["tiktok", "youtube"], str, str]], retry_failed_once: bool) -> None:
         salt = next(self.numbers)
         codes: dict[str, ErrorCode | None] = {"good": None, "invalid": "invalid_url", "unowned": "unsupported_platform"}
         new = [
@@ -149,12 +154,14 @@ class StoreMachine(RuleBasedStateMachine):
                 link=None if kind == "unowned" else f"{platform}/{number}/{kind}",
                 platform="unknown" if kind == "unowned" else platform,
                 error_code=codes[kind],
+                preset=preset,
             )
-            for number, platform, kind in sent
+            for number, platform, kind, preset in sent
         ]
         submission = self.store.submit(new, now=self.now, retry_failed_once=retry_failed_once)
         assert [job.url.rsplit("/", 1)[0] for job in submission.jobs] == [one.url.rsplit("/", 1)[0] for one in new]
         assert len({job.id for job in submission.jobs}) == len(set(sent))
+        assert [job.preset for job in submission.jobs] == [one.preset for one in new]
         self.batches[submission.batch.id] = ExpectedBatch(len(sent), retry_failed_once)
         for job, one in zip(submission.jobs, new, strict=True):
             state: JobState = "queued" if one.error_code is None else "failed"

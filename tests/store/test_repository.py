@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,6 +95,31 @@ def test_equal_links_are_one_job_each_under_the_url_that_was_sent(store: Store) 
     assert pairs == [(new.url, job) for new, job in zip(sent, submission.jobs, strict=True)]
 
 
+def test_a_link_with_two_presets_is_two_jobs(store: Store) -> None:
+    low, sound = (replace(post(1), preset=preset) for preset in ("480p", "audio"))
+    submission = store.submit([post(1), low, post(1), replace(sound, kind="audio"), low], now=NOW)
+    best, first_low, same, audio, second_low = submission.jobs
+    assert (same, second_low) == (best, first_low)
+    assert submission.batch.counts == {"queued": 3}
+    assert [(job.preset, job.kind) for job in (best, first_low, audio)] == [
+        ("video", "video"),
+        ("480p", "video"),
+        ("audio", "audio"),
+    ]
+    assert [job for _, job in store.batch_jobs(submission.batch.id)] == list(submission.jobs)
+
+
+def test_a_job_keeps_its_preset_through_attempts_and_retries(store: Store) -> None:
+    [job] = submit(store, replace(post(1), preset="mp3", kind="audio"))
+    [claimed] = store.claim("tiktok", 1, now=NOW)
+    failed = finished(store, claimed, "failed", NETWORK)
+    [retried] = store.retry([job.id], now=LATER)
+    [again] = store.claim("tiktok", 1, now=LATER)
+    done = finished(store, again, "succeeded", downloaded("/raw/a.mp3"))
+    assert {(each.preset, each.kind) for each in (claimed, failed, retried, again, done)} == {("mp3", "audio")}
+    assert store.job(job.id) == done
+
+
 def test_an_empty_batch_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="at least one"):
         store.submit([], now=NOW)
@@ -115,6 +141,15 @@ def test_a_known_key_with_other_links_is_a_conflict(store: Store) -> None:
     with pytest.raises(IdempotencyConflict):
         store.submit([post(2)], now=NOW, idempotency_key="k")
     assert store.counts() == {"tiktok": {"queued": 1}}
+
+
+def test_a_known_key_with_another_preset_is_a_conflict(store: Store) -> None:
+    low = replace(post(1), preset="480p")
+    first = store.submit([low], now=NOW, idempotency_key="k")
+    assert store.submit([low], now=LATER, idempotency_key="k").batch == first.batch
+    for other in (post(1), replace(low, preset="720p")):
+        with pytest.raises(IdempotencyConflict):
+            store.submit([other], now=NOW, idempotency_key="k")
 
 
 def test_without_a_key_the_same_links_are_another_batch(store: Store) -> None:
