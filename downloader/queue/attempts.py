@@ -104,6 +104,7 @@ class AttemptRunner:
             link=job.link,
             output_dir=str(self.settings.raw_dir),
             work_dir=str(self.settings.work_dir / job.id),
+            preset=job.preset,
             in_storage=True,
             may_download=attempt.permitted,
         )

@@ -15,6 +15,7 @@ from downloader.jobs import FINAL_STATES, Job, NewJob, PlatformView, Submission
 from downloader.media.removal import MediaRemoval
 from downloader.platform_detector import parse_link
 from downloader.platforms import PlatformType
+from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
@@ -87,18 +88,23 @@ class JobQueue:
     # Submitting
 
     async def submit(
-        self, urls: Sequence[str], *, idempotency_key: str | None = None, retry_failed_once: bool = False
+        self,
+        urls: Sequence[str],
+        *,
+        preset: Preset = PRESETS[DEFAULT_PRESET],
+        idempotency_key: str | None = None,
+        retry_failed_once: bool = False,
     ) -> Submission:
-        """Store a batch of *urls*; it is durable when this returns.
+        """Store a batch of *urls*, each to be had as *preset* says; it is durable when this returns.
 
         *retry_failed_once*: when all of it has ended, what failed and may succeed later is tried once more.
 
         Raises:
-            IdempotencyConflict: the key was used for other URLs.
+            IdempotencyConflict: the key was used for other URLs, or another preset.
         """
         submission = await self._db(
             self._store.submit,
-            [self._new_job(url) for url in urls],
+            [self._new_job(url, preset) for url in urls],
             now=self.clock(),
             idempotency_key=idempotency_key,
             retry_failed_once=retry_failed_once,
@@ -106,11 +112,15 @@ class JobQueue:
         self.scheduler.wake()
         return submission
 
-    def _new_job(self, url: str) -> NewJob:
+    def _new_job(self, url: str, preset: Preset) -> NewJob:
         link = parse_link(url)
-        if link is None:
-            return NewJob(url=url, link=None, platform="unknown")
-        return NewJob(url=url, link=link.url, platform=link.platform)
+        return NewJob(
+            url=url,
+            link=None if link is None else link.url,
+            platform="unknown" if link is None else link.platform,
+            preset=preset.name,
+            kind=preset.kind,
+        )
 
     # Waiting
 

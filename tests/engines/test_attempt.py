@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from downloader.engines.attempt import run_attempt
 from downloader.models import Outcome
 from downloader.settings import Settings
+from downloader.ytdlp import client
 from tests.engines.helpers import ignore, work
 from tests.simulator.client import Simulator
 
@@ -23,6 +25,24 @@ def test_the_wrapper_is_looked_up_when_the_attempt_starts(
     )
     outcome = run_attempt(work(tmp_path, simulator), make_settings().for_downloads(), threading.Event(), ignore)
     assert outcome == (True, f"{tmp_path}/raw/a.mp4", None)
+
+
+def test_the_wrapper_is_told_what_to_get(
+    make_settings: Callable[..., Settings], simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def note(url: str, output_dir: str) -> tuple[bool, None, str]:
+        context = client._CONTEXT.get()
+        assert context is not None
+        asked.append(context.preset)
+        return False, None, "No."
+
+    monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", note)
+    settings, job = make_settings().for_downloads(), work(tmp_path, simulator)
+    for each in (job, replace(job, preset="480p")):
+        run_attempt(each, settings, threading.Event(), ignore)
+    assert asked == ["video", "480p"]
 
 
 def test_a_crash_of_the_wrapper_is_an_outcome(

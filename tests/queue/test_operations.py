@@ -11,6 +11,7 @@ import pytest
 from downloader.errors import StoreUnavailable
 from downloader.jobs import Job
 from downloader.models import Media, Outcome
+from downloader.presets import PRESETS
 from tests.queue_world import World, open_world, tiktok, world
 
 __all__ = ["open_world", "world"]  # fixtures
@@ -25,6 +26,23 @@ async def test_waiting_returns_each_link_in_order_once_final(world: World) -> No
     jobs = await asyncio.wait_for(waiting, 10)
     assert [job.state for job in jobs] == ["failed", "failed", "succeeded", "failed"]
     assert [job.error_code for job in jobs] == ["private", "unsupported_platform", None, "private"]
+
+
+async def test_every_attempt_of_a_job_gets_its_preset(world: World) -> None:
+    [job] = (await world.queue.submit([tiktok(1)], preset=PRESETS["mp3"])).jobs
+    assert (job.preset, job.kind) == ("mp3", "audio")
+    await world.engine.until(lambda engine: bool(engine.running))
+    world.engine.fail(tiktok(1), "private")
+    await world.until(job, lambda job: job.state == "failed")
+    await world.queue.retry([job.id])
+    await world.engine.until(lambda engine: len(engine.started) == 2)
+    await world.submit(tiktok(2))
+    await world.engine.until(lambda engine: len(engine.started) == 3)
+    assert [(work.link, work.preset) for work in world.engine.started] == [
+        (tiktok(1), "mp3"),
+        (tiktok(1), "mp3"),
+        (tiktok(2), "video"),
+    ]
 
 
 async def test_a_waiter_is_answered_where_its_job_is_cancelled_and_deleted(world: World) -> None:
