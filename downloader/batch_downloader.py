@@ -96,7 +96,7 @@ async def download_batch(
     results = await asyncio.gather(*downloads.values(), return_exceptions=True)
     found = dict(zip(downloads, results, strict=True))
     return [
-        _as_record(url, link, None if link is None else found[link]).to_json()
+        _as_record(url, link, None if link is None else found[link]).for_preset(presets[preset]).to_json()
         for url, link in zip(urls, links, strict=True)
     ]
 

@@ -9,6 +9,7 @@ from downloader.errors import RETRYABLE, ErrorCode, sentence
 from downloader.jobs import Job
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
+from downloader.presets import DEFAULT_PRESET, Kind, Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class Record:
     error_code: ErrorCode | None = None
     retryable: bool = False
     detail: str | None = None  #: yt-dlp's own words
+    preset: str = DEFAULT_PRESET  #: what was asked for
+    kind: Kind = "video"
     files: tuple[str, ...] = ()
     id: str | None = None
     title: str | None = None
@@ -47,6 +50,8 @@ class Record:
             error_code=job.error_code,
             retryable=job.error_code in RETRYABLE,
             detail=job.detail,
+            preset=job.preset,
+            kind=job.kind,
             files=job.files,
             id=job.media_id,
             title=job.title,
@@ -92,6 +97,10 @@ class Record:
 
     def _with_error(self, code: ErrorCode, error: str) -> Record:
         return replace(self, error=error, error_code=code, retryable=code in RETRYABLE)
+
+    def for_preset(self, preset: Preset) -> Record:
+        """Return the same record as the answer to a request for *preset*."""
+        return replace(self, preset=preset.name, kind=preset.kind)
 
     def for_url(self, url: str) -> Record:
         """Return the same record as the answer to *url*, another spelling of the link."""

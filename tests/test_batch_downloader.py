@@ -85,6 +85,14 @@ async def test_records_come_in_the_order_sent(patch: Patch, alone: DownloadSessi
     assert [record["url"] for record in records] == urls
 
 
+async def test_every_record_says_what_was_asked_for(patch: Patch, alone: DownloadSession) -> None:
+    patch("tiktok", lambda url, output_dir: (True, url, None))
+    urls = [TIKTOK.format(1), "https://netflix.com"]
+    for preset, kind in (("audio", "audio"), ("480p", "video")):
+        records = await download_batch(urls, "/out", preset=preset, session=alone)
+        assert [(record["preset"], record["kind"]) for record in records] == [(preset, kind)] * 2
+
+
 async def test_downloads_run_at_the_same_time_but_never_more_than_the_caps(patch: Patch, tmp_path: Path) -> None:
     four_at_once = threading.Barrier(4)
     lock = threading.Lock()

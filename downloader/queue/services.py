@@ -19,6 +19,7 @@ from downloader.errors import DownloaderError, StartRefused
 from downloader.media.move import try_move
 from downloader.media.removal import MediaRemoval
 from downloader.platforms import PLATFORMS
+from downloader.presets import Preset
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
@@ -163,11 +164,12 @@ class Services:
         await queue.start()
         return queue
 
-    async def download(self, urls: Sequence[str]) -> list[dict[str, Any]]:
-        """Send *urls* through the queue; return their records, in order, when all are done."""
+    async def download(self, urls: Sequence[str], preset: Preset) -> list[dict[str, Any]]:
+        """Send *urls* through the queue, each to be had as *preset* says; return their records in order when all are
+        done."""
 
         async def run(queue: JobQueue) -> list[dict[str, Any]]:
-            jobs = await queue.wait(await queue.submit(urls))
+            jobs = await queue.wait(await queue.submit(urls, preset=preset))
             return [Record.reply(job, url).to_json() for url, job in zip(urls, jobs, strict=True)]
 
         return await self.acall(run)

@@ -14,6 +14,7 @@ from downloader.web.files import create_files_api
 from downloader.web.guard import guard
 from downloader.web.jobs import create_jobs_api
 from downloader.web.openapi import create_docs
+from downloader.web.presets import create_presets_api
 from downloader.web.queue import create_queue_api
 from downloader.web.status import create_probes
 from downloader.web.zip import create_zip_api
@@ -37,6 +38,7 @@ def create_app(services: Services, version: str) -> Flask:
         create_download_api(services, version),
         create_batches_api(services),
         create_jobs_api(services),
+        create_presets_api(services),
         create_queue_api(services),
         create_files_api(services),
         create_events_api(services),
@@ -46,7 +48,14 @@ def create_app(services: Services, version: str) -> Flask:
     for api in apis:
         app.register_blueprint(api.blueprint)
     operations = [operation for api in apis for operation in api.operations]
-    app.register_blueprint(create_docs(version, operations, needs_key=settings.api_key is not None))
+    docs = create_docs(
+        version,
+        operations,
+        needs_key=settings.api_key is not None,
+        presets=tuple(settings.presets),
+        default_preset=settings.default_preset,
+    )
+    app.register_blueprint(docs)
     app.register_blueprint(create_probes(services))
     handle_errors(app)
     return app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Blueprint, url_for
@@ -12,12 +12,15 @@ from downloader.jobs import FINAL_STATES, Job
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.jobs import deleted_ids, job_record, job_records
-from downloader.web.openapi import JSON
+from downloader.web.openapi import JSON, Content
 from downloader.web.requests import BatchesQuery, DeleteQuery, QueuedBatchRequest, SubmitHeaders
 from downloader.web.responses import BatchDetail, BatchPage, Deleted
 from downloader.web.routes import Routes
 
 Detail = dict[str, Any]  #: as BatchDetail has it
+
+_SUBMITTED: Mapping[int, Content] = {202: {JSON: BatchDetail}, 200: {JSON: BatchDetail}}
+_KEY_CONFLICT = {409: "The Idempotency-Key was used with other URLs, or another preset."}
 
 #: The operations that may follow a submission.
 _LINKS = {
@@ -33,23 +36,18 @@ def create_batches_api(services: Services) -> Routes:
     """Return the routes for batches."""
     routes = Routes(Blueprint("batches", __name__, url_prefix="/api/v1"), tag="batches")
 
-    @routes.route(
-        "POST",
-        "/batches",
-        {202: {JSON: BatchDetail}, 200: {JSON: BatchDetail}},
-        links=_LINKS,
-        errors={409: "The Idempotency-Key was used with other URLs."},
-    )
+    @routes.route("POST", "/batches", _SUBMITTED, links=_LINKS, errors=_KEY_CONFLICT)
     async def submit_batch(body: QueuedBatchRequest, headers: SubmitHeaders) -> tuple[Detail, int, dict[str, str]]:
         """Queue a batch; when this returns 202, it is stored.
 
-        With an `Idempotency-Key` the request is safe to repeat: the same URLs return 200 and the first batch. With
+        With an `Idempotency-Key` the request is safe to repeat: the same one returns 200 and the first batch. With
         `retry_failed_once`, the batch has a second round for jobs that failed; without it their failure is final.
         """
         body.refuse_more_than(services.settings.max_batch_urls)
         submission = await services.acall(
             JobQueue.submit,
             body.urls,
+            preset=body.choose(services.settings),
             idempotency_key=headers.idempotency_key,
             retry_failed_once=body.retry_failed_once,
         )

@@ -13,7 +13,7 @@ from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.login import wants_page
 from downloader.web.openapi import DESCRIPTION, JSON, NAME
-from downloader.web.requests import BatchRequest, SingleRequest
+from downloader.web.requests import BatchRequest, DownloadRequest, SingleRequest
 from downloader.web.responses import Detected, DownloadRecord, Downloads, ServiceInfo
 from downloader.web.routes import Routes, client_gone, stream
 from downloader.web.slots import Slots
@@ -29,6 +29,7 @@ BUSY = "Too many requests are waiting for downloads: try again in a moment, or s
 def create_download_api(services: Services, version: str) -> Routes:
     """Return the routes that wait for downloads, and the service info."""
     routes = Routes(Blueprint("download", __name__), tag="downloads", takes_any_query=True)
+    settings = services.settings
     slots = Slots(MAX_WAITING_REQUESTS, BUSY, retry_after_seconds=30)
 
     @routes.route("GET", "/", {200: {JSON: ServiceInfo}, 302: {}})
@@ -51,10 +52,11 @@ def create_download_api(services: Services, version: str) -> Routes:
         return Detected(url=body.url, platform=detect_platform(body.url))
 
     @routes.route("POST", "/download", DownloadRecord)
-    async def download(body: SingleRequest) -> ResponseReturnValue:
+    async def download(body: DownloadRequest) -> ResponseReturnValue:
         """Download one URL and return its record when it is done."""
+        preset = body.choose(settings)
         with slots.slot():
-            [record] = await services.download([body.url])
+            [record] = await services.download([body.url], preset)
         return jsonify(record)
 
     @routes.route("POST", "/download/batch", {200: {JSON: Downloads, NDJSON: DownloadRecord}})
@@ -63,11 +65,12 @@ def create_download_api(services: Services, version: str) -> Routes:
 
         With `Accept: application/x-ndjson`, each record is sent on a line of its own as soon as its job ends.
         """
-        body.refuse_more_than(services.settings.max_batch_urls)
+        body.refuse_more_than(settings.max_batch_urls)
+        preset = body.choose(settings)
         with slots.slot() as slot:
             if request.accept_mimetypes.best_match([JSON, NDJSON]) != NDJSON:
-                return jsonify(downloads=await services.download(body.urls))
-            submission = await services.acall(JobQueue.submit, body.urls)
+                return jsonify(downloads=await services.download(body.urls, preset))
+            submission = await services.acall(JobQueue.submit, body.urls, preset=preset)
             records = records_as_they_end(services, submission, body.urls, client_gone())
             return slot.hold_until_sent(stream((json.dumps(record) + "\n" for record in records), NDJSON))
 

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from downloader.web.requests import RequestModel
+from downloader.web.requests import PresetRequest, RequestModel
 from downloader.web.responses import ErrorResponse
 
 NAME = "Batch Video Downloader"
@@ -49,13 +49,20 @@ class Operation:
     parse_bytes: Callable[[bytes], Any] | None
 
 
-def create_docs(version: str, operations: Sequence[Operation], *, needs_key: bool) -> Blueprint:
-    """Return the documentation routes for *operations*."""
+def create_docs(
+    version: str, operations: Sequence[Operation], *, needs_key: bool, presets: Sequence[str], default_preset: str
+) -> Blueprint:
+    """Return the documentation routes for *operations*; requests may name one of *presets*."""
     docs = Blueprint("docs", __name__, static_folder="static", static_url_path="/api/docs/static")
 
     @cache  # made on demand: few processes ever show it
     def described() -> dict[str, Any]:
-        return _document(version, operations, needs_key=needs_key)
+        document = _document(version, operations, needs_key=needs_key)
+        for model in {operation.body for operation in operations}:
+            if model is not None and issubclass(model, PresetRequest):
+                schema = document["components"]["schemas"][model.__name__]
+                schema["properties"]["preset"] |= {"enum": [*presets], "default": default_preset}
+        return document
 
     @cache
     def serialized() -> str:
@@ -86,6 +93,7 @@ def _groups(described: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[st
 _EXAMPLES = {
     "url": "https://…",
     "urls": ["https://…"],
+    "preset": "video",
     "retry_failed_once": False,
     "ids": ["…"],
     "files": False,

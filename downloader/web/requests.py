@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 from downloader.errors import RequestRefused
 from downloader.jobs import JobState
 from downloader.platforms import PlatformType
+from downloader.presets import Preset
+from downloader.settings import Settings
 
 #: Jobs that one request may change.
 MAX_JOB_IDS = 1000
@@ -85,8 +87,33 @@ class SingleRequest(RequestModel, extra="ignore", strict=True):
         return super().parse(body)
 
 
-class BatchRequest(RequestModel, extra="ignore", strict=True):
-    """`{"urls": ["…", …]}`"""
+class PresetRequest(RequestModel):
+    """A body that may say what to get."""
+
+    # Which names there are is known only once the settings are: `web.openapi` puts them into the document.
+    preset: Annotated[object, WithJsonSchema({"type": "string"})] = Field(
+        None, description="what to get of each post; see `GET /api/v1/presets`"
+    )
+
+    def choose(self, settings: Settings) -> Preset:
+        """Return the preset of *settings* that was asked for, or else their default.
+
+        Raises:
+            RequestRefused: there is no preset of that name.
+        """
+        presets, default = settings.presets, settings.default_preset
+        name = self.preset if "preset" in self.model_fields_set else default
+        if isinstance(name, str) and name in presets:
+            return presets[name]
+        raise RequestRefused(f"There is no such preset: send one of {', '.join(presets)}, or none for {default}.")
+
+
+class DownloadRequest(PresetRequest, SingleRequest):
+    """`{"url": "…", "preset": "video"}`"""
+
+
+class BatchRequest(PresetRequest, extra="ignore", strict=True):
+    """`{"urls": ["…", …], "preset": "video"}`"""
 
     urls: list[UrlText] = Field(min_length=1)
 
@@ -109,8 +136,8 @@ class BatchRequest(RequestModel, extra="ignore", strict=True):
             )
 
 
-class QueuedBatchRequest(BatchRequest):
-    """`{"urls": ["…", …], "retry_failed_once": false}`"""
+class QueuedBatchRequest(BatchRequest, extra="forbid"):
+    """`{"urls": ["…", …], "preset": "video", "retry_failed_once": false}`"""
 
     retry_failed_once: bool = Field(
         False,
@@ -185,7 +212,7 @@ class SubmitHeaders(RequestModel):
         None,
         alias="Idempotency-Key",
         description="1 to 200 printable ASCII characters of your choice; a repeated request with the same key and the"
-        " same URLs returns the first batch",
+        " same URLs and preset returns the first batch",
     )
 
 

@@ -14,6 +14,7 @@ from downloader.cookies.store import CookieCondition
 from downloader.errors import ErrorCode
 from downloader.jobs import AttemptResult, EventKind, JobState, Phase
 from downloader.platforms import PlatformType
+from downloader.presets import Kind
 from downloader.queue.statistics import ErrorCount
 
 
@@ -58,6 +59,8 @@ class DownloadRecord(ResponseModel):
     error_code: ErrorCode | None
     retryable: bool = Field(description="whether the same link may work later")
     detail: str | None = Field(description="yt-dlp's own message")
+    preset: str = Field(description="what was asked for; see `GET /api/v1/presets`")
+    kind: Kind
     files: list[str]
     id: str | None = Field(description="the platform's id of the media")
     title: str | None
@@ -279,6 +282,23 @@ class CookieList(ResponseModel):
     """The state of all platforms' cookies."""
 
     cookies: list[CookieRecord]
+
+
+class PresetRecord(ResponseModel):
+    """What a job can be asked to get."""
+
+    name: str = Field(description="to be sent as `preset`")
+    label: str
+    kind: Kind
+    max_height: int | None = Field(description="most pixels of the shorter side; null if there is no limit")
+    description: str = Field(description="a sentence: what it gives")
+
+
+class Presets(ResponseModel):
+    """All presets, including the operator's own."""
+
+    presets: list[PresetRecord]
+    default: str = Field(description="the one that is used if a request names none")
 
 
 class ToolRecord(ResponseModel):

@@ -53,6 +53,42 @@ def test_a_queued_job_has_no_error_yet(client: FlaskClient) -> None:
     assert (job["success"], job["error"], job["error_code"], job["file_url"]) == (False, None, None, None)
 
 
+def test_a_batch_may_say_what_to_get(client: FlaskClient) -> None:
+    paused(client)
+    answer = client.post(f"{V1}/batches", json={"urls": [f"{TIKTOK}1", "rubbish"], "preset": "audio"})
+    assert answer.status_code == 202
+    said = answer.get_json()
+    assert [(job["preset"], job["kind"]) for job in said["jobs"]] == [("audio", "audio")] * 2
+    assert client.get(answer.location).get_json() == said
+    [usual] = submit(client, f"{TIKTOK}1")["jobs"]
+    assert (usual["preset"], usual["kind"]) == ("video", "video")
+    assert usual["job_id"] != said["jobs"][0]["job_id"]
+
+
+def test_a_retried_job_keeps_its_preset(client: FlaskClient, failing: None, wait: Callable[[str], Any]) -> None:
+    said = client.post(f"{V1}/batches", json={"urls": [f"{TIKTOK}1"], "preset": "480p"}).get_json()
+    wait(said["batch"]["id"])
+    [job] = said["jobs"]
+    retried = client.post(f"{V1}/jobs/{job['job_id']}/retry").get_json()["job"]
+    assert (retried["preset"], retried["kind"]) == ("480p", "video")
+
+
+def test_a_key_is_for_one_preset(client: FlaskClient) -> None:
+    paused(client)
+    headers = {"Idempotency-Key": "k"}
+    first = client.post(f"{V1}/batches", json={"urls": ["a"], "preset": "480p"}, headers=headers)
+    again = client.post(f"{V1}/batches", json={"urls": ["a"], "preset": "480p"}, headers=headers)
+    assert (again.status_code, again.get_json()) == (200, first.get_json())
+    other = client.post(f"{V1}/batches", json={"urls": ["a"]}, headers=headers)
+    assert "preset" in refused(other, 409)
+
+
+def test_an_unknown_field_is_refused_by_its_name(client: FlaskClient) -> None:
+    answer = client.post(f"{V1}/batches", json={"urls": ["a"], "presett": "480p"})
+    assert "presett" in refused(answer, 400)
+    assert client.get(f"{V1}/batches").get_json()["batches"] == []
+
+
 def test_the_same_key_and_urls_are_the_same_batch(client: FlaskClient) -> None:
     paused(client)
     first = client.post(f"{V1}/batches", json={"urls": ["a", "b"]}, headers={"Idempotency-Key": "k 1"})
@@ -205,12 +241,6 @@ def test_a_wish_for_a_second_round_that_is_neither_true_nor_false_is_refused(cli
     assert client.get(f"{V1}/batches").get_json()["batches"] == []
 
 
-def test_what_is_not_known_of_a_submission_is_passed_over(client: FlaskClient) -> None:
-    answer = client.post(f"{V1}/batches", json={"urls": ["a"], "retry_failed_twice": 7})
-    assert answer.status_code == 202
-    assert answer.get_json()["batch"]["retry_failed_once"] is False
-
-
 def test_a_repeated_key_changes_no_wish_for_a_second_round(client: FlaskClient) -> None:
     first = submit(client, "a", key="k")
     answer = client.post(
@@ -241,4 +271,4 @@ def test_the_document_has_the_wish_for_a_second_round_where_it_is_heard(client: 
 
     assert fields(f"{V1}/batches")["retry_failed_once"]["type"] == "boolean"
     assert fields(f"{V1}/batches")["retry_failed_once"]["default"] is False
-    assert fields("/download/batch").keys() == {"urls"}
+    assert fields("/download/batch").keys() == {"urls", "preset"}

@@ -97,6 +97,16 @@ def test_a_batch_answers_a_record_for_each_url_in_order(client: FlaskClient, mon
     assert [record["success"] for record in answer.get_json()["downloads"]] == [True, False, True, False]
 
 
+def test_a_download_may_say_what_to_get(client: FlaskClient, media: bytes) -> None:
+    record = client.post("/download", json={"url": LINK, "preset": "mp3"}).get_json()
+    assert (record["success"], record["preset"], record["kind"]) == (True, "mp3", "audio")
+    batch = {"urls": [LINK, "rubbish"], "preset": "720p"}
+    records = client.post("/download/batch", json=batch).get_json()["downloads"]
+    assert [(record["preset"], record["kind"]) for record in records] == [("720p", "video")] * 2
+    lines = client.post("/download/batch", json=batch, headers={"Accept": "application/x-ndjson"}).text.splitlines()
+    assert [json.loads(line)["preset"] for line in lines] == ["720p"] * 2
+
+
 async def test_requests_share_one_loop_and_its_caps(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flask gives each async view its own loop: two requests at once must still see one another's downloads."""
     both_here = threading.Barrier(2)

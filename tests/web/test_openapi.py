@@ -77,6 +77,13 @@ def test_the_record_is_described_as_it_is() -> None:
     assert set(api_models.JobRecord.model_fields) >= set(fields)
 
 
+def test_a_body_says_which_presets_there_are(client: FlaskClient, document: dict[str, Any]) -> None:
+    names = [preset["name"] for preset in client.get("/api/v1/presets").get_json()["presets"]]
+    for model in ("DownloadRequest", "BatchRequest", "QueuedBatchRequest"):
+        schema = document["components"]["schemas"][model]["properties"]["preset"]
+        assert (schema["type"], schema["enum"], schema["default"]) == ("string", names, "video")
+
+
 def test_the_page_shows_every_route_without_any_script(client: FlaskClient, document: dict[str, Any]) -> None:
     answer = client.get("/api/docs")
     assert answer.status_code == 200

@@ -55,11 +55,12 @@ def test_what_comes_along_with_a_link_goes_no_further(
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/v1/jobs/cancel", "/api/v1/jobs/retry", "/api/v1/jobs/delete"],
+    ["/api/v1/batches", "/api/v1/jobs/cancel", "/api/v1/jobs/retry", "/api/v1/jobs/delete"],
 )
 def test_unknown_fields_of_the_queue_are_refused(client: FlaskClient, path: str) -> None:
-    assert client.post(path, json={"ids": ["x"], "ytdlp_options": {}}).status_code == 400
-    assert client.post(path, json={"ids": ["x"]}, query_string={"outtmpl": "x"}).status_code == 400
+    body = {"urls": [LINK]} if path == "/api/v1/batches" else {"ids": ["x"]}
+    assert client.post(path, json={**body, "ytdlp_options": {}}).status_code == 400
+    assert client.post(path, json=body, query_string={"outtmpl": "x"}).status_code == 400
 
 
 @pytest.mark.parametrize(

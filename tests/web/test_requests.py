@@ -103,6 +103,23 @@ def test_too_many_urls_are_refused_with_the_number(client: FlaskClient) -> None:
     assert "1001" in answer.get_json()["error"]
 
 
+@pytest.mark.parametrize("path", ["/download", "/download/batch", f"{V1}/batches"])
+@pytest.mark.parametrize(
+    "preset", ["nonsense", "", " ", "VIDEO", "720p ", "\ud800", 720, 1.5, True, None, [], ["video"], {}]
+)
+def test_a_preset_that_does_not_exist_is_refused_with_those_that_do(
+    client: FlaskClient, path: str, preset: object
+) -> None:
+    links: dict[str, Any] = {"url": LINK} if path == "/download" else {"urls": [LINK]}
+    sentence = refused(client.post(path, data=json.dumps({**links, "preset": preset})), 400)
+    assert "video, 1080p, 720p, 480p, smallest, audio, mp3" in sentence
+
+
+def test_detecting_a_platform_takes_no_preset(client: FlaskClient) -> None:
+    answer = client.post("/detect-platform", json={"url": LINK, "preset": "nonsense"})
+    assert (answer.status_code, answer.get_json()["platform"]) == (200, "tiktok")
+
+
 @pytest.mark.parametrize("verb", ["cancel", "retry", "delete"])
 @pytest.mark.parametrize(
     "body",
