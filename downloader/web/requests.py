@@ -105,7 +105,7 @@ class PresetRequest(RequestModel):
         name = self.preset if "preset" in self.model_fields_set else default
         if isinstance(name, str) and name in presets:
             return presets[name]
-        raise RequestRefused(f"There is no such preset: send one of {', '.join(presets)}, or none for {default}.")
+        raise RequestRefused(f"There is no such preset. Send one of {', '.join(presets)}, or none to get {default}.")
 
 
 class DownloadRequest(PresetRequest, SingleRequest):

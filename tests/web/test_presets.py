@@ -34,6 +34,6 @@ def test_the_operators_presets_count_as_ours_do(make_app: Callable[..., Flask]) 
     [video] = client.post(f"{V1}/batches", json={"urls": [f"{TIKTOK}1"], "preset": "video"}).get_json()["jobs"]
     assert (video["preset"], video["kind"]) == ("video", "video")
     sentence = refused(client.post("/download", json={"url": f"{TIKTOK}1", "preset": "x"}), 400)
-    assert "mp3, opus, or none for opus" in sentence
+    assert "mp3, opus, or none to get opus" in sentence
     document = client.get("/openapi.json").get_json()["components"]["schemas"]["BatchRequest"]["properties"]["preset"]
     assert (document["enum"][-1], document["default"]) == ("opus", "opus")
