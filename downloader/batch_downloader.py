@@ -11,7 +11,6 @@ from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from downloader.daemon_thread import in_thread
 from downloader.insta_downloader import download_instagram_video
 from downloader.limiter import ConcurrencyLimiter
 from downloader.models import Outcome
@@ -20,6 +19,7 @@ from downloader.platforms import PLATFORMS, PlatformType
 from downloader.records import Record
 from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video
+from downloader.util.daemon_thread import in_thread
 from downloader.youtube_downloader import download_youtube_video
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
 

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from downloader.daemon_thread import in_thread
 from downloader.egress.policy import WEB_PORTS, Address, address_refusal, host_refusal, literal, normalize_host
 from downloader.egress.upstream import Unreachable, Upstream, Upstreams, over_tls, tunnel
+from downloader.util.daemon_thread import in_thread
 
 RESOLVE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0  #: to one address

@@ -9,7 +9,6 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from downloader.daemon_thread import in_thread
 from downloader.download_settings import DownloadSettings
 from downloader.engines.attempt import run_attempt, success_of
 from downloader.engines.base import EngineHealth
@@ -17,6 +16,7 @@ from downloader.engines.stall import Stalled, StallWatch
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS
+from downloader.util.daemon_thread import in_thread
 from downloader.ytdlp.warm_up import warm_up
 
 #: How long a cancelled attempt has to notice.

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from downloader.daemon_thread import in_thread
 from downloader.jobs import Event
 from downloader.media.move import INCOMING_PREFIX, try_move
 from downloader.queue.clock import Every
 from downloader.queue.database import Database
 from downloader.settings import Settings
+from downloader.util.daemon_thread import in_thread
 
 log = logging.getLogger(__name__)
 

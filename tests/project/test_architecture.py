@@ -9,7 +9,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 WRAPPERS = {f"{name}_downloader" for name in ("tiktok", "insta", "twitter", "youtube")}
 #: Modules that every package may import; of ours, they import only one another.
-WORDS = {"daemon_thread", "download_settings", "errors", "jobs", "models", "platforms", "platform_detector", "records"}
+WORDS = {"download_settings", "errors", "jobs", "models", "platforms", "platform_detector", "records"}
 WORDS |= {"presets", "util"}
 ARROWS = {
     "downloader_main": {"downloader", "settings", "server", "engines", "queue", "ytdlp"},

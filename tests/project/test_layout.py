@@ -12,7 +12,7 @@ DOWNLOADER = Path(__file__).parents[2] / "downloader"
 PORTAL = DOWNLOADER.with_name("portal")
 # A migration is history: it is never changed again.
 PATHS = [path for top in (DOWNLOADER, PORTAL) for path in sorted(top.rglob("*.py")) if path.parent.name != "versions"]
-MAX_TOP_MODULES = 17
+MAX_TOP_MODULES = 16
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
