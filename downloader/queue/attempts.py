@@ -130,7 +130,7 @@ class AttemptRunner:
         """Let those that wait for others' media download theirs, as far as there is room; the oldest first."""
         silent = self.preemption.silent(self.clock())
         for attempt in self.running.values():
-            if not attempt.permitted and not attempt.asks_no_more:
+            if not attempt.permitted and not attempt.asks_no_more and attempt.end_reason is None:
                 attempt.permitted = self.governor.permit(attempt.job.platform, silent=silent)
                 if attempt.permitted:
                     self.engine.permit(attempt.job.id)

@@ -212,3 +212,27 @@ async def test_a_permit_goes_to_another_when_the_one_that_has_it_is_cancelled(op
     await running(world, tiktok(1))
     await world.queue.cancel([jobs[0].id])
     assert world.engine.permitted == [jobs[1].id]
+
+
+async def test_an_attempt_that_is_being_ended_gets_no_permit(open_world: Callable[..., Any]) -> None:
+    """Or it would begin its media just as its platform says that this is too much."""
+    world: World = await open_world(platform_concurrency=2, pages_ahead=2)
+    jobs = await world.submit(*(tiktok(number) for number in range(4)))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    for number in range(2):
+        show(world, jobs[number], tiktok(number))
+    await world.engine.until(lambda engine: len(engine.running) == 4)
+    world.engine.fail(tiktok(0), "rate_limited")
+    await world.until(jobs[3], lambda job: job.state == "queued")
+    assert world.engine.permitted == []
+
+
+async def test_a_cancelled_batch_gets_no_permits(open_world: Callable[..., Any]) -> None:
+    world: World = await open_world(platform_concurrency=2, pages_ahead=2)
+    jobs = await world.submit(*(tiktok(number) for number in range(4)))
+    await world.engine.until(lambda engine: len(engine.running) == 2)
+    for number in range(2):
+        show(world, jobs[number], tiktok(number))
+    await world.engine.until(lambda engine: len(engine.running) == 4)
+    await world.queue.cancel([job.id for job in jobs])
+    assert world.engine.permitted == []
