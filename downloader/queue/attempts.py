@@ -122,15 +122,18 @@ class AttemptRunner:
         if attempt.permitted and attempt.asks_no_more:
             attempt.permitted = False
             self.governor.released(job.platform)
-            self._pass_on_permits()
-        attempt.activity.note(self.clock(), receiving=shown)
+            self.pass_on_permits()
+        attempt.activity.note(self.clock(), receiving=attempt.asks_no_more or progress.downloaded_bytes > 0)
         self.hub.publish(attempt.progress)
 
-    def _pass_on_permits(self) -> None:
-        """Let those that wait for others' media download theirs, as far as there is room; the oldest first."""
+    def pass_on_permits(self) -> None:
+        """Let those that wait for others' media download theirs, as far as there is room.
+
+        Those come first whose pages are read, for the others' may never come; of either, the oldest.
+        """
         silent = self.preemption.silent(self.clock())
-        for attempt in self.running.values():
-            if not attempt.permitted and not attempt.asks_no_more and attempt.end_reason is None:
+        for attempt in sorted(self.running.values(), key=lambda attempt: attempt.extracting):
+            if attempt.needs_permit:
                 attempt.permitted = self.governor.permit(attempt.job.platform, silent=silent)
                 if attempt.permitted:
                     self.engine.permit(attempt.job.id)
@@ -155,7 +158,7 @@ class AttemptRunner:
         if self.running.get(job.id) is attempt:
             del self.running[job.id]
         new_cooldown = self._account(attempt, outcome, attempt.ended_at)
-        self._pass_on_permits()
+        self.pass_on_permits()
         self._ending.add(attempt)
         self.make_room()
         second_tries = self.completion.second_tries

@@ -79,6 +79,21 @@ class RunningAttempt:
         """Whether it sends no more requests to its platform."""
         return self.progress is not None and self.progress.phase in ("merging", "checking")
 
+    @property
+    def needs_permit(self) -> bool:
+        """Whether it may not download its media yet."""
+        return not (self.permitted or self.asks_no_more or self.end_reason)
+
+    @property
+    def awaits_permit(self) -> bool:
+        """Whether that is all it waits for: its page is read."""
+        return self.needs_permit and not self.extracting
+
+    @property
+    def silent_at(self) -> datetime | None:
+        """When it counts as silent if nothing comes; None: never."""
+        return None if self.awaits_permit else self.activity.silent_at()
+
 
 class Preemption:
     """Ends silent downloads early, each job's once, where that lets one start that is held up.
@@ -102,23 +117,23 @@ class Preemption:
 
     def silent(self, now: datetime) -> int:
         """Return how many downloads wait for an answer, and have for a while."""
-        times = (attempt.activity.silent_at() for attempt in self._running.values())
+        times = (attempt.silent_at for attempt in self._running.values())
         return sum(at is not None and at <= now for at in times)
 
     def make_room(self, now: datetime) -> None:
-        """Preempt what has been silent for too long, if that helps one that is held up."""
+        """Preempt what has been silent for too long, if that helps one that is held up or awaits a permit."""
         for attempt in tuple(self._running.values()):
             at = self._preempt_at(attempt)
-            if at is not None and at <= now and self._would_help(attempt.job.platform):
+            if at is not None and at <= now and self._would_help(attempt):
                 attempt.end_early("preempted")
                 if attempt.end_reason == "preempted":
                     self._preempted.add(attempt.job.id)
 
     def times(self) -> Iterable[datetime | None]:
-        """Return when what runs becomes silent, or is to be preempted, while something is held up."""
-        if self.held_up:
+        """Return when what runs becomes silent, or is to be preempted, while that may help another."""
+        if self.held_up or self._awaiting():
             for attempt in self._running.values():
-                yield attempt.activity.silent_at()
+                yield attempt.silent_at
                 yield self._preempt_at(attempt)
 
     def forget(self, job_id: str) -> None:
@@ -127,7 +142,7 @@ class Preemption:
 
     def _preempt_at(self, attempt: RunningAttempt) -> datetime | None:
         """Return when *attempt* is preempted if nothing comes; None: never."""
-        if attempt.end_reason is not None or attempt.job.id in self._preempted or attempt.activity.receiving:
+        if attempt.end_reason is not None or attempt.job.id in self._preempted or attempt.silent_at is None:
             return None
         return attempt.activity.last_at + timedelta(seconds=self._patience_seconds(attempt.job.platform))
 
@@ -137,5 +152,11 @@ class Preemption:
             return PREEMPT_AFTER_SECONDS
         return min(max(USUAL_FACTOR * usual, MIN_PREEMPT_AFTER_SECONDS), MAX_PREEMPT_AFTER_SECONDS)
 
-    def _would_help(self, platform: PlatformType) -> bool:
-        return platform in self.held_up or len(self._running) >= 2 * self._workers
+    def _awaiting(self) -> set[PlatformType]:
+        return {attempt.job.platform for attempt in self._running.values() if attempt.awaits_permit}
+
+    def _would_help(self, attempt: RunningAttempt) -> bool:
+        platform = attempt.job.platform
+        if platform in self.held_up or (attempt.permitted and platform in self._awaiting()):
+            return True
+        return bool(self.held_up) and len(self._running) >= 2 * self._workers

@@ -257,8 +257,8 @@ class Scheduler:
             self.database.notice_clock()
             self.attempts.start(job, self.clock())
             self._wake.set()  # there may be more where this came from
-        if preemption.held_up:
-            preemption.make_room(now)
+        preemption.make_room(now)
+        self.attempts.pass_on_permits()  # what is silent by now leaves room in the total
         return self._pause_seconds(due, now)
 
     async def _claim(self, shares: Mapping[PlatformType, int]) -> list[Job]:
