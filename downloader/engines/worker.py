@@ -69,6 +69,9 @@ class Done:
     memory_bytes: int  #: held by the worker now; 0: unknown
 
 
+#: The line after which a worker's stdout holds nothing but messages; the interpreter's start may print there too.
+START = b"messages:\n"
+
 #: What a worker sends beside log records. It receives Work, Stop and Permit.
 Report = Literal["ready"] | Progress | Done
 
@@ -109,6 +112,7 @@ def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 -- no Path needed
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
+    reports.write(b"\n" + START)
     return messages, reports
 
 

@@ -16,7 +16,7 @@ from itertools import count
 from typing import IO, TypeVar
 
 from downloader.download_settings import PREFIX
-from downloader.engines.worker import Permit, Report, Stop, WorkerConfig
+from downloader.engines.worker import START, Permit, Report, Stop, WorkerConfig
 from downloader.jobs import Work
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class WorkerProcess:
             self._loop.call_soon_threadsafe(function, argument)
 
     def _read(self, reports: IO[bytes]) -> None:
+        while reports.readline() not in (START, b""):
+            pass
         while True:
             try:
                 message: Report | logging.LogRecord = pickle.load(reports)

@@ -75,6 +75,15 @@ async def test_a_process_that_was_started_early_is_the_first_worker(start_engine
     assert workers(engine) == [early]
 
 
+async def test_what_the_interpreter_prints_as_it_starts_is_no_message(
+    start_engine: StartEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('a line', 'and a part of one', sep='\\n', end='', flush=True)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engine = await start_engine()
+    assert (engine.health().workers, engine.health().restarts) == (1, 0)
+
+
 SERVER = """
     import asyncio, json, sys
     from pathlib import Path
