@@ -14,6 +14,7 @@ from typing import Any, Self
 import pytest
 
 from downloader.insta_downloader import download_instagram_video
+from downloader.jobs import Progress
 from downloader.media.files import remove_work_dir
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS, PlatformType
@@ -21,6 +22,7 @@ from downloader.settings import Settings
 from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video
 from downloader.youtube_downloader import download_youtube_video
+from downloader.ytdlp import client
 from downloader.ytdlp.client import FetchContext, fetch_context
 from downloader.ytdlp.resume import LEFTOVER_SECONDS, PARTIAL_DIR, remove_leftovers
 from tests.simulator.client import Simulator
@@ -802,3 +804,29 @@ def test_a_tweet_is_one_file_where_there_is_one_and_a_stream_where_there_is_not(
             entry.path for entry in simulator.stats().log if entry.path.partition("?")[0].endswith((".mp4", ".m4s"))
         ]
         assert (len(fetched) == 1) == (scenario == "ok")
+
+
+@pytest.mark.parametrize("platform", WRAPPERS)
+def test_a_page_that_was_read_long_before_its_media_may_come_is_read_again(
+    platform: Any,
+    make_settings: Callable[..., Settings],
+    simulator: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "_PAGE_LIFETIME_SECONDS", 0.1)
+    monkeypatch.setattr(client, "_PERMIT_POLL_SECONDS", 0.2)
+    permit, waiting = threading.Event(), list[Progress]()
+
+    def report(progress: Progress) -> None:
+        if progress.phase == "downloading":
+            waiting.append(progress)
+            if len(waiting) == 2:  # the first is its beginning
+                permit.set()
+
+    settings = make_settings().for_downloads()
+    with fetch_context(FetchContext(settings=settings, permit=permit, work_dir=tmp_path / "work", report=report)):
+        outcome = WRAPPERS[platform](simulator.url(platform, "ok"), str(tmp_path / "raw"))
+    assert outcome[0], outcome
+    [post] = simulator.stats().posts.values()
+    assert post.page_requests == 2 * {"instagram": 2, "youtube": 3}.get(platform, 1)
