@@ -22,8 +22,9 @@ MAX_IDLE_SECONDS = 15.0
 #: A connection is not used for longer than this, because its host's name may have moved to another address.
 MAX_AGE_SECONDS = 300.0
 
-#: So many idle connections are kept: a download's page, API and media are on three or four hosts.
-MAX_IDLE = 8
+#: So many idle connections are kept: a download's page, API and media are on three or four hosts. Each takes three file
+#: descriptors, two of them in the server.
+MAX_IDLE = 4
 
 Body = bytes | Iterable[bytes] | IO[bytes] | None
 
