@@ -89,7 +89,8 @@ async def test_fragments_in_several_threads_share_them_too(
     for serial in range(2):
         assert (await engine.run(work(tmp_path, simulator, "stream_alone", serial, "twitter"), ignore))[0]
     media = {entry.connection for entry in simulator.stats().log if entry.path.endswith((".ts", ".m4s", ".mp4"))}
-    assert 0 < len(media) <= 3
+    # One for each thread; now and then a fourth, where one had to leave room for another host's.
+    assert 0 < len(media) <= 4 < len([entry for entry in simulator.stats().log if entry.connection in media])
 
 
 async def test_cookies_that_change_between_two_jobs_are_each_jobs_own(

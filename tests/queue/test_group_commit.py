@@ -44,8 +44,12 @@ async def test_ends_are_stored_together_and_with_the_claim_that_they_make_room_f
     jobs = await world.submit(*(tiktok(number) for number in range(1, 6)))
     await world.engine.until(lambda engine: len(engine.running) == 3)
     groups = Groups(world)
+    await world.scheduler.set_paused(True)  # no claim, until all ends wait for one
     for number in (1, 2, 3):
         world.engine.succeed(tiktok(number))
+    while len(world.scheduler._completion.group._waiting) < 3:
+        await asyncio.sleep(0)
+    await world.scheduler.set_paused(False)
     await all_final(world, jobs[:3])
     await world.engine.until(lambda engine: len(engine.started) == 5)
     assert groups.sizes == [(3, 3)]
