@@ -168,7 +168,7 @@ def test_a_page_that_ends_early_keeps_its_status(world: World, status: str) -> N
 )
 def test_what_went_wrong_is_told(world: World, url: str, reply: Answer, code: ErrorCode) -> None:
     world.origin.script(reply)
-    with pytest.raises(RequestError) as error, world.ydl(socket_timeout=0.5) as ydl:
+    with pytest.raises(RequestError) as error, world.ydl(socket_timeout=2) as ydl:
         ydl.urlopen(request(url)).read()
     assert classify(error.value).code == code
     world.origin.answers.clear()

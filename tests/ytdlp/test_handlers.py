@@ -244,7 +244,7 @@ def test_it_does_as_the_handler_for_requests(world: World, name: str) -> None:
 )
 def test_what_went_wrong_is_told(world: World, url: str, reply: Answer, error: str, code: ErrorCode) -> None:
     world.origin.script(reply)
-    with pytest.raises(RequestError) as raised, world.ydl(socket_timeout=0.3) as ydl:
+    with pytest.raises(RequestError) as raised, world.ydl(socket_timeout=2) as ydl:
         ydl.urlopen(url).read()
     assert type(raised.value).__name__ == error
     assert classify(raised.value).code == code
