@@ -32,7 +32,7 @@ _SETTLING_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A server that is told what to fetch by HTTP; when all files are there it is done, and nobody has to ask it."""
+    """A server that is told by HTTP what to fetch; it is done when all files are there."""
 
     name: str
     checkout: Path
