@@ -143,11 +143,12 @@ class BadCursor(RequestRefused):
 
 
 class IdempotencyConflict(RequestRefused):
-    """An Idempotency-Key that was used before for other links, or another preset."""
+    """An Idempotency-Key that was used before for other links, or to get something else of them."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This Idempotency-Key was used before with other links or another preset. Send these with a new one."
+            "This Idempotency-Key was used before with other links, or to get something else of them. Send this with a"
+            " new one."
         )
 
 

@@ -51,6 +51,10 @@ class NewJob:
     platform: PlatformType
     preset: str = DEFAULT_PRESET  #: what to get of it
     kind: Kind = "video"  #: of that preset
+    wanted_subtitles: tuple[str, ...] = ()
+    folder: str = ""  #: where its files go, below `raw/`
+    again: bool = False  #: fetched although its files are there
+    post_key: str | None = None  #: which post, and what of it; None: not known from the link
     error_code: ErrorCode | None = None  #: set: failed before it began, `error` says why
     error: str | None = None
 
@@ -70,6 +74,11 @@ class Job:
     updated_at: datetime
     preset: str = DEFAULT_PRESET
     kind: Kind = "video"
+    wanted_subtitles: tuple[str, ...] = ()
+    folder: str = ""
+    again: bool = False
+    post_key: str | None = None  #: see `NewJob`; of a short link, once it was followed
+    reused: bool = False  #: its files were there already
     started_at: datetime | None = None  #: of the latest attempt
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = None  #: set exactly while it waits
@@ -79,8 +88,15 @@ class Job:
     files: tuple[str, ...] = ()
     media_id: str | None = None
     title: str | None = None
+    uploader: str | None = None
+    uploaded_at: datetime | None = None
     duration_seconds: float | None = None
-    size_bytes: int | None = None
+    width: int | None = None  #: of the first file, in pixels
+    height: int | None = None
+    size_bytes: int | None = None  #: of all files; as long as it runs, as the platform declares it
+    thumbnails: tuple[str, ...] = ()  #: where the platform has its thumbnail, best one first
+    subtitles: tuple[str, ...] = ()  #: languages that came
+    subtitles_missing: tuple[str, ...] = ()
     elapsed_seconds: float = 0.0  #: of all attempts together
     attempt_number: int = 0  #: of the latest attempt; all count
     final_attempt: bool = False  #: put back by its batch's second round: it fails for good the next time
@@ -193,6 +209,8 @@ class Work:
     output_dir: str  #: where finished media go
     work_dir: str  #: where this job's unfinished files are, kept from one attempt to the next
     preset: str = DEFAULT_PRESET  #: what to get
+    subtitles: tuple[str, ...] = ()  #: codes of languages
+    folder: str = ""  #: where its files go, below `output_dir`
     in_storage: bool = False  #: both are in a storage folder, which may be away with its disk: it is never made
     may_download: bool = True  #: no: after reading the page it waits for `Engine.permit`
     #: URL of this attempt's egress proxy, credential included; None: it opens a session of its own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from downloader.errors import ErrorCode, sentence
@@ -16,8 +17,14 @@ class Media:
     files: tuple[str, ...]
     id: str | None = None
     title: str | None = None
+    uploader: str | None = None
+    uploaded_at: datetime | None = None
     duration_seconds: float | None = None
+    width: int | None = None  #: of the first file, in pixels
+    height: int | None = None
     size_bytes: int = 0  #: of all files together
+    subtitles: tuple[str, ...] = ()  #: languages that came, each with a file
+    subtitles_missing: tuple[str, ...] = ()  #: languages that were wanted and that there are not
 
 
 class Outcome(tuple[bool, "str | None", "str | None"]):

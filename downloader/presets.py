@@ -58,3 +58,13 @@ PRESETS: Mapping[str, Preset] = {
         Preset(name="mp3", label="Sound as mp3", kind="audio", description="The sound, encoded as .mp3."),
     )
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to get of each post of a batch, and how."""
+
+    preset: Preset = PRESETS[DEFAULT_PRESET]
+    subtitles: tuple[str, ...] = ()  #: codes of languages
+    folder: str = ""  #: where to put the files, below the output folder; checked, with / between its parts
+    again: bool = False  #: also what is there already

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 from typing import Any
 
 from downloader.errors import RETRYABLE, ErrorCode, sentence
@@ -29,8 +30,16 @@ class Record:
     files: tuple[str, ...] = ()
     id: str | None = None
     title: str | None = None
+    uploader: str | None = None
+    uploaded_at: str | None = None  #: ISO 8601, UTC
     duration_seconds: float | None = None
+    width: int | None = None
+    height: int | None = None
     size_bytes: int | None = None
+    subtitles: tuple[str, ...] = ()
+    subtitles_missing: tuple[str, ...] = ()
+    reused: bool = False  #: the files were there already
+    thumbnail_url: str | None = None
     elapsed_seconds: float = 0.0
     job_id: str | None = None  #: this and the following are None in library use
     batch_id: str | None = None
@@ -55,14 +64,21 @@ class Record:
             files=job.files,
             id=job.media_id,
             title=job.title,
+            uploader=job.uploader,
+            uploaded_at=_iso(job.uploaded_at),
             duration_seconds=job.duration_seconds,
+            width=job.width,
+            height=job.height,
             size_bytes=job.size_bytes,
+            subtitles=job.subtitles,
+            subtitles_missing=job.subtitles_missing,
+            reused=job.reused,
             elapsed_seconds=round(job.elapsed_seconds, 3),
             job_id=job.id,
             batch_id=job.batch_id,
             state=job.state,
             attempts=job.counted_attempts,
-            next_attempt_at=None if job.next_attempt_at is None else job.next_attempt_at.isoformat(),
+            next_attempt_at=_iso(job.next_attempt_at),
         )
 
     @classmethod
@@ -82,6 +98,8 @@ class Record:
         """Return the record of *url* on *platform*, whose download had *outcome*."""
         success, file_path, error = outcome
         media = {} if outcome.media is None else asdict(outcome.media)
+        if media:
+            media["uploaded_at"] = _iso(media["uploaded_at"])
         return cls(
             url=url,
             success=success,
@@ -109,7 +127,12 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON types."""
         # Not by `asdict`, which copies deeply: a page of jobs would take half as long again.
-        return {name: getattr(self, name) for name in _FIELDS} | {"files": list(self.files)}
+        return {name: getattr(self, name) for name in _FIELDS} | {name: list(getattr(self, name)) for name in _LISTS}
 
 
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+_LISTS = ("files", "subtitles", "subtitles_missing")
 _FIELDS = tuple(field.name for field in fields(Record))

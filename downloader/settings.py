@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -25,6 +24,7 @@ from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
 from downloader.platforms import PLATFORMS
 from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
+from downloader.util.sizes import parse_size
 
 log = logging.getLogger(__name__)
 
@@ -70,26 +70,8 @@ Keys = Annotated[tuple[str, ...] | None, _parsed_by(parse_keys)]
 Hosts = Annotated[tuple[str, ...] | None, _parsed_by(parse_allowed_hosts)]
 Origins = Annotated[tuple[str, ...] | None, _parsed_by(parse_origins)]
 
-_SIZE = re.compile(r"([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(?:b|bytes?)?", re.IGNORECASE)
-
-
-def _parse_size(value: object) -> object:
-    """Return text as a number of bytes: `5G` and `5 GB` are 5 * 1000**3, `5 GiB` is 5 * 1024**3.
-
-    The page and disk vendors count the same way. Anything else is returned as it is.
-    """
-    size = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if size is None:
-        return value
-    number, unit, binary = size.groups()
-    if binary and not unit:
-        return value
-    count = Decimal(number) * (1024 if binary else 1000) ** " kmgt".index(unit.lower() or " ")
-    return int(count) if unit or count == int(count) else value
-
-
 #: A number of bytes, or text with a unit.
-Bytes = Annotated[int, BeforeValidator(_parse_size)]
+Bytes = Annotated[int, BeforeValidator(parse_size)]
 
 
 def _parse_json_object(value: object) -> object:

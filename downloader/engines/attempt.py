@@ -33,6 +33,8 @@ def run_attempt(
     context = FetchContext(
         settings=settings,
         preset=work.preset,
+        subtitles=work.subtitles,
+        folder=work.folder,
         stop=stop,
         permit=permit,
         work_dir=Path(work.work_dir),

@@ -105,6 +105,8 @@ class AttemptRunner:
             output_dir=str(self.settings.raw_dir),
             work_dir=str(self.settings.work_dir / job.id),
             preset=job.preset,
+            subtitles=job.wanted_subtitles,
+            folder=job.folder,
             in_storage=True,
             may_download=attempt.permitted,
         )

@@ -15,7 +15,7 @@ from downloader.jobs import FINAL_STATES, Job, NewJob, PlatformView, Submission
 from downloader.media.removal import MediaRemoval
 from downloader.platform_detector import parse_link
 from downloader.platforms import PlatformType
-from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
+from downloader.presets import Wanted
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
@@ -90,21 +90,21 @@ class JobQueue:
     async def submit(
         self,
         urls: Sequence[str],
+        wanted: Wanted = Wanted(),  # noqa: B008 -- frozen
         *,
-        preset: Preset = PRESETS[DEFAULT_PRESET],
         idempotency_key: str | None = None,
         retry_failed_once: bool = False,
     ) -> Submission:
-        """Store a batch of *urls*, each to be had as *preset* says; it is durable when this returns.
+        """Store a batch of *urls*, to get of each what is *wanted*; it is durable when this returns.
 
         *retry_failed_once*: when all of it has ended, what failed and may succeed later is tried once more.
 
         Raises:
-            IdempotencyConflict: the key was used for other URLs, or another preset.
+            IdempotencyConflict: the key was used for other URLs, or to get something else of them.
         """
         submission = await self._db(
             self._store.submit,
-            [self._new_job(url, preset) for url in urls],
+            [self._new_job(url, wanted) for url in urls],
             now=self.clock(),
             idempotency_key=idempotency_key,
             retry_failed_once=retry_failed_once,
@@ -112,14 +112,17 @@ class JobQueue:
         self.scheduler.wake()
         return submission
 
-    def _new_job(self, url: str, preset: Preset) -> NewJob:
+    def _new_job(self, url: str, wanted: Wanted) -> NewJob:
         link = parse_link(url)
         return NewJob(
             url=url,
             link=None if link is None else link.url,
             platform="unknown" if link is None else link.platform,
-            preset=preset.name,
-            kind=preset.kind,
+            preset=wanted.preset.name,
+            kind=wanted.preset.kind,
+            wanted_subtitles=wanted.subtitles,
+            folder=wanted.folder,
+            again=wanted.again,
         )
 
     # Waiting

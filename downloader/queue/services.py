@@ -19,7 +19,7 @@ from downloader.errors import DownloaderError, StartRefused
 from downloader.media.move import try_move
 from downloader.media.removal import MediaRemoval
 from downloader.platforms import PLATFORMS
-from downloader.presets import Preset
+from downloader.presets import Wanted
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
@@ -164,12 +164,12 @@ class Services:
         await queue.start()
         return queue
 
-    async def download(self, urls: Sequence[str], preset: Preset) -> list[dict[str, Any]]:
-        """Send *urls* through the queue, each to be had as *preset* says; return their records in order when all are
+    async def download(self, urls: Sequence[str], wanted: Wanted) -> list[dict[str, Any]]:
+        """Send *urls* through the queue, to get of each what is *wanted*; return their records in order when all are
         done."""
 
         async def run(queue: JobQueue) -> list[dict[str, Any]]:
-            jobs = await queue.wait(await queue.submit(urls, preset=preset))
+            jobs = await queue.wait(await queue.submit(urls, wanted))
             return [Record.reply(job, url).to_json() for url, job in zip(urls, jobs, strict=True)]
 
         return await self.acall(run)

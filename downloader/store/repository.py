@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Engine, delete, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, Engine, delete, insert, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
-from downloader.errors import IdempotencyConflict, NotFound, sentence
+from downloader.errors import NotFound, sentence
 from downloader.jobs import (
     FINAL_STATES,
     UNFINISHED_STATES,
@@ -28,12 +26,12 @@ from downloader.jobs import (
 )
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.presets import DEFAULT_PRESET
 from downloader.store import queries
 from downloader.store.changes import Change, SecondTry, Writer, elapsed_seconds
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
-from downloader.store.rows import first_job, new_id, new_row, utc
-from downloader.store.schema import attempts, batches, cooldowns, events, jobs, links, numbers
+from downloader.store.rows import utc
+from downloader.store.schema import attempts, batches, cooldowns, events, jobs, numbers
+from downloader.store.submission import first_submission, store_batch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,7 +124,7 @@ class Store:
     ) -> Submission:
         """Store a batch; on the disk when this returns. Raises ValueError where there is no link in it.
 
-        Equal links within it that have the same preset become one job, and so do equal URLs that no platform owns;
+        Equal links of which the same is wanted become one job, and so do equal URLs that no platform owns;
         those fail at once. A known key returns the first batch, as far as it has not been deleted, whatever
         *retry_failed_once* says.
 
@@ -137,7 +135,7 @@ class Store:
         for the batch then, and get an event for each job from its first change on.
 
         Raises:
-            IdempotencyConflict: the key was used with other URLs, or for another preset.
+            IdempotencyConflict: the key was used with other URLs, or to get something else of them.
         """
         if not jobs:
             raise ValueError("a batch needs at least one link")
@@ -152,46 +150,8 @@ class Store:
     def _submit(
         self, new_jobs: Sequence[NewJob], now: datetime, key: str | None, retry_failed_once: bool
     ) -> Submission:
-        fingerprint = _fingerprint(new_jobs)
         with self._change(now, durable=True) as change:
-            if key is not None:
-                first = change.connection.execute(select(batches).where(batches.c.idempotency_key == key)).first()
-                if first is not None:
-                    if first.fingerprint != fingerprint:
-                        raise IdempotencyConflict
-                    sent = queries.batch_links(change.connection, first.id)
-                    batch = queries.batch(change.connection, first.id)
-                    return Submission(batch=batch, jobs=tuple(job for _, job in sent), created=False)
-            batch_id = new_id()
-            by_link: dict[tuple[str | None, str | None, str], Job] = {}
-            in_order: list[Job] = []
-            for new in new_jobs:
-                same = (new.link, None if new.link is not None else new.url, new.preset)
-                if same not in by_link:
-                    by_link[same] = first_job(new, batch_id, change.now)
-                in_order.append(by_link[same])
-            change.connection.execute(
-                insert(batches),
-                {
-                    "id": batch_id,
-                    "created_at": change.now,
-                    "total": len(new_jobs),
-                    "idempotency_key": key,
-                    "fingerprint": fingerprint,
-                    "retry_failed_once": retry_failed_once,
-                },
-            )
-            change.connection.execute(insert(jobs), [new_row(job) for job in by_link.values()])
-            change.connection.execute(
-                insert(links),
-                [
-                    {"batch_id": batch_id, "position": position, "job_id": job.id, "url": new.url}
-                    for position, (new, job) in enumerate(zip(new_jobs, in_order, strict=True))
-                ],
-            )
-            change.tell("batch_created", batch_id=batch_id, data={"total": len(new_jobs)})
-            batch = queries.batch(change.connection, batch_id)
-        return Submission(batch=batch, jobs=tuple(in_order), created=True)
+            return first_submission(change, new_jobs, key) or store_batch(change, new_jobs, key, retry_failed_once)
 
     # -- running
 
@@ -375,12 +335,6 @@ class Store:
             if queries.paused(change.connection) != paused:
                 change.connection.execute(update(numbers).where(numbers.c.name == "paused").values(value=int(paused)))
                 change.tell("queue_changed", data={"paused": paused})
-
-
-def _fingerprint(new_jobs: Sequence[NewJob]) -> str:
-    # Keys that were stored before there were presets keep their fingerprints: the default is left out.
-    sent = [new.url if new.preset == DEFAULT_PRESET else [new.url, new.preset] for new in new_jobs]
-    return hashlib.sha256(json.dumps(sent).encode("ascii")).hexdigest()
 
 
 def _cancel(change: Change, unfinished: Iterable[Job]) -> None:

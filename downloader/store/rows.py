@@ -21,7 +21,7 @@ from downloader.store.schema import clean
 _COLUMNS = tuple(field.name for field in fields(Job) if field.name != "files")
 
 #: What of a job never changes; each change writes all its other columns.
-_FIXED = {"id", "batch_id", "url", "link", "platform", "preset", "kind", "created_at"}
+_FIXED = {"id", "batch_id", "url", "platform", "preset", "kind", "wanted_subtitles", "folder", "again", "created_at"}
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 
 
@@ -116,6 +116,10 @@ def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
         platform=new.platform,
         preset=new.preset,
         kind=new.kind,
+        wanted_subtitles=new.wanted_subtitles,
+        folder=clean(new.folder),
+        again=new.again,
+        post_key=new.post_key,
         state="queued",
         counted_attempts=0,
         created_at=now,
@@ -144,8 +148,14 @@ def outcome_fields(outcome: Outcome | None) -> dict[str, Any]:
             "files": tuple(clean(path) for path in media.files),
             "media_id": _cleaned(media.id),
             "title": _cleaned(media.title),
+            "uploader": _cleaned(media.uploader),
+            "uploaded_at": None if media.uploaded_at is None else utc(media.uploaded_at),
             "duration_seconds": media.duration_seconds,
+            "width": media.width,
+            "height": media.height,
             "size_bytes": media.size_bytes,
+            "subtitles": tuple(map(clean, media.subtitles)),
+            "subtitles_missing": tuple(map(clean, media.subtitles_missing)),
         }
     return changes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +27,7 @@ from sqlalchemy.schema import conv
 
 #: The newest revision in migrations/versions. Written down here so that a start with a database that has it
 #: needs neither Alembic nor its import.
-HEAD = "0003"
+HEAD = "0004"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -71,6 +72,19 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + value * _MICROSECOND
 
 
+class TextList(TypeDecorator[tuple[str, ...]]):
+    """Some texts in order, as a JSON list; see `clean`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str:
+        return json.dumps([clean(text) for text in value], separators=(",", ":")) if value else "[]"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
+        return tuple(json.loads(value)) if value and value != "[]" else ()
+
+
 # SQLite numbers rows by itself only where the key is called INTEGER.
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
@@ -112,6 +126,11 @@ jobs = Table(
     Column("platform", Text, nullable=False),
     Column("preset", CleanText, nullable=False, server_default="video"),
     Column("kind", Text, nullable=False, server_default="video"),
+    Column("wanted_subtitles", TextList, nullable=False, server_default="[]"),
+    Column("folder", CleanText, nullable=False, server_default=text("''")),
+    Column("again", Boolean, nullable=False, server_default=false()),
+    Column("post_key", CleanText),
+    Column("reused", Boolean, nullable=False, server_default=false()),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, key="counted_attempts", nullable=False),
     Column("tries", Integer, key="attempt_number", nullable=False),
@@ -126,8 +145,15 @@ jobs = Table(
     Column("detail", CleanText),
     Column("media_id", CleanText),
     Column("title", CleanText),
+    Column("uploader", CleanText),
+    Column("uploaded_at", UtcTime),
     Column("duration_seconds", Float),
+    Column("width", Integer),
+    Column("height", Integer),
     Column("size_bytes", BigInteger),
+    Column("thumbnails", TextList, nullable=False, server_default="[]"),
+    Column("subtitles", TextList, nullable=False, server_default="[]"),
+    Column("subtitles_missing", TextList, nullable=False, server_default="[]"),
     Column("elapsed_seconds", Float, nullable=False),
     # url, title and error in folded case: neither database folds more than ASCII alike.
     Column("search", CleanText, nullable=False),
@@ -138,6 +164,7 @@ jobs = Table(
 Index("ix_jobs_state", jobs.c.state, jobs.c.seq)
 Index("ix_jobs_platform_state", jobs.c.platform, jobs.c.state, jobs.c.seq)
 Index("ix_jobs_batch_state", jobs.c.batch_id, jobs.c.state, jobs.c.seq)
+Index("ix_jobs_post_key", jobs.c.post_key, jobs.c.state)
 _waiting = text("next_attempt_at IS NOT NULL")
 Index(  # partial in PostgreSQL too: see `use_postgresql`
     "ix_jobs_waiting",

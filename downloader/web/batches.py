@@ -20,7 +20,7 @@ from downloader.web.routes import Routes
 Detail = dict[str, Any]  #: as BatchDetail has it
 
 _SUBMITTED: Mapping[int, Content] = {202: {JSON: BatchDetail}, 200: {JSON: BatchDetail}}
-_KEY_CONFLICT = {409: "The Idempotency-Key was used with other URLs, or another preset."}
+_KEY_CONFLICT = {409: "The Idempotency-Key was used with other URLs, or to get something else of them."}
 
 #: The operations that may follow a submission.
 _LINKS = {
@@ -47,7 +47,7 @@ def create_batches_api(services: Services) -> Routes:
         submission = await services.acall(
             JobQueue.submit,
             body.urls,
-            preset=body.choose(services.settings),
+            body.wanted(services.settings),
             idempotency_key=headers.idempotency_key,
             retry_failed_once=body.retry_failed_once,
         )

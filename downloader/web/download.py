@@ -54,9 +54,9 @@ def create_download_api(services: Services, version: str) -> Routes:
     @routes.route("POST", "/download", DownloadRecord)
     async def download(body: DownloadRequest) -> ResponseReturnValue:
         """Download one URL and return its record when it is done."""
-        preset = body.choose(settings)
+        wanted = body.wanted(settings)
         with slots.slot():
-            [record] = await services.download([body.url], preset)
+            [record] = await services.download([body.url], wanted)
         return jsonify(record)
 
     @routes.route("POST", "/download/batch", {200: {JSON: Downloads, NDJSON: DownloadRecord}})
@@ -66,11 +66,11 @@ def create_download_api(services: Services, version: str) -> Routes:
         With `Accept: application/x-ndjson`, each record is sent on a line of its own as soon as its job ends.
         """
         body.refuse_more_than(settings.max_batch_urls)
-        preset = body.choose(settings)
+        wanted = body.wanted(settings)
         with slots.slot() as slot:
             if request.accept_mimetypes.best_match([JSON, NDJSON]) != NDJSON:
-                return jsonify(downloads=await services.download(body.urls, preset))
-            submission = await services.acall(JobQueue.submit, body.urls, preset=preset)
+                return jsonify(downloads=await services.download(body.urls, wanted))
+            submission = await services.acall(JobQueue.submit, body.urls, wanted)
             records = records_as_they_end(services, submission, body.urls, client_gone())
             return slot.hold_until_sent(stream((json.dumps(record) + "\n" for record in records), NDJSON))
 

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from downloader.web.requests import PresetRequest, RequestModel
+from downloader.web.requests import RequestModel, WantedRequest
 from downloader.web.responses import ErrorResponse
 
 NAME = "Batch Video Downloader"
@@ -59,7 +59,7 @@ def create_docs(
     def described() -> dict[str, Any]:
         document = _document(version, operations, needs_key=needs_key)
         for model in {operation.body for operation in operations}:
-            if model is not None and issubclass(model, PresetRequest):
+            if model is not None and issubclass(model, WantedRequest):
                 schema = document["components"]["schemas"][model.__name__]
                 schema["properties"]["preset"] |= {"enum": [*presets], "default": default_preset}
         return document

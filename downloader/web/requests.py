@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from downloader.errors import RequestRefused
 from downloader.jobs import JobState
 from downloader.platforms import PlatformType
-from downloader.presets import Preset
+from downloader.presets import Wanted
 from downloader.settings import Settings
 
 #: Jobs that one request may change.
@@ -87,7 +87,7 @@ class SingleRequest(RequestModel, extra="ignore", strict=True):
         return super().parse(body)
 
 
-class PresetRequest(RequestModel):
+class WantedRequest(RequestModel):
     """A body that may say what to get."""
 
     # Which names there are is known only once the settings are: `web.openapi` puts them into the document.
@@ -95,8 +95,8 @@ class PresetRequest(RequestModel):
         None, description="what to get of each post; see `GET /api/v1/presets`"
     )
 
-    def choose(self, settings: Settings) -> Preset:
-        """Return the preset of *settings* that was asked for, or else their default.
+    def wanted(self, settings: Settings) -> Wanted:
+        """Return what was asked for; what was not, as *settings* say.
 
         Raises:
             RequestRefused: there is no preset of that name.
@@ -104,15 +104,15 @@ class PresetRequest(RequestModel):
         presets, default = settings.presets, settings.default_preset
         name = self.preset if "preset" in self.model_fields_set else default
         if isinstance(name, str) and name in presets:
-            return presets[name]
+            return Wanted(preset=presets[name])
         raise RequestRefused(f"There is no such preset. Send one of {', '.join(presets)}, or none to get {default}.")
 
 
-class DownloadRequest(PresetRequest, SingleRequest):
+class DownloadRequest(WantedRequest, SingleRequest):
     """`{"url": "…", "preset": "video"}`"""
 
 
-class BatchRequest(PresetRequest, extra="ignore", strict=True):
+class BatchRequest(WantedRequest, extra="ignore", strict=True):
     """`{"urls": ["…", …], "preset": "video"}`"""
 
     urls: list[UrlText] = Field(min_length=1)

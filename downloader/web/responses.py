@@ -64,8 +64,18 @@ class DownloadRecord(ResponseModel):
     files: list[str]
     id: str | None = Field(description="the platform's id of the media")
     title: str | None
+    uploader: str | None
+    uploaded_at: datetime | None = Field(description="when the post was published, as far as the platform says")
     duration_seconds: float | None
-    size_bytes: int | None = Field(description="of all files together")
+    width: int | None = Field(description="of the first file, in pixels")
+    height: int | None
+    size_bytes: int | None = Field(
+        description="of all files together; while the job is running, as the platform declares it"
+    )
+    subtitles: list[str] = Field(description="languages that came, each as an .srt file among `files`")
+    subtitles_missing: list[str] = Field(description="languages that were asked for, but that the post does not have")
+    reused: bool = Field(description="whether the files were there already, so that nothing was downloaded")
+    thumbnail_url: str | None = Field(description="path on this server; null if there is no thumbnail")
     elapsed_seconds: float = Field(description="of all attempts together")
     job_id: str | None
     batch_id: str | None

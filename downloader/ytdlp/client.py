@@ -58,6 +58,8 @@ class FetchContext:
 
     settings: DownloadSettings
     preset: str = DEFAULT_PRESET  #: what to get, one of the settings' presets
+    subtitles: tuple[str, ...] = ()  #: codes of the languages wanted
+    folder: str = ""  #: where the files go, below the output folder
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
     permit: threading.Event | None = None  #: until it is set, pages are read, but no media; None: as if it were set
     #: Where unfinished files stay from one attempt to the next. After a success it holds only the outcome (see

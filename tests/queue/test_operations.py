@@ -11,7 +11,7 @@ import pytest
 from downloader.errors import StoreUnavailable
 from downloader.jobs import Job
 from downloader.models import Media, Outcome
-from downloader.presets import PRESETS
+from downloader.presets import PRESETS, Wanted
 from tests.queue_world import World, open_world, tiktok, world
 
 __all__ = ["open_world", "world"]  # fixtures
@@ -29,7 +29,7 @@ async def test_waiting_returns_each_link_in_order_once_final(world: World) -> No
 
 
 async def test_every_attempt_of_a_job_gets_its_preset(world: World) -> None:
-    [job] = (await world.queue.submit([tiktok(1)], preset=PRESETS["mp3"])).jobs
+    [job] = (await world.queue.submit([tiktok(1)], Wanted(preset=PRESETS["mp3"]))).jobs
     assert (job.preset, job.kind) == ("mp3", "audio")
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.fail(tiktok(1), "private")

@@ -1,0 +1,85 @@
+"""Stores what is submitted: a batch, a job for each of its posts, and the links as they were sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from downloader.errors import IdempotencyConflict
+from downloader.jobs import Job, NewJob, Submission
+from downloader.presets import DEFAULT_PRESET
+from downloader.store import queries
+from downloader.store.changes import Change
+from downloader.store.rows import first_job, new_id, new_row
+from downloader.store.schema import batches, jobs, links
+
+
+def first_submission(change: Change, new_jobs: Sequence[NewJob], key: str | None) -> Submission | None:
+    """Return what was submitted before with the same idempotency *key*, or None.
+
+    Raises:
+        IdempotencyConflict: that was something else.
+    """
+    if key is None:
+        return None
+    first = change.connection.execute(select(batches).where(batches.c.idempotency_key == key)).first()
+    if first is None:
+        return None
+    if first.fingerprint != _fingerprint(new_jobs):
+        raise IdempotencyConflict
+    sent = queries.batch_links(change.connection, first.id)
+    batch = queries.batch(change.connection, first.id)
+    return Submission(batch=batch, jobs=tuple(job for _, job in sent), created=False)
+
+
+def store_batch(change: Change, new_jobs: Sequence[NewJob], key: str | None, retry_failed_once: bool) -> Submission:
+    """Store *new_jobs* as a batch; see `Store.submit`."""
+    batch_id = new_id()
+    by_link: dict[tuple[Any, ...], Job] = {}
+    in_order: list[Job] = []
+    for new in new_jobs:
+        same = (new.link, None if new.link is not None else new.url, *_choices(new))
+        if same not in by_link:
+            by_link[same] = first_job(new, batch_id, change.now)
+        in_order.append(by_link[same])
+    change.connection.execute(
+        insert(batches),
+        {
+            "id": batch_id,
+            "created_at": change.now,
+            "total": len(new_jobs),
+            "idempotency_key": key,
+            "fingerprint": _fingerprint(new_jobs),
+            "retry_failed_once": retry_failed_once,
+        },
+    )
+    change.connection.execute(insert(jobs), [new_row(job) for job in by_link.values()])
+    change.connection.execute(
+        insert(links),
+        [
+            {"batch_id": batch_id, "position": position, "job_id": job.id, "url": new.url}
+            for position, (new, job) in enumerate(zip(new_jobs, in_order, strict=True))
+        ],
+    )
+    change.tell("batch_created", batch_id=batch_id, data={"total": len(new_jobs)})
+    batch = queries.batch(change.connection, batch_id)
+    return Submission(batch=batch, jobs=tuple(in_order), created=True)
+
+
+def _fingerprint(new_jobs: Sequence[NewJob]) -> str:
+    # Keys that were stored before there was anything to choose keep their fingerprints: defaults are left out.
+    sent = [[new.url, *choices] if (choices := _choices(new)) else new.url for new in new_jobs]
+    return hashlib.sha256(json.dumps(sent).encode("ascii")).hexdigest()
+
+
+def _choices(new: NewJob) -> list[Any]:
+    """Return what was chosen for *new*, as JSON; empty: the defaults."""
+    choices: list[Any] = [new.preset, new.wanted_subtitles, new.folder, new.again]
+    defaults = [DEFAULT_PRESET, (), "", False]
+    while choices and choices[-1] == defaults[len(choices) - 1]:
+        choices.pop()
+    return choices
