@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +87,22 @@ def simulator(running_simulator: Simulator) -> Simulator:
     return running_simulator
 
 
+def simulated(simulator: Simulator, storage_dir: Path, **overrides: Any) -> Settings:
+    """Return settings for a service whose internet is *simulator*."""
+    values: dict[str, Any] = {
+        "storage_dir": storage_dir,
+        "proxy": simulator.proxy,
+        "ytdlp_options": {"compat_opts": ["no-certifi"]},  # see Simulator: TLS stays verified, against its CA
+        "socket_timeout_seconds": 1.0,
+        "retries": 1,
+    }
+    return Settings(**values | overrides)
+
+
 @pytest.fixture
 def make_settings(tmp_path: Path, simulator: Simulator) -> Callable[..., Settings]:
     """Return a function that makes settings for a service whose internet is the simulator."""
-
-    def make(**overrides: Any) -> Settings:
-        values: dict[str, Any] = {
-            "storage_dir": tmp_path / "storage",
-            "proxy": simulator.proxy,
-            "ytdlp_options": {"compat_opts": ["no-certifi"]},  # see Simulator: TLS stays verified, against its CA
-            "socket_timeout_seconds": 1.0,
-            "retries": 1,
-        }
-        return Settings(**values | overrides)
-
-    return make
+    return partial(simulated, simulator, tmp_path / "storage")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 
 from downloader import create_downloader_app
 from downloader.batch_downloader import wrapper_of
@@ -34,6 +35,7 @@ from downloader.platforms import PlatformType
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch_context
 from downloader.ytdlp.transport import Transport
+from tests.conftest import simulated
 from tests.simulator import instagram, tiktok, twitter, youtube
 from tests.simulator.client import Simulator
 
@@ -106,9 +108,16 @@ def end_guard() -> None:
         assert not guard.thread.is_alive()
 
 
-@pytest.fixture(params=["threads", "processes"])
-async def engine(request: pytest.FixtureRequest, make_settings: Callable[..., Settings]) -> AsyncIterator[Any]:
-    settings = make_settings(proxy=None).for_downloads()
+#: On the loop that `engine` lives on.
+shares_engine = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(params=["threads", "processes"], scope="module", loop_scope="module")
+async def engine(
+    request: pytest.FixtureRequest, running_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Any]:
+    """Return an engine for all tests, since a worker takes half a second of CPU to start; each has its own guard."""
+    settings = simulated(running_simulator, tmp_path_factory.mktemp("engine"), proxy=None).for_downloads()
     engine = ThreadEngine(settings) if request.param == "threads" else ProcessEngine(settings, PoolLimits(attempts=2))
     await engine.start()
     yield engine
@@ -137,6 +146,7 @@ PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtub
 # Names that lie
 
 
+@shares_engine
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_a_download_needs_nothing_but_public_addresses(
     engine: Any, internet: DirectInternet, simulator: Simulator, tmp_path: Path, platform: PlatformType
@@ -149,6 +159,7 @@ async def test_a_download_needs_nothing_but_public_addresses(
     assert set(simulator.stats().hosts) == set(internet.names.values())
 
 
+@shares_engine
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["::1"], ["93.184.216.34", "10.0.0.1"], ["64:ff9b::7f00:1"]])
 async def test_media_on_a_name_with_a_private_address_are_refused(
@@ -167,6 +178,7 @@ async def test_media_on_a_name_with_a_private_address_are_refused(
     assert simulator.stats().canary_hits == 0
 
 
+@shares_engine
 @pytest.mark.parametrize(
     ("platform", "host"),
     [
@@ -185,6 +197,7 @@ async def test_a_page_on_a_name_with_a_private_address_is_refused(
     assert simulator.stats().hosts.keys().isdisjoint({host})
 
 
+@shares_engine
 async def test_a_name_that_turns_private_between_two_requests_is_refused_then(
     engine: Any, internet: DirectInternet, simulator: Simulator, tmp_path: Path
 ) -> None:
@@ -227,6 +240,7 @@ async def test_a_name_that_turns_private_between_two_jobs_is_refused_with_the_ne
         await engine.close()
 
 
+@shares_engine
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_a_name_without_an_address_is_a_matter_of_the_network(
     engine: Any,
@@ -244,6 +258,7 @@ async def test_a_name_without_an_address_is_a_matter_of_the_network(
     assert outcome.error_code == "network", outcome.detail
 
 
+@shares_engine
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_an_address_that_does_not_answer_times_out(
     engine: Any,
@@ -272,6 +287,7 @@ WAYS_IN: list[tuple[PlatformType, str]] = [
 ]
 
 
+@shares_engine
 @pytest.mark.parametrize(("platform", "scenario"), WAYS_IN)
 async def test_a_way_into_this_machine_is_refused_before_it_is_taken(
     engine: Any, internet: DirectInternet, simulator: Simulator, tmp_path: Path, platform: PlatformType, scenario: str
@@ -282,6 +298,7 @@ async def test_a_way_into_this_machine_is_refused_before_it_is_taken(
     assert all(address_refusal(address) is None for address in internet.connected)
 
 
+@shares_engine
 async def test_a_short_link_into_this_machine_is_refused(
     engine: Any, internet: DirectInternet, simulator: Simulator, tmp_path: Path
 ) -> None:
