@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
+from downloader.engines.pool import PoolLimits
+from downloader.engines.processes import ProcessEngine
+from downloader.engines.threads import ThreadEngine
 from downloader.jobs import Phase, Progress
 from downloader.media.files import OUTCOME_NAME
 from downloader.platforms import PlatformType
+from tests.conftest import simulated
 from tests.engines.conftest import StartEngine
 from tests.engines.helpers import SIZE_BYTES, Kind, ignore, work
 from tests.simulator.client import Simulator
@@ -26,11 +32,27 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return request.param  # type: ignore[no-any-return]
 
 
+#: On the loop that `engine` lives on.
+shares_engine = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(params=["threads", "processes"], scope="module", loop_scope="module")
+async def engine(
+    request: pytest.FixtureRequest, running_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Any]:
+    """Return an engine for all tests that need no special one, since a worker takes half a second of CPU to start."""
+    settings = simulated(running_simulator, tmp_path_factory.mktemp("engine")).for_downloads()
+    engine = ThreadEngine(settings) if request.param == "threads" else ProcessEngine(settings, PoolLimits(attempts=2))
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+@shares_engine
 @pytest.mark.parametrize("platform", ["tiktok", "youtube", "twitter", "instagram"])
 async def test_a_success_is_a_file_in_its_place(
-    kind: Kind, platform: PlatformType, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+    engine: Any, platform: PlatformType, simulator: Simulator, tmp_path: Path
 ) -> None:
-    engine = await start_engine(kind)
     job = work(tmp_path, simulator, platform=platform)
     outcome = await engine.run(job, ignore)
     success, path, error = outcome
@@ -42,6 +64,7 @@ async def test_a_success_is_a_file_in_its_place(
     assert [path.name for path in Path(job.work_dir).iterdir()] == [OUTCOME_NAME]
 
 
+@shares_engine
 @pytest.mark.parametrize(
     ("platform", "scenario"),
     [
@@ -54,15 +77,15 @@ async def test_a_success_is_a_file_in_its_place(
     ],
 )
 async def test_a_failure_is_an_outcome_with_its_code(
-    kind: Kind, platform: Any, scenario: str, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+    engine: Any, platform: Any, scenario: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    engine = await start_engine(kind)
     outcome = await engine.run(work(tmp_path, simulator, scenario, platform=platform), ignore)
     assert outcome[0] is False
     assert outcome.error_code == SCENARIOS[scenario].expected(platform)
     assert outcome.retry_after_seconds == (30 if scenario == "rate_limited" else None)
 
 
+@shares_engine
 @pytest.mark.parametrize(
     ("platform", "phases", "total_bytes"),
     [
@@ -71,15 +94,13 @@ async def test_a_failure_is_an_outcome_with_its_code(
     ],
 )
 async def test_progress_is_true_and_rate_limited(
-    kind: Kind,
+    engine: Any,
     platform: PlatformType,
     phases: list[Phase],
     total_bytes: int,
-    start_engine: StartEngine,
     full_speed: Simulator,
     tmp_path: Path,
 ) -> None:
-    engine = await start_engine(kind)
     full_speed.configure(media_bytes_per_second=200_000)
     loop_thread = threading.get_ident()
     reports: list[Progress] = []
@@ -109,10 +130,10 @@ async def test_progress_is_true_and_rate_limited(
     assert middle[-1].eta_seconds is not None
 
 
+@shares_engine
 async def test_the_size_of_a_stream_of_segments_is_not_guessed(
-    kind: Kind, start_engine: StartEngine, full_speed: Simulator, tmp_path: Path
+    engine: Any, full_speed: Simulator, tmp_path: Path
 ) -> None:
-    engine = await start_engine(kind)
     full_speed.configure(media_bytes_per_second=200_000)
     reports: list[Progress] = []
     assert (await engine.run(work(tmp_path, full_speed, "stream_alone", platform="twitter"), reports.append))[0]
@@ -177,10 +198,10 @@ async def test_closing_ends_what_runs(
     simulator.release()
 
 
+@shares_engine
 async def test_without_a_permit_the_page_is_read_and_nothing_more(
-    kind: Kind, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+    engine: Any, simulator: Simulator, tmp_path: Path
 ) -> None:
-    engine = await start_engine(kind)
     job = replace(work(tmp_path, simulator), may_download=False)
     waits = asyncio.Event()
 
@@ -197,10 +218,10 @@ async def test_without_a_permit_the_page_is_read_and_nothing_more(
     assert (await asyncio.wait_for(running, 10))[0]
 
 
+@shares_engine
 async def test_one_that_waits_for_its_permit_can_be_cancelled(
-    kind: Kind, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+    engine: Any, simulator: Simulator, tmp_path: Path
 ) -> None:
-    engine = await start_engine(kind)
     job = replace(work(tmp_path, simulator), may_download=False)
     waits = asyncio.Event()
     running = asyncio.create_task(engine.run(job, lambda progress: waits.set()))
