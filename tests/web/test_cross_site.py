@@ -20,12 +20,11 @@ from downloader import create_downloader_app
 from downloader.server import wsgi as wsgi_server
 from downloader.settings import Settings
 from downloader.web import events as api_events
+from tests.browser import CHROMIUM, needs_browser
 from tests.routes import NOBODY, changing_routes
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    needs_browser,
     pytest.mark.timeout(120),
 ]
 
