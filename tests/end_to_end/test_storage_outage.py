@@ -27,7 +27,7 @@ from tests.mounts import remount, tmpfs
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 
-JOBS = 60
+JOBS = 40
 PACE = 400_000
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -27,12 +29,21 @@ def downloaded(path: Path) -> Downloaded:
 
 
 def made(ffmpeg: str, path: Path, *options: str, sound: bool = True, picture: bool = True) -> Downloaded:
+    path.write_bytes(encoded(ffmpeg, path.suffix, options, sound, picture))
+    return downloaded(path)
+
+
+@cache
+def encoded(ffmpeg: str, suffix: str, options: tuple[str, ...], sound: bool, picture: bool) -> bytes:
+    """Return a file of one second; encoded once for both decoders."""
     sources = [
         *(("-f", "lavfi", "-i", "testsrc=s=64x48:r=5:d=1") if picture else ()),
         *(("-f", "lavfi", "-i", "sine=d=1") if sound else ()),
     ]
-    subprocess.run([ffmpeg, "-loglevel", "error", *sources, *options, str(path)], check=True, capture_output=True)
-    return downloaded(path)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"a{suffix}")
+        subprocess.run([ffmpeg, "-loglevel", "error", *sources, *options, str(path)], check=True, capture_output=True)
+        return path.read_bytes()
 
 
 @pytest.mark.parametrize(
