@@ -8,7 +8,8 @@ import stat
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from downloader.media.files import added_files, pending_names, remove_work_dir
+from downloader.media.outcome import added_files, pending_names
+from downloader.media.work_dir import remove_work_dir
 
 log = logging.getLogger(__name__)
 

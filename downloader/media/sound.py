@@ -11,7 +11,8 @@ from pathlib import Path
 from downloader.errors import DownloadFailed
 from downloader.media.check import NoSound, NotPlayable, check_sound, demuxer_of
 from downloader.media.decoder import ONLY_THIS_FILE
-from downloader.media.files import Downloaded, check_exists, reported
+from downloader.media.downloads import Downloaded
+from downloader.media.files import check_exists, reported
 
 #: The extension of a file with nothing but sound of a codec, by ffmpeg's names. Matroska takes all others.
 _EXTENSIONS = {"aac": ".m4a", "alac": ".m4a", "mp3": ".mp3", "opus": ".opus", "vorbis": ".ogg"}

@@ -12,8 +12,8 @@ from random import Random
 
 from downloader.errors import STORAGE_CODES, NotFound
 from downloader.jobs import FINAL_STATES, AttemptEnd, AttemptResult, Job, JobState
-from downloader.media.files import remove_work_dir
 from downloader.media.removal import MediaRemoval
+from downloader.media.work_dir import remove_work_dir
 from downloader.models import Outcome
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from downloader.errors import NotFound
 from downloader.jobs import FINAL_STATES, JobState
-from downloader.media.files import remove_work_dir
 from downloader.media.removal import MediaRemoval
+from downloader.media.work_dir import remove_work_dir
 from downloader.queue.clock import Every
 from downloader.queue.database import Database
 from downloader.settings import Settings

@@ -15,7 +15,8 @@ from typing import Any
 from downloader.download_settings import DownloadSettings
 from downloader.egress.guard import open_egress
 from downloader.errors import RETRYABLE, DownloadFailed, ErrorCode, NotAPost, StartRefused, sentence
-from downloader.media.files import Downloaded, finalize
+from downloader.media.downloads import Downloaded
+from downloader.media.files import finalize
 from downloader.media.limits import ArrivalCount, MediaLimits
 from downloader.media.move import try_move
 from downloader.media.sound import take_sounds
@@ -63,7 +64,7 @@ class FetchContext:
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
     permit: threading.Event | None = None  #: until it is set, pages are read, but no media; None: as if it were set
     #: Where unfinished files stay from one attempt to the next. After a success it holds only the outcome (see
-    #: `media.files`); the caller removes it. None: a temporary folder.
+    #: `media.outcome`); the caller removes it. None: a temporary folder.
     work_dir: Path | None = None
     in_storage: bool = False  #: the folders are in a storage folder whose disk may be missing: never create that folder
     transport: Transport | None = None  #: the way to the network; None: the download opens its own

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from downloader.errors import DownloadFailed, ErrorCode
-from downloader.media.files import clear_work_dir, prepare_work_dir, recover
+from downloader.media.files import recover
 from downloader.media.move import INCOMING_PREFIX
+from downloader.media.work_dir import clear_work_dir, prepare_work_dir
 from downloader.models import Media
 from downloader.ytdlp.errors import classify
 

@@ -18,7 +18,7 @@ from downloader.engines.pool import PoolLimits
 from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.jobs import Phase, Progress
-from downloader.media.files import OUTCOME_NAME
+from downloader.media.outcome import OUTCOME_NAME
 from downloader.platforms import PlatformType
 from tests.conftest import simulated
 from tests.engines.conftest import StartEngine

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,13 @@ import pytest
 
 from downloader.errors import DownloadFailed
 from downloader.media import decoder
-from downloader.media.files import (
-    OUTCOME_NAME,
-    Downloaded,
-    added_files,
-    clear_work_dir,
-    finalize,
-    prepare_work_dir,
-    recover,
-    remove_work_dir,
-)
+from downloader.media.downloads import Companion, Downloaded
+from downloader.media.files import finalize, recover
 from downloader.media.limits import MediaLimits
 from downloader.media.move import move
+from downloader.media.names import MAX_NAME_BYTES
+from downloader.media.outcome import OUTCOME_NAME, added_files
+from downloader.media.work_dir import clear_work_dir, prepare_work_dir, remove_work_dir
 from downloader.presets import PRESETS
 
 
@@ -68,7 +64,7 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             made.append(source)
             move(source, *args, **options)
 
-        monkeypatch.setattr("downloader.media.files.move", make)
+        monkeypatch.setattr("downloader.media.outcome.move", make)
 
     return arrange
 
@@ -325,3 +321,33 @@ def test_a_video_is_not_larger_than_asked_and_declared(
         assert not path.exists()
     else:
         assert finalize("tiktok", [found], output_dir, ffmpeg=ffmpeg, preset=PRESETS[preset]).files
+
+
+def test_companions_lie_beside_their_video(downloads: list[Downloaded], work_dir: Path, output_dir: Path) -> None:
+    first = replace(downloads[0], companions=companions(work_dir, ".en.srt", ".pt-BR.srt"))
+    media = finalize("tiktok", [first, downloads[1]], output_dir, ffmpeg=None, work_dir=work_dir)
+    stems = ["tiktok_7_71_Ada ü", "tiktok_7_72_Ada ü"]
+    names = [f"{stems[0]}.mp4", f"{stems[1]}.mp4", f"{stems[0]}.en.srt", f"{stems[0]}.pt-BR.srt"]
+    assert [Path(file).name for file in media.files] == names
+    assert {path.name for path in output_dir.iterdir()} == set(names)
+    assert media.size_bytes == sum(path.stat().st_size for path in output_dir.iterdir())
+    assert recover(work_dir, output_dir) == media
+
+
+def test_a_name_leaves_room_for_those_of_its_companions(
+    downloads: list[Downloaded], work_dir: Path, output_dir: Path
+) -> None:
+    found = replace(downloads[0], title="x" * 300, companions=companions(work_dir, ".zh-Hant-HK.srt"))
+    media = finalize("tiktok", [found], output_dir, ffmpeg=None)
+    video, subtitles = (Path(file).name for file in media.files)
+    assert len(subtitles) == MAX_NAME_BYTES
+    assert subtitles == video.removesuffix(".mp4") + ".zh-Hant-HK.srt"
+
+
+def companions(work_dir: Path, *suffixes: str) -> tuple[Companion, ...]:
+    found = []
+    for number, suffix in enumerate(suffixes):
+        path = work_dir / f"{number}{suffix}"
+        path.write_text(suffix)
+        found.append(Companion(path=path, suffix=suffix))
+    return tuple(found)

@@ -20,16 +20,11 @@ import pytest
 
 from downloader.errors import DownloadFailed
 from downloader.media import decoder as media_decoder
-from downloader.media.files import (
-    OUTCOME_NAME,
-    Downloaded,
-    finalize,
-    pending_names,
-    prepare_work_dir,
-    recover,
-    remove_work_dir,
-)
+from downloader.media.downloads import Downloaded
+from downloader.media.files import finalize, recover
 from downloader.media.move import INCOMING_PREFIX, incoming, move, try_move
+from downloader.media.outcome import OUTCOME_NAME, pending_names
+from downloader.media.work_dir import prepare_work_dir, remove_work_dir
 from tests.mounts import remount, tmpfs
 
 #: What a step on the disk is called by Python's audit events; `os.rename` is every kind of it.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from downloader.media.files import OUTCOME_NAME
+from downloader.media.outcome import OUTCOME_NAME
 from downloader.media.removal import MediaRemoval
 
 

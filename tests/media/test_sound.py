@@ -13,7 +13,7 @@ import pytest
 from downloader.errors import DownloadFailed
 from downloader.media import decoder as media_decoder
 from downloader.media.check import check_sound
-from downloader.media.files import Downloaded
+from downloader.media.downloads import Downloaded
 from downloader.media.sound import take_sounds
 
 

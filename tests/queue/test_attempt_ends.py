@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from downloader.errors import StoreUnavailable
 from downloader.jobs import FINAL_STATES, Job, Phase, Progress, Work
-from downloader.media.files import OUTCOME_NAME
+from downloader.media.outcome import OUTCOME_NAME
 from downloader.models import Media, Outcome
 from downloader.queue.housekeeping import ORPHAN_CHECK_INTERVAL_SECONDS
 from downloader.queue.preemption import PREEMPT_AFTER_SECONDS

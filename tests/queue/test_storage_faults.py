@@ -14,7 +14,7 @@ from downloader.batch_downloader import wrapper_of
 from downloader.errors import ErrorCode
 from downloader.jobs import Phase, Progress
 from downloader.media.check import check_media
-from downloader.media.files import clear_work_dir
+from downloader.media.work_dir import clear_work_dir
 from downloader.models import Outcome
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch_context

@@ -15,7 +15,7 @@ import pytest
 
 from downloader.insta_downloader import download_instagram_video
 from downloader.jobs import Progress
-from downloader.media.files import remove_work_dir
+from downloader.media.work_dir import remove_work_dir
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS, PlatformType
 from downloader.settings import Settings
@@ -724,7 +724,7 @@ def test_a_crash_before_the_files_are_moved_costs_no_request(
 
     url = simulator.url("youtube", "ok")
     with monkeypatch.context() as patch:
-        patch.setattr("downloader.media.files.move", crash)
+        patch.setattr("downloader.media.outcome.move", crash)
         with pytest.raises(KeyboardInterrupt):
             download_youtube_video(url, str(tmp_path / "raw"))
     assert list((tmp_path / "raw").iterdir()) == []
