@@ -12,6 +12,10 @@ from downloader.presets import PRESETS, Preset
 #: Prefix of every environment variable that is a setting.
 PREFIX = "DOWNLOADER_"
 
+#: Where media files go, below the output folder. The extension is added.
+DEFAULT_NAME_TEMPLATE = "{platform}_{id}_{title}"
+NAME_FIELDS = ("platform", "id", "title", "uploader", "date", "preset", "index")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadSettings:
@@ -29,3 +33,4 @@ class DownloadSettings:
     #: URL of the upstream proxy, which may hold a password: workers get None, since they only see the egress proxy.
     proxy: str | None = field(default=None, repr=False)
     presets: Mapping[str, Preset] = field(default_factory=lambda: PRESETS)  #: ours and the operator's, by name
+    name_template: str = DEFAULT_NAME_TEMPLATE

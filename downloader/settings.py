@@ -19,12 +19,13 @@ from pydantic.fields import FieldInfo
 
 from downloader.access.keys import parse_keys
 from downloader.access.origins import parse_allowed_hosts, parse_origins
-from downloader.download_settings import PREFIX, DownloadSettings
+from downloader.download_settings import DEFAULT_NAME_TEMPLATE, NAME_FIELDS, PREFIX, DownloadSettings
 from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
 from downloader.platforms import PLATFORMS
 from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
 from downloader.util.sizes import parse_size
+from downloader.util.templates import parse_template
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,11 @@ def _check_default_preset(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _check_name_template(value: str) -> str:
+    parse_template(value, NAME_FIELDS)
+    return value
+
+
 class Settings(BaseModel):
     """All settings; `load_settings` reads them and names the variable that is wrong."""
 
@@ -260,6 +266,9 @@ class Settings(BaseModel):
     )
     default_preset: Annotated[str, AfterValidator(_check_default_preset)] = Field(
         DEFAULT_PRESET, description="what to get if a request doesn't say"
+    )
+    name_template: Annotated[str, AfterValidator(_check_name_template)] = Field(
+        DEFAULT_NAME_TEMPLATE, description="names of media files, with / for folders"
     )
     umask: Annotated[
         str, _matching("0?0[0-7][0-7]", "must be three octal digits of which the first is 0, such as 077 or 027")

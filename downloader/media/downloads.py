@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from downloader.media.names import MAX_NAME_BYTES, media_names
+from downloader.media.names import Naming
 from downloader.presets import DEFAULT_PRESET
+
+#: Fields of yt-dlp that may name the uploader, the best one first.
+_UPLOADERS = ("uploader", "channel", "uploader_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,8 @@ class Downloaded:
     title: str | None
     duration_seconds: float | None
     shorter_side: int | None = None  #: of its picture, as the platform declares it
+    uploader: str | None = None
+    uploaded_on: str | None = None  #: YYYY-MM-DD
     companions: tuple[Companion, ...] = ()
 
     @classmethod
@@ -37,6 +44,7 @@ class Downloaded:
         video_id = str(info.get("id") or "")
         title, duration = info.get("title"), info.get("duration")
         sides = [side for side in (info.get("width"), info.get("height")) if isinstance(side, int)]
+        date = re.fullmatch(r"([0-9]{4})([0-9]{2})([0-9]{2})", str(info.get("upload_date")))
         return cls(
             path=path,
             # The post's id in the platform's links; a video within it may have another.
@@ -45,13 +53,18 @@ class Downloaded:
             title=title if isinstance(title, str) else None,
             duration_seconds=float(duration) if isinstance(duration, int | float) else None,
             shorter_side=min(sides, default=None),
+            uploader=next((text for name in _UPLOADERS if isinstance(text := info.get(name), str) and text), None),
+            uploaded_on=None if date is None else "-".join(date.groups()),
         )
 
-    def final_names(self, platform: str, max_bytes: int = MAX_NAME_BYTES, preset: str = DEFAULT_PRESET) -> list[str]:
-        """Return the names for *platform*'s file, the best one first; see `media.names`."""
-        ids: tuple[str, ...] = (self.post_id,)
-        if self.video_id != self.post_id:
-            ids += (self.video_id,)
-        if preset != DEFAULT_PRESET:  # two presets of a post are two files
-            ids += (preset,)
-        return media_names(platform, ids, self.title, self.path.suffix, max_bytes)
+    def naming(self, platform: str, preset: str = DEFAULT_PRESET, index: int = 1) -> Naming:
+        """Return what the file's name is made of; it is the *index*-th of its post, from *platform*."""
+        return Naming(
+            platform=platform,
+            ids=(self.post_id,) if self.video_id == self.post_id else (self.post_id, self.video_id),
+            title=self.title,
+            uploader=self.uploader,
+            date=self.uploaded_on or datetime.now(UTC).date().isoformat(),
+            preset=preset,
+            index=index,
+        )

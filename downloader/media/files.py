@@ -7,19 +7,20 @@ is killed before the success is stored, nothing needs to be downloaded again.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media.check import NoPicture, NoSound, NotPlayable, check_media, measured_seconds, shorter_side
 from downloader.media.downloads import Downloaded
 from downloader.media.limits import MediaLimits
-from downloader.media.outcome import OUTCOME_NAME, UNREADABLE, Move, read_outcome, write_outcome
-from downloader.media.places import beside, find_places
+from downloader.media.outcome import OUTCOME_NAME, UNREADABLE, StoredOutcome, added_files
+from downloader.media.placement import Move, run_all, with_free_numbers
+from downloader.media.places import Layout, beside_video, find_places
 from downloader.media.work_dir import clear_work_dir
 from downloader.models import Media
 from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
@@ -40,6 +41,7 @@ def finalize(
     *,
     ffmpeg: str | None,
     preset: Preset = PRESETS[DEFAULT_PRESET],
+    layout: Layout = Layout(),  # noqa: B008 -- frozen
     work_dir: Path | None = None,
     limits: MediaLimits = MediaLimits(),  # noqa: B008 -- frozen
     heartbeat: Callable[[], None] = lambda: None,
@@ -48,9 +50,10 @@ def finalize(
 
     The companions are not checked; their files come last in the result.
 
-    An existing file of the same post is replaced atomically, so its path always leads to a complete file. With a
-    *work_dir* that outlives the attempt, only the outcome stays in it, for `recover`. *heartbeat* is called regularly
-    while files are copied to another file system; an exception from it stops the copy.
+    Where *layout* tells posts apart, an existing file of the same post is replaced atomically, so its path always leads
+    to a complete file. Otherwise no file is replaced: one whose name is taken gets a number. With a *work_dir* that
+    outlives the attempt, only the outcome stays in it, for `recover`. *heartbeat* is called regularly while files are
+    copied to another file system; an exception from it stops the copy.
 
     Raises:
         DownloadFailed: `file_missing` if yt-dlp left no file, `not_a_video` if one does not play, `no_video` if it has
@@ -62,12 +65,16 @@ def finalize(
         limits.check_size(found.path.stat().st_size)
         if limits.duration_seconds is not None:
             limits.check_duration(measured_seconds(found.path, ffmpeg))
-    moves = _moves(downloads, find_places(platform, downloads, output_dir, preset.name))
+    places = find_places(platform, downloads, output_dir, preset.name, layout)
     first = downloads[0]
-    about = Media(files=(), id=first.post_id, title=first.title, duration_seconds=first.duration_seconds)
+    outcome = StoredOutcome(
+        moves=with_free_numbers(_moves(downloads, places, output_dir, layout)),
+        about=Media(files=(), id=first.post_id, title=first.title, duration_seconds=first.duration_seconds),
+        preset=preset.name,
+    )
     if work_dir is not None:
-        write_outcome(work_dir, moves, about, preset.name)
-    return _run(moves, about, work_dir, heartbeat)
+        outcome.write(work_dir)
+    return _run(outcome, work_dir, heartbeat)
 
 
 def recover(
@@ -79,44 +86,45 @@ def recover(
 ) -> Media | None:
     """Return the media of an earlier attempt in *work_dir*, moved to *output_dir*; None if it did not get *preset*."""
     try:
-        moves, about = read_outcome(work_dir, output_dir, preset)
+        outcome = StoredOutcome.read(work_dir, output_dir)
     except FileNotFoundError:
         return None
     except UNREADABLE as error:
         log.warning("outcome cannot be read", extra={"path": str(work_dir / OUTCOME_NAME), "detail": repr(error)})
         return None
-    if not all(move.is_possible() for move in moves):  # a file was removed
-        return None
-    return _run(moves, about, work_dir, heartbeat)
+    if outcome.preset == preset and all(move.is_possible() for move in outcome.moves):
+        return _run(outcome, work_dir, heartbeat)
+    # A file was removed. The others come again, under other numbers where they replace none.
+    for path in added_files(work_dir, output_dir, if_new=True):
+        path.unlink(missing_ok=True)
+    return None
 
 
-def _moves(downloads: Sequence[Downloaded], places: Sequence[tuple[Path, ...]]) -> list[Move]:
+def _moves(
+    downloads: Sequence[Downloaded], places: Sequence[tuple[Path, ...]], output_dir: Path, layout: Layout
+) -> list[Move]:
     """Return the moves of *downloads* to their *places*, then those of their companions."""
-    ways = [(found.path, its) for found, its in zip(downloads, places, strict=True)]
-    ways += [
-        (companion.path, beside(its, companion.suffix))
-        for found, its in zip(downloads, places, strict=True)
-        for companion in found.companions
-    ]
-    return [
-        Move(
-            source=source,
-            places=its,
-            size_bytes=source.stat().st_size,
-            replaces=any(map(os.path.lexists, its)),
-        )
-        for source, its in ways
-    ]
+    plan = partial(Move.plan, output_dir=output_dir, may_replace=layout.replaces)
+    moves = [plan(found.path, its) for found, its in zip(downloads, places, strict=True)]
+    for index, (found, its) in enumerate(zip(downloads, places, strict=True)):
+        for companion in found.companions:
+            beside = plan(companion.path, beside_video(its, companion.suffix))
+            moves.append(replace(beside, suffix=companion.suffix, video=index))
+    return moves
 
 
-def _run(moves: Sequence[Move], about: Media, work_dir: Path | None, heartbeat: Callable[[], None]) -> Media:
-    """Run *moves*, then clear *work_dir* but for the outcome; return *about* with the moved files."""
-    for each in moves:
-        each.run(heartbeat)
+def _run(outcome: StoredOutcome, work_dir: Path | None, heartbeat: Callable[[], None]) -> Media:
+    """Move the files, then clear *work_dir* but for the outcome; return what it is about, with the moved files."""
+
+    def save(moves: Sequence[Move]) -> None:
+        if work_dir is not None:
+            replace(outcome, moves=tuple(moves)).write(work_dir)
+
+    moves = run_all(outcome.moves, save, heartbeat)
     if work_dir is not None:
         clear_work_dir(work_dir, but=OUTCOME_NAME)
     files = tuple(str(each.place) for each in moves)
-    return replace(about, files=files, size_bytes=sum(each.size_bytes for each in moves))
+    return replace(outcome.about, files=files, size_bytes=sum(each.size_bytes for each in moves))
 
 
 def _check(found: Downloaded, preset: Preset, ffmpeg: str | None) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 #: Prefix of files that are being copied into a folder: hidden, so that nothing takes them for a video.
@@ -22,6 +23,9 @@ _BLOCK_BYTES = 1024 * 1024
 
 #: Errors for a name that a file system cannot store: too long, or with a character that it does not know.
 NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+
+#: Errors for a hard link on a file system without them, or to a file that the system protects.
+_NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 _DEFAULT_ACL = "system.posix_acl_default"
 
@@ -36,7 +40,7 @@ def move(source: Path, places: Sequence[Path], *, heartbeat: Callable[[], None] 
         OSError: it cannot be moved; *source* still exists.
     """
     folder = places[0].parent
-    if _keeps_group(source, folder):
+    if _keeps_rights(source, folder):
         try:
             _rename(source, places)
             return
@@ -55,9 +59,55 @@ def move(source: Path, places: Sequence[Path], *, heartbeat: Callable[[], None] 
     source.unlink()
 
 
-def incoming(folder: Path, work_dir: Path) -> Path:
-    """Return the path in *folder* that a file from *work_dir* is copied to, one at a time."""
-    return folder / f"{INCOMING_PREFIX}{work_dir.name}"
+def move_new(source: Path, places: Sequence[Path], *, heartbeat: Callable[[], None] = lambda: None) -> None:
+    """Move *source* like `move`, but never replace a file.
+
+    The copy that crosses file systems is complete once *source* is gone; then it is what is moved.
+
+    Raises:
+        FileExistsError: there is one of that name, maybe only since this moment.
+        OSError: it cannot be moved; *source* still exists, or its copy.
+    """
+    folder = places[0].parent
+    copy = incoming(folder, source.parent, source.name)
+    if source.is_file():
+        if _keeps_rights(source, folder):
+            try:
+                _rename(source, places, _rename_new)
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+        try:
+            _copy(source, copy, heartbeat)
+            times = source.stat()
+            os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+        except Exception:
+            with contextlib.suppress(OSError):
+                copy.unlink()
+            raise
+        _sync(folder)
+        source.unlink()
+    _rename(copy, places, _rename_new)
+    _sync(folder)
+
+
+def incoming(folder: Path, work_dir: Path, name: str = "") -> Path:
+    """Return the path in *folder* that a file from *work_dir* is copied to, one at a time; or that of a certain *name*.
+
+    A work folder's name tells it from all others.
+    """
+    digest = f"-{hashlib.sha256(name.encode()).hexdigest()[:16]}" if name else ""
+    return folder / f"{INCOMING_PREFIX}{work_dir.name}{digest}"
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Tell whether both are hard links to one file. Some file systems number no files, and have no hard links."""
+    try:
+        first, second = one.lstat(), other.lstat()
+    except OSError:
+        return False
+    return first.st_nlink > 1 and os.path.samestat(first, second)
 
 
 def inherit_permissions(work_dir: Path, folder: Path) -> None:
@@ -92,20 +142,57 @@ def try_move(work_dir: Path, folder: Path) -> None:
                 path.unlink()
 
 
-def _keeps_group(source: Path, folder: Path) -> bool:
-    """Tell whether *source*, renamed into *folder*, has the group of a file created there."""
+def _keeps_rights(source: Path, folder: Path) -> bool:
+    """Tell whether *source*, renamed into *folder*, has the group and the ACL of a file created there."""
     there = folder.stat()
-    return not there.st_mode & stat.S_ISGID or source.stat().st_gid == there.st_gid
+    if there.st_mode & stat.S_ISGID and source.stat().st_gid != there.st_gid:
+        return False
+    return _default_acl(source.parent) == _default_acl(folder)
 
 
-def _rename(source: Path, places: Sequence[Path]) -> None:
+def _rename(source: Path, places: Sequence[Path], rename: Callable[[Path, Path], object] = Path.replace) -> None:
     for place in places:
         try:
-            source.replace(place)
+            rename(source, place)
             return
         except OSError as error:
             if error.errno not in NAME_REFUSED or place == places[-1]:
                 raise
+
+
+def _rename_new(source: Path, place: Path) -> None:
+    """Rename *source* to *place*, where there must be nothing; killed in between, it has both names."""
+    if os.name == "nt":
+        source.rename(place)  # which replaces nothing there
+        return
+    try:
+        os.link(source, place)
+    except FileExistsError:
+        if not is_same_file(source, place):  # a share's server may have done it, and its answer was lost
+            raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with _locked(place.parent):
+            if os.path.lexists(place):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from error
+            source.rename(place)
+        return
+    source.unlink()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others of us out of *folder*, on a file system without hard links; a process that ends unlocks it."""
+    import fcntl  # Windows has none, and needs none
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # not supported everywhere; then a moment is left to chance
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _copy(source: Path, copy: Path, heartbeat: Callable[[], None]) -> None:

@@ -8,7 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
-from downloader.media.move import incoming, inherit_permissions
+from downloader.media.move import inherit_permissions
+from downloader.media.outcome import remove_copies
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +36,13 @@ def prepare_work_dir(work_dir: Path, output_dir: Path) -> bool:
 
 
 def remove_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
-    """Remove *work_dir* with its contents, and an unfinished copy of its files in *output_dir*.
+    """Remove *work_dir* with its contents, and unfinished copies of its files in *output_dir*.
 
     Only for jobs that will not be retried. Links are not followed.
     """
+    if output_dir is not None:
+        remove_copies(work_dir, output_dir)
     with contextlib.suppress(OSError):
-        if output_dir is not None:
-            incoming(output_dir, work_dir).unlink(missing_ok=True)
         if work_dir.is_symlink():
             work_dir.unlink(missing_ok=True)
     shutil.rmtree(work_dir, ignore_errors=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zipstream import ZipStream
 
-from downloader.media.names import names_together
+from downloader.media.names import paths_together
 
 
 class ZipBroken(Exception):
@@ -27,12 +27,16 @@ class _Entry:
 class MediaZip:
     """One zip of files, stored without compression, because videos do not get smaller."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        """Measure the files at *paths*, which contain no links; missing ones are skipped. None is opened yet."""
+    def __init__(self, paths: Iterable[Path], root: Path) -> None:
+        """Measure the files at *paths*, which contain no links; missing ones are skipped. None is opened yet.
+
+        Folders below *root* are in the zip too.
+        """
         self._zip = ZipStream(sized=True)
         self._entries: list[_Entry] = []
         paths = tuple(paths)
-        for path, name in zip(paths, names_together(path.name for path in paths), strict=True):
+        names = paths_together(path.relative_to(root).parts for path in paths)
+        for path, name in zip(paths, names, strict=True):
             before = self.size_bytes
             try:
                 size_bytes = path.stat().st_size

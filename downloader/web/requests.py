@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from downloader.errors import RequestRefused
 from downloader.jobs import JobState
+from downloader.media.folders import parse_folder
 from downloader.platforms import PlatformType
 from downloader.presets import Wanted
 from downloader.settings import Settings
@@ -95,17 +96,30 @@ class WantedRequest(RequestModel):
         None, description="what to get of each post; see `GET /api/v1/presets`"
     )
 
+    folder: Annotated[object, WithJsonSchema({"type": "string"})] = Field(
+        "", description="where to put the files: a path below the folder of all files, its parts separated by `/`"
+    )
+
     def wanted(self, settings: Settings) -> Wanted:
         """Return what was asked for; what was not, as *settings* say.
 
         Raises:
-            RequestRefused: there is no preset of that name.
+            RequestRefused: there is no preset of that name, or no folder may have that path.
         """
         presets, default = settings.presets, settings.default_preset
         name = self.preset if "preset" in self.model_fields_set else default
         if isinstance(name, str) and name in presets:
-            return Wanted(preset=presets[name])
+            return Wanted(preset=presets[name], folder=_folder(self.folder))
         raise RequestRefused(f"There is no such preset. Send one of {', '.join(presets)}, or none to get {default}.")
+
+
+def _folder(value: object) -> str:
+    if not isinstance(value, str):
+        raise RequestRefused("The folder must be text, such as Music/2026.")
+    try:
+        return parse_folder(value)
+    except ValueError as error:
+        raise RequestRefused(f"Files cannot be put into that folder: {error}.") from error
 
 
 class DownloadRequest(WantedRequest, SingleRequest):

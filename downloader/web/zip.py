@@ -42,8 +42,9 @@ def create_zip_api(services: Services) -> Routes:
     def send_zip(batch_id: str) -> Response:
         """Send all files of a batch as one zip.
 
-        The files are stored uncompressed; moved or deleted ones are left out. `Content-Length` is exact: a download
-        that ends early was interrupted, because a file disappeared while it was sent, and must be restarted.
+        The files are stored uncompressed, in the folders that they are in; moved or deleted ones are left out.
+        `Content-Length` is exact: a download that ends early was interrupted, because a file disappeared while it was
+        sent, and must be restarted.
         """
         batch, sent = services.call(JobQueue.batch, batch_id), services.call(JobQueue.batch_jobs, batch_id)
         found = _zip_of([job for _, job in sent], services.settings.raw_dir)
@@ -74,7 +75,7 @@ def _zip_of(jobs: Sequence[Job], raw_dir: Path) -> MediaZip:
                 paths[media_path(job, index, raw_dir)] = None
             except NotFound:
                 continue
-    if found := MediaZip(paths):
+    if found := MediaZip(paths, raw_dir.resolve()):
         return found
     if any(job.files for job in jobs):
         raise NotFound("The files of this batch no longer exist: they were moved or deleted.")

@@ -17,8 +17,11 @@ from downloader.egress.guard import open_egress
 from downloader.errors import RETRYABLE, DownloadFailed, ErrorCode, NotAPost, StartRefused, sentence
 from downloader.media.downloads import Downloaded
 from downloader.media.files import finalize
+from downloader.media.folders import parse_folder
 from downloader.media.limits import ArrivalCount, MediaLimits
 from downloader.media.move import try_move
+from downloader.media.names import name_template
+from downloader.media.places import Layout
 from downloader.media.sound import take_sounds
 from downloader.models import Media, Outcome
 from downloader.platforms import Platform
@@ -130,6 +133,7 @@ class _Download:
         self._transport = transport
         self._limits = MediaLimits.of(context.settings)
         self._meter = ProgressMeter(context.report, context.job_id)
+        self._layout = Layout()
 
     def outcome(self) -> Outcome:
         """Return what came of it. Never raises."""
@@ -146,6 +150,7 @@ class _Download:
         preset = context.settings.presets.get(context.preset)
         if preset is None:  # the operator's, and removed since it was chosen
             raise DownloadFailed("internal", detail=f"there is no preset {context.preset!r} (any more)")
+        self._layout = _layout(context)
         attempt = partial(self._attempt, post, preset)
         if context.work_dir is None:
             with temporary_work_dir(self._output_dir) as work_dir:
@@ -185,6 +190,7 @@ class _Download:
             self._output_dir,
             ffmpeg=ffmpeg,
             preset=preset,
+            layout=self._layout,
             work_dir=self._context.work_dir,
             limits=self._limits,
             heartbeat=self._heartbeat,
@@ -304,6 +310,14 @@ class _Download:
             error.__suppress_context__ = True  # the download's failure did not cause this one
             return self._classify(error)
         return None
+
+
+def _layout(context: FetchContext) -> Layout:
+    """Return where the files of *context* go. Raises DownloadFailed."""
+    try:
+        return Layout(name_template(context.settings.name_template), parse_folder(context.folder))
+    except ValueError as error:  # requests with such a folder are refused, so something else has written it
+        raise DownloadFailed("internal", detail=f"{context.folder!r} is no folder: {error}") from error
 
 
 def _downloads(ydl: Any, info: Any) -> list[Downloaded]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 import uuid
@@ -118,7 +119,7 @@ def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
     Another process may still be downloading there.
     """
     now = time.time() if now is None else now
-    leftovers = [*output_dir.glob(f"{INCOMING_PREFIX}*")]
+    leftovers = list(_copies(output_dir))
     if not (output_dir / PARTIAL_DIR).is_symlink():  # we make no such link, and it leads elsewhere
         leftovers += (output_dir / PARTIAL_DIR).glob("*")
     for leftover in leftovers:
@@ -132,3 +133,10 @@ def remove_leftovers(output_dir: Path, *, now: float | None = None) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
+
+
+def _copies(output_dir: Path) -> Iterator[Path]:
+    """Yield the copies that were being made in *output_dir* and in its folders."""
+    for folder, folders, names in os.walk(output_dir):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if name.startswith(INCOMING_PREFIX))

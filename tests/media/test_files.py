@@ -64,7 +64,7 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             made.append(source)
             move(source, *args, **options)
 
-        monkeypatch.setattr("downloader.media.outcome.move", make)
+        monkeypatch.setattr("downloader.media.placement.move", make)
 
     return arrange
 
@@ -242,7 +242,7 @@ def test_a_link_in_the_place_of_a_finished_file_is_replaced(
 ) -> None:
     outside = tmp_path / "precious.mp4"
     outside.write_bytes(b"x")
-    place = output_dir / downloads[0].final_names("tiktok")[0]
+    place = output_dir / "tiktok_7_71_Ada ü.mp4"
     place.symlink_to(outside)
     finalize("tiktok", downloads, output_dir, ffmpeg=None)
     assert place.is_file()

@@ -23,7 +23,7 @@ from downloader.media import decoder as media_decoder
 from downloader.media.downloads import Downloaded
 from downloader.media.files import finalize, recover
 from downloader.media.move import INCOMING_PREFIX, incoming, move, try_move
-from downloader.media.outcome import OUTCOME_NAME, pending_names
+from downloader.media.outcome import OUTCOME_NAME, pending_files
 from downloader.media.work_dir import prepare_work_dir, remove_work_dir
 from tests.mounts import remount, tmpfs
 
@@ -270,7 +270,7 @@ def test_a_name_that_is_refused_becomes_shorter_and_plainer(
     assert len(name.encode()) in length
     assert media.files == (str(output_dir / name),)
     assert recover(work_dir, output_dir) == media
-    assert name in pending_names(work_dir)  # so that nothing deletes it
+    assert output_dir / name in pending_files(work_dir, output_dir)  # so that nothing deletes it
 
 
 def test_a_name_that_is_refused_after_a_kill_is_cut_too(
