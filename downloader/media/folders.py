@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import stat
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 
 from downloader.media.names import SHORT_NAME_BYTES, readable
@@ -83,9 +84,8 @@ def is_below(path: Path, output_dir: Path) -> bool:
 
 def remove_empty_folders(folder: Path, output_dir: Path) -> None:
     """Remove *folder* and the folders between it and *output_dir*, as far as they are empty."""
-    while folder != output_dir and folder.is_relative_to(output_dir):
-        try:
-            folder.rmdir()  # of a link it removes nothing
-        except OSError:
-            return
-        folder = folder.parent
+    with suppress(OSError):
+        if is_below(folder / "any", output_dir):  # by no link
+            while folder != output_dir:
+                folder.rmdir()
+                folder = folder.parent

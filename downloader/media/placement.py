@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -240,7 +240,8 @@ def with_free_numbers(moves: Sequence[Move]) -> tuple[Move, ...]:
     moves = tuple(moves)
     for index, each in enumerate(moves):
         if not each.may_replace and each.video is None:
-            moves = _with_free_number(moves, index, 1)
+            later = {at for at, other in enumerate(moves) if index < (at if other.video is None else other.video)}
+            moves = _with_free_number(moves, index, 1, but=later)
     return moves
 
 
@@ -253,10 +254,13 @@ def _told_apart(moves: tuple[Move, ...], index: int) -> tuple[Move, ...]:
     return (*moves[:index], each.apart(), *moves[index + 1 :])
 
 
-def _with_free_number(moves: tuple[Move, ...], index: int, least: int) -> tuple[Move, ...]:
-    """Return *moves*; that at *index* and its companions have the first number, from *least* on, that is free."""
+def _with_free_number(moves: tuple[Move, ...], index: int, least: int, but: Collection[int] = ()) -> tuple[Move, ...]:
+    """Return *moves*; that at *index* and its companions have the first number, from *least* on, that is free.
+
+    Those at *but* take none yet.
+    """
     group = [at for at, each in enumerate(moves) if index in (at, each.video)]
-    others = {_spelled(each.places[0]) for at, each in enumerate(moves) if at not in group}
+    others = {_spelled(each.places[0]) for at, each in enumerate(moves) if at not in group and at not in but}
     for number in itertools.count(least):
         found = {at: moves[at].numbered(number) for at in group}
         firsts = [each.places[0] for each in found.values()]
