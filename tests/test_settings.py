@@ -110,6 +110,12 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("PRESETS", '{"": {"ytdlp_options": {}}}'),
         ("PRESETS", '{"X": {"ytdlp_options": {}}}'),
         ("DEFAULT_PRESET", "best"),
+        ("NAME_TEMPLATE", "/{id}"),
+        ("NAME_TEMPLATE", "../{id}"),
+        ("NAME_TEMPLATE", "{id}\\{title}"),
+        ("NAME_TEMPLATE", "{uploader_id}"),
+        ("NAME_TEMPLATE", "{title.__class__}"),
+        ("NAME_TEMPLATE", "%(title)s:{id}"),
         ("ALLOW_PRIVATE_ADDRESSES", "perhaps"),
         ("UMASK", "private"),
         ("UMASK", "778"),
@@ -278,6 +284,16 @@ def test_an_operators_presets_come_after_ours(monkeypatch: pytest.MonkeyPatch) -
     }
     carried = pickle.loads(pickle.dumps(settings.for_downloads()))  # as it is sent to a worker
     assert carried.presets == settings.presets
+
+
+def test_a_bad_template_is_refused_with_its_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNLOADER_NAME_TEMPLATE", "{channel}/{title}")
+    with pytest.raises(StartRefused) as refusal:
+        load_settings()
+    assert str(refusal.value) == (
+        "DOWNLOADER_NAME_TEMPLATE is set wrongly: it has an unknown field; it is a path of text and the fields"
+        " {platform}, {id}, {title}, {uploader}, {date}, {preset}, {index}. Correct it and start again."
+    )
 
 
 def test_a_refusal_does_not_repeat_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
