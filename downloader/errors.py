@@ -10,16 +10,18 @@
     │   └── IllegalTransition       a change that the job's state does not allow
     ├── StoreUnavailable            the database cannot be read or written now: 503
     ├── DownloadFailed              a download failed; its code says why
-    │   └── NotAPost                its link leads to something else, or has an impossible post id
+    │   ├── NotAPost                its link leads to something else, or has an impossible post id
+    │   └── PresetGone              the operator removed its preset
     └── StartRefused                the service cannot start with these settings
 
-An error's sentence and whether a retry can help follow from its code (`SENTENCES`, `RETRYABLE`), except for `NotAPost`.
+An error's sentence and whether a retry can help follow from its code (`SENTENCES`, `RETRYABLE`); `NotAPost` and
+`PresetGone` have sentences of their own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
 ErrorCode = Literal[
@@ -209,3 +211,13 @@ class NotAPost(DownloadFailed):
     def __init__(self, sentence: str, *, detail: str) -> None:
         super().__init__("invalid_url", detail=detail)
         self.args = (sentence,)
+
+
+class PresetGone(DownloadFailed):
+    """A preset that the operator removed since it was chosen."""
+
+    def __init__(self, name: str, presets: Iterable[str]) -> None:
+        super().__init__("internal", detail=f"there is no preset {name!r} any more")
+        self.args = (
+            f"This server no longer has the preset {name!r}. Send the link again with one of {', '.join(presets)}.",
+        )

@@ -14,7 +14,7 @@ from typing import Any
 
 from downloader.download_settings import DownloadSettings
 from downloader.egress.guard import open_egress
-from downloader.errors import RETRYABLE, DownloadFailed, ErrorCode, NotAPost, StartRefused, sentence
+from downloader.errors import RETRYABLE, DownloadFailed, ErrorCode, NotAPost, PresetGone, StartRefused, sentence
 from downloader.media.downloads import Downloaded
 from downloader.media.files import finalize
 from downloader.media.folders import parse_folder
@@ -149,7 +149,7 @@ class _Download:
         post, context = canonical_url(self._platform, self._url), self._context
         preset = context.settings.presets.get(context.preset)
         if preset is None:  # the operator's, and removed since it was chosen
-            raise DownloadFailed("internal", detail=f"there is no preset {context.preset!r} (any more)")
+            raise PresetGone(context.preset, context.settings.presets)
         self._layout = _layout(context)
         attempt = partial(self._attempt, post, preset)
         if context.work_dir is None:
@@ -282,14 +282,15 @@ class _Download:
         if failure.code in MAYBE_STORAGE:
             failure = self._storage_failure() or failure
         facts = {"platform": self._platform.name, "url": self._url, "error_code": failure.code}
-        is_internal = failure.code == "internal"
+        has_own_words = isinstance(failure, NotAPost | PresetGone)
+        is_internal = failure.code == "internal" and not has_own_words
         log.log(
             logging.ERROR if is_internal else logging.WARNING,
             "download failed",
             extra={**facts, "detail": failure.detail},
             exc_info=error if is_internal else None,
         )
-        message = str(failure) if isinstance(failure, NotAPost) else sentence(failure.code, self._platform.label)
+        message = str(failure) if has_own_words else sentence(failure.code, self._platform.label)
         if failure.code in _HELPED_BY_COOKIES and (fault := cookie_fault(self._context.settings, self._platform)):
             message += f" {fault}"
         return Outcome(

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from downloader.egress.http import FAILED_HEADER, REFUSED_HEADER
-from downloader.errors import DownloaderError, DownloadFailed, ErrorCode, NotAPost
+from downloader.errors import DownloaderError, DownloadFailed, ErrorCode, NotAPost, PresetGone
 from downloader.ytdlp.causes import Cause, attribute, causes_of
 from downloader.ytdlp.messages import MEDIA_STATUSES, STATUSES, TYPES, is_from_an_extractor, stated, suggested
 from downloader.ytdlp.redaction import redact
@@ -88,6 +88,8 @@ def _own(error: DownloaderError, chain: Sequence[Cause]) -> DownloadFailed:
     detail = redact(ours.detail or next(filter(None, others), "") or str(error))
     if isinstance(error, NotAPost):
         return NotAPost(str(error), detail=detail)
+    if isinstance(error, PresetGone):
+        return error
     return DownloadFailed(ours.code, detail=detail, retry_after_seconds=ours.retry_after_seconds, walled=ours.walled)
 
 

@@ -204,12 +204,17 @@ def raise_interrupt(*_: object, **__: object) -> None:
 
 
 def test_an_operators_preset_that_was_removed_fails_and_says_so(
-    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path
+    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = FetchContext(settings=make_settings().for_downloads(), preset="tiny")
     with fetch_context(context):
         outcome = fetch(DECLARED["tiktok"], simulator.url("tiktok", "ok"), str(tmp_path))
-    assert (outcome.error_code, outcome.detail) == ("internal", "there is no preset 'tiny' (any more)")
+    assert (outcome.error_code, outcome.detail) == ("internal", "there is no preset 'tiny' any more")
+    assert outcome[2] == (
+        "This server no longer has the preset 'tiny'. Send the link again with one of video, 1080p, 720p, 480p,"
+        " smallest, audio, mp3."
+    )
+    assert [record.levelname for record in caplog.records if record.message == "download failed"] == ["WARNING"]
     assert simulator.stats().log == ()
 
 
