@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from downloader.records import Record
 from downloader.tiktok_downloader import download_tiktok_video
 from downloader.twitter_downloader import download_twitter_video
 from downloader.util.daemon_thread import in_thread
+from downloader.util.languages import language_codes
 from downloader.youtube_downloader import download_youtube_video
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
 
@@ -53,17 +55,18 @@ async def download_single_video(
     output_dir: str | PathLike[str] | None = None,
     *,
     preset: str | None = None,
+    subtitles: Sequence[str] = (),
     session: DownloadSession | None = None,
 ) -> dict[str, Any]:
     """Download the video behind *url*; return its record, also if that fails.
 
     Files go to *output_dir*, by default to the settings' folder (`./storage/raw`). *preset* says what to get, such as
-    `720p` or `audio`.
+    `720p` or `audio`; *subtitles* in which languages to get .srt files, such as `en` or `pt-BR`.
 
     Raises:
-        ValueError: there is no such preset.
+        ValueError: there is no such preset, or a language is no code of one.
     """
-    [record] = await download_batch([url], output_dir, preset=preset, session=session)
+    [record] = await download_batch([url], output_dir, preset=preset, subtitles=subtitles, session=session)
     return record
 
 
@@ -72,14 +75,16 @@ async def download_batch(
     output_dir: str | PathLike[str] | None = None,
     *,
     preset: str | None = None,
+    subtitles: Sequence[str] = (),
     session: DownloadSession | None = None,
 ) -> list[dict[str, Any]]:
     """Download the videos behind *urls*, as many at once as the settings allow.
 
-    *preset* says what to get of each: see `presets.PRESETS`. By default it is that of the settings.
+    *preset* says what to get of each: see `presets.PRESETS`. By default it is that of the settings. *subtitles* are
+    codes of languages to get .srt files in.
 
     Raises:
-        ValueError: there is no such preset.
+        ValueError: there is no such preset, or a language is no code of one.
 
     Returns:
         A record (see `records.Record`) for each URL, in the order given. A repeated link is downloaded once. An
@@ -92,7 +97,9 @@ async def download_batch(
     urls = [url if isinstance(url, str) else repr(url) for url in urls]  # what is not a string becomes a failed record
     target = str(session.settings.raw_dir if output_dir is None else output_dir)
     links = [parse_link(url) for url in urls]
-    downloads = {link: _download(link, target, preset, session) for link in dict.fromkeys(links) if link is not None}
+    settings = session.settings.for_downloads()
+    context = FetchContext(settings=settings, preset=preset, subtitles=tuple(language_codes(subtitles)))
+    downloads = {link: _download(link, target, context, session) for link in dict.fromkeys(links) if link is not None}
     results = await asyncio.gather(*downloads.values(), return_exceptions=True)
     found = dict(zip(downloads, results, strict=True))
     return [
@@ -101,11 +108,11 @@ async def download_batch(
     ]
 
 
-async def _download(link: Link, output_dir: str, preset: str, session: DownloadSession) -> Record:
+async def _download(link: Link, output_dir: str, context: FetchContext, session: DownloadSession) -> Record:
     permit = await session.limiter.acquire(link.platform)
     stop = threading.Event()
     started = time.monotonic()
-    with fetch_context(FetchContext(settings=session.settings.for_downloads(), preset=preset, stop=stop)):
+    with fetch_context(replace(context, stop=stop)):
         # Released when the thread ends, which after a cancellation is later than this coroutine does.
         running = in_thread(wrapper_of(link.platform), link.url, output_dir, on_end=permit.release)
     try:

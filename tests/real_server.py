@@ -75,6 +75,14 @@ class Server:
             answer = connection.getresponse()
             return answer.status, json.load(answer)
 
+    def read(self, path: str, timeout_seconds: float = 50) -> tuple[str | None, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.status == 200
+            return answer.headers["Content-Type"], answer.read()
+
     def stop(self) -> int:
         self.process.terminate()
         return self.wait()

@@ -289,6 +289,17 @@ async def test_a_preset_that_does_not_exist_is_refused_before_anything_starts(
         await download_single_video(TIKTOK.format(1), preset=preset, session=alone)
 
 
+@pytest.mark.parametrize("subtitles", ["en", ["English!"], ["en"] * 21])
+async def test_what_is_no_list_of_languages_is_refused_before_anything_starts(
+    patch: Patch, alone: DownloadSession, subtitles: Any
+) -> None:
+    patch("tiktok", lambda url, output_dir: pytest.fail("it was downloaded"))
+    with pytest.raises(ValueError, match="such as"):
+        await download_batch([TIKTOK.format(1)], subtitles=subtitles, session=alone)
+    with pytest.raises(ValueError, match="such as"):
+        await download_single_video(TIKTOK.format(1), subtitles=subtitles, session=alone)
+
+
 def test_library_use_loads_no_server() -> None:
     script = (
         "import sys; import downloader.batch_downloader;"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from downloader.media.names import Naming
+from downloader.media.srt import Subtitles
 from downloader.presets import DEFAULT_PRESET
 
 #: Fields of yt-dlp that may name the uploader, the best one first.
@@ -37,6 +38,8 @@ class Downloaded:
     uploader: str | None = None
     uploaded_on: str | None = None  #: YYYY-MM-DD
     companions: tuple[Companion, ...] = ()
+    subtitles: tuple[str, ...] = ()  #: languages of those among them, and what there is none of; see `models.Media`
+    subtitles_missing: tuple[str, ...] = ()
 
     @classmethod
     def from_info(cls, path: Path, info: Mapping[str, Any]) -> Downloaded:
@@ -67,4 +70,13 @@ class Downloaded:
             date=self.uploaded_on or datetime.now(UTC).date().isoformat(),
             preset=preset,
             index=index,
+        )
+
+    def with_subtitles(self, found: Subtitles) -> Downloaded:
+        """Return the same with what was *found* of subtitles beside it."""
+        return replace(
+            self,
+            companions=tuple(Companion(path=path, suffix=f".{language}.srt") for language, path in found.files.items()),
+            subtitles=tuple(found.files),
+            subtitles_missing=found.missing,
         )

@@ -69,7 +69,17 @@ def finalize(
     first = downloads[0]
     outcome = StoredOutcome(
         moves=with_free_numbers(_moves(downloads, places, output_dir, layout)),
-        about=Media(files=(), id=first.post_id, title=first.title, duration_seconds=first.duration_seconds),
+        about=Media(
+            files=(),
+            id=first.post_id,
+            title=first.title,
+            duration_seconds=first.duration_seconds,
+            subtitles=tuple(dict.fromkeys(language for found in downloads for language in found.subtitles)),
+            # Of several videos, some may have nothing to say.
+            subtitles_missing=tuple(
+                code for code in first.subtitles_missing if all(code in found.subtitles_missing for found in downloads)
+            ),
+        ),
         preset=preset.name,
     )
     if work_dir is not None:

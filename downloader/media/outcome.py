@@ -41,6 +41,8 @@ class StoredOutcome:
             "id": self.about.id,
             "title": self.about.title,
             "duration_seconds": self.about.duration_seconds,
+            "subtitles": self.about.subtitles,
+            "subtitles_missing": self.about.subtitles_missing,
         }
         atomic_write(work_dir / OUTCOME_NAME, json.dumps(outcome).encode())
 
@@ -57,9 +59,15 @@ class StoredOutcome:
             id=typed(outcome["id"], str | None),
             title=typed(outcome["title"], str | None),
             duration_seconds=None if duration is None else float(duration),
+            subtitles=_texts(outcome.get("subtitles", [])),
+            subtitles_missing=_texts(outcome.get("subtitles_missing", [])),
         )
         # Older versions did not write the preset.
         return cls(moves=moves, about=about, preset=typed(outcome.get("preset", DEFAULT_PRESET), str))
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    return tuple(typed(value, str) for value in typed(values, list))
 
 
 def pending_files(work_dir: Path, output_dir: Path) -> frozenset[Path]:

@@ -22,7 +22,7 @@ from downloader.web.routes import Routes
 #: Followed by the job's id.
 FILES_PATH = "/api/v1/files/"
 
-#: Independent of the machine's own tables; other files are always sent as attachments.
+#: Independent of the machine's own tables.
 CONTENT_TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -31,6 +31,10 @@ CONTENT_TYPES = {
     ".mkv": "video/x-matroska",
     ".m4a": "audio/mp4",
     ".mp3": "audio/mpeg",
+    ".aac": "audio/aac",
+    ".flac": "audio/flac",
+    ".wav": "audio/wav",
+    ".mka": "audio/x-matroska",
     ".ogg": "audio/ogg",
     ".opus": "audio/ogg",
     ".jpg": "image/jpeg",
@@ -38,7 +42,11 @@ CONTENT_TYPES = {
     ".png": "image/png",
     ".webp": "image/webp",
     ".gif": "image/gif",
+    ".srt": "application/x-subrip",
 }
+
+#: What browsers show; everything else is sent as an attachment.
+_SHOWN = ("video/", "audio/", "image/")
 
 #: A single range: from a to b, from a on, or the last n bytes.
 _RANGE = re.compile(r"bytes\s*=\s*(?:([0-9]{1,30})-([0-9]{0,30})|-([0-9]{1,30}))\s*", re.IGNORECASE)
@@ -71,7 +79,7 @@ def create_files_api(services: Services) -> Routes:
         path = media_path(job, query.index, services.settings.raw_dir)
         content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
         _normalize_range(path)
-        as_attachment = query.download or content_type == "application/octet-stream"
+        as_attachment = query.download or not content_type.startswith(_SHOWN)
         response = _sent(path, mimetype=content_type, as_attachment=as_attachment)
         response.headers["Content-Security-Policy"] = "sandbox"
         return response

@@ -15,6 +15,7 @@ from downloader.media.folders import parse_folder
 from downloader.platforms import PlatformType
 from downloader.presets import Wanted
 from downloader.settings import Settings
+from downloader.util.languages import CODE_PATTERN, MAX_CODES, language_codes
 
 #: Jobs that one request may change.
 MAX_JOB_IDS = 1000
@@ -50,6 +51,13 @@ EventNumber = Annotated[int, Field(ge=0, le=MAX_EVENT_ID), BeforeValidator(_numb
 # Pydantic would accept "yes", "on" and "1" too.
 Flag = Annotated[bool, Field(strict=True), BeforeValidator(lambda value: {"true": True, "false": False}.get(value))]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+LanguageCodes = Annotated[
+    list[str],
+    BeforeValidator(language_codes),
+    WithJsonSchema(
+        {"type": "array", "items": {"type": "string", "pattern": CODE_PATTERN}, "maxItems": MAX_CODES, "default": []}
+    ),
+]
 Cursor = Annotated[
     str | None,
     BeforeValidator(lambda value: value or None),
@@ -95,7 +103,9 @@ class WantedRequest(RequestModel):
     preset: Annotated[object, WithJsonSchema({"type": "string"})] = Field(
         None, description="what to get of each post; see `GET /api/v1/presets`"
     )
-
+    subtitles: LanguageCodes = Field(
+        [], description="languages to get subtitles in, such as `en` or `pt-BR`: .srt files beside the video"
+    )
     folder: Annotated[object, WithJsonSchema({"type": "string"})] = Field(
         "", description="where to put the files: a path below the folder of all files, its parts separated by `/`"
     )
@@ -109,7 +119,7 @@ class WantedRequest(RequestModel):
         presets, default = settings.presets, settings.default_preset
         name = self.preset if "preset" in self.model_fields_set else default
         if isinstance(name, str) and name in presets:
-            return Wanted(preset=presets[name], folder=_folder(self.folder))
+            return Wanted(preset=presets[name], subtitles=tuple(self.subtitles), folder=_folder(self.folder))
         raise RequestRefused(f"There is no such preset. Send one of {', '.join(presets)}, or none to get {default}.")
 
 
@@ -226,7 +236,7 @@ class SubmitHeaders(RequestModel):
         None,
         alias="Idempotency-Key",
         description="1 to 200 printable ASCII characters of your choice; a repeated request with the same key and the"
-        " same URLs and preset returns the first batch",
+        " same URLs and choices returns the first batch",
     )
 
 

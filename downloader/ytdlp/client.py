@@ -35,6 +35,7 @@ from downloader.ytdlp.network import GuardedRequests
 from downloader.ytdlp.options import cookie_fault, ytdlp_options
 from downloader.ytdlp.progress import ProgressMeter, Report
 from downloader.ytdlp.resume import MAYBE_STORAGE, resume, temporary_work_dir
+from downloader.ytdlp.subtitles import INFO_KEY, NO_SUBTITLES, SubtitleFetcher, subtitle_options
 from downloader.ytdlp.transport import Transport
 
 # yt_dlp is imported where it is used: that takes a third of a second, and the server must listen sooner.
@@ -201,6 +202,8 @@ class _Download:
         options = ytdlp_options(self._platform, context.settings, work_dir, proxy=self._transport.proxy, preset=preset)
         pauses = options.get("retry_sleep_functions") or {}
         arrived = ArrivalCount(self._limits)
+        if context.subtitles:
+            options |= subtitle_options(options)
         return options | {
             "keep_fragments": context.work_dir is not None,  # see `resume`
             "progress_hooks": [self._check_stop, arrived, hooks.check_arrived, self._meter.downloading],
@@ -220,6 +223,8 @@ class _Download:
                 meter=self._meter,
             )
             ydl.add_post_processor(hooks.preflight(self._limits, self._meter, self._await_permit), when="before_dl")
+            if self._context.subtitles:
+                ydl.add_post_processor(self._subtitles(requests).step(), when="before_dl")
             try:
                 post = follow(requests, self._platform, url)
                 add_extractors(ydl, self._platform, post, kind)
@@ -234,6 +239,16 @@ class _Download:
                 return downloads
         is_several = isinstance(info, Mapping) and info.get("_type") in _SEVERAL_VIDEOS
         raise DownloadFailed("no_video" if is_several else "file_missing")
+
+    def _subtitles(self, requests: GuardedRequests) -> SubtitleFetcher:
+        context = self._context
+        return SubtitleFetcher(
+            context.subtitles,
+            requests,
+            max_bytes=self._limits.file_bytes,
+            heartbeat=self._heartbeat,
+            pause=context.stop.wait,
+        )
 
     def _await_permit(self) -> None:
         """Wait until media may be downloaded. Raises `_PageTooOld` after a long time."""
@@ -328,6 +343,10 @@ def _downloads(ydl: Any, info: Any) -> list[Downloaded]:
     if info.get("_type") in _SEVERAL_VIDEOS:
         return [found for entry in info.get("entries") or () for found in _downloads(ydl, entry)]
     requested = info.get("requested_downloads")
-    paths = [part.get("filepath") for part in requested] if isinstance(requested, list) else []
+    parts = requested if isinstance(requested, list) else []
     # Without a list of downloads there is still the name that yt-dlp would give the file.
-    return [Downloaded.from_info(Path(path), info) for path in paths or [ydl.prepare_filename(info)] if path]
+    return [
+        Downloaded.from_info(Path(path), info).with_subtitles(part.get(INFO_KEY, NO_SUBTITLES))
+        for part in parts or [{"filepath": ydl.prepare_filename(info)}]
+        if (path := part.get("filepath"))
+    ]

@@ -10,7 +10,7 @@ import textwrap
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -286,6 +286,16 @@ WAYS_IN: list[tuple[PlatformType, str]] = [
     *(("tiktok", f"redirect_to_{spelling}") for spelling in ("metadata", "decimal", "octal", "ipv6")),
 ]
 
+SUBTITLES_IN: list[tuple[PlatformType, str, int]] = [
+    *(
+        (platform, f"subtitles_{way}", 0)
+        for platform in ("tiktok", "twitter", "youtube")
+        for way in ("to_loopback", "private")
+    ),
+    ("twitter", "subtitles_private", 1),  # only the segments
+    ("twitter", "subtitles_playlist", 0),
+]
+
 
 @shares_engine
 @pytest.mark.parametrize(("platform", "scenario"), WAYS_IN)
@@ -294,6 +304,25 @@ async def test_a_way_into_this_machine_is_refused_before_it_is_taken(
 ) -> None:
     outcome = await engine.run(work(simulator, tmp_path, platform, scenario), ignore)
     assert outcome.error_code == "blocked_address", outcome.detail
+    assert simulator.stats().canary_hits == 0
+    assert all(address_refusal(address) is None for address in internet.connected)
+
+
+@shares_engine
+@pytest.mark.parametrize(("platform", "scenario", "serial"), SUBTITLES_IN)
+async def test_subtitles_inside_this_machine_are_refused_and_the_video_comes(
+    engine: Any,
+    internet: DirectInternet,
+    simulator: Simulator,
+    tmp_path: Path,
+    platform: PlatformType,
+    scenario: str,
+    serial: int,
+) -> None:
+    wanted = replace(work(simulator, tmp_path, platform, scenario, serial=serial), subtitles=("en",))
+    outcome = await engine.run(wanted, ignore)
+    assert outcome[0], outcome.detail
+    assert outcome.media.subtitles_missing == ("en",)
     assert simulator.stats().canary_hits == 0
     assert all(address_refusal(address) is None for address in internet.connected)
 

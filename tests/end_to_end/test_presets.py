@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from tests.end_to_end.batches import all_final, check_files, follow
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 from tests.simulator.model import PLATFORMS
+from tests.simulator.subtitles import cues_of
+from tests.srt import cues_in
 
 
 def height(path: str, ffmpeg: str) -> int | None:
@@ -51,3 +55,34 @@ def test_each_batch_gets_what_it_asked_for(
     assert [height(job["file_path"], ffmpeg) for job in jobs[None]] == [1080] * 4
     check_files(tmp_path / "storage", [job for of_batch in jobs.values() for job in of_batch])
     assert len({job["file_path"] for of_batch in jobs.values() for job in of_batch}) == 12
+
+
+def test_subtitles_are_files_of_the_job(
+    start_server: Callable[..., Server], simulator: Simulator, tmp_path: Path
+) -> None:
+    server = start_server()
+    urls = [simulator.url(platform, "subtitled") for platform in PLATFORMS]
+    body = {"urls": urls, "subtitles": ["en", "ja"], "preset": "480p"}
+    status, answer = server.ask("POST", "/api/v1/batches", body)
+    assert status == 202, answer
+    batch_id = answer["batch"]["id"]
+    jobs = {job["platform"]: job for job in follow(server, batch_id, all_final)}
+    assert [job["error"] for job in jobs.values()] == [None] * 4
+    came = {platform: (job["subtitles"], job["subtitles_missing"]) for platform, job in jobs.items()}
+    assert came == {
+        "tiktok": (["en-US"], ["ja"]),
+        "instagram": ([], ["en", "ja"]),
+        "twitter": (["en"], ["ja"]),
+        "youtube": (["en"], ["ja"]),
+    }
+    check_files(tmp_path / "storage", list(jobs.values()))
+    path = Path(jobs["youtube"]["files"][1])
+    kind, text = server.read(f"/api/v1/files/{jobs['youtube']['job_id']}?index=1")
+    assert (kind, text) == ("application/x-subrip", path.read_bytes())
+    assert cues_in(text) == cues_of("en")
+    _, zipped = server.read(f"/api/v1/batches/{batch_id}/zip")
+    with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
+        assert sorted(archive.namelist()) == sorted(Path(name).name for job in jobs.values() for name in job["files"])
+    status, _ = server.ask("DELETE", f"/api/v1/batches/{batch_id}?files=true")
+    assert status == 200
+    assert list((tmp_path / "storage" / "raw").iterdir()) == []

@@ -17,13 +17,13 @@ from typing import Literal, Protocol
 Platform = Literal["tiktok", "instagram", "twitter", "youtube"]
 PLATFORMS: tuple[Platform, ...] = ("tiktok", "instagram", "twitter", "youtube")
 
-#: Where a fault strikes: the post's page or API answer, or the bytes of its media.
-Stage = Literal["page", "media"]
+#: Where a fault strikes: the post's page or API answer, the bytes of its media, or its subtitles.
+Stage = Literal["page", "media", "subtitles"]
 
 #: What a fault does: `world._trouble` says how.
 FaultKind = (
     Literal["status", "cut", "hang", "hang_in_body", "html", "stray_bytes", "playlist", "redirect", "unsized"]
-    | Literal["disguised_playlist", "swollen", "swollen_page"]
+    | Literal["disguised_playlist", "swollen", "swollen_page", "huge_text", "endless_text"]
 )
 
 
@@ -110,6 +110,7 @@ class Scenario:
     platforms: tuple[Platform, ...] = PLATFORMS
     page: Fault | None = None
     media: Fault | None = None
+    subtitles: Fault | None = None
     #: the error code expected of the downloader, None for a success
     expects: str | None = None
     #: where one platform's answer means something else
@@ -146,6 +147,9 @@ class World(Protocol):
         Names: `muxed.mp4` (h264 + aac), `video.mp4` (h264 alone), `audio.m4a` (aac alone), `init-video.mp4`,
         `video-0.m4s` … and `init-audio.mp4`, `audio-0.m4s` … (fragmented, for HLS); `segment_count` of them.
         """
+
+    def subtitles(self, post: Post, normal: Response) -> Response:
+        """Return the *normal* answer to a request for subtitles of *post*, or the trouble due."""
 
     def media_size(self, post: Post, name: str) -> int:
         """Return the size of media file *name* in bytes."""

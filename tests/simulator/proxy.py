@@ -406,6 +406,7 @@ class _Connection(asyncio.Protocol):
             step = max(int(bytes_per_second / 20), 1) if bytes_per_second else len(chunk)
             for start in range(0, len(chunk), step):
                 await self._writable.wait()
+                await asyncio.sleep(0)  # or a body without an end would leave no time to notice that the client left
                 if self._lost.is_set():
                     raise _Gone
                 part = chunk[start : start + step]

@@ -10,10 +10,10 @@ A new scenario whose trouble is the same at every platform needs a row here and 
         expects=None,  # what the downloader reports in the end, its own retries included
     ),
 
-The number is part of the ids of its posts, so it is never given out twice; 30 to 37 are about links, 60 to 69 belong to
-YouTube and Instagram, 70 to 82 to ways into private networks, 83 to 89 to files that are larger than they say. Trouble
-that a platform tells in its own words (a private post, say) has no `page` and no `media`: the platform's module looks
-at the scenario's name.
+The number is part of the ids of its posts, so it is never given out twice; 30 to 37 are about links, 60 to 69
+belong to YouTube and Instagram, 70 to 82 to ways into private networks, 83 to 88 to files that are larger than they
+say, 89 to 99 to subtitles. Trouble that a platform tells in its own words (a private post, say) has no `page` and
+no `media`: the platform's module looks at the scenario's name.
 """
 
 from __future__ import annotations
@@ -458,7 +458,7 @@ _ALL = (
         about="a short link that redirects into this machine; the post itself is fine",
         platforms=("tiktok",),
     ),
-    # 83 to 89: larger than they say.
+    # 83 to 88: larger than they say.
     Scenario(
         name="understated",
         number=83,
@@ -481,6 +481,49 @@ _ALL = (
         page=Fault(kind="swollen_page"),
         expects="platform_changed",
     ),
+    # 89 to 99: subtitles, which Instagram has none of.
+    Scenario(name="subtitled", number=89, about="has subtitles, its author's and, at YouTube, automatic ones"),
+    Scenario(
+        name="subtitles_gone",
+        number=90,
+        about="subtitles that are not where the page says",
+        subtitles=Fault(kind="status", status=404),
+    ),
+    Scenario(
+        name="subtitles_limited",
+        number=91,
+        about="too many requests for subtitles",
+        subtitles=Fault(kind="status", status=429, retry_after_seconds=30),
+    ),
+    Scenario(
+        name="subtitles_cut_once",
+        number=92,
+        about="the connection breaks in the middle of the subtitles, once",
+        subtitles=Fault(kind="cut", times=1),
+    ),
+    Scenario(name="subtitles_html", number=93, about="a login page for subtitles", subtitles=Fault(kind="html")),
+    Scenario(name="subtitles_huge", number=94, about="11 MiB of subtitles", subtitles=Fault(kind="huge_text")),
+    Scenario(
+        name="subtitles_endless", number=95, about="subtitles without an end", subtitles=Fault(kind="endless_text")
+    ),
+    Scenario(
+        name="subtitles_to_loopback",
+        number=96,
+        about="subtitles that redirect into this machine",
+        subtitles=Fault(kind="redirect", location=f"http://127.0.0.1:{CANARY_PORT}/secret"),
+    ),
+    Scenario(
+        name="subtitles_playlist",
+        number=97,
+        about="subtitles that are really a playlist of this machine's files",
+        subtitles=Fault(kind="playlist"),
+    ),
+    Scenario(
+        name="subtitles_private",
+        number=98,
+        about="subtitles whose address, as the page or the stream tells it, is inside this machine",
+    ),
+    Scenario(name="subtitles_hang", number=99, about="subtitles that never come", subtitles=Fault(kind="hang")),
 )
 
 #: Where the short link of a `leads_astray` post leads, by its serial number. `{id}` is the post's, `{code}` the link's.

@@ -13,6 +13,7 @@ from typing import Any
 from .media import DURATION_SECONDS, HEIGHT, WIDTH, Picture, pictures_of
 from .model import Post, Request, Response, World
 from .scenarios import ASTRAY, AUTHOR, find_post, id_of_short_code
+from .subtitles import has_subtitles, text_response, webvtt
 
 _SITE = "www.tiktok.com"
 _SHORT_HOSTS = frozenset({"vm.tiktok.com", "vt.tiktok.com"})
@@ -135,7 +136,25 @@ def _item(world: World, post: Post, token: str) -> dict[str, Any]:
             for picture in pictures
         ],
     }
+    if has_subtitles(post):
+        item["video"]["subtitleInfos"] = [
+            _subtitle_info(world, post, language) for language in ("eng-US", "cmn-Hans-CN")
+        ]
     return item
+
+
+def _subtitle_info(world: World, post: Post, language: str) -> dict[str, Any]:
+    at = world.canary_url() if post.scenario.name == "subtitles_private" else f"https://{_MEDIA_HOSTS[0]}"
+    return {
+        "LanguageID": "2",
+        "LanguageCodeName": language,
+        "Url": f"{at}/subtitles/{post.id}/{language}?a=1988",
+        "UrlExpire": 4102444800,
+        "Format": "webvtt",
+        "Version": "1:whisper_lid",
+        "Source": "ASR",
+        "Size": 300,
+    }
 
 
 def _bitrate_info(world: World, post: Post, picture: Picture, urls: list[str]) -> dict[str, Any]:
@@ -173,6 +192,8 @@ def _media(request: Request, world: World) -> Response:
             if not hmac.compare_digest(_signature(id, token), request.query.get("signature", "")):
                 return Response(status=403, headers={"Content-Type": "text/plain"}, body=b"Access Denied\n")
             return world.media(request, post, name, content_type=request.query["mime_type"].replace("_", "/"))
+        case ["", "subtitles", id, language] if post := find_post("tiktok", id):
+            return world.subtitles(post, text_response(webvtt(language)))
         case _:
             return Response(status=404)
 

@@ -9,6 +9,7 @@ from typing import Any
 from .media import DURATION_SECONDS, HEIGHT, WIDTH, pictures_of
 from .model import Post, Request, Response, World, post_id
 from .scenarios import AUTHOR, SCENARIOS, find_post, id_of_short_code
+from .subtitles import has_subtitles, segment, text_response
 
 _SITES = frozenset({f"{start}{site}.com" for start in ("", "www.", "mobile.", "m.") for site in ("x", "twitter")})
 _APIS = frozenset({"api.x.com", "api.twitter.com"})
@@ -302,7 +303,12 @@ def _media(request: Request, world: World, parts: list[str]) -> Response:
     match rest:
         case ["pl", "master.m3u8"]:
             inside = world.canary_url() if post.scenario.name == "private_playlist" else ""
-            return _playlist(_master(inside + folder, _bitrate(world, post)))
+            return _playlist(_master(inside + folder, _bitrate(world, post), _subtitles_at(world, post, folder)))
+        case ["pl", "subtitles", _, "index.m3u8"]:
+            playlist = _playlist(_subtitle_segments(world, post))
+            return world.subtitles(post, playlist) if post.scenario.name == "subtitles_playlist" else playlist
+        case ["pl", "subtitles", language, number] if number in ("0.vtt", "1.vtt"):
+            return world.subtitles(post, text_response(segment(language, int(number[0]))))
         case ["pl", ("avc1" | "mp4a") as codec, "index.m3u8"]:
             text = _segments(world, f"{folder}/pl/{codec}", "video" if codec == "avc1" else "audio")
             return _playlist(_led_astray(world, post, text))
@@ -318,14 +324,34 @@ def _media(request: Request, world: World, parts: list[str]) -> Response:
             return Response(status=404)
 
 
-def _master(folder: str, bitrate: int) -> str:
+def _master(folder: str, bitrate: int, subtitles_at: str | None) -> str:
     group = f"audio-{_AUDIO_BITRATE}"
+    subtitles = (
+        ""
+        if subtitles_at is None
+        else (
+            f'#EXT-X-MEDIA:NAME="English",TYPE=SUBTITLES,GROUP-ID="subs",LANGUAGE="en",AUTOSELECT=YES,URI="{subtitles_at}"\n'
+        )
+    )
     return (
-        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+        f"#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n{subtitles}"
         f'#EXT-X-MEDIA:NAME="Audio",TYPE=AUDIO,GROUP-ID="{group}",AUTOSELECT=YES,URI="{folder}/pl/mp4a/index.m3u8"\n'
         f"#EXT-X-STREAM-INF:AVERAGE-BANDWIDTH={bitrate},BANDWIDTH={bitrate},RESOLUTION={WIDTH}x{HEIGHT},"
         f'CODECS="mp4a.40.2,avc1.42C00D",AUDIO="{group}"\n{folder}/pl/avc1/index.m3u8\n'
     )
+
+
+def _subtitles_at(world: World, post: Post, folder: str) -> str | None:
+    if not has_subtitles(post):
+        return None
+    inside = post.scenario.name == "subtitles_private" and post.serial == 0
+    return f"{world.canary_url() if inside else ''}{folder}/pl/subtitles/en/index.m3u8"
+
+
+def _subtitle_segments(world: World, post: Post) -> str:
+    at = f"{world.canary_url()}/" if post.scenario.name == "subtitles_private" else ""
+    files = "".join(f"#EXTINF:1.5,\n{at}{number}.vtt\n" for number in (0, 1))
+    return f"#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXT-X-PLAYLIST-TYPE:VOD\n{files}#EXT-X-ENDLIST\n"
 
 
 def _segments(world: World, folder: str, kind: str) -> str:

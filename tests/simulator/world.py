@@ -12,6 +12,7 @@ from .ledger import Ledger
 from .media import SEGMENT_COUNT, SEGMENT_SECONDS, MediaLibrary, swollen_mp4, swollen_page
 from .model import Content, Fault, Platform, Post, Request, Response, Stage, World
 from .scenarios import CANARY_PORT, title_of
+from .subtitles import endless_response, huge_response
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:4,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
@@ -84,6 +85,12 @@ class Visit:
             return normal
         self.simulation.ledger.post(post).media_requests += 1
         fault = self._due(post, post.scenario.media, "media")
+        return _trouble(fault, normal, self.simulation.canary_port) if fault else normal
+
+    def subtitles(self, post: Post, normal: Response) -> Response:
+        """Return the *normal* answer to a request for subtitles of *post*, or the trouble due."""
+        self.post, self.stage = post, "subtitles"
+        fault = self._due(post, post.scenario.subtitles, "subtitles")
         return _trouble(fault, normal, self.simulation.canary_port) if fault else normal
 
     def media_size(self, post: Post, name: str) -> int:
@@ -174,6 +181,10 @@ def _trouble(fault: Fault, normal: Response, canary_port: int) -> Response:
             return Response(headers={"Content-Type": "video/mp4"}, body=_PLAYLIST)
         case "disguised_playlist":
             return Response(headers={"Content-Type": "video/mp4"}, body=_DISGUISED_PLAYLIST)
+        case "huge_text":
+            return huge_response()
+        case "endless_text":
+            return endless_response()
         case "swollen":
             return Response(headers={"Content-Type": "video/quicktime"}, body=swollen_mp4())
         case "swollen_page":

@@ -17,6 +17,7 @@ from typing import Any
 from .media import Picture, pictures_of
 from .model import Fault, Post, Request, Response, World
 from .scenarios import AUTHOR, find_post
+from .subtitles import has_subtitles, subrip, text_response, webvtt
 
 MEDIA_HOST = "rr1---sn-simulator.googlevideo.com"
 THUMBNAIL_HOST = "i.ytimg.com"
@@ -149,6 +150,8 @@ def answer(request: Request, world: World) -> Response:
         # As in real life, not every size and kind of thumbnail is there; yt-dlp tries one after another.
         found = request.path.endswith("/hqdefault.jpg")
         return Response(headers={"content-type": "image/jpeg"}, body=_THUMBNAIL) if found else Response(status=404)
+    if request.path == "/api/timedtext":
+        return _timed_text(request, world)
     if request.path.startswith("/youtubei/v1/"):
         return _api(request, world)
     if request.path == "/iframe_api":
@@ -270,7 +273,50 @@ def _player(request: Request, world: World, post: Post | None, client: str) -> J
     if refusal is None:
         addressless = client in _ADDRESSLESS_CLIENTS or post.scenario.name == "no_addresses"
         player["streamingData"] = _streaming(world, post, addressless=addressless)
+        if has_subtitles(post):
+            player["captions"] = {"playerCaptionsTracklistRenderer": _captions(world, post)}
     return player
+
+
+#: What the uploader wrote, what YouTube heard, and what it translates both to.
+_WRITTEN, _HEARD, _TRANSLATED = ("en", "de"), "en", ("en", "de", "fr", "pt", "zh-Hans")
+
+
+def _captions(world: World, post: Post) -> JsonObject:
+    at = world.canary_url() if post.scenario.name == "subtitles_private" else "https://www.youtube.com"
+    base = f"{at}/api/timedtext?v={post.id}&expire=4102444800"
+    # Every other one has nothing but what YouTube heard.
+    written = [_caption_track(base, language) for language in (() if post.serial % 2 else _WRITTEN)]
+    return {
+        "captionTracks": [
+            *written,
+            {**_caption_track(f"{base}&kind=asr", _HEARD), "kind": "asr", "vssId": f"a.{_HEARD}"},
+        ],
+        "translationLanguages": [
+            {"languageCode": language, "languageName": {"simpleText": language}} for language in _TRANSLATED
+        ],
+    }
+
+
+def _caption_track(base: str, language: str) -> JsonObject:
+    return {
+        "baseUrl": f"{base}&lang={language}",
+        "name": {"simpleText": language},
+        "vssId": f".{language}",
+        "languageCode": language,
+        "isTranslatable": True,
+    }
+
+
+def _timed_text(request: Request, world: World) -> Response:
+    post = find_post("youtube", request.query.get("v", ""))
+    if post is None:
+        return Response(status=404)
+    said = request.query.get("tlang") or request.query["lang"]
+    if request.query.get("kind") == "asr":
+        said = f"{said}, automatic"
+    text = {"srt": subrip, "vtt": webvtt}.get(request.query.get("fmt", ""))
+    return world.subtitles(post, text_response(text(said) if text else "{}"))
 
 
 def _playability(refusal: _Refusal) -> JsonObject:

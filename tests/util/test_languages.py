@@ -50,8 +50,8 @@ def test_codes_are_kept_in_order_and_each_once() -> None:
         ("en", 'send a list of at most 20 language codes such as "en", "pt-BR" or "zh-Hans"'),
         (None, '"pt-BR" or "zh-Hans"'),
         ({"en": 1}, '"pt-BR" or "zh-Hans"'),
-        (["en", "English!"], '"pt-BR" or "zh-Hans"; number 2 is none'),
-        (["en", 7], "number 2 is none"),
+        (["en", "English!"], '"pt-BR" or "zh-Hans"; number 2 is something else'),
+        (["en", 7], "number 2 is something else"),
         (["en"] * 21, "not 21"),
     ],
 )

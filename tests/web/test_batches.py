@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from downloader.models import Outcome
+from downloader.ytdlp.client import _CONTEXT
 from tests.web.world import TIKTOK, V1, paused, refused, submit
 
 
@@ -71,6 +72,36 @@ def test_a_retried_job_keeps_its_preset(client: FlaskClient, failing: None, wait
     [job] = said["jobs"]
     retried = client.post(f"{V1}/jobs/{job['job_id']}/retry").get_json()["job"]
     assert (retried["preset"], retried["kind"]) == ("480p", "video")
+
+
+def test_a_retried_job_keeps_its_languages(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, wait: Callable[[str], Any]
+) -> None:
+    wanted: list[tuple[str, ...]] = []
+
+    def download(url: str, output_dir: str) -> tuple[bool, None, str]:
+        context = _CONTEXT.get()
+        assert context
+        wanted.append(context.subtitles)
+        return False, None, "It is gone."
+
+    monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", download)
+    body = {"urls": [f"{TIKTOK}1"], "subtitles": ["pt_br", "EN", "en"]}
+    said = client.post(f"{V1}/batches", json=body).get_json()
+    wait(said["batch"]["id"])
+    client.post(f"{V1}/jobs/{said['jobs'][0]['job_id']}/retry")
+    wait(said["batch"]["id"])
+    assert wanted == [("pt-BR", "en")] * 2
+
+
+def test_a_key_is_for_one_choice_of_languages(client: FlaskClient) -> None:
+    paused(client)
+    headers = {"Idempotency-Key": "languages"}
+    body = {"urls": ["a"], "subtitles": ["en"]}
+    first = client.post(f"{V1}/batches", json=body, headers=headers)
+    again = client.post(f"{V1}/batches", json={**body, "subtitles": ["EN"]}, headers=headers)
+    assert (first.status_code, again.status_code) == (202, 200)
+    refused(client.post(f"{V1}/batches", json={"urls": ["a"]}, headers=headers), 409)
 
 
 def test_a_key_is_for_one_preset(client: FlaskClient) -> None:
@@ -271,4 +302,4 @@ def test_the_document_has_the_wish_for_a_second_round_where_it_is_heard(client: 
 
     assert fields(f"{V1}/batches")["retry_failed_once"]["type"] == "boolean"
     assert fields(f"{V1}/batches")["retry_failed_once"]["default"] is False
-    assert fields("/download/batch").keys() == {"urls", "preset"}
+    assert fields("/download/batch").keys() == {"urls", "preset", "subtitles"}

@@ -42,6 +42,43 @@ def test_a_file_is_sent_whole_with_what_it_is(client: FlaskClient, media: bytes,
     assert client.head(f"{V1}/files/{job_id}").content_length == len(media)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "kind", "disposition"),
+    [
+        (".m4a", "audio/mp4", "inline"),
+        (".mp3", "audio/mpeg", "inline"),
+        (".opus", "audio/ogg", "inline"),
+        (".ogg", "audio/ogg", "inline"),
+        (".mka", "audio/x-matroska", "inline"),
+        (".flac", "audio/flac", "inline"),
+        (".aac", "audio/aac", "inline"),
+        (".wav", "audio/wav", "inline"),
+        (".en.srt", "application/x-subrip", "attachment"),
+        (".html", "application/octet-stream", "attachment"),
+        (".svg", "application/octet-stream", "attachment"),
+    ],
+)
+def test_browsers_show_media_and_save_the_rest(
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    wait: Callable[[str], Any],
+    suffix: str,
+    kind: str,
+    disposition: str,
+) -> None:
+    def download(url: str, output_dir: str) -> tuple[bool, str, None]:
+        path = Path(output_dir, f"tiktok 1{suffix}")
+        path.write_bytes(b"1")
+        return True, str(path), None
+
+    monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", download)
+    [job] = wait(submit(client, f"{TIKTOK}1")["batch"]["id"])
+    answer = client.get(f"{V1}/files/{job['id']}")
+    assert (answer.status_code, answer.mimetype) == (200, kind)
+    assert answer.headers["Content-Disposition"].startswith(f"{disposition};")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_a_file_is_saved_under_its_own_name(client: FlaskClient, job_id: str) -> None:
     disposition = client.get(f"{V1}/files/{job_id}?download=true").headers["Content-Disposition"]
     assert disposition.startswith("attachment;")

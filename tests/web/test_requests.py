@@ -115,6 +115,19 @@ def test_a_preset_that_does_not_exist_is_refused_with_those_that_do(
     assert "video, 1080p, 720p, 480p, smallest, audio, mp3" in sentence
 
 
+@pytest.mark.parametrize("path", ["/download", "/download/batch", f"{V1}/batches"])
+@pytest.mark.parametrize(
+    "subtitles",
+    ["en", None, True, {}, {"en": 1}, ["en", ""], ["English, please"], ["../en"], ["\ud800"], [1], ["en"] * 21],
+)
+def test_what_is_no_list_of_languages_is_refused_with_an_example(
+    client: FlaskClient, path: str, subtitles: object
+) -> None:
+    links: dict[str, Any] = {"url": LINK} if path == "/download" else {"urls": [LINK]}
+    sentence = refused(client.post(path, data=json.dumps({**links, "subtitles": subtitles})), 400)
+    assert 'send a list of at most 20 language codes such as "en", "pt-BR" or "zh-Hans"' in sentence
+
+
 def test_detecting_a_platform_takes_no_preset(client: FlaskClient) -> None:
     answer = client.post("/detect-platform", json={"url": LINK, "preset": "nonsense"})
     assert (answer.status_code, answer.get_json()["platform"]) == (200, "tiktok")
