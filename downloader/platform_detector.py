@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 from urllib.parse import parse_qsl
@@ -68,6 +68,8 @@ class LinkTarget:
     canonical_url: str | None = None  #: for a post or a short link: what to fetch
     post_id: str | None = None
     part: int | None = None  #: which of the post's media is meant, from 1; None: all of them
+    #: Names what to fetch among all of the platform: alike for every spelling of the link, and for nothing else.
+    name: str | None = field(default=None, compare=False)
     more_ids: tuple[str, ...] = ()  #: of other posts that the link names
     destination: str | None = None  #: for the other kinds: a key of `DESTINATIONS`, or `unknown` if no form matches
 
@@ -152,14 +154,21 @@ def _target(
     if not all(_matches(form.id or platform.post_id, id) for id in ids):
         return LinkTarget(kind="mistyped", platform=platform.name)
     values = {**groups, "id": ids[0]}
+    part = groups.get("part")
     return LinkTarget(
         kind=form.kind,
         platform=platform.name,
         canonical_url=re.sub(r"\{([a-z]+)\}", lambda field: values.get(field[1]) or "_", form.link),
         post_id=ids[0] if form.kind == "post" else None,
-        part=int(part) if (part := groups.get("part")) else None,
+        part=int(part) if part else None,
+        name=_name(ids[0], groups.get("sort"), part) if form.kind == "post" else None,
         more_ids=tuple(dict.fromkeys(id for id in ids if id != ids[0])),
     )
+
+
+def _name(id: str, sort: str | None, part: str | None) -> str:
+    # A broadcast may have the number of a status.
+    return (f"{sort.lower()}/" if sort else "") + id + (f"/video/{part}" if part else "")
 
 
 def _absolute(link: str, host: str) -> str:

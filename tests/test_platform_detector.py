@@ -260,3 +260,51 @@ def test_any_text_is_read_and_a_canonical_url_is_a_plain_link(text: str) -> None
     if target.canonical_url is not None:
         assert re.fullmatch(r"https://[a-z.]+/[A-Za-z0-9/@._?=-]+", target.canonical_url)
         assert parse_link(target.canonical_url) == Link(target.canonical_url, target.platform)
+
+
+SAME_POSTS = [
+    (
+        "youtube", "dQw4w9WgXcQ",
+        ["https://www.youtube.com/watch?v=dQw4w9WgXcQ", "https://music.youtube.com/watch?v=dQw4w9WgXcQ&list=PL1",
+         "http://M.YouTube.com:80/shorts/dQw4w9WgXcQ?feature=share", "youtu.be/dQw4w9WgXcQ#t=3",
+         "https://www.youtube-nocookie.com/embed/dQw4w9WgXcQ", "https://www.youtube.com/watch#v=dQw4w9WgXcQ"],
+    ),
+    ("youtube", "dqw4w9wgxcq", ["https://youtu.be/dqw4w9wgxcq"]),
+    (
+        "tiktok", "7", ["https://www.tiktok.com/@ada/video/7", "https://www.tiktok.com/@Bob/photo/7?lang=en",
+                        "https://m.tiktok.com/v/7.html", "https://www.tiktok.com/foryou?item_id=7"],
+    ),
+    (
+        "instagram", "C_a-1",
+        ["https://www.instagram.com/p/C_a-1/", "https://instagram.com/reel/C_a-1?igsh=x",
+         "https://m.instagram.com/ada/tv/C_a-1"],
+    ),
+    ("instagram", "c_A-1", ["https://www.instagram.com/p/c_A-1/"]),
+    (
+        "twitter", "20",
+        ["https://x.com/jack/status/20", "https://mobile.twitter.com/i/web/status/20?s=20",
+         "https://twitter.com/#!/jack/statuses/20", "https://x.com/ada/status/20/photo/2"],
+    ),
+    ("twitter", "20/video/2", ["https://x.com/jack/status/20/video/2", "https://twitter.com/x/status/20/VIDEO/2?a"]),
+    ("twitter", "20/video/1", ["https://x.com/jack/status/20/video/1"]),
+    ("twitter", "broadcasts/20", ["https://x.com/i/broadcasts/20", "https://twitter.com/i/Broadcasts/20/"]),
+    ("twitter", "events/20", ["https://x.com/i/events/20"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "name", "links"), SAME_POSTS)
+def test_a_post_has_one_name_in_all_spellings_of_its_link(platform: str, name: str, links: list[str]) -> None:
+    for text in links:
+        link = parse_link(text)
+        assert link is not None, text
+        target = read_link(link.url)
+        assert (target.platform, target.name) == (platform, name), text
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["url"])
+def test_only_posts_have_names_and_their_canonical_links_have_the_same(case: dict[str, Any]) -> None:
+    target = read_link(case["url"])
+    assert (target.name is not None) == (target.kind == "post")
+    if target.canonical_url is not None and target.kind == "post":
+        assert read_link(target.canonical_url).name == target.name
+        assert ":" not in str(target.name)  # it becomes a part of keys
