@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from downloader.insta_downloader import download_instagram_video
 from downloader.limiter import ConcurrencyLimiter
 from downloader.models import Outcome
-from downloader.platform_detector import Link, parse_link
+from downloader.platform_detector import Link, parse_link, read_link
 from downloader.platforms import PLATFORMS, PlatformType
 from downloader.records import Record
 from downloader.tiktok_downloader import download_tiktok_video
@@ -87,7 +87,8 @@ async def download_batch(
         ValueError: there is no such preset, or a language is no code of one.
 
     Returns:
-        A record (see `records.Record`) for each URL, in the order given. A repeated link is downloaded once. An
+        A record (see `records.Record`) for each URL, in the order given. Each post is downloaded once, whatever its
+        links look like; but a short link is followed only while it is downloaded, and may repeat a post. An
         exception becomes its link's record and is never raised.
     """
     session = session or _shared_session()
@@ -99,13 +100,22 @@ async def download_batch(
     links = [parse_link(url) for url in urls]
     settings = session.settings.for_downloads()
     context = FetchContext(settings=settings, preset=preset, subtitles=tuple(language_codes(subtitles)))
-    downloads = {link: _download(link, target, context, session) for link in dict.fromkeys(links) if link is not None}
-    results = await asyncio.gather(*downloads.values(), return_exceptions=True)
-    found = dict(zip(downloads, results, strict=True))
+    posts: dict[tuple[PlatformType, str], Link] = {}
+    for link in links:
+        if link is not None:
+            posts.setdefault(_post(link), link)
+    downloads = (_download(link, target, context, session) for link in posts.values())
+    results = await asyncio.gather(*downloads, return_exceptions=True)
+    found = dict(zip(posts, results, strict=True))
     return [
-        _as_record(url, link, None if link is None else found[link]).for_preset(presets[preset]).to_json()
+        _as_record(url, link, None if link is None else found[_post(link)]).for_preset(presets[preset]).to_json()
         for url, link in zip(urls, links, strict=True)
     ]
+
+
+def _post(link: Link) -> tuple[PlatformType, str]:
+    """Return what is equal for all links to one post, as far as they tell without a request."""
+    return link.platform, read_link(link.url).name or link.url
 
 
 async def _download(link: Link, output_dir: str, context: FetchContext, session: DownloadSession) -> Record:
