@@ -16,11 +16,12 @@ JobState = Literal["queued", "running", "waiting", "succeeded", "failed", "cance
 
 #: Every legal move of a job; any other raises IllegalTransition.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
-    "queued": frozenset({"running", "cancelled"}),
+    # from queued or waiting to succeeded: another job for the same post was quicker
+    "queued": frozenset({"running", "succeeded", "cancelled"}),
     # back to queued: interrupted, not failed; it resumes where it was
     "running": frozenset({"queued", "waiting", "succeeded", "failed", "cancelled"}),
     # waiting: for its retry or for its platform to cool down, until next_attempt_at
-    "waiting": frozenset({"running", "queued", "cancelled"}),
+    "waiting": frozenset({"running", "queued", "succeeded", "cancelled"}),
     # to waiting: put back by the second round of its batch; to queued: by hand
     "failed": frozenset({"queued", "waiting"}),
     "cancelled": frozenset({"queued"}),
@@ -54,7 +55,10 @@ class NewJob:
     wanted_subtitles: tuple[str, ...] = ()
     folder: str = ""  #: where its files go, below `raw/`
     again: bool = False  #: fetched although its files are there
-    post_key: str | None = None  #: which post, and what of it; None: not known from the link
+    #: Which post, and what of it; equal ones are one job. None: not known from the link.
+    post_key: str | None = None
+    reused: bool = False  #: the post is there already: succeeded before it began, with the files of `source`
+    source: Job | None = None  #: None: an archive names the post, which has no files
     error_code: ErrorCode | None = None  #: set: failed before it began, `error` says why
     error: str | None = None
 
@@ -137,6 +141,15 @@ class Claimed:
 
     jobs: tuple[Job, ...] = ()
     more: frozenset[PlatformType] = frozenset()  #: the platforms that have others to do now
+    had: frozenset[str] = frozenset()  #: the ids of those whose posts may be there already
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Had:
+    """What there is of a post already."""
+
+    sources: tuple[Job, ...] = ()  #: that downloaded it, the best to reuse first; their files may have been deleted
+    archived: bool = False  #: an archive names it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +210,14 @@ class Progress:
     total_bytes: int | None = None  #: None: unknown
     speed_bytes_per_second: float | None = None
     eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """Where the short link of a running job leads; its attempt waits for `Engine.proceed`."""
+
+    job_id: str
+    link: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,18 +41,24 @@ class HandEngine:
     def __init__(self) -> None:
         self.running: dict[str, asyncio.Future[Outcome]] = {}
         self.on_progress: dict[str, Callable[[Progress], None]] = {}
+        self.on_resolved: dict[str, Callable[[str], None]] = {}
         self.started: list[Work] = []
         self.cancelled: list[str] = []
         self.permitted: list[str] = []  #: jobs that were started without a permit, and got one
+        self.proceeding: list[str] = []  #: jobs whose links were resolved, and that may be fetched
         self.closed = False
         self._changed = asyncio.Condition()
 
     async def start(self) -> None: ...
 
-    async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
+    async def run(
+        self, work: Work, on_progress: Callable[[Progress], None], on_resolved: Callable[[str], None] | None = None
+    ) -> Outcome:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.running[work.link] = future
         self.on_progress[work.link] = on_progress
+        if on_resolved is not None:
+            self.on_resolved[work.link] = on_resolved
         self.started.append(work)
         await self._tell()
         try:
@@ -65,6 +71,9 @@ class HandEngine:
 
     def permit(self, job_id: str) -> None:
         self.permitted.append(job_id)
+
+    def proceed(self, job_id: str) -> None:
+        self.proceeding.append(job_id)
 
     def health(self) -> EngineHealth:
         return EngineHealth(workers=8, busy=len(self.running), restarts=0)

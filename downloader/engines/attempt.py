@@ -10,7 +10,7 @@ from pathlib import Path
 
 from downloader import batch_downloader
 from downloader.download_settings import DownloadSettings
-from downloader.jobs import Progress, Work
+from downloader.jobs import Progress, Resolved, Work
 from downloader.models import Outcome
 from downloader.ytdlp.client import FetchContext, fetch_context
 from downloader.ytdlp.transport import Transport
@@ -25,10 +25,13 @@ def run_attempt(
     on_progress: Callable[[Progress], None],
     permit: threading.Event | None = None,
     transport: Transport | None = None,
+    on_resolved: Callable[[Resolved], None] = lambda _: None,
+    proceed: threading.Event | None = None,
 ) -> Outcome:
     """Run one attempt, by *transport* if there is one; blocking. Calls *on_progress* in this thread and never raises.
 
-    Setting *stop* ends the attempt at its next byte or response. It downloads no media until *permit* is set.
+    Setting *stop* ends the attempt at its next byte or response. It downloads no media until *permit* is
+    set. Where it follows a short link, it calls *on_resolved*, and requests nothing more until *proceed* is set.
     """
     context = FetchContext(
         settings=settings,
@@ -37,9 +40,11 @@ def run_attempt(
         folder=work.folder,
         stop=stop,
         permit=permit,
+        proceed=proceed,
         work_dir=Path(work.work_dir),
         in_storage=work.in_storage,
         report=on_progress,
+        resolved=lambda link: on_resolved(Resolved(job_id=work.job_id, link=link)),
         job_id=work.job_id,
         transport=transport,
     )

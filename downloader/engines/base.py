@@ -33,8 +33,13 @@ class Engine(Protocol):
         Workers that cannot be started are logged; `run` returns their fault as an outcome.
         """
 
-    async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
+    async def run(
+        self, work: Work, on_progress: Callable[[Progress], None], on_resolved: Callable[[str], None] | None = None
+    ) -> Outcome:
         """Run one attempt and return its outcome; call *on_progress* on the event loop, at most 4 times a second.
+
+        Once a short link was followed, *on_resolved* is called with the link of its post, and nothing more is requested
+        until `proceed`; without *on_resolved* the attempt just continues.
 
         Never raises for a fault of a platform, a link, a disk or a worker: those are outcomes. A worker that dies gives
         `interrupted`, an attempt that makes no progress for the stall timeout gives `timeout`.
@@ -47,6 +52,9 @@ class Engine(Protocol):
 
     def permit(self, job_id: str) -> None:
         """Let the attempt of this job, whose work said `may_download=False`, download its media."""
+
+    def proceed(self, job_id: str) -> None:
+        """Let the attempt of this job, whose short link was followed, fetch its post."""
 
     def health(self) -> EngineHealth:
         """Return the current state."""

@@ -14,7 +14,7 @@ from downloader.download_settings import DownloadSettings
 from downloader.egress.proxy import Grant
 from downloader.engines.worker import Done, Report, WorkerConfig
 from downloader.engines.worker_process import WorkerLost, WorkerProcess
-from downloader.jobs import Progress
+from downloader.jobs import Progress, Resolved
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class WorkerPool:
         settings: DownloadSettings,
         limits: PoolLimits,
         *,
-        on_message: Callable[[PooledWorker, Progress | Done], None],
+        on_message: Callable[[PooledWorker, Progress | Resolved | Done], None],
         on_lost: Callable[[PooledWorker, str], None],
     ) -> None:
         """Call *on_message* for what workers send, and *on_lost* with the reason, once for each that is lost."""

@@ -16,10 +16,10 @@ from downloader.engines.attempt import success_of
 from downloader.engines.base import EngineHealth
 from downloader.engines.pool import PooledWorker, PoolLimits, WorkerPool
 from downloader.engines.stall import Stalled, StallWatch
-from downloader.engines.worker import Done, Permit, Stop
+from downloader.engines.worker import Done, Permit, Proceed, Stop
 from downloader.engines.worker_process import WorkerLost
 from downloader.errors import StartRefused
-from downloader.jobs import Progress, Work
+from downloader.jobs import Progress, Resolved, Work
 from downloader.models import Outcome
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,10 @@ _KILL_TIMEOUT_SECONDS = 1.0
 
 #: How long the start waits for the first worker, which has yt-dlp to load.
 _START_TIMEOUT_SECONDS = 30.0
+
+
+#: Of an attempt: on_progress and on_resolved.
+_Listeners = tuple[Callable[[Progress], None], Callable[[str], None] | None]
 
 
 class _Displaced(Exception):
@@ -50,6 +54,7 @@ class _Attempt:
     worker: PooledWorker
     grant: Grant
     on_progress: Callable[[Progress], None]
+    on_resolved: Callable[[str], None] | None
     watch: StallWatch
     end: asyncio.Future[Outcome]
 
@@ -81,14 +86,16 @@ class ProcessEngine:
         except (WorkerLost, TimeoutError) as error:
             log.error("no worker could be started", extra={"detail": str(error)})
 
-    async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
+    async def run(
+        self, work: Work, on_progress: Callable[[Progress], None], on_resolved: Callable[[str], None] | None = None
+    ) -> Outcome:
         """Run one attempt; see `Engine.run`."""
         dedicated = False
         self._permitted[work.job_id] = work.may_download
         try:
             while True:
                 try:
-                    return await self._run_once(work, on_progress, dedicated=dedicated)
+                    return await self._run_once(work, (on_progress, on_resolved), dedicated=dedicated)
                 except _Displaced:
                     log.info("resuming a download in another worker", extra={"job_id": work.job_id})
                 except _SharedWorkerLost as lost:
@@ -106,7 +113,12 @@ class ProcessEngine:
         if (attempt := self._attempts.get(job_id)) is not None:
             attempt.worker.process.send(Permit(job_id))
 
-    async def _run_once(self, work: Work, on_progress: Callable[[Progress], None], *, dedicated: bool) -> Outcome:
+    def proceed(self, job_id: str) -> None:
+        """See `Engine.proceed`."""
+        if (attempt := self._attempts.get(job_id)) is not None:  # if it is moved just now, it will ask again
+            attempt.worker.process.send(Proceed(job_id))
+
+    async def _run_once(self, work: Work, listeners: _Listeners, *, dedicated: bool) -> Outcome:
         try:
             worker = await self.pool.acquire(dedicated=dedicated)
         except WorkerLost as lost:
@@ -116,11 +128,11 @@ class ProcessEngine:
                 if worker.reaped is not None:  # terminated because of another attempt, or by `close`
                     raise _Displaced
                 return Outcome.failed("interrupted", work.platform, "the worker died before the attempt could start")
-            return await self._run_in(worker, work, on_progress)
+            return await self._run_in(worker, work, listeners)
         finally:
             self.pool.release(worker)
 
-    async def _run_in(self, worker: PooledWorker, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
+    async def _run_in(self, worker: PooledWorker, work: Work, listeners: _Listeners) -> Outcome:
         """Run one attempt in *worker*, which was acquired for it."""
         try:
             grant = worker.take_grant() or open_egress(self._settings, self._rules)
@@ -130,7 +142,8 @@ class ProcessEngine:
             work=replace(work, proxy=grant.url, may_download=self._permitted[work.job_id]),
             worker=worker,
             grant=grant,
-            on_progress=on_progress,
+            on_progress=listeners[0],
+            on_resolved=listeners[1],
             watch=StallWatch(work, self._settings),
             end=asyncio.get_running_loop().create_future(),
         )
@@ -203,13 +216,19 @@ class ProcessEngine:
         """Kill every worker; running attempts end as `interrupted`."""
         await self.pool.close(_KILL_TIMEOUT_SECONDS)
 
-    def _on_message(self, worker: PooledWorker, message: Progress | Done) -> None:
+    def _on_message(self, worker: PooledWorker, message: Progress | Resolved | Done) -> None:
         attempt = self._attempts.get(message.job_id)
         if attempt is None or attempt.worker is not worker:
             return
         if isinstance(message, Progress):
             attempt.watch.note(message)
             attempt.on_progress(message)
+            return
+        if isinstance(message, Resolved):
+            if attempt.on_resolved is None:
+                self.proceed(message.job_id)
+            else:
+                attempt.on_resolved(message.link)
             return
         self.pool.note_done(worker, message.memory_bytes)
         if not attempt.end.done():

@@ -19,7 +19,7 @@ from downloader.download_settings import DownloadSettings
 from downloader.egress.connections import MAX_IDLE_SECONDS
 from downloader.engines.attempt import run_attempt
 from downloader.engines.malloc import tune_malloc
-from downloader.jobs import Progress, Work
+from downloader.jobs import Progress, Resolved, Work
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS
 from downloader.ytdlp.transport import Transport
@@ -60,6 +60,13 @@ class Permit:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Lets the attempt of this job fetch what its short link leads to."""
+
+    job_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """An attempt has ended."""
@@ -72,8 +79,11 @@ class Done:
 #: The line after which a worker's stdout holds nothing but messages; the interpreter's start may print there too.
 START = b"messages:\n"
 
-#: What a worker sends beside log records. It receives Work, Stop and Permit.
-Report = Literal["ready"] | Progress | Done
+#: What a worker receives.
+Message = Work | Stop | Permit | Proceed
+
+#: What it sends, beside log records.
+Report = Literal["ready"] | Progress | Resolved | Done
 
 
 def main() -> NoReturn:
@@ -126,19 +136,21 @@ class _Worker:
         #: Of the attempts under way, by job
         self.stops: dict[str, threading.Event] = {}
         self._permits: dict[str, threading.Event] = {}
+        self._proceeds: dict[str, threading.Event] = {}
         self._threads: dict[str, _DownloadThread] = {}  #: by the URL of their egress proxy
         self._lock = threading.Lock()  #: guards `_threads`
 
     def serve(self, messages: IO[bytes]) -> NoReturn:
         """Start and stop attempts as the server says. Raises EOFError or OSError when the pipe closes."""
         while True:
-            message: Work | Stop | Permit = pickle.load(messages)
-            if isinstance(message, Stop | Permit):
-                events = self.stops if isinstance(message, Stop) else self._permits
+            message: Message = pickle.load(messages)
+            if not isinstance(message, Work):
+                events = {Stop: self.stops, Permit: self._permits, Proceed: self._proceeds}[type(message)]
                 if event := events.get(message.job_id):
                     event.set()
                 continue
-            self.stops[message.job_id], self._permits[message.job_id] = threading.Event(), threading.Event()
+            for events in (self.stops, self._permits, self._proceeds):
+                events[message.job_id] = threading.Event()
             if message.may_download:
                 self._permits[message.job_id].set()
             self._start(message)
@@ -155,9 +167,9 @@ class _Worker:
 
     def run(self, work: Work, transport: Transport) -> bool:
         """Run one attempt, report its end, and return whether it succeeded."""
-        stop, permit = self.stops[work.job_id], self._permits[work.job_id]
-        outcome = run_attempt(work, self._settings, stop, self.send, permit, transport)
-        del self.stops[work.job_id], self._permits[work.job_id]
+        stop, permit, proceed = (events[work.job_id] for events in (self.stops, self._permits, self._proceeds))
+        outcome = run_attempt(work, self._settings, stop, self.send, permit, transport, self.send, proceed)
+        del self.stops[work.job_id], self._permits[work.job_id], self._proceeds[work.job_id]
         self.send(Done(job_id=work.job_id, outcome=outcome, memory_bytes=_memory_bytes()))
         return outcome[0]
 

@@ -16,8 +16,7 @@ from itertools import count
 from typing import IO, TypeVar
 
 from downloader.download_settings import PREFIX
-from downloader.engines.worker import START, Permit, Report, Stop, WorkerConfig
-from downloader.jobs import Work
+from downloader.engines.worker import START, Message, Report, WorkerConfig
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class WorkerProcess:
         self._killed = False
         threading.Thread(target=self._run, name=f"worker-{next(_NUMBERS)}", daemon=True).start()
 
-    def send(self, message: Work | Stop | Permit) -> None:
+    def send(self, message: Message) -> None:
         """Send *message* to the worker, which must be ready; if it is gone, `on_end` will say so."""
         assert self._messages is not None
         _send(self._messages, message)
@@ -127,7 +126,7 @@ class WorkerProcess:
             return "the worker was killed but has not ended"
 
 
-def _send(messages: IO[bytes], message: WorkerConfig | Work | Stop | Permit) -> None:
+def _send(messages: IO[bytes], message: WorkerConfig | Message) -> None:
     with contextlib.suppress(OSError, ValueError):  # it is gone; ValueError: the pipe is closed already
         messages.write(pickle.dumps(message))
         messages.flush()

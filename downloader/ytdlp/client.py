@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -67,6 +67,9 @@ class FetchContext:
     folder: str = ""  #: where the files go, below the output folder
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
     permit: threading.Event | None = None  #: until it is set, pages are read, but no media; None: as if it were set
+    #: Called with the link of the post, once a short link was followed.
+    resolved: Callable[[str], None] = lambda _: None
+    proceed: threading.Event | None = None  #: until it is set, nothing more is requested then; None: as if it were set
     #: Where unfinished files stay from one attempt to the next. After a success it holds only the outcome (see
     #: `media.outcome`); the caller removes it. None: a temporary folder.
     work_dir: Path | None = None
@@ -227,6 +230,8 @@ class _Download:
                 ydl.add_post_processor(self._subtitles(requests).step(), when="before_dl")
             try:
                 post = follow(requests, self._platform, url)
+                if post != url:
+                    self._await_proceed(post)
                 add_extractors(ydl, self._platform, post, kind)
                 info = ydl.extract_info(post, download=True)
             except _PageTooOld:
@@ -249,6 +254,13 @@ class _Download:
             heartbeat=self._heartbeat,
             pause=context.stop.wait,
         )
+
+    def _await_proceed(self, post: str) -> None:
+        """Report where a short link leads, and wait until that may be fetched."""
+        proceed = self._context.proceed
+        self._context.resolved(post)
+        while proceed is not None and not proceed.wait(_PERMIT_POLL_SECONDS):
+            self._heartbeat()
 
     def _await_permit(self) -> None:
         """Wait until media may be downloaded. Raises `_PageTooOld` after a long time."""

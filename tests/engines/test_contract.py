@@ -19,6 +19,7 @@ from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.jobs import Phase, Progress
 from downloader.media.outcome import OUTCOME_NAME
+from downloader.platform_detector import read_link
 from downloader.platforms import PlatformType
 from tests.conftest import simulated
 from tests.engines.conftest import StartEngine
@@ -231,3 +232,35 @@ async def test_one_that_waits_for_its_permit_can_be_cancelled(
         await asyncio.wait_for(running, 10)
     engine.permit(job.job_id)  # too late, and no harm
     assert sum(post.media_requests for post in simulator.stats().posts.values()) == 0
+
+
+@pytest.mark.parametrize("end", ["proceed", "cancel"])
+async def test_after_a_short_link_nothing_is_requested_until_it_may_proceed(
+    kind: Kind, end: str, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind)
+    job = replace(work(tmp_path, simulator), link=simulator.url("tiktok", "ok", form="short"))
+    resolved: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(engine.run(job, ignore, resolved.set_result))
+    name = read_link(simulator.url("tiktok", "ok")).name
+    assert read_link(await asyncio.wait_for(resolved, 20)).name == name
+    if end == "proceed":
+        engine.proceed("another")
+        engine.proceed(job.job_id)
+        assert (await asyncio.wait_for(task, 20))[0]
+        return
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stats = simulator.stats()
+    # Following ends at the post's page, whose body is not read.
+    assert sum(count.media_requests for count in stats.posts.values()) == 0
+    assert engine.health().restarts == 0
+
+
+async def test_without_anyone_to_ask_a_short_link_is_fetched(
+    kind: Kind, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind)
+    job = replace(work(tmp_path, simulator), link=simulator.url("tiktok", "ok", form="short"))
+    assert (await engine.run(job, ignore))[0]

@@ -20,6 +20,7 @@ from downloader.errors import StoreUnavailable
 from downloader.jobs import FINAL_STATES, Job, Phase, Progress, Work
 from downloader.media.outcome import OUTCOME_NAME
 from downloader.models import Media, Outcome
+from downloader.presets import Wanted
 from downloader.queue.housekeeping import ORPHAN_CHECK_INTERVAL_SECONDS
 from downloader.queue.preemption import PREEMPT_AFTER_SECONDS
 from tests.fakes import HandEngine
@@ -129,7 +130,8 @@ async def test_the_file_of_another_job_with_the_same_post_stays(world: World) ->
     [job] = await running(world, tiktok(1))
     succeed(world, tiktok(1))
     await world.until(job, lambda job: job.state == "succeeded")
-    [again] = await running(world, tiktok(1))
+    [again] = (await world.queue.submit([tiktok(1)], Wanted(again=True))).jobs
+    await world.engine.until(lambda engine: tiktok(1) in engine.running)
     fetched(work_of(world, tiktok(1)))
     await world.queue.cancel([again.id])
     await all_ends(world)
@@ -409,7 +411,9 @@ class BusyEngine(HandEngine):
 
     by_itself = False
 
-    async def run(self, work: Work, on_progress: Callable[[Progress], None]) -> Outcome:
+    async def run(
+        self, work: Work, on_progress: Callable[[Progress], None], on_resolved: Callable[[str], None] | None = None
+    ) -> Outcome:
         if self.by_itself:
             self.started.append(work)
             await asyncio.sleep(0)
