@@ -21,6 +21,7 @@ from downloader.queue.database import Database
 from downloader.queue.governor import FIRST_COOLDOWN_SECONDS, Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.preemption import Activity, Preemption, RunningAttempt
+from downloader.queue.reuse import post_key
 from downloader.queue.storage import StorageMonitor
 from downloader.settings import Settings
 
@@ -50,6 +51,9 @@ class AttemptRunner:
         self.running: dict[str, RunningAttempt] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}  #: of each job, until the end of its attempt is stored
         self.removals: dict[str, asyncio.Task[None]] = {}  #: of each job whose work is being removed
+        #: Platforms whose jobs could not be claimed, as others were running for the same posts.
+        self.held_up: frozenset[PlatformType] = frozenset()
+        self._resolving: set[asyncio.Task[None]] = set()
         self._ending: set[RunningAttempt] = set()  #: what ran, until its end is stored
         self.preemption = Preemption(self.running, self.settings.workers)
         #: called with every job whose attempt ended, once that is stored
@@ -110,7 +114,31 @@ class AttemptRunner:
             in_storage=True,
             may_download=attempt.permitted,
         )
-        return await self.engine.run(work, partial(self._on_progress, attempt))
+        return await self.engine.run(work, partial(self._on_progress, attempt), partial(self._on_resolved, attempt))
+
+    def _on_resolved(self, attempt: RunningAttempt, link: str) -> None:
+        task = asyncio.create_task(self._resolve(attempt, link), name=f"resolve {attempt.job.id}")
+        self._resolving.add(task)
+        task.add_done_callback(self._resolving.discard)
+
+    async def _resolve(self, attempt: RunningAttempt, link: str) -> None:
+        """Store where the short link of *attempt* leads; end it early if that post is there, or being fetched."""
+        job = attempt.job
+        key = post_key(link, job.preset, job.wanted_subtitles)
+        store = self.database.store
+        try:
+            proceeds = await self.database.call(
+                store.resolve, job.id, link, key, attempt=job.attempt_number, now=self.clock()
+            )
+        except Exception:
+            log.exception("where a link leads could not be stored", extra={"job_id": job.id})
+            proceeds = False
+        if self.running.get(job.id) is not attempt:
+            return
+        if proceeds:
+            self.engine.proceed(job.id)
+        else:
+            attempt.end_early("interrupted")
 
     def _on_progress(self, attempt: RunningAttempt, progress: Progress) -> None:
         job = attempt.job
@@ -172,8 +200,9 @@ class AttemptRunner:
             return
         finally:
             self._ending.discard(attempt)
-        if outcome is None or not outcome[0] or self.completion.second_tries != second_tries:
-            self.wake()  # it may have put something back, which has a time of its own
+        put_back = outcome is None or not outcome[0] or self.completion.second_tries != second_tries
+        if put_back or job.platform in self.held_up:
+            self.wake()  # what was put back has a time of its own
         if ended is None or ended.state in FINAL_STATES:
             self.preemption.forget(job.id)
         if ended is not None:

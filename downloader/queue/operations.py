@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import wraps
@@ -19,6 +19,7 @@ from downloader.presets import Wanted
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
+from downloader.queue.reuse import post_key
 from downloader.queue.scheduler import Scheduler
 from downloader.queue.statistics import Span, Statistics, compute
 from downloader.store.repository import Store
@@ -36,6 +37,9 @@ PATIENCE_SECONDS = 60.0
 COOLDOWN_CHECK_INTERVAL_SECONDS = 5.0
 
 RECENT_SECONDS = 3600.0
+
+#: Posts of an archive that are stored at once: few enough that other users of the database do not notice.
+ARCHIVE_PORTION = 5000
 
 
 def _query(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[JobQueue, P], Coroutine[Any, Any, T]]:
@@ -102,9 +106,10 @@ class JobQueue:
         Raises:
             IdempotencyConflict: the key was used for other URLs, or to get something else of them.
         """
+        new_jobs = [self._new_job(url, wanted) for url in urls]
         submission = await self._db(
             self._store.submit,
-            [self._new_job(url, wanted) for url in urls],
+            await self._stored(self.scheduler.reuse.find(new_jobs)),
             now=self.clock(),
             idempotency_key=idempotency_key,
             retry_failed_once=retry_failed_once,
@@ -123,6 +128,7 @@ class JobQueue:
             wanted_subtitles=wanted.subtitles,
             folder=wanted.folder,
             again=wanted.again,
+            post_key=post_key(None if link is None else link.url, wanted.preset.name, wanted.subtitles),
         )
 
     # Waiting
@@ -133,9 +139,10 @@ class JobQueue:
         A job whose next attempt lies more than `PATIENCE_SECONDS` ahead is returned as it is, as is one that waits for
         a platform that cools down for longer than that.
         """
-        ids = tuple(dict.fromkeys(job.id for job in submission.jobs))
+        jobs = {job.id: job for job in submission.jobs if job.state in FINAL_STATES}  # failed at once, or reused
+        ids = tuple(dict.fromkeys(job.id for job in submission.jobs if job.id not in jobs))
         ended = await asyncio.gather(*(self._ended(job_id) for job_id in ids))
-        jobs = dict(zip(ids, ended, strict=True))
+        jobs |= zip(ids, ended, strict=True)
         return [jobs[job.id] for job in submission.jobs]
 
     async def _ended(self, job_id: str) -> Job:
@@ -278,11 +285,30 @@ class JobQueue:
             self.scheduler.files_removed()
         return deleted
 
+    # The archive
+
+    async def add_to_archive(self, posts: Sequence[tuple[PlatformType, str]]) -> int:
+        """Have *posts* count as had, each given by its platform and its name; return how many did not before."""
+        added = 0
+        for platform in self.labels:
+            names = [name for owner, name in posts if owner == platform]
+            for start in range(0, len(names), ARCHIVE_PORTION):
+                some = names[start : start + ARCHIVE_PORTION]
+                added += await self._db(self._store.add_to_archive, platform, some, now=self.clock())
+        return added
+
+    async def clear_archive(self) -> int:
+        """Forget the archive; return how many posts it had."""
+        return await self._db(self._store.clear_archive, now=self.clock())
+
     # Helpers
 
     async def _db(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._stored(self.database.call(function, *args, **kwargs))
+
+    async def _stored(self, call: Awaitable[T]) -> T:
         try:
-            return await self.database.call(function, *args, **kwargs)
+            return await call
         except (DownloaderError, ValueError):
             raise
         except Exception as error:

@@ -16,7 +16,7 @@ from random import Random
 
 from downloader.engines.base import Engine
 from downloader.errors import NotFound
-from downloader.jobs import Job, Progress
+from downloader.jobs import Claimed, Job, Progress
 from downloader.media.removal import MediaRemoval
 from downloader.platforms import PlatformType
 from downloader.queue.attempts import AttemptRunner
@@ -26,6 +26,7 @@ from downloader.queue.database import Database
 from downloader.queue.governor import Governor
 from downloader.queue.housekeeping import ORPHAN_CHECK_INTERVAL_SECONDS, Housekeeper
 from downloader.queue.hub import EventHub
+from downloader.queue.reuse import Reuse
 from downloader.queue.storage import CHECK_INTERVAL_SECONDS, QueueStatus, StorageMonitor
 from downloader.settings import Settings
 
@@ -81,6 +82,13 @@ class Scheduler:
             make_room=self._wake.set,
             wake=self.wake,
             on_attempt=self.on_attempt,
+        )
+        self.reuse = Reuse(
+            settings=self.settings,
+            database=self.database,
+            storage=self.storage,
+            removal=self.removal,
+            clock=self.clock,
         )
         self._first_platform = 0
         self._due: dict[PlatformType, datetime | None] = {}  #: what the store last said there is to do
@@ -266,7 +274,9 @@ class Scheduler:
         try:
             claimed = await self._completion.group.claim(shares)
             self._due_changed |= not shares.keys() <= claimed.more
-            jobs = [job for job in claimed.jobs if (job.id, job.attempt_number) not in self._cancelled_in_claim]
+            self.attempts.held_up = frozenset(shares) - {job.platform for job in claimed.jobs}
+            left = await self._end_had(claimed)
+            jobs = [job for job in left if (job.id, job.attempt_number) not in self._cancelled_in_claim]
             late = [job for job in jobs if self._must_wait(job.platform)]
             for job in late:  # that changed while they were being claimed
                 await self.database.call(
@@ -283,6 +293,16 @@ class Scheduler:
         finally:
             self._claiming = False
             self._cancelled_in_claim.clear()
+
+    async def _end_had(self, claimed: Claimed) -> list[Job]:
+        """End what was claimed although its post is there; return the others."""
+        left, ended = await self.reuse.end_had(claimed.jobs, claimed.had)
+        for job in ended:
+            self.attempts.preemption.forget(job.id)
+            self.attempts.on_end(job)
+        if ended:
+            self.wake()  # there is room for others
+        return left
 
     def _must_wait(self, platform: PlatformType) -> bool:
         cools = self.governor.cooling_until(platform, self.clock()) is not None

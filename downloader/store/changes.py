@@ -79,6 +79,7 @@ class Change:
         self.events: list[Event] = []
         self._take_turn = take_turn
         self._moved: list[Job] = []
+        self._unwritten: list[Job] = []  #: of these
         self._started: list[Job] = []
         self._ended: list[dict[str, Any]] = []
         # Of batches that have a second round to come, and end when these are final:
@@ -155,6 +156,7 @@ class Change:
 
     def _note(self, moved: Job) -> None:
         self._moved.append(moved)
+        self._unwritten.append(moved)
         self.tell("job_changed", batch_id=moved.batch_id, job_id=moved.id, data=job_view(moved))
 
     def begin(self, job: Job) -> Job:
@@ -266,10 +268,15 @@ class Change:
         """Have an event stored with the change."""
         self.events.append(Event(id=0, at=self.now, kind=kind, batch_id=batch_id, job_id=job_id, data=data))
 
+    def flush(self) -> None:
+        """Write the moves so far, so that queries see them."""
+        if self._unwritten:
+            self.connection.execute(_UPDATE_JOB, [changed_row(job) for job in self._unwritten])
+            self._unwritten = []
+
     def write(self) -> None:
         """Write the moves, and the events last."""
-        if self._moved:
-            self.connection.execute(_UPDATE_JOB, [changed_row(job) for job in self._moved])
+        self.flush()
         if self._started:
             rows = [
                 {"job_id": job.id, "number": job.attempt_number, "result": "running", "started_at": self.now}

@@ -220,64 +220,6 @@ def finished_before(connection: Connection, moment: datetime, limit: int) -> lis
     return jobs_of(connection, connection.execute(old.order_by(jobs.c.seq).limit(limit)).all())
 
 
-# -- the queue
-
-
-def _due_query() -> Select[Any]:
-    columns: list[ColumnElement[Any]] = []
-    for platform in PLATFORMS:
-        of_platform = jobs.c.platform == platform
-        queued = select(jobs.c.seq).where(of_platform, jobs.c.state == "queued").exists()
-        # The index needs this condition; the schema ensures that only waiting jobs have a time.
-        waiting = select(func.min(jobs.c.next_attempt_at)).where(of_platform, jobs.c.next_attempt_at.is_not(None))
-        columns += [queued.label(f"{platform}_queued"), waiting.scalar_subquery().label(f"{platform}_waiting")]
-    return select(*columns)
-
-
-_DUE = _due_query()
-
-
-def due(connection: Connection) -> dict[PlatformType, datetime | None]:
-    """For each platform with something to do: None where a job is queued, else when the first that waits is due."""
-    row = connection.execute(_DUE).one()
-    found: dict[PlatformType, datetime | None] = {}
-    for platform, queued, waiting in zip(PLATFORMS, row[::2], row[1::2], strict=True):
-        if queued:
-            found[platform] = None
-        elif waiting is not None:
-            found[platform] = waiting
-    return found
-
-
-# What met a rate limit comes last: should it meet it again, its platform would cool down, and the others would wait.
-_MET_A_LIMIT = case((jobs.c.error_code == "rate_limited", 1), else_=0)
-_QUEUED = jobs.c.state == "queued"
-
-
-def _next_jobs(*conditions: ColumnElement[bool], order: Sequence[ColumnElement[Any]] = (jobs.c.seq,)) -> Select[Any]:
-    query = select(jobs).where(jobs.c.platform == bindparam("platform"), *conditions).order_by(*order)
-    return query.limit(bindparam("most")).with_for_update(skip_locked=True)
-
-
-_NEXT_QUEUED = _next_jobs(_QUEUED, _MET_A_LIMIT == 0)
-_NEXT_RELEASED = _next_jobs(_QUEUED, _MET_A_LIMIT == 1)  # which waited until the cooldown was ended by hand
-_NEXT_WAITING = _next_jobs(
-    jobs.c.next_attempt_at <= bindparam("now"), jobs.c.next_attempt_at.is_not(None), order=(_MET_A_LIMIT, jobs.c.seq)
-)
-
-
-def claimable(connection: Connection, platform: PlatformType, limit: int, now: datetime) -> Sequence[Row[Any]]:
-    """Lock and return the jobs to start next: the oldest first, those that met a rate limit last.
-
-    Those that another transaction holds are passed over.
-    """
-    which = {"platform": platform, "most": limit}
-    rows = [*connection.execute(_NEXT_QUEUED, which), *connection.execute(_NEXT_WAITING, which | {"now": now})]
-    if len(rows) < limit:  # to find none of these, all that are queued are read
-        rows += connection.execute(_NEXT_RELEASED, which)
-    return sorted(rows, key=lambda row: (row.error_code == "rate_limited", int(row.seq)))[:limit]
-
-
 def counts(connection: Connection) -> dict[PlatformType, dict[JobState, int]]:
     """How many jobs, by platform and state; without zeros."""
     query = select(jobs.c.platform, jobs.c.state, func.count().label("number")).group_by(jobs.c.platform, jobs.c.state)

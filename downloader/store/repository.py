@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
@@ -26,7 +27,7 @@ from downloader.jobs import (
 )
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.store import queries
+from downloader.store import claiming, queries, reuse
 from downloader.store.changes import Change, SecondTry, Writer, elapsed_seconds
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
 from downloader.store.rows import utc
@@ -63,6 +64,8 @@ class Store:
         self._change, self.on_event = writer.change, writer.on_event
         self._lock: DatabaseLock | None = None
         self._second_try: SecondTry = lambda job, now: None
+        # Of two jobs for one post, one is the first to run. A database has one server, so this is enough.
+        self._claiming = threading.RLock()
 
     @classmethod
     def open(cls, database_url: str) -> Store:
@@ -103,7 +106,8 @@ class Store:
     attempts = _query(queries.job_attempts)
     file_users = _query(queries.file_users)
     finished_before = _query(queries.finished_before)
-    due = _query(queries.due)
+    due = _query(claiming.due)
+    had = _query(reuse.had)
     counts = _query(queries.counts)
     recent = _query(queries.recent)
     ended = _query(queries.ended)
@@ -124,9 +128,9 @@ class Store:
     ) -> Submission:
         """Store a batch; on the disk when this returns. Raises ValueError where there is no link in it.
 
-        Equal links of which the same is wanted become one job, and so do equal URLs that no platform owns;
-        those fail at once. A known key returns the first batch, as far as it has not been deleted, whatever
-        *retry_failed_once* says.
+        Links to one post of which the same is wanted become one job, and so do equal URLs that no platform owns; those
+        fail at once. What is to be reused succeeds at once, or is queued if its source was deleted since. A known key
+        returns the first batch, as far as it has not been deleted, whatever *retry_failed_once* says.
 
         *retry_failed_once*: when the last job of the batch becomes final, those that failed are put back, once, as far
         as `on_batch_end` has it; all in the transaction of that last job, so that the batch never looks ended before.
@@ -164,7 +168,8 @@ class Store:
         is changed. Where it was the last of its batch and failed, a second round may have it waiting again.
 
         What is claimed is queued, or waiting and due, the oldest first; it runs then, each job with an attempt
-        (`result` running) and `counted_attempts` + 1. No job is given twice.
+        (`result` running) and `counted_attempts` + 1. No job is given twice. Of the jobs for one post only one runs,
+        unless they fetch it again; the others stay as they are until it has ended.
 
         Raises:
             IllegalTransition: a running job cannot become what an end says.
@@ -172,18 +177,12 @@ class Store:
         for end in ends:
             if end.result == "running" or (end.state == "waiting") != (end.next_attempt_at is not None):
                 raise ValueError(f"an attempt cannot end as {end}")
-        claimed, more = list[Job](), set[PlatformType]()
-        with self._change(now) as change:
+        with self._claiming, self._change(now) as change:
             ended = change.finish(ends)
             put_back = change.begin_second_rounds(self._second_try)
-            for platform, limit in wanted.items():
-                # One more than is wanted shows whether there are others.
-                rows = queries.claimable(change.connection, platform, limit + 1, change.now) if limit > 0 else []
-                if len(rows) > limit:
-                    more.add(platform)
-                claimed += (change.begin(job) for job in change.jobs_of(rows[:limit]))
+            claimed = claiming.claim(change, wanted, but=ended.keys())
         ended = {job.id: put_back.get(job.id, job) for job in ended.values()}
-        return [ended.get(end.job_id) for end in ends], Claimed(jobs=tuple(claimed), more=frozenset(more))
+        return [ended.get(end.job_id) for end in ends], claimed
 
     def claim(self, platform: PlatformType, limit: int, *, now: datetime) -> list[Job]:
         """Claim up to *limit* jobs of *platform*: see `exchange`."""
@@ -211,6 +210,25 @@ class Store:
             attempt=attempt,
         )
         return self.exchange([end], {}, now=now)[0][0]
+
+    def resolve(self, job_id: str, link: str, post_key: str | None, *, attempt: int, now: datetime) -> bool:
+        """Store to which *link* that of a running job redirects, and the key of its post.
+
+        Return whether its *attempt* continues: not if the post is there, or another job is just fetching it; the job is
+        then to be queued, so that `exchange` decides.
+        """
+        with self._claiming, self._change(now) as change:
+            return reuse.resolve(change, job_id, attempt, link, post_key)
+
+    def reuse(self, by_job: Mapping[str, Job | None], *, now: datetime) -> list[Job]:
+        """End claimed jobs, whose attempts did not begin, with the files of others, None: with none; return them.
+
+        What is queued for the same posts, or waits, ends with them. A job whose source was deleted is left as it is.
+        """
+        with self._change(now) as change:
+            ended = reuse.reuse(change, by_job)
+            change.begin_second_rounds(self._second_try)
+            return ended
 
     def recover(self, *, now: datetime, but: Collection[str] = ()) -> int:
         """Put every running job but those of the ids *but* back to queued (attempt: interrupted, not counted), as
@@ -298,6 +316,16 @@ class Store:
             return final
 
     # -- around it
+
+    def add_to_archive(self, platform: PlatformType, posts: Sequence[str], *, now: datetime) -> int:
+        """Have *posts* count as had, whatever is wanted of them; return how many did not before."""
+        with self._change(now) as change:
+            return reuse.add_to_archive(change, platform, posts)
+
+    def clear_archive(self, *, now: datetime) -> int:
+        """Forget the archive; return how many posts it had."""
+        with self._change(now) as change:
+            return reuse.clear_archive(change)
 
     def add_event(self, event: Event) -> Event:
         """Store it under the next number (its own id is ignored)."""

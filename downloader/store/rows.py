@@ -25,6 +25,13 @@ _FIXED = {"id", "batch_id", "url", "platform", "preset", "kind", "wanted_subtitl
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 
 
+#: What a job has of the download that it reuses.
+_REUSED = (
+    *("files", "media_id", "title", "uploader", "uploaded_at", "duration_seconds", "width", "height", "size_bytes"),
+    *("thumbnails", "subtitles", "subtitles_missing"),
+)
+
+
 def new_id() -> str:
     """Return an id that cannot be guessed: 80 random bits, as 16 of a-z and 2-7.
 
@@ -125,12 +132,19 @@ def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
         created_at=now,
         updated_at=now,
     )
+    if new.reused:
+        return replace(job, state="succeeded", finished_at=now, **reused_fields(new.source))
     code = new.error_code
     if code is None and new.link is None:
         code = "unsupported_platform"  # it would never be claimed
     if code is None:
         return job
     return replace(job, state="failed", finished_at=now, error_code=code, error=clean(new.error or sentence(code)))
+
+
+def reused_fields(source: Job | None) -> dict[str, Any]:
+    """Return the fields of a job that the reuse of what *source* downloaded sets; None: an archive names the post."""
+    return {"reused": True} | ({} if source is None else {name: getattr(source, name) for name in _REUSED})
 
 
 def outcome_fields(outcome: Outcome | None) -> dict[str, Any]:

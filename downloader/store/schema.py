@@ -206,6 +206,14 @@ files = Table(
     Column("path", CleanText, nullable=False, index=True),
 )
 
+#: Posts that count as had; `post` is the name that `platform_detector` gives them.
+archive = Table(
+    "archive",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("post", CleanText, primary_key=True),
+)
+
 events = Table(
     "events",
     metadata,

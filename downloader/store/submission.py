@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -15,7 +16,7 @@ from downloader.presets import DEFAULT_PRESET
 from downloader.store import queries
 from downloader.store.changes import Change
 from downloader.store.rows import first_job, new_id, new_row
-from downloader.store.schema import batches, jobs, links
+from downloader.store.schema import batches, files, jobs, links
 
 
 def first_submission(change: Change, new_jobs: Sequence[NewJob], key: str | None) -> Submission | None:
@@ -41,8 +42,13 @@ def store_batch(change: Change, new_jobs: Sequence[NewJob], key: str | None, ret
     batch_id = new_id()
     by_link: dict[tuple[Any, ...], Job] = {}
     in_order: list[Job] = []
+    sources = {new.source.id for new in new_jobs if new.source is not None}
+    # From here on they cannot be deleted, and then it will be seen that others have their files.
+    there = {job.id for job in change.lock_ids(sources)} if sources else set()
     for new in new_jobs:
-        same = (new.link, None if new.link is not None else new.url, *_choices(new))
+        if new.source is not None and new.source.id not in there:
+            new = replace(new, reused=False, source=None)
+        same = (new.post_key or new.link or new.url, *_choices(new))
         if same not in by_link:
             by_link[same] = first_job(new, batch_id, change.now)
         in_order.append(by_link[same])
@@ -58,6 +64,13 @@ def store_batch(change: Change, new_jobs: Sequence[NewJob], key: str | None, ret
         },
     )
     change.connection.execute(insert(jobs), [new_row(job) for job in by_link.values()])
+    paths = [
+        {"job_id": job.id, "position": position, "path": path}
+        for job in by_link.values()
+        for position, path in enumerate(job.files)
+    ]
+    if paths:
+        change.connection.execute(insert(files), paths)
     change.connection.execute(
         insert(links),
         [

@@ -80,7 +80,8 @@ async def test_what_ended_long_ago_is_deleted_with_its_files(open_world: Callabl
     await world.until(failed, lambda job: job.state == "failed")
     await world.forward(6 * 3600)
     young = await finished(world, 3)
-    again = await finished(world, 1)  # the same post, so the same file
+    [again] = await world.submit(tiktok(1))  # the same post, so the same file
+    assert again.reused
     [waiting] = await world.submit(tiktok(4))
     await world.forward(6 * 3600 + 1)
     await gone(world, old, failed)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from downloader.errors import (
     StoreUnavailable,
 )
 from downloader.jobs import NewJob
+from downloader.platform_detector import read_link
+from downloader.queue.reuse import post_key
 from downloader.store import database as store_database
 from downloader.store.database import _upgrade, open_database, reading, writing
 from downloader.store.repository import Store
@@ -244,6 +247,57 @@ def test_jobs_from_before_presets_are_videos(new_database_url: str) -> None:
         assert claimed.preset == "video"
         [low] = store.submit([replace(again[0], preset="480p")], now=NOW).jobs
         assert store.job(low.id).preset == "480p"
+    with opened(new_database_url) as engine, reading(engine) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+#: Posts downloaded before there were keys: id, link, platform, preset, state, what yt-dlp called the post.
+OF_0003 = [
+    ("a", "https://music.youtube.com/watch?v=dQw4w9WgXcQ", "youtube", "mp3", "succeeded", "dQw4w9WgXcQ"),
+    ("b", "https://vm.tiktok.com/ZM1/", "tiktok", "video", "succeeded", "7"),
+    ("c", "https://vm.tiktok.com/ZM1/", "tiktok", "video", "failed", None),
+    ("d", "https://x.com/ada/status/20/video/2", "twitter", "video", "succeeded", "20"),
+    ("e", "https://x.com/ada/status/21", "twitter", "video", "succeeded", "22"),  # which it quotes
+    ("f", "https://www.instagram.com/share/reel/abc/", "instagram", "video", "succeeded", "C_a-1"),
+    ("g", "https://www.instagram.com/share/reel/abc/", "instagram", "video", "succeeded", "no id"),
+    ("h", "https://www.tiktok.com/@ada/video/8?x", "tiktok", "video", "queued", None),
+    ("i", None, "unknown", "video", "failed", None),
+    ("j", "https://www.tiktok.com/strange", "tiktok", "video", "succeeded", "9"),
+]
+KEYS_OF_0003 = {
+    "a": "youtube:dQw4w9WgXcQ:mp3:",
+    "b": "tiktok:7:video:",
+    "d": "twitter:20/video/2:video:",
+    "e": "twitter:21:video:",
+    "f": "instagram:C_a-1:video:",
+    "h": "tiktok:8:video:",
+}
+
+
+def test_jobs_from_before_keys_get_those_that_new_ones_have(
+    new_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(new_database_url, "0003")
+    with plain_connection(new_database_url) as connection:
+        connection.exec_driver_sql("INSERT INTO batches (id, created_at, total, fingerprint) VALUES ('b', 1, 2, 'f')")
+        insert_job = text(
+            "INSERT INTO jobs (id, batch_id, url, link, platform, preset, state, media_id, attempts, tries, created_at,"
+            " updated_at, elapsed_seconds, search) VALUES (:id, 'b', 'u', :link, :platform, :preset, :state, :media_id,"
+            " 1, 1, 1, 1, 0.5, 'u')"
+        )
+        names = ("id", "link", "platform", "preset", "state", "media_id")
+        connection.execute(insert_job, [dict(zip(names, job, strict=True)) for job in OF_0003])
+        connection.exec_driver_sql("INSERT INTO files (job_id, position, path) VALUES ('a', 0, '/raw/a.mp3')")
+    portions = import_module("downloader.store.migrations.versions.0004_details")
+    monkeypatch.setattr(portions, "_PORTION", 3)
+    with contextlib.closing(Store.open(new_database_url)) as store:
+        keys = {job.id: job.post_key for job in store.jobs()[0]}
+        assert {id: key for id, key in keys.items() if key is not None} == KEYS_OF_0003
+        assert len(keys) == len(OF_0003)
+        for id, link, _, preset, _, _ in OF_0003:
+            if id in KEYS_OF_0003 and read_link(link or "").kind == "post":
+                assert keys[id] == post_key(link, preset, ())
+        assert [job.id for job in store.had(["youtube:dQw4w9WgXcQ:mp3:"])["youtube:dQw4w9WgXcQ:mp3:"].sources] == ["a"]
     with opened(new_database_url) as engine, reading(engine) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
