@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from downloader.queue.services import Services
+from downloader.web.archive import create_archive_api
 from downloader.web.batches import create_batches_api
 from downloader.web.cookies import create_cookies_api
 from downloader.web.download import create_download_api
@@ -44,6 +45,7 @@ def create_app(services: Services, version: str) -> Flask:
         create_events_api(services),
         create_zip_api(services),
         create_cookies_api(services),
+        create_archive_api(services),
     )
     for api in apis:
         app.register_blueprint(api.blueprint)

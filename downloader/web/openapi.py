@@ -94,10 +94,12 @@ _EXAMPLES = {
     "url": "https://…",
     "urls": ["https://…"],
     "preset": "video",
+    "again": False,
     "retry_failed_once": False,
     "ids": ["…"],
     "files": False,
     "cookies": "…",
+    "archive": "youtube dQw4w9WgXcQ",
 }
 
 

@@ -109,6 +109,7 @@ class WantedRequest(RequestModel):
     folder: Annotated[object, WithJsonSchema({"type": "string"})] = Field(
         "", description="where to put the files: a path below the folder of all files, its parts separated by `/`"
     )
+    again: Annotated[bool, Field(strict=True)] = Field(False, description="`true`: download also what is there already")
 
     def wanted(self, settings: Settings) -> Wanted:
         """Return what was asked for; what was not, as *settings* say.
@@ -119,7 +120,12 @@ class WantedRequest(RequestModel):
         presets, default = settings.presets, settings.default_preset
         name = self.preset if "preset" in self.model_fields_set else default
         if isinstance(name, str) and name in presets:
-            return Wanted(preset=presets[name], subtitles=tuple(self.subtitles), folder=_folder(self.folder))
+            return Wanted(
+                preset=presets[name],
+                subtitles=tuple(self.subtitles),
+                folder=_folder(self.folder),
+                again=self.again,
+            )
         raise RequestRefused(f"There is no such preset. Send one of {', '.join(presets)}, or none to get {default}.")
 
 
@@ -250,6 +256,14 @@ class JobIdsToDelete(JobIds):
     """`{"ids": ["…", …], "files": false}`"""
 
     files: Annotated[bool, Field(strict=True)] = Field(False, description="`true`: delete the media files too")
+
+
+class ArchiveUpload(RequestModel):
+    """`{"archive": "…"}`"""
+
+    archive: Annotated[str, StringConstraints(strict=True, min_length=1)] = Field(
+        description="a file that yt-dlp writes with `--download-archive`"
+    )
 
 
 class CookieUpload(RequestModel):

@@ -271,6 +271,20 @@ class StatisticsReport(ResponseModel):
     platforms: list[PlatformStatistics]
 
 
+class ArchiveAdded(ResponseModel):
+    """What became of the lines of an archive."""
+
+    added: int = Field(description="posts that count as had from now on")
+    known: int = Field(description="lines with posts that did so before, or that the file names twice")
+    ignored: int = Field(description="lines of other sites, and malformed ones")
+
+
+class ArchiveCleared(ResponseModel):
+    """What was forgotten."""
+
+    removed: int = Field(description="number of posts")
+
+
 class CookieRecord(ResponseModel):
     """The state of a platform's cookies, without the cookies."""
 
