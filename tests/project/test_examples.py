@@ -22,6 +22,8 @@ PAGES = ["README.md", "docs/api.md", "docs/install.md", "docs/operate.md", "docs
 KEY = "a-key-of-many-characters"
 COOKIES = f".tiktok.com\tTRUE\t/\tTRUE\t{int(time.time()) + 86400}\tsessionid\tsecret\n"
 
+ARCHIVE = "youtube dQw4w9WgXcQ\nvimeo 7\n"
+
 
 def page(name: str) -> str:
     return (REPOSITORY / name).read_text(encoding="utf-8")
@@ -39,7 +41,7 @@ def examples(name: str, *, of_a_key: bool = False) -> list[tuple[str, str]]:
 
 def parse(command: str) -> Namespace:
     parser = ArgumentParser(exit_on_error=False)
-    for option in ("-H", "-d", "-X", "-T", "-o", "-D", "--json"):
+    for option in ("-H", "-d", "-X", "-T", "-o", "-D", "--json", "--data-binary"):
         parser.add_argument(option, action="append", default=[])
     for flag in ("-f", "-J", "-N", "-O", "-s"):
         parser.add_argument(flag, action="store_true")
@@ -70,6 +72,8 @@ class Session:
 
     def _send(self, arguments: Namespace) -> tuple[http.client.HTTPResponse, str]:
         body = "".join(arguments.d + arguments.json) or (COOKIES if arguments.T else None)
+        if arguments.data_binary:
+            body = ARCHIVE
         method = arguments.X[0] if arguments.X else "PUT" if arguments.T else "POST" if body else "GET"
         headers = dict(header.split(": ", 1) for header in arguments.H)
         if arguments.json:
