@@ -16,7 +16,7 @@ MAX_FOLDER_BYTES = 400
 
 
 def parse_folder(text: str) -> str:
-    """Return *text*, the path of a folder below the output folder, without blanks around it and in NFC; "" is none.
+    """Return *text*, the path of a folder below the output folder, without blanks around it, in NFC; or "" for none.
 
     Raises:
         ValueError: it could lead elsewhere, or not every file system takes it.

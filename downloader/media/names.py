@@ -84,10 +84,10 @@ def name_template(text: str = DEFAULT_NAME_TEMPLATE) -> PathTemplate:
 def tells_posts_apart(template: PathTemplate) -> bool:
     """Tell whether files of two posts, or of two presets of a post, never have one name."""
     needed = {"platform", "id"} | ({"preset"} if template.has("preset") else set())
-    return needed <= {name for part in template.parts for name in _told(part) | _told(_mirrored(part))}
+    return needed <= {name for part in template.parts for name in _read_off(part) | _read_off(_mirrored(part))}
 
 
-def _told(part: Part) -> set[str]:
+def _read_off(part: Part) -> set[str]:
     """Return the fields whose values can be read off a name by its beginning: no other field touches them."""
     found = set()
     for piece, following in zip(part, (*part[1:], "/"), strict=True):

@@ -43,7 +43,7 @@ def parse_template(text: str, fields: Collection[str]) -> PathTemplate:
     """Return the template *text*, which may have *fields*.
 
     Raises:
-        ValueError: it is none; the reason lists the fields.
+        ValueError: it is not a template; the reason lists the fields.
     """
     try:
         parts = tuple(_parse_part(part, fields) for part in unicodedata.normalize("NFC", text).split("/"))

@@ -94,6 +94,8 @@ _EXAMPLES = {
     "url": "https://…",
     "urls": ["https://…"],
     "preset": "video",
+    "subtitles": ["en"],
+    "folder": "",
     "again": False,
     "retry_failed_once": False,
     "ids": ["…"],

@@ -108,11 +108,13 @@ def test_every_link_of_the_page_leads_somewhere(client: FlaskClient) -> None:
 
 # Against a live server
 
-#: A cursor is a string, but not every string is a cursor of ours.
+#: A cursor and a folder are strings, but not every string is a cursor of ours or a folder.
 SCHEMATHESIS = """
 [[operations]]
-include-name = ["GET /api/v1/jobs", "GET /api/v1/batches"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
+include-name = [
+    "GET /api/v1/jobs", "GET /api/v1/batches", "POST /api/v1/batches", "POST /download", "POST /download/batch"
+]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409"]
 """
 
 

@@ -131,7 +131,7 @@ def test_names_that_clash_are_made_unique_and_a_shared_file_is_there_once(
     (raw_dir / "link.mp4").symlink_to(one)
     batch_id = make_batch(one, other, one, deeper, raw_dir / "link.mp4", raw_dir / "more" / ".." / "film.mp4")
     found = contents(client.get(f"{V1}/batches/{batch_id}/zip").data)
-    assert found == {"Film.mp4": b"1", "film (2).mp4": b"2", "FILM (3).mp4": b"3"}
+    assert found == {"Film.mp4": b"1", "film (2).mp4": b"2", "more/FILM.mp4": b"3"}
 
 
 def test_what_was_moved_since_is_left_out(client: FlaskClient, make_batch: Callable[..., str], raw_dir: Path) -> None:

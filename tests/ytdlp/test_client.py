@@ -724,7 +724,7 @@ def test_a_crash_before_the_files_are_moved_costs_no_request(
 
     url = simulator.url("youtube", "ok")
     with monkeypatch.context() as patch:
-        patch.setattr("downloader.media.outcome.move", crash)
+        patch.setattr("downloader.media.placement.move", crash)
         with pytest.raises(KeyboardInterrupt):
             download_youtube_video(url, str(tmp_path / "raw"))
     assert list((tmp_path / "raw").iterdir()) == []
