@@ -108,11 +108,12 @@ def test_every_link_of_the_page_leads_somewhere(client: FlaskClient) -> None:
 
 # Against a live server
 
-#: A cursor and a folder are strings, but not every string is a cursor of ours or a folder.
+#: A cursor, a folder and an archive are strings, but not every string is one of ours.
 SCHEMATHESIS = """
 [[operations]]
 include-name = [
-    "GET /api/v1/jobs", "GET /api/v1/batches", "POST /api/v1/batches", "POST /download", "POST /download/batch"
+    "GET /api/v1/jobs", "GET /api/v1/batches", "POST /api/v1/batches", "POST /download", "POST /download/batch",
+    "POST /api/v1/archive",
 ]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409"]
 """
