@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .media import HEIGHT, WIDTH, pictures_of
-from .model import Fault, Post, Request, Response, World
-from .scenarios import ASTRAY, AUTHOR, find_post
+from .model import Fault, Post, Request, Response, World, post_id
+from .scenarios import ASTRAY, AUTHOR, SCENARIOS, find_post
 
 MEDIA_HOST = "scontent.cdninstagram.com"
 
@@ -41,7 +41,8 @@ _TROUBLE_COOKIE = "sim_trouble"
 _POST_PATH = re.compile(r"/(?:[^/]+/)?(?P<kind>p|tv|reels?)/(?P<code>[\w-]+)(?:/|$)")
 _SHARE_PATH = re.compile(r"/share/(?:(?P<kind>p|reel)/)?(?P<code>[\w-]+)/?")
 #: Pages that are there and hold no post: a browser gets an empty shell.
-_OTHER_PATH = re.compile(r"/(?:ada|ada/live|reels/audio/\d+|stories/ada/\d+|explore/tags/\w+)/?")
+_OTHER_PATH = re.compile(r"/(?:ada|ada/live|reels/audio/\d+|s/\w+|explore/tags/\w+)/?")
+_STORY_PATH = re.compile(r"/stories/(?:ada|highlights/\d+)/")
 _INFO_PATH = re.compile(r"/api/v1/media/(?P<pk>\d+)/info/")
 _MEDIA_PATH = re.compile(r"/v/(?P<code>[\w-]+)/(?P<part>\d+)/(?P<name>[\w-]+\.mp4)")
 
@@ -74,6 +75,10 @@ def answer(request: Request, world: World) -> Response:
         return _info(request, world, match["pk"])
     if match := _SHARE_PATH.fullmatch(request.path):
         return _follow_share_link(match["kind"], match["code"])
+    if _STORY_PATH.fullmatch(request.path):
+        return _story_page(request)
+    if request.path == "/api/v1/feed/reels_media/":
+        return _reels(request, world)
     if _OTHER_PATH.fullmatch(request.path):
         return _html("<title>Instagram</title>")
     if match := _POST_PATH.match(request.path):
@@ -154,6 +159,31 @@ def _info(request: Request, world: World, pk: str) -> Response:
     if post is None or post.scenario.name in ("removed", "geo_blocked"):
         return _json({"message": "Media not found or unavailable", "status": "fail"}, status=404)
     return replace(_json({"items": [_product(world, post)], "status": "ok"}), cookies=(_forget_trouble(),))
+
+
+#: What a story and a highlight are made of, in their order.
+_STORY = ("ok", "no_video", "ok", "silent")
+
+
+def _story_page(request: Request) -> Response:
+    """Return the page of a story; all that yt-dlp wants of it is whose it is."""
+    if "sessionid" not in _cookies(request):
+        return _to_login(request.path)
+    return _html(f'<script>{{"user":{json.dumps(_user())}}}</script>')
+
+
+def _reels(request: Request, world: World) -> Response:
+    """Answer the API for the items of a story or a highlight."""
+    if "sessionid" not in _cookies(request):
+        return _json({"reels": {}, "status": "ok"})
+    id = request.query.get("reel_ids", "")
+    if id == "highlight:9":
+        return Response(status=302, headers={"location": f"{world.canary_url()}/secret"})
+    posts = (find_post("instagram", post_id("instagram", SCENARIOS[name], n)) for n, name in enumerate(_STORY))
+    reel = {"user": _user(), "items": [_product(world, post) for post in posts if post is not None]}
+    if id.startswith("highlight:"):
+        reel["title"] = "Garden"
+    return _json({"reels": {id: reel}, "status": "ok"})
 
 
 def _post_page(request: Request, world: World, code: str) -> Response:

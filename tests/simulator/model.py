@@ -163,6 +163,9 @@ class World(Protocol):
     def canary_url(self) -> str:
         """Return an address inside this machine that must never be requested; requests to it are counted."""
 
+    def count(self, name: str) -> int:
+        """Return how often *name* was counted since the start or the last reset, this time included."""
+
     def title(self, post: Post) -> str:
         """Return the post's title: a plain one, or 600 hostile characters where its scenario says so."""
 

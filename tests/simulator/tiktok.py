@@ -10,9 +10,10 @@ from base64 import b64decode, b64encode
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
+from .lists import Collection, Item, find_list
 from .media import DURATION_SECONDS, HEIGHT, WIDTH, Picture, pictures_of
 from .model import Post, Request, Response, World
-from .scenarios import ASTRAY, AUTHOR, find_post, id_of_short_code
+from .scenarios import ASTRAY, AUTHOR, find_post, id_of_short_code, title_of
 from .subtitles import has_subtitles, text_response, webvtt
 
 _SITE = "www.tiktok.com"
@@ -48,6 +49,14 @@ def answer(request: Request, world: World) -> Response:
             return Response(status=405)
         case ["t", code] if request.host in (_SITE, _LITE):
             return _follow_short_link(world, code)
+        case [user] if request.host == _SITE and (found := find_list("tiktok", user.removeprefix("@"))):
+            return _profile(world, found)
+        case ["embed", user] if found := find_list("tiktok", user.removeprefix("@")):
+            if found.plan == "walled":
+                return _redirect(f"https://{_SITE}/login")
+            return Response(status=429 if found.plan == "throttled" else 404)
+        case ["api", "creator" | "collection" as kind, "item_list"]:
+            return _list_answer(request, world, kind)
         case ["login"] if request.host == _SITE:
             return _html("<h1>Log in to TikTok</h1>")
         case [user, "video" | "photo", id] if user.startswith("@"):
@@ -173,6 +182,64 @@ def _bitrate_info(world: World, post: Post, picture: Picture, urls: list[str]) -
     }
 
 
+# Lists
+
+_PROFILE_LENGTH, _COLLECTION_LENGTH = 15, 30
+#: Between two posts of a profile.
+_SECONDS_BETWEEN = 600
+
+
+def _profile(world: World, found: Collection) -> Response:
+    """Return the page of a profile; the posts that it shows come by the API."""
+    if found.plan == "inward":
+        return _redirect(f"{world.canary_url()}/secret")
+    if found.plan == "throttled":
+        return Response(status=429, headers={"Retry-After": "30"})
+    if found.plan == "walled":
+        return _redirect(f"https://{_SITE}/login?redirect_url=%2F%40{found.name}")
+    status = {"private": 10222, "gone": 10221}.get(found.plan, 0)
+    detail: dict[str, object] = {"statusCode": status, "statusMsg": ""}
+    if not status:
+        user = {"secUid": _sec_uid(found), "uniqueId": found.name, "nickname": "Ada"}
+        detail["userInfo"] = {"user": user, "stats": {"videoCount": found.size}, "itemList": [{}]}
+    return _page_of({"webapp.user-detail": detail})
+
+
+def _sec_uid(found: Collection) -> str:
+    return f"MS4wLjABAAAA{found.name}".ljust(76, "_")
+
+
+def _list_answer(request: Request, world: World, kind: str) -> Response:
+    """Answer the API that lists a profile from a moment backwards, or a collection from a position on."""
+    cursor = int(request.query["cursor"])
+    if kind == "collection":
+        found = Collection(platform="tiktok", plan="plain", size=int(request.query["collectionId"]) % 1_000_000)
+        page = found.page(world, cursor // _COLLECTION_LENGTH, _COLLECTION_LENGTH)
+        return _json({"itemList": [_listed(item) for item in page.items], "hasMore": page.next is not None})
+    profile = find_list("tiktok", request.query["secUid"].removeprefix("MS4wLjABAAAA").rstrip("_"))
+    assert profile is not None
+    number = max(0, -(-(_CREATED_AT - cursor // 1000 + _SECONDS_BETWEEN) // _SECONDS_BETWEEN)) // _PROFILE_LENGTH
+    if number >= 2 and profile.plan == "limited":
+        return Response(status=429, headers={"Retry-After": "30"})
+    if number >= 2 and profile.plan == "inlater":
+        return _redirect(f"{world.canary_url()}/secret")
+    if number >= 2 and profile.plan == "hanging":
+        return Response(hang_after=0)
+    page = profile.page(world, 0 if profile.plan == "stale" else number, _PROFILE_LENGTH)
+    return _json({"itemList": [_listed(item) for item in page.items], "hasMorePrevious": page.next is not None})
+
+
+def _listed(item: Item) -> dict[str, Any]:
+    """Return a post as lists describe it."""
+    return {
+        "id": item.post.id,
+        "desc": title_of(item.post),
+        "createTime": _CREATED_AT - item.age * _SECONDS_BETWEEN,
+        "author": {"id": "6800000000000000001", "uniqueId": AUTHOR, "nickname": "Ada", "secUid": "MS4wLjABAAAAada"},
+        "video": {"duration": int(DURATION_SECONDS)},
+    }
+
+
 # Media
 
 
@@ -240,7 +307,11 @@ def _data_page(status: int, message: str, *, item: object = None, cookies: tuple
     detail: dict[str, object] = {"statusCode": status, "statusMsg": message}
     if item:
         detail["itemInfo"] = {"itemStruct": item}
-    data = {"__DEFAULT_SCOPE__": {"webapp.app-context": {"language": "en"}, "webapp.video-detail": detail}}
+    return _page_of({"webapp.video-detail": detail}, cookies=cookies)
+
+
+def _page_of(scope: dict[str, object], *, cookies: tuple[str, ...] = ()) -> Response:
+    data = {"__DEFAULT_SCOPE__": {"webapp.app-context": {"language": "en"}, **scope}}
     # No title may end the script, so `<` and `/` are written the way TikTok writes them.
     text = json.dumps(data).replace("<", "\\u003C").replace("/", "\\u002F")
     script = f'<script id="__UNIVERSAL_DATA_FOR_REHYDRATION__" type="application/json">{text}</script>'
@@ -250,6 +321,10 @@ def _data_page(status: int, message: str, *, item: object = None, cookies: tuple
 def _html(body: str, *, cookies: tuple[str, ...] = ()) -> Response:
     page = f"<!DOCTYPE html><html><head><title>TikTok - Make Your Day</title></head><body>{body}</body></html>\n"
     return Response(headers={"Content-Type": "text/html; charset=utf-8"}, cookies=cookies, body=page.encode())
+
+
+def _json(value: object) -> Response:
+    return Response(headers={"Content-Type": "application/json"}, body=json.dumps(value).encode())
 
 
 def _redirect(location: str, *, status: int = 302) -> Response:

@@ -48,11 +48,13 @@ class Simulation:
     ledger: Ledger
     canary_port: int = 0
     faults_struck: Counter[tuple[str, Stage]] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
 
     def reset(self) -> None:
         """Zero all counts, and let faults that strike a few times strike again."""
         self.ledger.reset()
         self.faults_struck.clear()
+        self.counted.clear()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +110,11 @@ class Visit:
     def canary_url(self) -> str:
         """Return an address inside this machine that must never be asked for."""
         return f"http://127.0.0.1:{self.simulation.canary_port}"
+
+    def count(self, name: str) -> int:
+        """Return how often *name* was counted since the start or the last reset, this time included."""
+        self.simulation.counted[name] += 1
+        return self.simulation.counted[name]
 
     def title(self, post: Post) -> str:
         """Return the post's title: a plain one, or 600 hostile characters where its scenario says so."""

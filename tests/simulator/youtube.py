@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from . import youtube_lists
 from .media import Picture, pictures_of
 from .model import Fault, Post, Request, Response, World
 from .scenarios import AUTHOR, find_post
@@ -43,7 +44,6 @@ HOSTS: frozenset[str] = frozenset(
 JsonObject = dict[str, Any]
 
 _VISITOR_DATA = "CgtTaW11bGF0b3IwMSiAgICABg%3D%3D"
-_CHANNEL_ID = "UCsimulatorsimulator0001"
 _PLAYER_JS = "/s/player/5e1ec7ed/player_ias.vflset/en_US/base.js"
 _SIGNATURE_TIMESTAMP = 20600
 
@@ -158,6 +158,8 @@ def answer(request: Request, world: World) -> Response:
         return _script(f"var scriptUrl='https://www.youtube.com{_PLAYER_JS}';".replace("/", "\\/"))
     if request.path.startswith("/s/player/"):
         return _script(f"var simulator={{signatureTimestamp:{_SIGNATURE_TIMESTAMP}}};")
+    if (listed := _list_page(request, world)) is not None:
+        return listed
     video_id = _video_id(request)
     if video_id is None:
         return _page(_settings(_page_client(request), request))
@@ -203,6 +205,9 @@ def _itag(post: Post, picture: Picture) -> str:
 
 def _api(request: Request, world: World) -> Response:
     """Answer the InnerTube API: `player` and `next`, both for the video named in the JSON sent."""
+    endpoint = request.path.removeprefix("/youtubei/v1/")
+    if (listed := _list_answer(request, world, endpoint)) is not None:
+        return listed
     try:
         asked = json.loads(request.body)
         video_id = str(asked["videoId"])
@@ -212,12 +217,37 @@ def _api(request: Request, world: World) -> Response:
     post = find_post("youtube", video_id)
     if post is not None and (trouble := _page_trouble(request, world, post)) is not None:
         return trouble
-    endpoint = request.path.removeprefix("/youtubei/v1/")
     if endpoint == "player":
         return _json(_player(request, world, post, client))
     if endpoint == "next":
         return _json(_initial_data(world, post))
     return _json({"error": {"code": 404, "message": "Requested entity was not found."}}, status=404)
+
+
+def _list_page(request: Request, world: World) -> Response | None:
+    """Return the page of a playlist, a mix or a channel, None where the address is none of these."""
+    try:
+        data = youtube_lists.page_data(request.path, request.query, world)
+    except youtube_lists.Moved:
+        return Response(status=302, headers={"location": f"{world.canary_url()}/secret"})
+    except youtube_lists.Refused as refused:
+        return _refused(Fault(kind="status", status=refused.status, retry_after_seconds=30))
+    return None if data is None else _page(_settings(_page_client(request), request), ytInitialData=data)
+
+
+def _list_answer(request: Request, world: World, endpoint: str) -> Response | None:
+    """Return the API's answer about a playlist, a mix or a channel, None where it is asked for something else."""
+    try:
+        data = youtube_lists.api_data(endpoint, json.loads(request.body), world)
+    except ValueError:
+        return None
+    except youtube_lists.Moved:
+        return Response(status=302, headers={"location": f"{world.canary_url()}/secret"})
+    except youtube_lists.Refused as refused:
+        return _refused(Fault(kind="status", status=refused.status, retry_after_seconds=30))
+    except youtube_lists.Silent:
+        return Response(hang_after=0)
+    return None if data is None else _json(data)
 
 
 def _video_page(request: Request, world: World, video_id: str) -> Response:
@@ -338,7 +368,7 @@ def _details(world: World, post: Post) -> JsonObject:
         "videoId": "S00n9999999" if post.scenario.name == "other_video" else post.id,
         "title": world.title(post),
         "lengthSeconds": "0" if upcoming else str(max(1, round(_seconds(world)))),
-        "channelId": _CHANNEL_ID,
+        "channelId": youtube_lists.CHANNEL_ID,
         "shortDescription": "A video of the simulated world.",
         "author": AUTHOR,
         "viewCount": "1234",
@@ -356,7 +386,7 @@ def _microformat(world: World, post: Post) -> JsonObject:
         "title": {"simpleText": world.title(post)},
         "lengthSeconds": str(max(1, round(_seconds(world)))),
         "ownerProfileUrl": f"http://www.youtube.com/@{AUTHOR}",
-        "externalChannelId": _CHANNEL_ID,
+        "externalChannelId": youtube_lists.CHANNEL_ID,
         "availableCountries": ["IS", "LI"] if post.scenario.name == "geo_blocked" else ["DE", "FR", "US"],
         "category": "Science & Technology",
         "isFamilySafe": post.scenario.name != "age_restricted",
