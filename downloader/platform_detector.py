@@ -65,12 +65,14 @@ class LinkTarget:
 
     kind: LinkKind
     platform: PlatformType
-    canonical_url: str | None = None  #: for a post or a short link: what to fetch
+    #: For a post or a short link: what to fetch; for a collection: what to list, None if it can't be listed.
+    canonical_url: str | None = None
     post_id: str | None = None
     part: int | None = None  #: which of the post's media is meant, from 1; None: all of them
     #: Names what to fetch among all of the platform: alike for every spelling of the link, and for nothing else.
     name: str | None = field(default=None, compare=False)
     more_ids: tuple[str, ...] = ()  #: of other posts that the link names
+    collection_id: str | None = None  #: of a collection that can be listed: its kind and id, unique on its platform
     destination: str | None = None  #: for the other kinds: a key of `DESTINATIONS`, or `unknown` if no form matches
 
 
@@ -139,7 +141,7 @@ def _read(url: str, depth: int) -> LinkTarget:
 def _target(
     form: LinkForm, platform: Platform, groups: Mapping[str, str | None], value: str | None, depth: int
 ) -> LinkTarget | None:
-    """Return what a link of *form* leads to; None for a wrapper whose inner link is useless, if later forms decide."""
+    """Return what a link of *form* leads to; None if later forms decide, as if a wrapper's inner link is useless."""
     if form.kind == "wrapper":
         inner = _read(_absolute(value or "", groups["host"] or ""), depth - 1) if depth else None
         if inner and inner.kind != "unknown" and inner.destination not in ("page", "unknown"):
@@ -147,18 +149,21 @@ def _target(
         if not form.destination:
             return None
         return LinkTarget(kind="other", platform=platform.name, destination=form.destination)
-    if form.kind not in ("post", "short"):
+    if not form.link:
         return LinkTarget(kind=form.kind, platform=platform.name, destination=form.destination or None)
     text = (value if form.query else groups["id"]) or ""
     ids = [_ID_ENDS.split(id)[0] for id in (text.split(",") if form.several else [text])]
     if not all(_matches(form.id or platform.post_id, id) for id in ids):
-        return LinkTarget(kind="mistyped", platform=platform.name)
+        return None if form.kind == "collection" else LinkTarget(kind="mistyped", platform=platform.name)
     values = {**groups, "id": ids[0]}
+    url = re.sub(r"\{([a-z]+)\}", lambda field: values.get(field[1]) or "_", form.link)
+    if form.kind == "collection":
+        return _collection(form, platform, url)
     part = groups.get("part")
     return LinkTarget(
         kind=form.kind,
         platform=platform.name,
-        canonical_url=re.sub(r"\{([a-z]+)\}", lambda field: values.get(field[1]) or "_", form.link),
+        canonical_url=url,
         post_id=ids[0] if form.kind == "post" else None,
         part=int(part) if part else None,
         name=_name(ids[0], groups.get("sort"), part) if form.kind == "post" else None,
@@ -169,6 +174,16 @@ def _target(
 def _name(id: str, sort: str | None, part: str | None) -> str:
     # A broadcast may have the number of a status.
     return (f"{sort.lower()}/" if sort else "") + id + (f"/video/{part}" if part else "")
+
+
+def _collection(form: LinkForm, platform: Platform, url: str) -> LinkTarget:
+    return LinkTarget(
+        kind="collection",
+        platform=platform.name,
+        canonical_url=url,
+        collection_id=url.removeprefix(f"https://{platform.hosts[0]}/").removesuffix("/"),
+        destination=form.destination,
+    )
 
 
 def _absolute(link: str, host: str) -> str:

@@ -57,7 +57,9 @@ class LinkForm:
     #: not match. Empty: the id is the path's group of that name.
     query: tuple[str, ...] = ()
     id: str = ""  #: pattern for the id; empty: the platform's
-    link: str = ""  #: the canonical URL; {id}, {host} and the path's groups are filled in, _ for a missing one
+    #: The canonical URL; {id}, {host} and the path's groups are filled in, _ for a missing one. A collection without
+    #: one cannot be listed; if the id of one with a link does not match, later forms decide.
+    link: str = ""
     #: A key of `DESTINATIONS`. For a wrapper: what it is if its inner link is useless; empty: later forms decide.
     destination: str = ""
     several: bool = False  #: more ids may follow, separated by commas
@@ -75,6 +77,7 @@ class Platform:
     link_forms: tuple[LinkForm, ...]
     mirrors: str = ""  #: pattern for hosts with the same paths, which the page rewrites to `hosts[0]`
     extractors: tuple[str, ...]  #: yt-dlp's extractor keys, most frequent first; no others are loaded
+    collection_extractors: tuple[str, ...] = ()  #: those that list its collections
     options: Mapping[str, Any] = field(default_factory=dict)  #: yt-dlp options on top of the common ones
     #: Whether its formats without a picture have the video's own sound.
     has_own_sound: bool = True
@@ -92,6 +95,7 @@ _CODE = r"[A-Za-z0-9_-]{1,80}"
 _ID = r"(?P<id>[^/]+)"
 _REST = r"(?:/[^?]*)?"  # anything may follow
 _ANY = r"[^?]*"
+_NAME = r"(?:[A-Za-z0-9_.-]|%[0-9A-F]{2}){1,150}"  # of a person or a channel
 
 
 def _post(path: str, link: str, *, host: str = "", query: tuple[str, ...] = (), id: str = "") -> LinkForm:
@@ -106,8 +110,8 @@ def _wrapper(destination: str, path: str, *query: str) -> LinkForm:
     return LinkForm(kind="wrapper", path=path, query=query, destination=destination)
 
 
-def _collection(destination: str, path: str, *, query: tuple[str, ...] = ()) -> LinkForm:
-    return LinkForm(kind="collection", path=path, query=query, destination=destination)
+def _collection(destination: str, path: str, *, query: tuple[str, ...] = (), link: str = "", id: str = "") -> LinkForm:
+    return LinkForm(kind="collection", path=path, query=query, destination=destination, link=link, id=id)
 
 
 def _other(destination: str, path: str) -> LinkForm:
@@ -138,7 +142,14 @@ _TIKTOK_LINKS = (
     _other("live", rf"{_AT_ANY}/live{_REST}"),
     _other("live", rf"(?:/share)?/live{_REST}"),
     _other("story", rf"{_AT_ANY}/story{_REST}"),
+    _collection(
+        "playlist",
+        rf"/(?:@|%40)(?P<user>[A-Za-z0-9_.-]+)/collection/(?P<slug>{_NAME})-(?P<id>[0-9]+)",
+        link="https://www.tiktok.com/@{user}/collection/{slug}-{id}",
+        id=_NUMBER,
+    ),
     _collection("playlist", rf"{_AT_ANY}/(?:playlist|collection){_REST}"),
+    _collection("profile", rf"/(?:@|%40){_ID}", link="https://www.tiktok.com/@{id}", id=r"[A-Za-z0-9_.-]{1,80}"),
     _collection("profile", rf"{_AT_ANY}{_REST}"),
     _collection("profile", rf"(?:/h5)?/share/use?r{_REST}"),
     _collection("sound", rf"(?:/share)?/music{_REST}"),
@@ -163,6 +174,8 @@ TIKTOK = Platform(
     link_forms=_TIKTOK_LINKS,
     mirrors=r"(?:[a-z0-9-]{1,20}\.)?tiktokv\.com|t\.tiktok\.com|(?:www\.)?(?:vx|tn|d)(?:tiktok|ktok)\.com",
     extractors=("TikTok",),
+    # Those for sounds, hashtags and effects ask for an app's API, and are marked as broken.
+    collection_extractors=("TikTokUser", "TikTokCollection"),
     # TikTok offers h265 first, which many players and browsers cannot show.
     options={"format": "bv*[vcodec^=h264]+ba/b[vcodec^=h264]/bv*+ba/b"},
     has_own_sound=False,  # the song that was chosen for it, without the voices
@@ -174,10 +187,26 @@ TIKTOK = Platform(
 
 
 _INSTAGRAM_POST = "https://www.instagram.com/p/{id}/"
+_USER = r"[A-Za-z0-9_.]{1,30}"
 
 _INSTAGRAM_LINKS = (
     _short(rf"/share/(?P<sort>[a-z]{{1,10}})/{_ID}{_REST}", "https://www.instagram.com/share/{sort}/{id}/"),
     _short(rf"/share/{_ID}", "https://www.instagram.com/share/{id}/"),
+    _post(
+        r"/stories/highlights/(?P<highlight>[0-9]{1,20})",
+        "https://www.instagram.com/stories/highlights/{highlight}/?story_media_id={id}",
+        query=("story_media_id",),
+        id=_NUMBER,
+    ),
+    _collection(
+        "story",
+        r"/stories/highlights/(?P<id>[0-9]+)",
+        link="https://www.instagram.com/stories/highlights/{id}/",
+        id=_NUMBER,
+    ),
+    _other("story", rf"/stories/highlights{_REST}"),
+    _post(rf"/stories/(?P<user>{_USER})/{_ID}{_REST}", "https://www.instagram.com/stories/{user}/{id}/", id=_NUMBER),
+    _collection("story", rf"/stories/(?P<id>{_USER})", link="https://www.instagram.com/stories/{id}/", id=_USER),
     _other("story", rf"/(?:stories|s){_REST}"),
     _collection("sound", rf"/reels?/audio{_REST}"),
     _wrapper("login", rf"/(?:accounts|challenge|consent|auth_platform){_REST}", "next"),
@@ -207,7 +236,9 @@ INSTAGRAM = Platform(
     post_id=_CODE,
     link_forms=_INSTAGRAM_LINKS,
     mirrors=r"(?:(?:www|[a-z])\.)?(?:kk|dd|vx|ee|ez)instagram\.com",
-    extractors=("Instagram",),
+    extractors=("Instagram", "InstagramStory"),
+    # The one for profiles is marked as broken, and the one for hashtags reads pages that are no more.
+    collection_extractors=("InstagramStory",),
     # What a browser sends when it opens a link; bare requests meet the login page sooner.
     options={
         "http_headers": {
@@ -289,6 +320,11 @@ _VIDEO = "https://www.youtube.com/watch?v={id}"
 _MUSIC_VIDEO = "https://music.youtube.com/watch?v={id}"  # yt-dlp requests more there for members
 _MUSIC = r"music\.youtube\.com"
 _YOUTU_BE = r"(?:www\.)?youtu\.be"
+_PLAYLIST = "https://www.youtube.com/playlist?list={id}"
+_LIST_ID = r"[A-Za-z0-9_-]{2,80}"
+# Of a channel; its first page shows some of each, and leads to all of them.
+_TAB = r"(?:/(?:videos|shorts|streams|playlists|releases|podcasts))?"
+_HOME = r"(?:/(?:featured|about))?"
 _WATCH = r"(?:/(?:watch|movie)(?:_popup)?(?:\.php)?|/shorts|/embed|/live|/v)?"
 
 _YOUTUBE_LINKS = (
@@ -296,7 +332,8 @@ _YOUTUBE_LINKS = (
     _post(_WATCH, _VIDEO, query=("v", "vi")),
     LinkForm(kind="post", path=r"/watch_videos", link=_VIDEO, query=("video_ids",), several=True),
     _post(r"/(?:get_)?video_info", _VIDEO, query=("video_id",)),
-    _collection("playlist", r"/embed(?:/videoseries)?|/playlist|/watch", query=("list",)),
+    _collection("playlist", r"/embed(?:/videoseries)?|/playlist|/watch", query=("list",), link=_PLAYLIST, id=_LIST_ID),
+    _collection("playlist", rf"/browse/VL{_ID}", link=_PLAYLIST, id=_LIST_ID),
     _mistyped(r"/embed/videoseries|/playlist|/(?:watch|movie)(?:_popup|_videos)?(?:\.php)?|/shorts|/embed|/live"),
     _other("live", r"/embed/live_stream"),
     _post(rf"/(?:v|vi|e|embed|shorts|live|watch|source)/{_ID}{_REST}", _VIDEO),
@@ -308,6 +345,15 @@ _YOUTUBE_LINKS = (
     _wrapper("", _ANY, "next_url", "next", "continue"),
     _other("clip", rf"/clip{_REST}"),
     _other("live", r"/(?:@|%40)[^/]+/live|/(?:c|channel|user)/[^/]+/live"),
+    _collection(
+        "channel", rf"/(?:@|%40)(?P<id>[^/]+{_TAB}){_HOME}", link="https://www.youtube.com/@{id}", id=_NAME + _TAB
+    ),
+    _collection(
+        "channel",
+        rf"/(?P<id>(?:c|channel|user)/[^/]+{_TAB}){_HOME}",
+        link="https://www.youtube.com/{id}",
+        id=f"(?:c|channel|user)/{_NAME}{_TAB}",
+    ),
     _collection("channel", rf"/(?:@|%40)[^/]+{_REST}|/(?:c|channel|user)/[^/]+{_REST}"),
     _collection("search", rf"/(?:results|search){_REST}"),
     _collection("hashtag", rf"/hashtag{_REST}"),
@@ -320,6 +366,7 @@ _YOUTUBE_LINKS = (
     ),
     _other("page", rf"/(?:explore|library|oembed|redirect|source|supported_browsers|t|terms|trending|upload){_REST}"),
     _other("page", rf"/(?:v|e|vi|(?:get_)?video_info){_REST}"),
+    _collection("channel", rf"/{_ID}", link="https://www.youtube.com/{id}", id=_NAME),
     _collection("channel", r"/[^/]+|/feeds/videos\.xml"),
 )
 
@@ -338,6 +385,7 @@ YOUTUBE = Platform(
         r"|yewtu\.be|(?:www\.)?(?:piped|invidious)(?:\.[a-z0-9-]{1,30}){1,2}"
     ),
     extractors=("Youtube",),
+    collection_extractors=("YoutubeTab",),
     # Not google.com: its cookies open the whole Google account, and are not needed.
     cookie_domains=("youtube.com",),
     login_host="www.youtube.com",

@@ -23,6 +23,7 @@ from downloader.platform_detector import (
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data/post_links.json").read_text(encoding="utf-8"))
 POSTS = [case for case in CASES if case["kind"] == "post"]
+COLLECTIONS = [case for case in CASES if "collection_id" in case]
 
 OURS = [
     ("https://www.tiktok.com/@ada/video/7123456789012345678", "tiktok"),
@@ -243,6 +244,14 @@ def test_a_short_link_stays_short_and_with_its_platform(canonical: str) -> None:
     assert read_link(link.url) == LinkTarget(kind="short", platform=link.platform, canonical_url=canonical)
 
 
+@pytest.mark.parametrize("case", COLLECTIONS, ids=lambda case: case["url"])
+def test_the_canonical_url_leads_to_the_same_collection(case: dict[str, Any]) -> None:
+    link = parse_link(case["canonical_url"])
+    assert link == Link(case["canonical_url"], case["platform"])
+    assert read_link(link.url) == read_link(case["url"])
+    assert read_link(link.url).collection_id == case["collection_id"]
+
+
 def test_links_within_links_are_read_to_a_limit() -> None:
     url = "/watch?v=dQw4w9WgXcQ"
     for _ in range(MAX_DEPTH):
@@ -258,7 +267,7 @@ def test_links_within_links_are_read_to_a_limit() -> None:
 def test_any_text_is_read_and_a_canonical_url_is_a_plain_link(text: str) -> None:
     target = read_link(text)
     if target.canonical_url is not None:
-        assert re.fullmatch(r"https://[a-z.]+/[A-Za-z0-9/@._?=-]+", target.canonical_url)
+        assert re.fullmatch(r"https://[a-z.]+/[A-Za-z0-9/@._?=%-]+", target.canonical_url)
         assert parse_link(target.canonical_url) == Link(target.canonical_url, target.platform)
 
 

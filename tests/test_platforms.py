@@ -47,7 +47,7 @@ def test_every_form_is_written_so_that_python_and_javascript_read_it_alike(
         # Nothing that one of the two reads in its own way: \w, \d, \s, \b, a dot, anchors.
         assert not re.search(r"\\[A-Za-z]|(?<![\\])\.(?![^\[]*\])|[$]|(?<!\[)\^", pattern)
     assert not form.destination or form.destination in DESTINATIONS
-    assert bool(form.link) == (form.kind in ("post", "short"))
+    assert form.kind == "collection" or bool(form.link) == (form.kind in ("post", "short"))
     assert form.kind == "wrapper" or bool(form.destination) == (form.kind in ("collection", "other"))
 
 

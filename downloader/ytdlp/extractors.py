@@ -18,6 +18,9 @@ from downloader.presets import Kind
 
 # yt_dlp is imported where it is used, as in `ytdlp.client`; it comes without types, hence the ignored errors.
 
+#: Of the codes of posts.
+_CODE_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 #: Cards that play something; others show a link.
 _CARDS_WITH_VIDEO = re.compile(r"player|broadcast|audiospace|unified|amplify|video")
 
@@ -45,6 +48,15 @@ def add_extractors(ydl: Any, platform: Platform, url: str, kind: Kind = "video")
         instance = extractor()
         instance.wanted = kind
         ydl.add_info_extractor(instance)
+
+
+def add_collection_extractors(ydl: Any, platform: Platform) -> None:
+    """Add to *ydl* the extractors that list the platform's collections, and no others."""
+    import yt_dlp  # noqa: F401 -- first the package, as above
+
+    for name in platform.collection_extractors:
+        extractor = _extractor(platform, f"{name}IE")
+        ydl.add_info_extractor(LISTINGS.get(name, lambda same: same)(extractor)())
 
 
 def _extractor(platform: Platform, name: str) -> Any:
@@ -116,8 +128,78 @@ def no_video_in_pictures(base: Any) -> Any:
     return TikTokIE
 
 
+@cache
+def one_of_a_story(base: Any) -> Any:
+    """Find one item of a user's stories or of a highlight, which yt-dlp can only take as a whole."""
+    if not hasattr(base, "_extract_product"):
+        return base
+
+    class InstagramStoryIE(base):  # type: ignore[misc]
+        @classmethod
+        def _match_id(cls, url: str) -> str:
+            return re.split(r"[/=]", url.rstrip("/"))[-1]
+
+        def _real_extract(self, url: str) -> Any:
+            self._items: set[str | None] = set()
+            wanted = story_code(self._match_id(url))
+            whole = url.partition("?")[0] if "?" in url else url.rstrip("/").rpartition("/")[0] + "/"
+            found = super()._real_extract(whole)
+            for item in found["entries"]:
+                if item.get("id") == wanted:
+                    return item
+            raise DownloadFailed(
+                "no_video" if wanted in self._items else "removed", detail="not among the story's videos"
+            )
+
+        def _extract_product(self, *args: Any, **options: Any) -> Any:
+            item = super()._extract_product(*args, **options)
+            self._items.add(item.get("id"))
+            return item
+
+    return InstagramStoryIE
+
+
+@cache
+def links_of_a_story(base: Any) -> Any:
+    """Give each item of a story or a highlight its link, which yt-dlp leaves out."""
+    if not hasattr(base, "_extract_product"):
+        return base
+
+    class InstagramStoryIE(base):  # type: ignore[misc]
+        def _real_extract(self, url: str) -> Any:
+            found = super()._real_extract(url)
+            link = f"{url}?story_media_id={{}}" if "/highlights/" in url else f"{url}{{}}/"
+            entries = [{**item, "url": link.format(story_number(item["id"]))} for item in found["entries"]]
+            return {**found, "entries": entries}
+
+    return InstagramStoryIE
+
+
+def story_code(number: str) -> str:
+    """Return the code by which Instagram, and so yt-dlp, names the post with that *number*."""
+    left, code = int(number), ""
+    while left:
+        left, digit = divmod(left, len(_CODE_DIGITS))
+        code = _CODE_DIGITS[digit] + code
+    return code
+
+
+def story_number(code: str) -> str:
+    """Return the number behind a *code*, see `story_code`."""
+    number = 0
+    for digit in code:
+        number = number * len(_CODE_DIGITS) + _CODE_DIGITS.index(digit)
+    return str(number)
+
+
 #: By yt-dlp's names of extractors.
-CORRECTIONS: Mapping[str, Callable[[Any], Any]] = {"Twitter": own_videos_first, "TikTok": no_video_in_pictures}
+CORRECTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "Twitter": own_videos_first,
+    "TikTok": no_video_in_pictures,
+    "InstagramStory": one_of_a_story,
+}
+#: The same for those that list collections.
+LISTINGS: Mapping[str, Callable[[Any], Any]] = {"InstagramStory": links_of_a_story}
 
 
 def _media(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

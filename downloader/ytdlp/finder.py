@@ -27,9 +27,9 @@ def canonical_url(platform: Platform, url: str) -> str:
             detail="no id of a post in the link",
         )
     if target.kind in ("collection", "other") and target.destination != "unknown":
-        raise _not_a_post(platform, target.destination)
+        raise _not_a_post(platform, target)
     if target.kind != "unknown" and target.platform != platform.name:
-        raise _not_a_post(platform, "elsewhere")
+        raise _elsewhere(platform)
     return target.canonical_url or url
 
 
@@ -45,11 +45,34 @@ def follow(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
     """
     if read_link(url).kind != "short":
         return url
+    target = _follow(urlopen, platform, url)
+    if target.kind != "post" or target.canonical_url is None:
+        raise _not_a_post(platform, target, detail="redirected to a collection")
+    return target.canonical_url
+
+
+def collection_at(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> LinkTarget:
+    """Return the collection at *url*, which is requested if it is a short link; or the post, for a short link to one.
+
+    Raises the same as `follow`, NotAPost also where the collection cannot be listed.
+    """
+    target = read_link(url)
+    if target.kind == "short":
+        target = _follow(urlopen, platform, url)
+    elif target.kind != "collection" or target.platform != platform.name:
+        canonical_url(platform, url)
+        raise NotAPost(f"This {platform.label} link leads to no collection.", detail="no collection at such a link")
+    if target.canonical_url is None:
+        raise _not_a_post(platform, target)
+    return target
+
+
+def _follow(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> LinkTarget:
+    """Return the post or collection that the short link *url* redirects to; raises as `follow` if to neither."""
     reached = _final_url(urlopen, platform, url)
     target = read_link(reached)
-    if target.kind == "post" and target.platform == platform.name:
-        assert target.canonical_url is not None
-        return target.canonical_url
+    if target.kind in ("post", "collection") and target.platform == platform.name:
+        return target
     detail = f"redirected to {reached}"
     if _is_login_page(reached, target):
         code = platform.login_redirect_means
@@ -57,7 +80,9 @@ def follow(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
     if target.platform == platform.name and target.destination in (None, "page", "unknown"):
         # To the home page, an error page or nowhere: this is how platforms answer for posts that are gone.
         raise DownloadFailed("removed", detail=detail)
-    raise _not_a_post(platform, target.destination or "elsewhere", detail=detail)
+    if target.platform != platform.name or target.destination is None:
+        raise _elsewhere(platform, detail=detail)
+    raise _not_a_post(platform, target, detail=detail)
 
 
 def _is_login_page(url: str, target: LinkTarget) -> bool:
@@ -82,9 +107,21 @@ def _final_url(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> s
     return str(response.url)
 
 
-def _not_a_post(platform: Platform, destination: str | None, *, detail: str = "no post at such a link") -> NotAPost:
-    words = DESTINATIONS[destination or "page"]
-    return NotAPost(
-        f"This {platform.label} link leads to {words}, not to a single post: open the video itself and copy its link.",
-        detail=detail,
+_NO_POST = "no post at such a link"
+
+
+def _elsewhere(platform: Platform, *, detail: str = _NO_POST) -> NotAPost:
+    return _not_a_post(
+        platform, LinkTarget(kind="other", platform=platform.name, destination="elsewhere"), detail=detail
     )
+
+
+def _not_a_post(platform: Platform, target: LinkTarget, *, detail: str = _NO_POST) -> NotAPost:
+    told = f"This {platform.label} link leads to {DESTINATIONS[target.destination or 'page']}, not to a single post"
+    if target.collection_id is not None:
+        return NotAPost(
+            f"{told}: send it with `expand` to get its videos, or copy the link of one of them.", detail=detail
+        )
+    if target.kind == "collection":
+        told += ", and its videos can't be listed"
+    return NotAPost(f"{told}: open the video itself and copy its link.", detail=detail)

@@ -236,18 +236,23 @@ function meaningOf(url, depth = MAX_WRAPPERS) {
     return inner.find((meaning) => meaning.posts) ?? { reason: reasonOf(url) };
   }
   const target = readLink(link.url);
-  if (target.canonical_url) return { posts: postsOf(target, link) };
+  if (isPost(target)) return { posts: postsOf(target, link) };
   const isOdd = target.kind === "mistyped" || ["page", "unknown"].includes(target.destination) || ENCODED_PATH.test(link.url);
   for (const guess of isOdd ? guesses(link.url) : []) {
     const guessed = parseLink(guess);
     const better = guessed && readLink(guessed.url);
-    if (better?.canonical_url) return { posts: postsOf(better, guessed) };
+    if (better && isPost(better)) return { posts: postsOf(better, guessed) };
   }
   if (target.kind === "mistyped") return { reason: "mistyped" };
   // Platforms invent new forms. What contains something like an id is accepted; the server decides.
   const isUnknown = UNKNOWN_FORM[target.destination]?.test(link.url) ?? false;
   if (isUnknown) return { posts: [{ key: link.url, link }], destination: "unknown" };
   return { destination: target.destination === "unknown" ? "page" : target.destination };
+}
+
+/** Whether it is a post's, or a short link that may lead to one. */
+function isPost({ kind, canonical_url: canonicalUrl }) {
+  return canonicalUrl !== null && kind !== "collection";
 }
 
 /** The link as written if it names the post's id in the usual place, else the canonical one; and the further posts it names. */

@@ -10,10 +10,11 @@ import { MAX_DEPTH, PLATFORMS } from "./platforms.js";
  * @property {"post" | "short" | "collection" | "other" | "mistyped" | "unknown"} kind `short` must be followed,
  *   `mistyped` has no valid post id, `unknown` is no platform's
  * @property {Platform | "unknown"} platform
- * @property {string | null} canonical_url for a post or a short link: what to fetch
+ * @property {string | null} canonical_url for a post or a short link: what to fetch; for a collection: what to list, or null
  * @property {string | null} post_id
  * @property {number | null} part which of the post's media is meant, from 1; null: all of them
  * @property {string[]} more_ids of other posts that the link names
+ * @property {string | null} collection_id of a collection that can be listed
  * @property {string | null} destination for the other kinds: "profile", "playlist", "live" …; "unknown" if no form matches
  */
 
@@ -70,20 +71,26 @@ function read(url, depth) {
   return target("other", platform, { destination: path === "" ? "page" : "unknown" });
 }
 
-/** @returns {LinkTarget | null} null: a wrapper whose inner link is useless, and later forms decide */
+/** @returns {LinkTarget | null} null: later forms decide, as for a wrapper whose inner link is useless */
 function targetOf(form, platform, groups, value, depth) {
   if (form.kind === "wrapper") {
     const inner = depth > 0 ? read(absolute(value, groups.host), depth - 1) : null;
     if (inner && inner.kind !== "unknown" && inner.destination !== "page" && inner.destination !== "unknown") return inner;
     return form.destination ? target("other", platform, { destination: form.destination }) : null;
   }
-  if (form.kind !== "post" && form.kind !== "short") return target(form.kind, platform, { destination: form.destination ?? null });
+  if (!form.link) return target(form.kind, platform, { destination: form.destination ?? null });
   const text = (form.query ? value : groups.id) ?? "";
   const ids = (form.several ? text.split(",") : [text]).map((id) => id.split(ID_ENDS)[0]);
-  if (!ids.every((id) => match(form.id ?? PLATFORMS[platform].postId, id))) return target("mistyped", platform);
+  const isCollection = form.kind === "collection";
+  if (!ids.every((id) => match(form.id ?? PLATFORMS[platform].postId, id))) return isCollection ? null : target("mistyped", platform);
   const values = { ...groups, id: ids[0] };
+  const url = form.link.replace(/\{([a-z]+)\}/g, (_, name) => values[name] || "_");
+  if (isCollection) {
+    const id = url.replace(`https://${PLATFORMS[platform].hosts[0]}/`, "").replace(/\/$/, "");
+    return target(form.kind, platform, { canonical_url: url, collection_id: id, destination: form.destination });
+  }
   return target(form.kind, platform, {
-    canonical_url: form.link.replace(/\{([a-z]+)\}/g, (_, name) => values[name] || "_"),
+    canonical_url: url,
     post_id: form.kind === "post" ? ids[0] : null,
     part: groups.part ? Number(groups.part) : null,
     more_ids: [...new Set(ids)].slice(1),
@@ -92,7 +99,7 @@ function targetOf(form, platform, groups, value, depth) {
 
 /** @returns {LinkTarget} */
 function target(kind, platform, more = {}) {
-  return { kind, platform, canonical_url: null, post_id: null, part: null, more_ids: [], destination: null, ...more };
+  return { kind, platform, canonical_url: null, post_id: null, part: null, more_ids: [], collection_id: null, destination: null, ...more };
 }
 
 /** *link*, found in a link to *host*, as an absolute URL. */

@@ -287,11 +287,18 @@ def test_a_link_to_no_single_post_is_refused_unasked(
 @pytest.mark.parametrize(
     ("platform", "url", "told"),
     [
-        ("tiktok", "https://www.tiktok.com/@ada", "leads to a profile"),
+        ("tiktok", "https://www.tiktok.com/@ada", "leads to a profile, not to a single post: send it with `expand`"),
+        (
+            "tiktok",
+            "https://www.tiktok.com/@ada/liked",
+            "leads to a profile, not to a single post, and its videos can't",
+        ),
+        ("twitter", "https://x.com/ada", "leads to a profile, not to a single post, and its videos can't be listed"),
         ("tiktok", "https://www.tiktok.com/@ada/live", "leads to a live broadcast"),
         ("tiktok", "https://www.tiktok.com/music/x-7", "leads to a sound"),
         ("tiktok", "https://www.tiktok.com/tiktoklite", "leads to an advertisement"),
-        ("instagram", "https://www.instagram.com/stories/ada/1/", "leads to a story"),
+        ("instagram", "https://www.instagram.com/stories/ada/", "leads to a story"),
+        ("instagram", "https://www.instagram.com/stories/ada/x/", "has no valid post id"),
         ("instagram", "https://www.instagram.com/accounts/login/", "leads to the login page"),
         ("twitter", "https://x.com/i/spaces/1", "leads to an audio room"),
         ("youtube", "https://www.youtube.com/playlist?list=PL123", "leads to a playlist"),

@@ -64,7 +64,7 @@ def test_a_ytdlp_that_keeps_its_extractors_elsewhere_is_asked_for_them(monkeypat
     monkeypatch.setattr("downloader.ytdlp.extractors.import_module", lambda name: object())
     monkeypatch.setattr("yt_dlp.globals.extractors.value", {})
     monkeypatch.setattr("yt_dlp.extractor.get_info_extractor", lambda name: f"{name} by name")
-    assert extractors_of(PLATFORMS["instagram"]) == ["Instagram by name"]
+    assert extractors_of(PLATFORMS["youtube"]) == ["Youtube by name"]
 
 
 def test_the_list_of_all_extractors_may_be_loaded_by_others() -> None:
