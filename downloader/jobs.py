@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from downloader.errors import ErrorCode
@@ -40,7 +40,18 @@ AttemptResult = Literal["running", "succeeded", "failed", "interrupted", "cancel
 
 EventKind = Literal["batch_created", "batch_changed", "job_changed", "job_deleted", "platform_changed", "queue_changed"]
 
+ListingOrder = Literal["newest", "oldest"]
+
 Phase = Literal["extracting", "downloading", "merging", "checking"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expand:
+    """How a collection is taken apart."""
+
+    limit: int = 100
+    order: ListingOrder = "newest"  #: newest: as the platform lists it; oldest: the reverse
+    since: date | None = None  #: only what was posted on that day or later, as far as the platform says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from downloader.download_settings import DownloadSettings
 from downloader.egress.guard import open_egress
-from downloader.errors import RETRYABLE, DownloadFailed, ErrorCode, NotAPost, PresetGone, StartRefused, sentence
+from downloader.errors import DownloadFailed, PresetGone, StartRefused
 from downloader.media.downloads import Downloaded
 from downloader.media.files import finalize
 from downloader.media.folders import parse_folder
@@ -27,12 +27,13 @@ from downloader.models import Media, Outcome
 from downloader.platforms import Platform
 from downloader.presets import DEFAULT_PRESET, Kind, Preset
 from downloader.ytdlp import hooks, tools
-from downloader.ytdlp.errors import classify
+from downloader.ytdlp.errors import blame, classify
 from downloader.ytdlp.extractors import add_extractors
+from downloader.ytdlp.failures import failed
 from downloader.ytdlp.finder import canonical_url, follow
 from downloader.ytdlp.lean import make_lean
 from downloader.ytdlp.network import GuardedRequests
-from downloader.ytdlp.options import cookie_fault, ytdlp_options
+from downloader.ytdlp.options import ytdlp_options
 from downloader.ytdlp.progress import ProgressMeter, Report
 from downloader.ytdlp.resume import MAYBE_STORAGE, resume, temporary_work_dir
 from downloader.ytdlp.subtitles import INFO_KEY, NO_SUBTITLES, SubtitleFetcher, subtitle_options
@@ -44,9 +45,6 @@ log = logging.getLogger(__name__)
 
 #: Where wrappers put files by default.
 RAW_DIR = "./storage/raw"
-
-#: Errors that the cookies of a logged-in user may help against.
-_HELPED_BY_COOKIES: frozenset[ErrorCode] = frozenset({"login_required", "private", "age_restricted", "bot_check"})
 
 #: How soon a download that waits for its permit notices that it is to stop.
 _PERMIT_POLL_SECONDS = 0.5
@@ -100,11 +98,18 @@ def fetch(platform: Platform, url: str, output_dir: str) -> Outcome:
         platform, the link or the disk.
     """
     context = _CONTEXT.get() or _default_context()
+    return guarded(
+        platform, context, lambda transport: _Download(platform, url, Path(output_dir), context, transport).outcome()
+    )
+
+
+def guarded(platform: Platform, context: FetchContext, run: Callable[[Transport], Outcome]) -> Outcome:
+    """Return what comes of *run*, which gets the context's way to the network, or one opened for it."""
     if context.transport is not None:
-        return _Download(platform, url, Path(output_dir), context, context.transport).outcome()
+        return run(context.transport)
     try:
         with open_egress(context.settings) as egress, closing(Transport(egress.url)) as transport:
-            outcome = _Download(platform, url, Path(output_dir), context, transport).outcome()
+            outcome = run(transport)
             refusal = egress.refusal(outcome)
     except StartRefused as error:  # in a program that uses us as a library; a server reports it at startup
         return Outcome(False, None, str(error), error_code="internal", detail=str(error))
@@ -289,15 +294,8 @@ class _Download:
         return classify(error, folders=folders)
 
     def _translate(self, error: Exception, last_request: Exception | None) -> DownloadFailed:
-        """Return yt-dlp's *error* as one of ours.
-
-        Where yt-dlp blames the platform's page although its *last_request* failed, that failure is the reason:
-        YouTube's extractor, for one, continues after a 429 and then finds nothing to read.
-        """
-        found = self._classify(error)
-        if found.code == "platform_changed" and last_request is not None:
-            cause = classify(last_request)
-            return cause if cause.code in RETRYABLE else found
+        """Return yt-dlp's *error* as one of ours."""
+        found = blame(self._classify(error), last_request)
         # yt-dlp is given only links to posts, so a link that it calls bad is one that the post leads to.
         if found.code == "invalid_url" and not isinstance(error, DownloadFailed):
             return DownloadFailed("no_video", detail=found.detail)
@@ -308,27 +306,7 @@ class _Download:
         failure = self._classify(error)
         if failure.code in MAYBE_STORAGE:
             failure = self._storage_failure() or failure
-        facts = {"platform": self._platform.name, "url": self._url, "error_code": failure.code}
-        has_own_words = isinstance(failure, NotAPost | PresetGone)
-        is_internal = failure.code == "internal" and not has_own_words
-        log.log(
-            logging.ERROR if is_internal else logging.WARNING,
-            "download failed",
-            extra={**facts, "detail": failure.detail},
-            exc_info=error if is_internal else None,
-        )
-        message = str(failure) if has_own_words else sentence(failure.code, self._platform.label)
-        if failure.code in _HELPED_BY_COOKIES and (fault := cookie_fault(self._context.settings, self._platform)):
-            message += f" {fault}"
-        return Outcome(
-            False,
-            None,
-            message,
-            error_code=failure.code,
-            detail=failure.detail,
-            retry_after_seconds=failure.retry_after_seconds,
-            walled=failure.walled,
-        )
+        return failed("download failed", self._platform, self._url, self._context.settings, failure, error)
 
     def _storage_failure(self) -> DownloadFailed | None:
         """Return what is wrong with the download's folders, or None."""

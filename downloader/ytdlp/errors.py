@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from downloader.egress.http import FAILED_HEADER, REFUSED_HEADER
-from downloader.errors import DownloaderError, DownloadFailed, ErrorCode, NotAPost, PresetGone
+from downloader.errors import RETRYABLE, DownloaderError, DownloadFailed, ErrorCode, NotAPost, PresetGone
 from downloader.ytdlp.causes import Cause, attribute, causes_of
 from downloader.ytdlp.messages import MEDIA_STATUSES, STATUSES, TYPES, is_from_an_extractor, stated, suggested
 from downloader.ytdlp.redaction import redact
@@ -79,6 +79,18 @@ def classify(error: BaseException, *, now: datetime | None = None, folders: Coll
     walled = code == "rate_limited" and any(_LOGIN_OR_LIMIT.match(cause.words) for cause in chain)
     detail = redact(spoken.text) or type(spoken.error).__name__
     return DownloadFailed(code, detail=detail, retry_after_seconds=wait, walled=walled)
+
+
+def blame(found: DownloadFailed, last_request: Exception | None) -> DownloadFailed:
+    """Return *found*, or the failure of yt-dlp's *last_request* if that is the reason for it.
+
+    yt-dlp may blame the platform's page although it did not get it: YouTube's extractor, for one, continues after a 429
+    and then finds nothing to read.
+    """
+    if found.code != "platform_changed" or last_request is None:
+        return found
+    cause = classify(last_request)
+    return cause if cause.code in RETRYABLE else found
 
 
 def _own(error: DownloaderError, chain: Sequence[Cause]) -> DownloadFailed:

@@ -31,13 +31,17 @@ from downloader.engines.threads import ThreadEngine
 from downloader.errors import StartRefused
 from downloader.jobs import Progress, Work
 from downloader.models import Outcome
+from downloader.platform_detector import parse_link
+from downloader.platforms import PLATFORMS as DECLARED
 from downloader.platforms import PlatformType
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch_context
+from downloader.ytdlp.collections import list_collection
 from downloader.ytdlp.transport import Transport
 from tests.conftest import simulated
 from tests.simulator import instagram, tiktok, twitter, youtube
 from tests.simulator.client import Simulator
+from tests.simulator.lists import list_url
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -334,6 +338,36 @@ async def test_a_short_link_into_this_machine_is_refused(
     outcome = await engine.run(work(simulator, tmp_path, "tiktok", "private_short_link", form="short"), ignore)
     assert outcome.error_code == "blocked_address", outcome.detail
     assert simulator.stats().canary_hits == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        (list_url("youtube", "inward"), "blocked_address"),
+        (list_url("youtube", "inlater"), "blocked_address"),
+        (list_url("youtube", "navigates"), "no_video"),  # an address that no extractor takes
+        (list_url("tiktok", "inward"), "blocked_address"),
+        (list_url("tiktok", "inlater"), "blocked_address"),
+        ("https://www.instagram.com/stories/highlights/9/", "blocked_address"),
+    ],
+)
+def test_a_collection_that_leads_into_this_machine_is_refused(
+    simulator: Simulator,
+    internet: DirectInternet,
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    url: str,
+    code: str,
+) -> None:
+    line = ".instagram.com\tTRUE\t/\tTRUE\t4102444800\tsessionid\tsimulated\n"
+    (tmp_path / "instagram.txt").write_text(f"# Netscape HTTP Cookie File\n{line}")
+    context = FetchContext(settings=make_settings(proxy=None, cookies_dir=tmp_path).for_downloads())
+    link = parse_link(url)
+    assert link is not None
+    outcome = list_collection(DECLARED[link.platform], url, context, limit=1_000, report=lambda _: None)
+    assert outcome.error_code == code, outcome.detail
+    assert simulator.stats().canary_hits == 0
+    assert all(address_refusal(address) is None for address in internet.connected)
 
 
 @pytest.mark.usefixtures("internet")
