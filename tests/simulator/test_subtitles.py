@@ -195,7 +195,7 @@ def test_a_crash_before_the_files_are_moved_costs_no_request(
     work_dir = tmp_path / "work" / "1"
     settings = make_settings().for_downloads()
     context = FetchContext(settings=settings, subtitles=("en", "ja"), work_dir=work_dir)
-    monkeypatch.setattr("downloader.media.outcome.move", raise_interrupt)
+    monkeypatch.setattr("downloader.media.placement.move", raise_interrupt)
     with pytest.raises(KeyboardInterrupt):
         get()
     monkeypatch.undo()
