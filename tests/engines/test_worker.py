@@ -44,7 +44,7 @@ async def test_workers_log_through_the_server(
     job = work(tmp_path, simulator, "removed")
     await engine.run(job, ignore)
     [record] = [record for record in caplog.records if record.message == "download failed"]
-    assert record.name == "downloader.ytdlp.client"
+    assert record.name == "downloader.ytdlp.failures"
     assert vars(record)["job_id"] == job.job_id  # not that of the job before in the same thread
     assert vars(record)["error_code"] == "ip_blocked"
     assert record.process != os.getpid()
