@@ -26,7 +26,8 @@ class InstanceLock:
         files = [storage_dir / LOCK_NAME]
         if store_file is not None and store_file.parent != storage_dir:
             files.append(store_file.with_name(f"{store_file.name}.lock"))
-        self._locks = {file: FileLock(file) for file in files}
+        # Acquired and released in whichever thread opens and closes the queue.
+        self._locks = {file: FileLock(file, thread_local=False) for file in files}
         # Then the database, which is somewhere else, keeps a second server off the jobs: by its own file, or itself.
         self._dispensable = None if store_file is not None and len(files) == 1 else files[0]
 

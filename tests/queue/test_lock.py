@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,14 @@ def test_any_other_trouble_is_one_of_permissions(storage: Path, monkeypatch: pyt
     monkeypatch.setattr("os.open", refuse)
     with pytest.raises(StartRefused, match="check its permissions"):
         InstanceLock(storage, storage / "downloader.db").acquire()
+
+
+def test_another_thread_may_let_go_of_the_lock(tmp_path: Path) -> None:
+    lock = InstanceLock(tmp_path, None)
+    thread = threading.Thread(target=lock.acquire)
+    thread.start()
+    thread.join()
+    lock.release()
+    second = InstanceLock(tmp_path, None)
+    second.acquire()
+    second.release()
