@@ -44,7 +44,7 @@ _SHARE_PATH = re.compile(r"/share/(?:(?P<kind>p|reel)/)?(?P<code>[\w-]+)/?")
 _OTHER_PATH = re.compile(r"/(?:ada|ada/live|reels/audio/\d+|s/\w+|explore/tags/\w+)/?")
 _STORY_PATH = re.compile(r"/stories/(?:ada|highlights/\d+)/")
 _INFO_PATH = re.compile(r"/api/v1/media/(?P<pk>\d+)/info/")
-_MEDIA_PATH = re.compile(r"/v/(?P<code>[\w-]+)/(?P<part>\d+)/(?P<name>[\w-]+\.mp4)")
+_MEDIA_PATH = re.compile(r"/v/(?P<code>[\w-]+)/(?P<part>\d+)/(?P<name>[\w-]+\.mp4|cover\.jpg)")
 
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -102,7 +102,7 @@ def _media(request: Request, world: World) -> Response:
     post = find_post("instagram", match["code"]) if match else None
     if match is None or post is None:
         return Response(status=404)
-    return world.media(request, post, match["name"])
+    return world.thumbnail(post) if match["name"] == "cover.jpg" else world.media(request, post, match["name"])
 
 
 def _home() -> Response:
@@ -248,7 +248,9 @@ def _product(world: World, post: Post) -> JsonObject:
 
 
 def _product_media(world: World, post: Post, kind: str, number: int) -> JsonObject:
-    thumbnail = {"url": f"https://{MEDIA_HOST}/v/{post.id}/{number}/cover.jpg", "width": WIDTH, "height": HEIGHT}
+    inside = post.scenario.name == "private_thumbnail"
+    pictures = world.canary_url() if inside else f"https://{MEDIA_HOST}"
+    thumbnail = {"url": f"{pictures}/v/{post.id}/{number}/cover.jpg", "width": WIDTH, "height": HEIGHT}
     media: JsonObject = {"media_type": 1, "image_versions2": {"candidates": [thumbnail]}}
     if kind == "video":
         at = world.canary_url() if post.scenario.name == "private_media" else f"https://{MEDIA_HOST}"

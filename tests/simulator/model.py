@@ -105,7 +105,7 @@ class Scenario:
     """What a post does when it is asked for, and what the downloader should make of it."""
 
     name: str
-    number: int  #: 0 to 99, part of the ids of its posts: never give one out twice
+    number: int  #: 0 to 199, part of the ids of its posts: never give one out twice
     about: str
     platforms: tuple[Platform, ...] = PLATFORMS
     page: Fault | None = None
@@ -151,6 +151,9 @@ class World(Protocol):
     def subtitles(self, post: Post, normal: Response) -> Response:
         """Return the *normal* answer to a request for subtitles of *post*, or the trouble due."""
 
+    def thumbnail(self, post: Post) -> Response:
+        """Return the thumbnail of *post*, or what its scenario has in that place."""
+
     def media_size(self, post: Post, name: str) -> int:
         """Return the size of media file *name* in bytes."""
 
@@ -170,22 +173,23 @@ class World(Protocol):
         """Return the post's title: a plain one, or 600 hostile characters where its scenario says so."""
 
 
-_ID_PATTERNS: Mapping[Platform, re.Pattern[str]] = {
-    "tiktok": re.compile(r"7(?P<scenario>\d{2})(?P<serial>\d{16})"),
-    "twitter": re.compile(r"1(?P<scenario>\d{2})(?P<serial>\d{16})"),
-    "instagram": re.compile(r"C(?P<scenario>\d{2})n(?P<serial>\d{7})"),
-    "youtube": re.compile(r"S(?P<scenario>\d{2})n(?P<serial>\d{7})"),
-}
+#: How ids begin: of scenarios below 100, then of those from 100 on.
+_FIRST_LETTERS: Mapping[Platform, str] = {"tiktok": "78", "twitter": "12", "instagram": "CD", "youtube": "ST"}
+_NUMERIC = re.compile(r"(?P<first>\d)(?P<scenario>\d{2})(?P<serial>\d{16})")
+_CODE = re.compile(r"(?P<first>[A-Z])(?P<scenario>\d{2})n(?P<serial>\d{7})")
 
 
 def post_id(platform: Platform, scenario: Scenario, serial: int = 0) -> str:
     """Return the id under which *platform* knows post number *serial* of *scenario*."""
-    if platform in ("tiktok", "twitter"):
-        return f"{'7' if platform == 'tiktok' else '1'}{scenario.number:02d}{serial:016d}"
-    return f"{'C' if platform == 'instagram' else 'S'}{scenario.number:02d}n{serial:07d}"
+    hundred, number = divmod(scenario.number, 100)
+    first = _FIRST_LETTERS[platform][hundred]
+    return f"{first}{number:02d}{serial:016d}" if first.isdigit() else f"{first}{number:02d}n{serial:07d}"
 
 
 def parse_post_id(platform: Platform, text: str) -> tuple[int, int] | None:
     """Return (scenario number, serial) of a post's id, or None where it is no id of ours."""
-    match = _ID_PATTERNS[platform].fullmatch(text)
-    return (int(match["scenario"]), int(match["serial"])) if match else None
+    letters = _FIRST_LETTERS[platform]
+    match = (_NUMERIC if letters.isdigit() else _CODE).fullmatch(text)
+    if match is None or match["first"] not in letters:
+        return None
+    return 100 * letters.index(match["first"]) + int(match["scenario"]), int(match["serial"])

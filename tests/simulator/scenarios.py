@@ -12,7 +12,7 @@ A new scenario whose trouble is the same at every platform needs a row here and 
 
 The number is part of the ids of its posts, so it is never given out twice; 30 to 37 are about links, 60 to 69
 belong to YouTube and Instagram, 70 to 82 to ways into private networks, 83 to 88 to files that are larger than they
-say, 89 to 99 to subtitles. Trouble that a platform tells in its own words (a private post, say) has no `page` and
+say, 89 to 99 to subtitles, 100 to 108 to thumbnails. Trouble that a platform tells in its own words (a private post, say) has no `page` and
 no `media`: the platform's module looks at the scenario's name.
 """
 
@@ -450,7 +450,6 @@ _ALL = (
         name="private_thumbnail",
         number=81,
         about="a thumbnail inside this machine; the video itself is fine",
-        platforms=("twitter",),
     ),
     Scenario(
         name="private_short_link",
@@ -524,6 +523,16 @@ _ALL = (
         about="subtitles whose address, as the page or the stream tells it, is inside this machine",
     ),
     Scenario(name="subtitles_hang", number=99, about="subtitles that never come", subtitles=Fault(kind="hang")),
+    # 100 to 108: thumbnails that are to be refused; the videos are fine.
+    Scenario(name="thumbnail_svg", number=100, about="its thumbnail is an SVG with a script"),
+    Scenario(name="thumbnail_html", number=101, about="its thumbnail is a page that is sent as image/jpeg"),
+    Scenario(name="thumbnail_large", number=102, about="its thumbnail has 3 MiB"),
+    Scenario(name="thumbnail_endless", number=103, about="its thumbnail never ends"),
+    Scenario(name="thumbnail_slow", number=104, about="its thumbnail stops in the middle"),
+    Scenario(name="thumbnail_to_loopback", number=105, about="its thumbnail redirects into this machine"),
+    Scenario(name="thumbnail_huge", number=106, about="its thumbnail is a small file of a billion pixels"),
+    Scenario(name="thumbnail_missing", number=107, about="its thumbnail is not there"),
+    Scenario(name="thumbnail_pixel", number=108, about="its thumbnail is a single pixel"),
 )
 
 #: Where the short link of a `leads_astray` post leads, by its serial number. `{id}` is the post's, `{code}` the link's.

@@ -20,7 +20,8 @@ _SITE = "www.tiktok.com"
 _SHORT_HOSTS = frozenset({"vm.tiktok.com", "vt.tiktok.com"})
 _MEDIA_HOSTS = ("v16-webapp-prime.tiktok.com", "v19-webapp-prime.tiktok.com")
 _LITE = "lite.tiktok.com"
-HOSTS = frozenset({_SITE, "tiktok.com", "m.tiktok.com", _LITE, *_SHORT_HOSTS, *_MEDIA_HOSTS})
+_PICTURES = "p16-sign-va.tiktokcdn.com"
+HOSTS = frozenset({_SITE, "tiktok.com", "m.tiktok.com", _LITE, _PICTURES, *_SHORT_HOSTS, *_MEDIA_HOSTS})
 
 _COOKIE = "tt_chain_token"
 _CHALLENGE_COOKIE = "_wafchallengeid"
@@ -43,6 +44,9 @@ def answer(request: Request, world: World) -> Response:
         return _media(request, world)
     parts = request.path.strip("/").split("/")
     match parts:
+        case ["obj", id, "cover.jpeg"] if request.host == _PICTURES:
+            post = find_post("tiktok", id)
+            return Response(status=404) if post is None else world.thumbnail(post)
         case [code] if request.host in _SHORT_HOSTS:
             return _follow_short_link(world, code)
         case _ if request.host == _LITE and request.method == "HEAD":
@@ -136,6 +140,7 @@ def _item(world: World, post: Post, token: str) -> dict[str, Any]:
         "ratio": "360p",
         "format": "mp4",
         "codecType": "h264",
+        "cover": f"{_pictures(world, post)}/obj/{post.id}/cover.jpeg",
         "playAddr": urls[0],
         "downloadAddr": urls[0] + "&download=true",
         "bitrateInfo": [
@@ -164,6 +169,10 @@ def _subtitle_info(world: World, post: Post, language: str) -> dict[str, Any]:
         "Source": "ASR",
         "Size": 300,
     }
+
+
+def _pictures(world: World, post: Post) -> str:
+    return world.canary_url() if post.scenario.name == "private_thumbnail" else f"https://{_PICTURES}"
 
 
 def _bitrate_info(world: World, post: Post, picture: Picture, urls: list[str]) -> dict[str, Any]:

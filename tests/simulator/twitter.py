@@ -56,6 +56,9 @@ def answer(request: Request, world: World) -> Response:
             return _syndication(request, world)
         case "video.twimg.com", _:
             return _media(request, world, parts)
+        case "pbs.twimg.com", ["ext_tw_video_thumb", media_id, "pu", "img", "a.jpg"]:
+            post = find_post("twitter", media_id[:-1])
+            return Response(status=404) if post is None else world.thumbnail(post)
         case "t.co", [code]:
             return _follow_short_link(request, code)
         case _:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from . import instagram, tiktok, twitter, youtube
+from . import instagram, thumbnails, tiktok, twitter, youtube
 from .ledger import Ledger
 from .media import SEGMENT_COUNT, SEGMENT_SECONDS, MediaLibrary, swollen_mp4, swollen_page
 from .model import Content, Fault, Platform, Post, Request, Response, Stage, World
@@ -94,6 +94,11 @@ class Visit:
         self.post, self.stage = post, "subtitles"
         fault = self._due(post, post.scenario.subtitles, "subtitles")
         return _trouble(fault, normal, self.simulation.canary_port) if fault else normal
+
+    def thumbnail(self, post: Post) -> Response:
+        """Return the thumbnail of *post*, or what its scenario has in that place."""
+        self.post = post
+        return thumbnails.answer(post, self.canary_url())
 
     def media_size(self, post: Post, name: str) -> int:
         """Return the size of media file *name* in bytes."""

@@ -8,7 +8,6 @@ answer, which names formats without addresses (as it does in real life).
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -52,13 +51,6 @@ _TROUBLE_COOKIE = "SIM_TROUBLE"
 
 #: The clients that get formats without addresses: their players stream by another protocol (SABR).
 _ADDRESSLESS_CLIENTS = frozenset({"WEB", "MWEB", "WEB_REMIX", "WEB_CREATOR"})
-
-#: A JPEG of eight grey pixels by eight.
-_THUMBNAIL = base64.b64decode(
-    "/9j/4AAQSkZJRgABAgAAAQABAAD/2wBDAAg+Pkk+SVVVVVVVVWRdZGhoaGRkZGRoaGhwcHCDg4NwcHBoaHBwfHyDg4+Tj4eHg4eT"
-    "k5ubm7q6srLZ2eD/////xABKAAEAAAAAAAAAAAAAAAAAAAAAAQEAAAAAAAAAAAAAAAAAAAABEAEAAAAAAAAAAAAAAAAAAAAAEQEA"
-    "AAAAAAAAAAAAAAAAAAAA/8AAEQgACAAIAwESAAISAAMSAP/aAAwDAQACEQMRAD8AAIL/2Q=="
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +140,11 @@ def answer(request: Request, world: World) -> Response:
         return _media(request, world)
     if request.host == THUMBNAIL_HOST:
         # As in real life, not every size and kind of thumbnail is there; yt-dlp tries one after another.
-        found = request.path.endswith("/hqdefault.jpg")
-        return Response(headers={"content-type": "image/jpeg"}, body=_THUMBNAIL) if found else Response(status=404)
+        match request.path.split("/"):
+            case ["", "vi", id, "hqdefault.jpg"] if post := find_post("youtube", id):
+                return world.thumbnail(post)
+            case _:
+                return Response(status=404)
     if request.path == "/api/timedtext":
         return _timed_text(request, world)
     if request.path.startswith("/youtubei/v1/"):
@@ -363,6 +358,8 @@ def _playability(refusal: _Refusal) -> JsonObject:
 
 def _details(world: World, post: Post) -> JsonObject:
     upcoming = post.scenario.name == "live_soon"
+    inside = post.scenario.name == "private_thumbnail"
+    pictures = world.canary_url() if inside else f"https://{THUMBNAIL_HOST}"
     return {
         # One scenario gives every visitor the same other video, which YouTube does to addresses it distrusts.
         "videoId": "S00n9999999" if post.scenario.name == "other_video" else post.id,
@@ -375,9 +372,7 @@ def _details(world: World, post: Post) -> JsonObject:
         "isLiveContent": upcoming,
         "isUpcoming": upcoming,
         "isPrivate": False,
-        "thumbnail": {
-            "thumbnails": [{"url": f"https://{THUMBNAIL_HOST}/vi/{post.id}/hqdefault.jpg", "width": 480, "height": 360}]
-        },
+        "thumbnail": {"thumbnails": [{"url": f"{pictures}/vi/{post.id}/hqdefault.jpg", "width": 480, "height": 360}]},
     }
 
 
