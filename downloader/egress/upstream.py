@@ -171,7 +171,7 @@ async def over_tls(sock: socket.socket, host: str) -> socket.socket:
     Raises:
         OSError: the other side does not speak TLS, or has no valid certificate.
     """
-    far_reader, far_writer = await asyncio.open_connection(sock=sock, ssl=_tls_context(), server_hostname=host)
+    far_reader, far_writer = await asyncio.open_connection(sock=sock, ssl=tls_context(), server_hostname=host)
     near, inner = socket.socketpair()
     near.setblocking(False)
     inner.setblocking(False)
@@ -184,7 +184,8 @@ async def over_tls(sock: socket.socket, host: str) -> socket.socket:
 
 
 @cache
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
+    """Return the one context of this process, which checks certificates."""
     # Loading the certificates takes longer than the rest of a connection.
     return ssl.create_default_context()
 

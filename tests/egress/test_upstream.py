@@ -16,7 +16,7 @@ import trustme
 from downloader.egress.dialer import Rules
 from downloader.egress.http import basic
 from downloader.egress.proxy import EgressProxy, Grant
-from downloader.egress.upstream import Upstream, Upstreams, _tls_context
+from downloader.egress.upstream import Upstream, Upstreams, tls_context
 from tests.egress_world import PUBLIC, Client, Handler, Origin, World, echo
 
 NAME = "behind.example"  # known to the upstream alone
@@ -190,7 +190,7 @@ async def test_no_proxy_hosts_are_checked_as_direct_ones() -> None:
 
 async def test_a_tunnel_goes_through_an_https_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ca = trustme.CA()
-    _tls_context.cache_clear()
+    tls_context.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -206,7 +206,7 @@ async def test_a_tunnel_goes_through_an_https_proxy(tmp_path: Path, monkeypatch:
         status, headers, _ = await tunnel(proxy, Rules(upstreams=Upstreams(https=untrusted)))
         assert (status, headers["x-egress-failed"]) == (502, "upstream")
     server.close()
-    _tls_context.cache_clear()
+    tls_context.cache_clear()
 
 
 # SOCKS
