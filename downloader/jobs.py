@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from downloader.errors import ErrorCode
-from downloader.models import Outcome
+from downloader.models import Details, Outcome
 from downloader.platforms import PlatformType
 from downloader.presets import DEFAULT_PRESET, Kind
 
@@ -30,6 +30,9 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 #: How long a platform may ask us to wait at most; a number beyond it is a fault.
 LONGEST_ASKED_SECONDS = 86_400.0
+
+#: After so many failures a job's thumbnail is given up; new links to it count from the start.
+MAX_THUMBNAIL_FAILURES = 2
 
 FINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -110,6 +113,7 @@ class Job:
     height: int | None = None
     size_bytes: int | None = None  #: of all files; as long as it runs, as the platform declares it
     thumbnails: tuple[str, ...] = ()  #: where the platform has its thumbnail, best one first
+    thumbnail_failures: int = 0  #: how often none of these could be had
     subtitles: tuple[str, ...] = ()  #: languages that came
     subtitles_missing: tuple[str, ...] = ()
     elapsed_seconds: float = 0.0  #: of all attempts together
@@ -141,9 +145,19 @@ class AttemptEnd:
     outcome: Outcome | None  #: gives files, media, error, code and detail
     at: datetime
     next_attempt_at: datetime | None = None  #: goes with waiting, and only with it
+    details: Details | None = None  #: what it told; they are stored with the end, if they were not before
     #: The `attempt_number` of the one that ended; set: a later one of the same job (it was cancelled and retried in
     #: between) is left alone.
     attempt: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What a running attempt told of its post."""
+
+    job_id: str
+    attempt: int  #: its number: a later one of the same job is left alone
+    details: Details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +235,7 @@ class Progress:
     total_bytes: int | None = None  #: None: unknown
     speed_bytes_per_second: float | None = None
     eta_seconds: float | None = None
+    details: Details | None = None  #: in one report, as soon as the page is read; not published with the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,20 @@ from downloader.platforms import PLATFORMS, PlatformType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What a page says of its post, before anything is downloaded; all of it is bounded."""
+
+    title: str | None = None
+    uploader: str | None = None
+    uploaded_at: datetime | None = None
+    duration_seconds: float | None = None
+    width: int | None = None  #: of the first video, in pixels
+    height: int | None = None
+    size_bytes: int | None = None  #: of all files, as far as the platform declares it
+    thumbnails: tuple[str, ...] = ()  #: http(s) URLs at the platform, best one first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """The files of a successful download; the first one is the record's `file_path`."""
 
@@ -23,6 +37,7 @@ class Media:
     width: int | None = None  #: of the first file, in pixels
     height: int | None = None
     size_bytes: int = 0  #: of all files together
+    thumbnails: tuple[str, ...] = ()  #: see `Details`
     subtitles: tuple[str, ...] = ()  #: languages that came, each with a file
     subtitles_missing: tuple[str, ...] = ()  #: languages that were wanted and that there are not
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from downloader.errors import RETRYABLE, ErrorCode, sentence
-from downloader.jobs import Job
+from downloader.jobs import MAX_THUMBNAIL_FAILURES, Job
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
 from downloader.presets import DEFAULT_PRESET, Kind, Preset
@@ -73,6 +73,7 @@ class Record:
             subtitles=job.subtitles,
             subtitles_missing=job.subtitles_missing,
             reused=job.reused,
+            thumbnail_url=thumbnail_url(job),
             elapsed_seconds=round(job.elapsed_seconds, 3),
             job_id=job.id,
             batch_id=job.batch_id,
@@ -100,6 +101,7 @@ class Record:
         media = {} if outcome.media is None else asdict(outcome.media)
         if media:
             media["uploaded_at"] = _iso(media["uploaded_at"])
+            del media["thumbnails"]  # only a server keeps them
         return cls(
             url=url,
             success=success,
@@ -128,6 +130,13 @@ class Record:
         """Return the record as JSON types."""
         # Not by `asdict`, which copies deeply: a page of jobs would take half as long again.
         return {name: getattr(self, name) for name in _FIELDS} | {name: list(getattr(self, name)) for name in _LISTS}
+
+
+def thumbnail_url(job: Job) -> str | None:
+    """Return where this server has the thumbnail of *job*; None if there is none, or it could not be had."""
+    if not job.thumbnails or job.thumbnail_failures >= MAX_THUMBNAIL_FAILURES:
+        return None
+    return f"/api/v1/jobs/{job.id}/thumbnail"
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -320,6 +320,11 @@ class Settings(BaseModel):
         return self.storage_dir / "work"
 
     @property
+    def thumbnails_dir(self) -> Path:
+        """The folder of thumbnails, each named by its job; made with the first."""
+        return self.storage_dir / "thumbnails"
+
+    @property
     def cookies_folder(self) -> Path:
         """The folder with a cookie file for each platform; may not exist."""
         return self.cookies_dir or self.storage_dir / "cookies"

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media.check import NoPicture, NoSound, NotPlayable, check_media, measured_seconds, shorter_side
+from downloader.media.details import media_of
 from downloader.media.downloads import Downloaded
 from downloader.media.limits import MediaLimits
 from downloader.media.outcome import OUTCOME_NAME, UNREADABLE, StoredOutcome, added_files
 from downloader.media.placement import Move, run_all, with_free_numbers
 from downloader.media.places import Layout, beside_video, find_places
 from downloader.media.work_dir import clear_work_dir
-from downloader.models import Media
+from downloader.models import Details, Media
 from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def finalize(
     preset: Preset = PRESETS[DEFAULT_PRESET],
     layout: Layout = Layout(),  # noqa: B008 -- frozen
     work_dir: Path | None = None,
+    details: Details = Details(),  # noqa: B008 -- frozen
     limits: MediaLimits = MediaLimits(),  # noqa: B008 -- frozen
     heartbeat: Callable[[], None] = lambda: None,
 ) -> Media:
@@ -60,8 +62,9 @@ def finalize(
             only sound, `too_large` if it exceeds *limits*, `platform_changed` if it is larger than *preset* allows and
             the platform declared. No file is moved then.
     """
+    sizes = []
     for found in downloads:
-        _check(found, preset, ffmpeg)
+        sizes.append(_check(found, preset, ffmpeg))
         limits.check_size(found.path.stat().st_size)
         if limits.duration_seconds is not None:
             limits.check_duration(measured_seconds(found.path, ffmpeg))
@@ -69,11 +72,8 @@ def finalize(
     first = downloads[0]
     outcome = StoredOutcome(
         moves=with_free_numbers(_moves(downloads, places, output_dir, layout)),
-        about=Media(
-            files=(),
-            id=first.post_id,
-            title=first.title,
-            duration_seconds=first.duration_seconds,
+        about=replace(
+            media_of(details, first.post_id, first.title, first.duration_seconds, sizes[0]),
             subtitles=tuple(dict.fromkeys(language for found in downloads for language in found.subtitles)),
             # Of several videos, some may have nothing to say.
             subtitles_missing=tuple(
@@ -137,20 +137,22 @@ def _run(outcome: StoredOutcome, work_dir: Path | None, heartbeat: Callable[[], 
     return replace(outcome.about, files=files, size_bytes=sum(each.size_bytes for each in moves))
 
 
-def _check(found: Downloaded, preset: Preset, ffmpeg: str | None) -> None:
+def _check(found: Downloaded, preset: Preset, ffmpeg: str | None) -> tuple[int, int] | None:
+    """Check a file; return the width and height of its picture, as far as that is known from the check."""
     check_exists(found)
     if preset.kind == "audio":  # checked when it was taken out, see `media.sound`
-        return
+        return None
     with reported(found):
         size = check_media(found.path, ffmpeg)
     # A platform may have nothing smaller, but then it says so.
     if preset.max_height is None or found.shorter_side is None or found.shorter_side > preset.max_height:
-        return
+        return size
     side = shorter_side(found.path, size, ffmpeg)
     if side is not None and side > preset.max_height + _BLOCK_PIXELS:
         found.path.unlink(missing_ok=True)
         detail = f"its shorter side has {side} pixels, although {found.shorter_side} were declared"
         raise DownloadFailed("platform_changed", detail=detail)
+    return size
 
 
 def check_exists(found: Downloaded) -> None:

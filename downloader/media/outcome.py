@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from downloader.media.details import media_json, read_media
 from downloader.media.folders import is_below, remove_empty_folders
 from downloader.media.move import incoming
 from downloader.media.placement import Move, typed
@@ -38,11 +39,7 @@ class StoredOutcome:
         outcome = {
             "preset": self.preset,
             "moves": [move.to_json(work_dir) for move in self.moves],
-            "id": self.about.id,
-            "title": self.about.title,
-            "duration_seconds": self.about.duration_seconds,
-            "subtitles": self.about.subtitles,
-            "subtitles_missing": self.about.subtitles_missing,
+            **media_json(self.about),
         }
         atomic_write(work_dir / OUTCOME_NAME, json.dumps(outcome).encode())
 
@@ -53,21 +50,9 @@ class StoredOutcome:
         moves = tuple(Move.from_json(move, work_dir, output_dir) for move in typed(outcome["moves"], list))
         if not moves or any(move.source.name == OUTCOME_NAME for move in moves):
             raise ValueError("no files, or not those of a download")
-        duration = outcome["duration_seconds"]
-        about = Media(
-            files=(),
-            id=typed(outcome["id"], str | None),
-            title=typed(outcome["title"], str | None),
-            duration_seconds=None if duration is None else float(duration),
-            subtitles=_texts(outcome.get("subtitles", [])),
-            subtitles_missing=_texts(outcome.get("subtitles_missing", [])),
-        )
+        about = read_media(outcome)
         # Older versions did not write the preset.
         return cls(moves=moves, about=about, preset=typed(outcome.get("preset", DEFAULT_PRESET), str))
-
-
-def _texts(values: object) -> tuple[str, ...]:
-    return tuple(typed(value, str) for value in typed(values, list))
 
 
 def pending_files(work_dir: Path, output_dir: Path) -> frozenset[Path]:

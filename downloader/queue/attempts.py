@@ -18,6 +18,7 @@ from downloader.models import Outcome
 from downloader.platforms import PlatformType
 from downloader.queue.completion import Completion, NotStored
 from downloader.queue.database import Database
+from downloader.queue.details import DetailsLane
 from downloader.queue.governor import FIRST_COOLDOWN_SECONDS, Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.preemption import Activity, Preemption, RunningAttempt
@@ -55,6 +56,7 @@ class AttemptRunner:
         self.held_up: frozenset[PlatformType] = frozenset()
         self._resolving: set[asyncio.Task[None]] = set()
         self._ending: set[RunningAttempt] = set()  #: what ran, until its end is stored
+        self.details = DetailsLane(self.completion.group)
         self.preemption = Preemption(self.running, self.settings.workers)
         #: called with every job whose attempt ended, once that is stored
         self.on_end: Callable[[Job], None] = lambda _: None
@@ -142,7 +144,9 @@ class AttemptRunner:
 
     def _on_progress(self, attempt: RunningAttempt, progress: Progress) -> None:
         job = attempt.job
-        attempt.progress = replace(progress, attempt=job.attempt_number, batch_id=job.batch_id)
+        if progress.details is not None:
+            self.details.learn(attempt, progress.details)
+        attempt.progress = replace(progress, attempt=job.attempt_number, batch_id=job.batch_id, details=None)
         shown = progress.phase != "extracting"
         if shown and attempt.extracting:
             attempt.extracting = False
@@ -187,6 +191,7 @@ class AttemptRunner:
         # From here on there is room for another, even if storing the end fails.
         if self.running.get(job.id) is attempt:
             del self.running[job.id]
+        self.details.forget(attempt)
         new_cooldown = self._account(attempt, outcome, attempt.ended_at)
         self.pass_on_permits()
         self._ending.add(attempt)

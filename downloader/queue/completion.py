@@ -134,6 +134,7 @@ class Completion:
             outcome=outcome,
             at=now,
             next_attempt_at=verdict.next_attempt_at,
+            details=attempt.details,
             attempt=job.attempt_number,
         )
 

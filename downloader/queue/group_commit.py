@@ -1,15 +1,15 @@
-"""Stores ends of attempts, and claims, in groups: a transaction costs the most, what is in it little."""
+"""Stores ends of attempts, what others told, and claims, in groups: a transaction costs more than what is in it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from downloader.jobs import AttemptEnd, Claimed, Job
+from downloader.jobs import AttemptEnd, Claimed, Described, Job
 from downloader.platforms import PlatformType
 from downloader.queue.database import Database
 
@@ -24,10 +24,11 @@ MIN_WINDOW_SECONDS = 0.001
 
 @dataclass(eq=False, slots=True)
 class _Member:
-    """An end or a claim that waits to be stored."""
+    """An end, a claim, or what attempts told, that waits to be stored."""
 
     due: float  #: until when it waits for others, by the loop's clock
     end: Callable[[], AttemptEnd] | None = None
+    described: Callable[[], Iterable[Described]] = tuple
     wanted: Mapping[PlatformType, int] = field(default_factory=dict)
     stored: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -70,6 +71,10 @@ class GroupCommit:
         claimed: Claimed = await self._add(0, wanted=wanted)
         return claimed
 
+    async def describe(self, described: Callable[[], Iterable[Described]]) -> None:
+        """Store what *described* returns when its turn has come."""
+        await self._add(WINDOW_SECONDS, described=described)
+
     def _add(self, window_seconds: float, **what: Any) -> asyncio.Future[Any]:
         member = _Member(asyncio.get_running_loop().time() + window_seconds, **what)
         self._waiting.append(member)
@@ -104,7 +109,8 @@ class GroupCommit:
             await self._database.keep_step()
             ends = [member.end() for member in members if member.end]
             wanted = {platform: count for member in members for platform, count in member.wanted.items()}
-            jobs, claimed = await self._database.call(self._exchange, ends, wanted, self._clock())
+            described = [one for member in members for one in member.described()]
+            jobs, claimed = await self._database.call(self._exchange, ends, wanted, described, self._clock())
         except Exception as error:
             if len(members) == 1:
                 members[0].tell(error)
@@ -118,9 +124,13 @@ class GroupCommit:
             member.tell(next(results) if member.end else claimed)
 
     def _exchange(
-        self, ends: Sequence[AttemptEnd], wanted: Mapping[PlatformType, int], now: datetime
+        self,
+        ends: Sequence[AttemptEnd],
+        wanted: Mapping[PlatformType, int],
+        described: Sequence[Described],
+        now: datetime,
     ) -> tuple[list[Job | Exception | None], Claimed]:
-        jobs, claimed = self._database.store.exchange(ends, wanted, now=now)
+        jobs, claimed = self._database.store.exchange(ends, wanted, described, now=now)
         return [self._after(end, job) for end, job in zip(ends, jobs, strict=True)], claimed
 
     def _after(self, end: AttemptEnd, job: Job | None) -> Job | Exception | None:

@@ -22,6 +22,7 @@ from downloader.queue.hub import EventHub
 from downloader.queue.reuse import post_key
 from downloader.queue.scheduler import Scheduler
 from downloader.queue.statistics import Span, Statistics, compute
+from downloader.queue.thumbnails import Thumbnails
 from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
@@ -70,13 +71,23 @@ class JobQueue:
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
         self._store.on_event(self.hub.publish)
         self.scheduler.attempts.on_end = self._tell_waiters
+        settings = self.scheduler.settings
+        self.thumbnails = Thumbnails(
+            settings.thumbnails_dir,
+            settings.for_downloads,
+            self.database,
+            self.scheduler.storage,
+            self.scheduler.is_idle,
+        )
 
     async def start(self) -> None:
         """Take up what an earlier process left, and start."""
         await self.scheduler.start()
+        self.thumbnails.start()
 
     async def close(self, grace_seconds: float) -> None:
         """Stop; requests that wait get their jobs as they are, or `StoreUnavailable`."""
+        await self.thumbnails.close()
         await self.scheduler.close(grace_seconds)
         for job_id in tuple(self._waiters):
             try:

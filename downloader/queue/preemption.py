@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from downloader.jobs import Job, Progress
-from downloader.models import Outcome
+from downloader.models import Details, Outcome
 from downloader.platforms import PlatformType
 
 #: Silent for this long, a download no longer counts in the total, so that other platforms can start at once.
@@ -58,6 +58,7 @@ class RunningAttempt:
     permitted: bool = False  #: holds a permit of the governor's
     run: asyncio.Task[Outcome] | None = None  #: the only part that may be cancelled; storing its end may not
     progress: Progress | None = None
+    details: Details | None = None  #: once its page is read
     ended_at: datetime | None = None
     end_reason: EndReason | None = None  #: set: we ended it
 

@@ -128,6 +128,7 @@ class Scheduler:
         for attempt in tuple(self.attempts.running.values()):
             attempt.end_early("interrupted")
         await asyncio.gather(*tasks.values(), *self.attempts.removals.values(), return_exceptions=True)
+        await self.attempts.details.close()
         await self.engine.close()
         self.database.close()
 
@@ -142,6 +143,13 @@ class Scheduler:
         """Return the progress of everything that runs."""
         attempts = tuple(self.attempts.running.values())
         return [attempt.progress for attempt in attempts if attempt.progress is not None]
+
+    def is_idle(self) -> bool:
+        """Tell whether no attempt runs, and none could be started now."""
+        if self.attempts.running or self._claiming or self._closing:
+            return False
+        now = self.clock()
+        return self._paused or not any(at is None or at <= now for at in self._due.values())
 
     def status(self) -> QueueStatus:
         """Return whether new downloads start, and what stands in the way, as of the last check."""

@@ -20,6 +20,7 @@ from downloader.jobs import (
     UNFINISHED_STATES,
     AttemptEnd,
     AttemptResult,
+    Described,
     Event,
     EventKind,
     Job,
@@ -27,7 +28,7 @@ from downloader.jobs import (
 )
 from downloader.store.database import DatabaseFiles, writing
 from downloader.store.queries import chunks, jobs_of
-from downloader.store.rows import changed_row, event_row, job_view, outcome_fields, utc
+from downloader.store.rows import changed_row, details_fields, end_fields, event_row, job_view, utc
 from downloader.store.schema import attempts, batches, events, files, jobs, numbers
 
 log = logging.getLogger(__name__)
@@ -208,10 +209,21 @@ class Change:
                 next_attempt_at=None if end.next_attempt_at is None else utc(end.next_attempt_at),
                 counted_attempts=job.counted_attempts - (end.result == "interrupted" and job.counted_attempts > 0),
                 elapsed_seconds=elapsed_seconds(job, self.now),
-                **outcome_fields(end.outcome),
+                **end_fields(job, end),
             )
         self.now = now
         return ended
+
+    def describe(self, described: Sequence[Described]) -> None:
+        """Store what running attempts told, where it is news."""
+        jobs = {job.id: job for job in self.lock_ids([one.job_id for one in described])}
+        for one in described:
+            job = jobs.get(one.job_id)
+            if job is None or job.state != "running" or job.attempt_number != one.attempt:
+                continue
+            known = replace(job, updated_at=self.now, **details_fields(job, one.details))
+            if known != replace(job, updated_at=self.now):
+                self._note(known)
 
     def begin_second_rounds(self, second_try: SecondTry) -> dict[str, Job]:
         """Put back what *second_try* says of each batch that ended with the moves so far; return it by id.

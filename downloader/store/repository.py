@@ -19,6 +19,7 @@ from downloader.jobs import (
     AttemptResult,
     Claimed,
     CooldownState,
+    Described,
     Event,
     Job,
     JobState,
@@ -27,7 +28,7 @@ from downloader.jobs import (
 )
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.store import claiming, queries, reuse
+from downloader.store import claiming, queries, reuse, thumbnails
 from downloader.store.changes import Change, SecondTry, Writer, elapsed_seconds
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
 from downloader.store.rows import utc
@@ -108,6 +109,8 @@ class Store:
     finished_before = _query(queries.finished_before)
     due = _query(claiming.due)
     had = _query(reuse.had)
+    known_ids = _query(thumbnails.known_ids)
+    with_thumbnails = _query(thumbnails.with_thumbnails)
     counts = _query(queries.counts)
     recent = _query(queries.recent)
     ended = _query(queries.ended)
@@ -160,9 +163,15 @@ class Store:
     # -- running
 
     def exchange(
-        self, ends: Sequence[AttemptEnd], wanted: Mapping[PlatformType, int], *, now: datetime
+        self,
+        ends: Sequence[AttemptEnd],
+        wanted: Mapping[PlatformType, int],
+        described: Sequence[Described] = (),
+        *,
+        now: datetime,
     ) -> tuple[list[Job | None], Claimed]:
-        """Store how attempts ended, and claim up to so many jobs of each platform *wanted*, in one transaction.
+        """Store how attempts ended and what others told, and claim up to so many jobs of each platform *wanted*, in
+        one transaction.
 
         Return for each end its job, or None where it is not running (it was cancelled or deleted): then nothing of it
         is changed. Where it was the last of its batch and failed, a second round may have it waiting again.
@@ -180,6 +189,8 @@ class Store:
         with self._claiming, self._change(now) as change:
             ended = change.finish(ends)
             put_back = change.begin_second_rounds(self._second_try)
+            # The ends say what those told; and these jobs are written once.
+            change.describe([one for one in described if one.job_id not in ended])
             claimed = claiming.claim(change, wanted, but=ended.keys())
         ended = {job.id: put_back.get(job.id, job) for job in ended.values()}
         return [ended.get(end.job_id) for end in ends], claimed
@@ -238,6 +249,11 @@ class Store:
             for job in running:
                 change.end(job, "queued", "interrupted", counted_attempts=max(0, job.counted_attempts - 1))
             return len(running)
+
+    def thumbnail_failed(self, job_id: str) -> None:
+        """Count a failure to get the thumbnail of a job; no event tells of it."""
+        with writing(self._engine) as connection:
+            thumbnails.count_failure(connection, job_id)
 
     def shift_times(self, step: timedelta, *, now: datetime) -> None:
         """Move by *step*, by which the clock was set, until when jobs wait and since when they run."""

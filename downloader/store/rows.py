@@ -14,8 +14,9 @@ from typing import Any, Literal
 from sqlalchemy import Row
 
 from downloader.errors import BadCursor, sentence
-from downloader.jobs import Attempt, Batch, Event, Job, JobState, NewJob
-from downloader.models import Outcome
+from downloader.jobs import Attempt, AttemptEnd, Batch, Event, Job, JobState, NewJob
+from downloader.models import Details, Media, Outcome
+from downloader.records import thumbnail_url
 from downloader.store.schema import clean
 
 _COLUMNS = tuple(field.name for field in fields(Job) if field.name != "files")
@@ -23,6 +24,10 @@ _COLUMNS = tuple(field.name for field in fields(Job) if field.name != "files")
 #: What of a job never changes; each change writes all its other columns.
 _FIXED = {"id", "batch_id", "url", "platform", "preset", "kind", "wanted_subtitles", "folder", "again", "created_at"}
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
+
+#: What is told of a job before it ends, and at its end.
+_DETAILS = tuple(field.name for field in fields(Details))
+_MEDIA = tuple(field.name for field in fields(Media) if field.name != "id")
 
 
 #: What a job has of the download that it reuses.
@@ -103,13 +108,19 @@ def job_view(job: Job) -> dict[str, Any]:
     return {
         "state": job.state,
         "platform": job.platform,
+        "preset": job.preset,
+        "kind": job.kind,
         "attempts": job.counted_attempts,
         "error_code": job.error_code,
         "error": job.error,
         "next_attempt_at": None if job.next_attempt_at is None else job.next_attempt_at.isoformat(),
         "title": job.title,
+        "uploader": job.uploader,
+        "duration_seconds": job.duration_seconds,
+        "thumbnail_url": thumbnail_url(job),
         "files": list(job.files),
         "size_bytes": job.size_bytes,
+        "reused": job.reused,
     }
 
 
@@ -147,8 +158,23 @@ def reused_fields(source: Job | None) -> dict[str, Any]:
     return {"reused": True} | ({} if source is None else {name: getattr(source, name) for name in _REUSED})
 
 
+def details_fields(job: Job, details: Details | None) -> dict[str, Any]:
+    """Return the fields of *job* that *details* set; what the page did not say this time stays as it was."""
+    if details is None:
+        return {}
+    changes = _known(details, _DETAILS)
+    if changes.get("thumbnails", job.thumbnails) != job.thumbnails:
+        changes["thumbnail_failures"] = 0
+    return changes
+
+
+def end_fields(job: Job, end: AttemptEnd) -> dict[str, Any]:
+    """Return the fields of *job* that *end* sets: what its attempt told, and how that ended."""
+    return details_fields(job, end.details) | outcome_fields(end.outcome)
+
+
 def outcome_fields(outcome: Outcome | None) -> dict[str, Any]:
-    """Return the fields of a job that *outcome* sets."""
+    """Return the fields of a job that *outcome* sets; what is unknown of its media is left out."""
     if outcome is None:
         return {"error_code": None, "error": None, "detail": None}
     success, _, error = outcome
@@ -157,21 +183,23 @@ def outcome_fields(outcome: Outcome | None) -> dict[str, Any]:
         "error": None if success else _cleaned(error),
         "detail": _cleaned(outcome.detail),
     }
-    if success and (media := outcome.media) is not None:
-        changes |= {
-            "files": tuple(clean(path) for path in media.files),
-            "media_id": _cleaned(media.id),
-            "title": _cleaned(media.title),
-            "uploader": _cleaned(media.uploader),
-            "uploaded_at": None if media.uploaded_at is None else utc(media.uploaded_at),
-            "duration_seconds": media.duration_seconds,
-            "width": media.width,
-            "height": media.height,
-            "size_bytes": media.size_bytes,
-            "subtitles": tuple(map(clean, media.subtitles)),
-            "subtitles_missing": tuple(map(clean, media.subtitles_missing)),
-        }
+    if success and outcome.media is not None:
+        changes |= _known(outcome.media, _MEDIA)
+        changes["media_id"] = _cleaned(outcome.media.id)
     return changes
+
+
+def _known(data: Details | Media, names: Iterable[str]) -> dict[str, Any]:
+    return {name: _stored(value) for name in names if (value := getattr(data, name)) not in (None, ())}
+
+
+def _stored(value: Any) -> Any:
+    """Return *value* as it will be read from the store."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, tuple):
+        return tuple(map(clean, value))
+    return utc(value) if isinstance(value, datetime) else value
 
 
 def _cleaned(text: str | None) -> str | None:

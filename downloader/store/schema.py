@@ -152,6 +152,7 @@ jobs = Table(
     Column("height", Integer),
     Column("size_bytes", BigInteger),
     Column("thumbnails", TextList, nullable=False, server_default="[]"),
+    Column("thumbnail_failures", Integer, nullable=False, server_default="0"),
     Column("subtitles", TextList, nullable=False, server_default="[]"),
     Column("subtitles_missing", TextList, nullable=False, server_default="[]"),
     Column("elapsed_seconds", Float, nullable=False),

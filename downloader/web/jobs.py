@@ -97,8 +97,10 @@ async def _progress(queue: JobQueue, job_id: str) -> Progress | None:
 
 def job_record(job: Job, url: str | None = None) -> dict[str, Any]:
     """Return *job* as JobRecord has it, for *url* if its link was submitted in another spelling."""
+    record = Record.from_job(job).for_url(url or job.url)
     return {
-        **Record.from_job(job).for_url(url or job.url).to_json(),
+        **record.to_json(),
+        "thumbnail_url": record.thumbnail_url and f"{request.script_root}{record.thumbnail_url}",
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,

@@ -63,19 +63,21 @@ class DownloadRecord(ResponseModel):
     kind: Kind
     files: list[str]
     id: str | None = Field(description="the platform's id of the media")
-    title: str | None
+    title: str | None = Field(description="known, like what follows, as soon as the post's page is read")
     uploader: str | None
     uploaded_at: datetime | None = Field(description="when the post was published, as far as the platform says")
     duration_seconds: float | None
     width: int | None = Field(description="of the first file, in pixels")
     height: int | None
     size_bytes: int | None = Field(
-        description="of all files together; while the job is running, as the platform declares it"
+        description="of all files together; before the job has succeeded, as the platform declares it"
     )
     subtitles: list[str] = Field(description="languages that came, each as an .srt file among `files`")
     subtitles_missing: list[str] = Field(description="languages that were asked for, but that the post does not have")
     reused: bool = Field(description="whether the files were there already, so that nothing was downloaded")
-    thumbnail_url: str | None = Field(description="path on this server; null if there is no thumbnail")
+    thumbnail_url: str | None = Field(
+        description="path on this server, which fetches the thumbnail when it is first asked for; null if there is none"
+    )
     elapsed_seconds: float = Field(description="of all attempts together")
     job_id: str | None
     batch_id: str | None

@@ -15,6 +15,7 @@ from typing import Any
 from downloader.download_settings import DownloadSettings
 from downloader.egress.guard import open_egress
 from downloader.errors import DownloadFailed, PresetGone, StartRefused
+from downloader.media.details import details_of
 from downloader.media.downloads import Downloaded
 from downloader.media.files import finalize
 from downloader.media.folders import parse_folder
@@ -23,7 +24,7 @@ from downloader.media.move import try_move
 from downloader.media.names import name_template
 from downloader.media.places import Layout
 from downloader.media.sound import take_sounds
-from downloader.models import Media, Outcome
+from downloader.models import Details, Media, Outcome
 from downloader.platforms import Platform
 from downloader.presets import DEFAULT_PRESET, Kind, Preset
 from downloader.ytdlp import hooks, tools
@@ -143,6 +144,7 @@ class _Download:
         self._limits = MediaLimits.of(context.settings)
         self._meter = ProgressMeter(context.report, context.job_id)
         self._layout = Layout()
+        self._details: Details | None = None  #: of the first video, once its page is read
 
     def outcome(self) -> Outcome:
         """Return what came of it. Never raises."""
@@ -201,6 +203,7 @@ class _Download:
             preset=preset,
             layout=self._layout,
             work_dir=self._context.work_dir,
+            details=self._details or Details(),
             limits=self._limits,
             heartbeat=self._heartbeat,
         )
@@ -230,7 +233,9 @@ class _Download:
                 stop=self._context.stop,
                 meter=self._meter,
             )
-            ydl.add_post_processor(hooks.preflight(self._limits, self._meter, self._await_permit), when="before_dl")
+            describe, self._details = partial(self._describe, kind), None
+            preflight = hooks.preflight(self._limits, self._meter, describe, self._await_permit)
+            ydl.add_post_processor(preflight, when="before_dl")
             if self._context.subtitles:
                 ydl.add_post_processor(self._subtitles(requests).step(), when="before_dl")
             try:
@@ -266,6 +271,12 @@ class _Download:
         self._context.resolved(post)
         while proceed is not None and not proceed.wait(_PERMIT_POLL_SECONDS):
             self._heartbeat()
+
+    def _describe(self, kind: Kind, info: Mapping[str, Any]) -> None:
+        """Report what *info* says of the post; of a post with several videos only what it says of the first."""
+        if self._details is None:
+            self._details = details_of(info, kind)
+            self._meter.describe(self._details)
 
     def _await_permit(self) -> None:
         """Wait until media may be downloaded. Raises `_PageTooOld` after a long time."""

@@ -50,11 +50,16 @@ def check_arrived(progress: Mapping[str, Any]) -> None:
         raise DownloadFailed("not_a_video", detail=str(error)) from error
 
 
-def preflight(limits: MediaLimits, meter: ProgressMeter, await_permit: Callable[[], None]) -> Any:
+def preflight(
+    limits: MediaLimits,
+    meter: ProgressMeter,
+    describe: Callable[[Mapping[str, Any]], None],
+    await_permit: Callable[[], None],
+) -> Any:
     """Return a post-processor that inspects each planned download before it starts.
 
     It refuses what exceeds *limits* and what external programs would fetch, tells *meter* what is to come, and calls
-    *await_permit*.
+    *describe* with yt-dlp's info, then *await_permit*.
     """
     from yt_dlp.postprocessor.common import PostProcessor
 
@@ -63,6 +68,7 @@ def preflight(limits: MediaLimits, meter: ProgressMeter, await_permit: Callable[
             _refuse_other_protocols(info)
             limits.check_plan(info)
             meter.plan(info)
+            describe(info)
             await_permit()
             return [], info
 

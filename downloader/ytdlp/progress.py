@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from downloader.jobs import Phase, Progress
+from downloader.models import Details
 
 Report = Callable[[Progress], None]
 
@@ -63,6 +64,11 @@ class ProgressMeter:
             # The total of a post with several videos is known once the last one is planned.
             self._all_planned = video >= (info.get("n_entries") or 1)
 
+    def describe(self, details: Details) -> None:
+        """Report what the page says of the post."""
+        with self._lock:
+            self._send(details)
+
     def downloading(self, progress: Mapping[str, Any]) -> None:
         """Take a report of yt-dlp's progress hook; cheap, because it comes with every block of bytes."""
         if progress["status"] not in ("downloading", "finished"):
@@ -96,7 +102,7 @@ class ProgressMeter:
         if not idle and (name in ("Merger", "VideoRemuxer") or name.startswith("Fixup")):
             self.enter("merging")
 
-    def _send(self) -> None:
+    def _send(self, details: Details | None = None) -> None:
         """Report; the caller holds the lock, so that reports stay in order."""
         self._next_report_at = self._clock() + REPORT_INTERVAL_SECONDS
         downloaded, total = sum(self._downloaded.values()), self._total()
@@ -109,6 +115,7 @@ class ProgressMeter:
                 total_bytes=total,
                 speed_bytes_per_second=self._speed,
                 eta_seconds=eta,
+                details=details,
             )
         )
 

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from downloader import create_downloader_app
 from downloader.batch_downloader import wrapper_of
@@ -378,6 +380,66 @@ def test_a_thumbnail_inside_this_machine_is_refused(
     outcome = fetch("twitter", simulator.url("twitter", "private_thumbnail"), make_settings(ytdlp_options=options))
     assert outcome.error_code == "blocked_address"
     assert simulator.stats().canary_hits == 0
+
+
+THUMBNAIL_HOSTS: dict[PlatformType, str] = {
+    "tiktok": tiktok._PICTURES,
+    "instagram": instagram.MEDIA_HOST,
+    "twitter": twitter._PICTURES,
+    "youtube": youtube.THUMBNAIL_HOST,
+}
+
+
+@pytest.fixture
+def server(internet: DirectInternet, make_settings: Callable[..., Settings]) -> Iterator[FlaskClient]:
+    """Return a client of a server that reaches *internet* by itself."""
+    app = create_downloader_app(make_settings(proxy=None))
+    yield app.test_client()
+    app.extensions["downloader"].close(grace_seconds=0)
+
+
+def thumbnail(server: FlaskClient, url: str, before: Callable[[], object] = lambda: None) -> TestResponse:
+    """Download *url*, call *before*, and return the response to a request for its thumbnail."""
+    record = server.post("/download", json={"url": url}).get_json()
+    assert record["success"], record
+    before()
+    return server.get(record["thumbnail_url"])
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_thumbnail_needs_nothing_but_public_addresses(
+    server: FlaskClient, internet: DirectInternet, simulator: Simulator, platform: PlatformType
+) -> None:
+    assert thumbnail(server, simulator.url(platform, "ok")).status_code == 200  # type: ignore[arg-type]
+    assert THUMBNAIL_HOSTS[platform] in internet.names.values()
+    assert all(address_refusal(address) is None for address in internet.connected)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("scenario", ["private_thumbnail", "thumbnail_to_loopback"])
+def test_a_thumbnail_in_this_machine_is_refused(
+    server: FlaskClient, internet: DirectInternet, simulator: Simulator, platform: PlatformType, scenario: str
+) -> None:
+    assert thumbnail(server, simulator.url(platform, scenario)).status_code == 404  # type: ignore[arg-type]
+    assert simulator.stats().canary_hits == 0
+    assert all(address_refusal(address) is None for address in internet.connected)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["64:ff9b::7f00:1"]])
+def test_a_thumbnail_on_a_name_that_turns_private_is_refused(
+    server: FlaskClient,
+    internet: DirectInternet,
+    simulator: Simulator,
+    platform: PlatformType,
+    addresses: list[str],
+) -> None:
+    def turn() -> None:
+        internet.answers[THUMBNAIL_HOSTS[platform]] = [addresses] * 50
+
+    assert thumbnail(server, simulator.url(platform, "ok"), turn).status_code == 404  # type: ignore[arg-type]
+    assert simulator.stats().canary_hits == 0
+    assert all(address_refusal(address) is None for address in internet.connected)
 
 
 def fetch(platform: PlatformType, url: str, settings: Settings) -> Outcome:

@@ -19,6 +19,7 @@ from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.jobs import Phase, Progress
 from downloader.media.outcome import OUTCOME_NAME
+from downloader.models import Details
 from downloader.platform_detector import read_link
 from downloader.platforms import PlatformType
 from tests.conftest import simulated
@@ -117,7 +118,7 @@ async def test_progress_is_true_and_rate_limited(
     assert outcome[0]
     assert [phase for phase, _ in groupby(report.phase for report in reports)] == phases
     assert {report.job_id for report in reports} == {job.job_id}
-    assert len(reports) <= 4 * seconds + len(phases)
+    assert len(reports) <= 4 * seconds + len(phases) + 1  # and one with what the page says
     downloaded = [report.downloaded_bytes for report in reports]
     assert downloaded == sorted(downloaded)
     assert len(set(downloaded)) >= 4
@@ -129,6 +130,35 @@ async def test_progress_is_true_and_rate_limited(
     middle = [report for report in reports if report.phase == "downloading" and report.speed_bytes_per_second]
     assert 50_000 < (middle[-1].speed_bytes_per_second or 0) < 800_000
     assert middle[-1].eta_seconds is not None
+
+
+@pytest.mark.parametrize("platform", ["tiktok", "youtube", "twitter", "instagram"])
+async def test_what_the_page_says_is_told_once_before_any_media_are_asked_for(
+    kind: Kind, platform: PlatformType, start_engine: StartEngine, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = await start_engine(kind)
+    read, told = asyncio.Event(), list[Details]()
+
+    def on_progress(progress: Progress) -> None:
+        if progress.details is not None:
+            told.append(progress.details)
+            read.set()
+
+    job = replace(work(tmp_path, simulator, platform=platform), may_download=False)
+    run = asyncio.create_task(engine.run(job, on_progress))
+    await asyncio.wait_for(read.wait(), 20)
+    assert [count.media_requests for count in simulator.stats().posts.values()] == [0]
+    engine.permit(job.job_id)
+    media = (await run).media
+    [details] = told
+    assert media is not None
+    assert (details.title or "").endswith("Ada's garden, part 1")
+    assert (details.uploader or "").lower() == "ada"
+    assert details.uploaded_at is not None
+    assert details.thumbnails
+    for name in ("title", "uploader", "uploaded_at", "thumbnails"):
+        assert getattr(media, name) == getattr(details, name), name
+    assert (media.width, media.height) == (320, 240)  # measured, whatever was declared
 
 
 @shares_engine

@@ -8,6 +8,7 @@ import stat
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from downloader.media.move import move
 from downloader.media.names import MAX_NAME_BYTES
 from downloader.media.outcome import OUTCOME_NAME, added_files
 from downloader.media.work_dir import clear_work_dir, prepare_work_dir, remove_work_dir
+from downloader.models import Details
 from downloader.presets import PRESETS
 
 
@@ -72,7 +74,15 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_only_the_outcome_stays_in_a_folder_that_is_kept(
     downloads: list[Downloaded], work_dir: Path, output_dir: Path
 ) -> None:
-    media = finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir)
+    details = Details(
+        uploader="Ada",
+        uploaded_at=datetime(2025, 10, 9, 8, tzinfo=UTC),
+        width=320,
+        height=240,
+        thumbnails=("https://cdn.example/a.jpg",),
+    )
+    media = finalize("tiktok", downloads, output_dir, ffmpeg=None, work_dir=work_dir, details=details)
+    assert (media.uploader, media.uploaded_at, media.thumbnails) == ("Ada", details.uploaded_at, details.thumbnails)
     assert all(Path(file).is_file() for file in media.files)
     assert [path.name for path in work_dir.iterdir()] == [OUTCOME_NAME]
     # Asked again, as often as may be, it says the same.

@@ -23,10 +23,10 @@ class Groups:
         self.sizes: list[tuple[int, int]] = []
         exchange = world.store.exchange
 
-        def noted(ends: Sequence[AttemptEnd], wanted: Any, **times: Any) -> Any:
+        def noted(ends: Sequence[AttemptEnd], wanted: Any, *others: Any, **times: Any) -> Any:
             self.sizes.append((len(ends), sum(wanted.values())))
             before(ends)
-            return exchange(ends, wanted, **times)
+            return exchange(ends, wanted, *others, **times)
 
         world.store.exchange = noted  # type: ignore[method-assign]
 

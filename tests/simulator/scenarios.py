@@ -12,8 +12,8 @@ A new scenario whose trouble is the same at every platform needs a row here and 
 
 The number is part of the ids of its posts, so it is never given out twice; 30 to 37 are about links, 60 to 69
 belong to YouTube and Instagram, 70 to 82 to ways into private networks, 83 to 88 to files that are larger than they
-say, 89 to 99 to subtitles, 100 to 108 to thumbnails. Trouble that a platform tells in its own words (a private post, say) has no `page` and
-no `media`: the platform's module looks at the scenario's name.
+say, 89 to 99 to subtitles, 100 to 108 to thumbnails. Trouble that a platform tells in its own words (a private post,
+say) has no `page` and no `media`: the platform's module looks at the scenario's name.
 """
 
 from __future__ import annotations

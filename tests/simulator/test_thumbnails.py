@@ -8,9 +8,9 @@ import urllib.request
 from typing import Any
 
 import pytest
-from downloader.media.details import details_of
 from yt_dlp import YoutubeDL
 
+from downloader.media.details import details_of
 from tests.simulator.client import Simulator
 from tests.simulator.model import PLATFORMS, Platform
 from tests.simulator.scenarios import find_post

@@ -100,11 +100,17 @@ def test_an_event_tells_enough_to_paint_a_row(store: Store) -> None:
     assert told[2].data == {
         "state": "succeeded",
         "platform": "tiktok",
+        "preset": "video",
+        "kind": "video",
         "attempts": 1,
         "error_code": None,
         "error": None,
         "next_attempt_at": None,
         "title": "A film",
+        "uploader": None,
+        "duration_seconds": 1.5,
+        "thumbnail_url": None,
         "files": ["/raw/a.mp4"],
         "size_bytes": 3_000_000_000,
+        "reused": False,
     }

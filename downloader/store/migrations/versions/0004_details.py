@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("uploaded_at", sa.BigInteger))
     op.add_column("jobs", sa.Column("width", sa.Integer))
     op.add_column("jobs", sa.Column("height", sa.Integer))
+    op.add_column("jobs", sa.Column("thumbnail_failures", sa.Integer, server_default="0", nullable=False))
     op.create_table(
         "archive",
         sa.Column("platform", sa.Text, nullable=False),
