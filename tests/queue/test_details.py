@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from downloader.jobs import FINAL_STATES, Described, Event, Job, Progress
+from downloader.jobs import FINAL_STATES, Described, Job, Progress
 from downloader.models import Details
 from tests.queue_world import World, open_world, running, tiktok, until_running, world
 
@@ -48,8 +48,7 @@ class Told:
 
 async def test_details_are_in_the_record_and_in_an_event_while_the_job_runs(world: World) -> None:
     [job] = await until_running(world, tiktok(1))
-    events: list[Event] = []
-    world.store.on_event(events.append)
+    last = await world.queue.last_event_id()
     before = asyncio.get_running_loop().time()
     tell(world, job)
     described = await world.until(job, lambda job: job.title is not None)
@@ -58,7 +57,7 @@ async def test_details_are_in_the_record_and_in_an_event_while_the_job_runs(worl
     assert {name: getattr(described, name) for name in Details.__slots__} == {
         name: getattr(DETAILS, name) for name in Details.__slots__
     }
-    [event] = events
+    [event] = await world.queue.events_since(last)
     assert event.kind == "job_changed"
     assert event.data["state"] == "running"
     assert event.data["title"] == "Ada's garden"
@@ -97,8 +96,7 @@ async def test_a_job_that_ends_before_carries_them_with_its_end(world: World, mo
     monkeypatch.setattr("downloader.queue.details.DELAY_SECONDS", 3600)
     jobs = await until_running(world, tiktok(1), tiktok(2))
     told = Told(world)
-    events: list[Event] = []
-    world.store.on_event(events.append)
+    last = await world.queue.last_event_id()
     for job in jobs:
         tell(world, job)
     world.engine.succeed(tiktok(1))
@@ -108,7 +106,7 @@ async def test_a_job_that_ends_before_carries_them_with_its_end(world: World, mo
     assert (succeeded.uploader, succeeded.thumbnails, succeeded.width) == ("Ada", DETAILS.thumbnails, 320)
     assert (failed.state, failed.title, failed.thumbnails) == ("failed", "Ada's garden", DETAILS.thumbnails)
     assert told.groups == []
-    assert len([event for event in events if event.kind == "job_changed"]) == 2
+    assert [event.kind for event in await world.queue.events_since(last)] == ["job_changed"] * 2
 
 
 async def test_a_retried_job_keeps_them_and_tells_no_news(world: World) -> None:
