@@ -40,8 +40,8 @@ UrlText = Annotated[
     str,
     # Its length is that of Unicode text only: lone surrogates, which JSON can contain, are refused.
     StringConstraints(strict=True, min_length=1),
-    # Blank URLs are refused separately, by number; this documents it.
-    WithJsonSchema({"type": "string", "pattern": r"\S"}),
+    # Blank URLs are refused separately, by number; this documents it. Python has more blanks than regular expressions.
+    WithJsonSchema({"type": "string", "pattern": r"[^\s\x1c-\x1f\x85]"}),
 ]
 # The bounds go before the validator: after it they would be missing in the OpenAPI document.
 Limit = Annotated[int, Field(ge=1, le=200, description="maximum number of results"), BeforeValidator(_number)]

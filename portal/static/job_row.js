@@ -102,8 +102,9 @@ function paintBar(bar, progress) {
   else bar.value = Math.min(1, progress.downloaded_bytes / progress.total_bytes);
 }
 
-function actionsOf({ state, platform }) {
-  if (state === "succeeded") return ["play", "save", "copy_path", "delete"];
+function actionsOf({ state, platform, files }) {
+  // A post that an archive names succeeds without files.
+  if (state === "succeeded") return files.length > 0 ? ["play", "save", "copy_path", "delete"] : ["copy_link", "delete"];
   if (state === "failed" || state === "cancelled") {
     return platform === "unknown" ? ["copy_link", "delete"] : ["retry", "copy_link", "delete"];
   }

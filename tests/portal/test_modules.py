@@ -48,6 +48,7 @@ def of_server(text: str) -> dict[str, str] | None:
 
 def as_server_reads(url: str) -> dict[str, Any]:
     target = asdict(read_link(url))
+    del target["name"]  # which the page has no use for
     return target | {"more_ids": list(target["more_ids"])}
 
 

@@ -236,8 +236,8 @@ async def test_a_retry_finds_what_others_fetched_meanwhile(world: World) -> None
 async def test_a_paused_queue_holds_what_waits_for_a_post(world: World) -> None:
     [leader] = await world.submit(tiktok(1))
     await running(world, tiktok(1))
+    await world.scheduler.set_paused(True)  # first: no claim is under way
     [follower] = await world.submit(spelling(1))
-    await world.scheduler.set_paused(True)
     succeed(world, tiktok(1))
     await world.until(leader, is_final)
     assert (await world.queue.job(follower.id)).state == "queued"
