@@ -359,10 +359,10 @@ def test_threads_do_not_get_in_each_others_way(world: World) -> None:
     world.origin.script(*(answer(f"{number:04}".encode() * 1000) for number in range(100)))
 
     def fetch() -> None:
-        for _ in range(20):
+        for _ in range(25):
             found.append(world.get())
 
-    threads = [threading.Thread(target=fetch) for _ in range(5)]
+    threads = [threading.Thread(target=fetch) for _ in range(MAX_IDLE)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -370,7 +370,7 @@ def test_threads_do_not_get_in_each_others_way(world: World) -> None:
     assert len(found) == 100
     assert all(re.fullmatch(rb"(\d{4})\1{999}", body) for body in found)
     assert len({body[:4] for body in found}) == 100
-    assert world.origin.connections <= 5
+    assert world.origin.connections <= MAX_IDLE
 
 
 def test_closing_spares_what_is_in_use_and_keeps_nothing(world: World) -> None:

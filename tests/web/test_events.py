@@ -347,8 +347,9 @@ def test_progress_is_told_while_a_download_runs(start_server: Any, simulator: Si
     assert len(downloading) >= 2
     assert downloading[0]["total_bytes"] > downloading[0]["downloaded_bytes"] > 0
     assert any(each["speed_bytes_per_second"] for each in downloading)
-    states = [json.loads(told["data"])["data"]["state"] for told in seen if told["event"] == "job_changed"]
-    assert states == ["running", "succeeded"]
+    changes = [json.loads(told["data"])["data"] for told in seen if told["event"] == "job_changed"]
+    assert [change["state"] for change in changes] == ["running", "running", "succeeded"]
+    assert [bool(change["title"]) for change in changes] == [False, True, True]
 
 
 def test_two_hundred_listeners_leave_room_for_ordinary_requests(server: Server) -> None:
