@@ -123,6 +123,8 @@ class Thumbnails:
         return failed_at is None or time.monotonic() > failed_at + FAILURE_SECONDS
 
     async def _fetch(self, job: Job) -> bool:
+        if job.reused and await self._database.call(self._copy, job):
+            return True
         try:
             async with asyncio.timeout(QUEUE_SECONDS):
                 await self._fetches.acquire()
@@ -144,6 +146,15 @@ class Thumbnails:
             log.warning("a thumbnail could not be kept", extra={"job_id": job.id, "detail": str(error)})
             return False
         return True
+
+    def _copy(self, job: Job) -> bool:
+        """Keep the thumbnail of another job of the same post for *job*; return whether there was one."""
+        for other_id in self._database.store.sharing_ids(job):
+            if (found := self.folder.read(other_id)) is not None:
+                with contextlib.suppress(OSError):
+                    self._keep(job.id, found[1])
+                    return True
+        return False
 
     def _keep(self, job_id: str, data: bytes) -> None:
         if not self._storage.disk.is_mounted():

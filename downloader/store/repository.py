@@ -111,6 +111,7 @@ class Store:
     had = _query(reuse.had)
     known_ids = _query(thumbnails.known_ids)
     with_thumbnails = _query(thumbnails.with_thumbnails)
+    sharing_ids = _query(thumbnails.sharing_ids)
     counts = _query(queries.counts)
     recent = _query(queries.recent)
     ended = _query(queries.ended)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select, update
 
-from downloader.jobs import FINAL_STATES, MAX_THUMBNAIL_FAILURES
+from downloader.jobs import FINAL_STATES, MAX_THUMBNAIL_FAILURES, Job
 from downloader.store.queries import chunks
 from downloader.store.schema import jobs
+
+_MAX_SHARING = 20
 
 
 def known_ids(connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -22,6 +24,12 @@ def with_thumbnails(connection: Connection, limit: int) -> list[str]:
     hopeful = (newest.c.thumbnails != (), newest.c.thumbnail_failures < MAX_THUMBNAIL_FAILURES)
     final = select(newest.c.id).where(newest.c.state.in_(sorted(FINAL_STATES)), *hopeful)
     return list(connection.scalars(final.order_by(newest.c.seq)))
+
+
+def sharing_ids(connection: Connection, job: Job) -> list[str]:
+    """Some other jobs of the post of *job*, newest first: their thumbnails are its own too."""
+    same = select(jobs.c.id).where(jobs.c.post_key == job.post_key, jobs.c.state == "succeeded", jobs.c.id != job.id)
+    return list(connection.scalars(same.order_by(jobs.c.seq.desc()).limit(_MAX_SHARING)))
 
 
 def count_failure(connection: Connection, job_id: str) -> None:

@@ -110,6 +110,16 @@ def test_a_thumbnail_is_fetched_when_it_is_first_asked_for(
     assert asked(simulator) == 1
 
 
+def test_a_reused_post_has_the_thumbnail_of_the_job_that_downloaded_it(service: Service, simulator: Simulator) -> None:
+    [first] = service.download(simulator.url("tiktok", "ok"))
+    kept = service.thumbnail(first)
+    [second] = service.download(simulator.url("tiktok", "ok"))
+    assert second.reused
+    assert service.thumbnail(second) == kept is not None
+    assert service.kept() == {first.id, second.id}
+    assert asked(simulator) == 1
+
+
 def test_many_who_ask_at_once_make_one_request(service: Service, simulator: Simulator) -> None:
     [job] = service.download(simulator.url("tiktok", "ok"))
 
