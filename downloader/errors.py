@@ -7,6 +7,7 @@
     │   ├── IdempotencyConflict     an Idempotency-Key that belongs to another submission
     │   ├── CookiesRefused          cookies that cannot be used
     │   ├── CookiesNotWritable      the cookies folder cannot be written
+    │   ├── NotExpandable           more entries of a job that gives none, at least not now
     │   └── IllegalTransition       a change that the job's state does not allow
     ├── StoreUnavailable            the database cannot be read or written now: 503
     ├── DownloadFailed              a download failed; its code says why
@@ -159,6 +160,10 @@ class IllegalTransition(RequestRefused):
 
     def __init__(self, before: str, after: str) -> None:
         super().__init__(f"A job that is {before} cannot become {after}.")
+
+
+class NotExpandable(RequestRefused):
+    """More entries were asked for of a job that gives none, at least not now."""
 
 
 class CookiesRefused(RequestRefused):

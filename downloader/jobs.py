@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from downloader.errors import ErrorCode
 from downloader.models import Details, Outcome
 from downloader.platforms import PlatformType
-from downloader.presets import DEFAULT_PRESET, Kind
+from downloader.presets import DEFAULT_PRESET, Expand, Kind
 
 JobState = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 
@@ -25,7 +25,8 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     # to waiting: put back by the second round of its batch; to queued: by hand
     "failed": frozenset({"queued", "waiting"}),
     "cancelled": frozenset({"queued"}),
-    "succeeded": frozenset(),
+    # a collection alone: more of it is taken
+    "succeeded": frozenset({"queued"}),
 }
 
 #: How long a platform may ask us to wait at most; a number beyond it is a fault.
@@ -43,18 +44,7 @@ AttemptResult = Literal["running", "succeeded", "failed", "interrupted", "cancel
 
 EventKind = Literal["batch_created", "batch_changed", "job_changed", "job_deleted", "platform_changed", "queue_changed"]
 
-ListingOrder = Literal["newest", "oldest"]
-
 Phase = Literal["extracting", "downloading", "merging", "checking"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expand:
-    """How a collection is taken apart."""
-
-    limit: int = 100
-    order: ListingOrder = "newest"  #: newest: as the platform lists it; oldest: the reverse
-    since: date | None = None  #: only what was posted on that day or later, as far as the platform says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +61,10 @@ class NewJob:
     again: bool = False  #: fetched although its files are there
     #: Which post, and what of it; equal ones are one job. None: not known from the link.
     post_key: str | None = None
+    expand: Expand | None = None  #: set: it is a collection, of whose entries the above is wanted
+    title: str | None = None  #: this and the next two as a list says
+    uploaded_at: datetime | None = None
+    duration_seconds: float | None = None
     reused: bool = False  #: the post is there already: succeeded before it began, with the files of `source`
     source: Job | None = None  #: None: an archive names the post, which has no files
     error_code: ErrorCode | None = None  #: set: failed before it began, `error` says why
@@ -78,8 +72,16 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EntryCounts:
+    """How far the entries of a collection are."""
+
+    done: int = 0  #: succeeded
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One link to download, as the store knows it. All times are aware, UTC."""
+    """One link to download, or a collection to take apart, as the store knows it. All times are aware, UTC."""
 
     id: str
     batch_id: str
@@ -97,6 +99,11 @@ class Job:
     again: bool = False
     post_key: str | None = None  #: see `NewJob`; of a short link, once it was followed
     reused: bool = False  #: its files were there already
+    parent_id: str | None = None  #: the collection that it is an entry of; its record may have been deleted
+    expand: Expand | None = None  #: of a collection, as the next three
+    listed: int = 0  #: how many of its entries were read, and are jobs of the batch
+    found: int | None = None  #: how many there are, as far as it is known
+    entries: EntryCounts | None = None  #: only where a collection was read for others to see, its `files` likewise
     started_at: datetime | None = None  #: of the latest attempt
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = None  #: set exactly while it waits
@@ -197,6 +204,7 @@ class JobFilter:
     states: Sequence[JobState] = ()
     platform: PlatformType | None = None
     batch_id: str | None = None
+    parent_id: str | None = None
     text: str | None = None  #: searched for in URL, title and error, literally, without regard to case
     cursor: str | None = None  #: from the page before
     limit: int = 50
@@ -224,6 +232,43 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One post of a collection."""
+
+    url: str  #: its canonical link
+    platform: str
+    title: str | None = None
+    uploaded_at: datetime | None = None  #: None also where the platform only tells roughly
+    duration_seconds: float | None = None
+    error_code: ErrorCode | None = None  #: set: it cannot be downloaded, `error` says why
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Entries of a collection, as they are listed; what is said of the collection is what is known by then."""
+
+    entries: tuple[Entry, ...]
+    position: int  #: entries listed so far, these and skipped ones included
+    found: int | None = None  #: how many there are, by the platform or by our count
+    title: str | None = None
+    uploader: str | None = None
+    note: str | None = None  #: sentences on what is missing
+    is_last: bool = False  #: of this listing; it may be empty
+    has_more: bool = False  #: with `is_last`: listing again with *position* as *skip* gives more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A page that a running attempt listed, and what its entries become."""
+
+    job_id: str
+    attempt: int  #: its number: a page of an earlier one is dropped
+    page: Page
+    new_jobs: tuple[NewJob, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a running job is; published, never stored."""
 
@@ -236,6 +281,7 @@ class Progress:
     speed_bytes_per_second: float | None = None
     eta_seconds: float | None = None
     details: Details | None = None  #: in one report, as soon as the page is read; not published with the others
+    page: Page | None = None  #: of a collection, as it is listed; not published with the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +304,8 @@ class Work:
     preset: str = DEFAULT_PRESET  #: what to get
     subtitles: tuple[str, ...] = ()  #: codes of languages
     folder: str = ""  #: where its files go, below `output_dir`
+    expand: Expand | None = None  #: set: the link is a collection's, which is listed
+    listed: int = 0  #: so many of its entries are known already
     in_storage: bool = False  #: both are in a storage folder, which may be away with its disk: it is never made
     may_download: bool = True  #: no: after reading the page it waits for `Engine.permit`
     #: URL of this attempt's egress proxy, credential included; None: it opens a session of its own

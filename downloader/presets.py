@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
-Kind = Literal["video", "audio"]
+Kind = Literal["video", "audio", "collection"]
+
+ListingOrder = Literal["newest", "oldest"]
+
+#: How many entries are taken of a collection at most.
+MAX_ENTRIES = 10_000
 
 #: The preset that needs no word in a file's name. The operator may set another default.
 DEFAULT_PRESET = "video"
@@ -61,6 +67,15 @@ PRESETS: Mapping[str, Preset] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expand:
+    """How a collection is taken apart."""
+
+    limit: int = 100  #: entries in all, `MAX_ENTRIES` at most
+    order: ListingOrder = "newest"  #: newest: as the platform lists it; oldest: the reverse
+    since: date | None = None  #: only what was posted on that day or later, as far as the platform says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What to get of each post of a batch, and how."""
 
@@ -68,3 +83,4 @@ class Wanted:
     subtitles: tuple[str, ...] = ()  #: codes of languages
     folder: str = ""  #: where to put the files, below the output folder; checked, with / between its parts
     again: bool = False  #: also what is there already
+    expand: Expand | None = None  #: None: a collection is not taken apart, and fails

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from downloader.errors import RETRYABLE, ErrorCode, sentence
-from downloader.jobs import MAX_THUMBNAIL_FAILURES, Job
+from downloader.jobs import MAX_THUMBNAIL_FAILURES, EntryCounts, Job
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
 from downloader.presets import DEFAULT_PRESET, Kind, Preset
@@ -39,12 +39,14 @@ class Record:
     subtitles: tuple[str, ...] = ()
     subtitles_missing: tuple[str, ...] = ()
     reused: bool = False  #: the files were there already
+    entries: dict[str, int | None] | None = None  #: of a collection
     thumbnail_url: str | None = None
     elapsed_seconds: float = 0.0
     job_id: str | None = None  #: this and the following are None in library use
     batch_id: str | None = None
     state: str | None = None
     attempts: int | None = None
+    parent_id: str | None = None  #: the collection that it is an entry of
     next_attempt_at: str | None = None  #: ISO 8601, UTC; set while it waits for its retry
 
     @classmethod
@@ -73,12 +75,14 @@ class Record:
             subtitles=job.subtitles,
             subtitles_missing=job.subtitles_missing,
             reused=job.reused,
+            entries=_entries(job),
             thumbnail_url=thumbnail_url(job),
             elapsed_seconds=round(job.elapsed_seconds, 3),
             job_id=job.id,
             batch_id=job.batch_id,
             state=job.state,
             attempts=job.counted_attempts,
+            parent_id=job.parent_id,
             next_attempt_at=_iso(job.next_attempt_at),
         )
 
@@ -137,6 +141,13 @@ def thumbnail_url(job: Job) -> str | None:
     if not job.thumbnails or job.thumbnail_failures >= MAX_THUMBNAIL_FAILURES:
         return None
     return f"/api/v1/jobs/{job.id}/thumbnail"
+
+
+def _entries(job: Job) -> dict[str, int | None] | None:
+    if job.expand is None:
+        return None
+    counts = job.entries or EntryCounts()
+    return {"found": job.found, "taken": job.listed, "done": counts.done, "failed": counts.failed}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from downloader import batch_downloader
 from downloader.download_settings import DownloadSettings
-from downloader.jobs import Progress, Resolved, Work
+from downloader.jobs import Page, Progress, Resolved, Work
 from downloader.models import Outcome
+from downloader.platforms import PLATFORMS
 from downloader.ytdlp.client import FetchContext, fetch_context
+from downloader.ytdlp.collections import list_collection
 from downloader.ytdlp.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -49,11 +51,37 @@ def run_attempt(
         transport=transport,
     )
     try:
+        if work.expand is not None:
+            return _list(work, context)
         with fetch_context(context):
             return Outcome.of(batch_downloader.wrapper_of(work.platform)(work.link, work.output_dir))
     except BaseException as error:  # SystemExit too: it must not end the worker and the other attempts in it
         log.error("download crashed", extra={"platform": work.platform, "url": work.link}, exc_info=error)
         return Outcome.failed("internal", work.platform, f"{type(error).__name__}: {error}")
+
+
+def _list(work: Work, context: FetchContext) -> Outcome:
+    """List the collection that *work* is about; its pages go out as progress, its notes with the outcome."""
+    assert work.expand is not None
+    last: list[Page] = []
+
+    def report(page: Page) -> None:
+        last[:] = [page]
+        context.report(Progress(job_id=work.job_id, phase="extracting", page=page))
+
+    outcome = list_collection(
+        PLATFORMS[work.platform],
+        work.link,
+        context,
+        limit=max(0, work.expand.limit - work.listed),
+        order=work.expand.order,
+        since=work.expand.since,
+        skip=work.listed,
+        report=report,
+    )
+    if not outcome[0] or not last:
+        return outcome
+    return Outcome(True, detail=last[0].note or (None if last[0].position else "There is nothing in this list."))
 
 
 def success_of(end: asyncio.Future[Outcome]) -> Outcome | None:

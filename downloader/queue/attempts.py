@@ -16,6 +16,7 @@ from downloader.errors import STORAGE_CODES, ErrorCode, sentence
 from downloader.jobs import FINAL_STATES, Job, Progress, Work
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
+from downloader.queue.collections import Collections
 from downloader.queue.completion import Completion, NotStored
 from downloader.queue.database import Database
 from downloader.queue.details import DetailsLane
@@ -42,6 +43,7 @@ class AttemptRunner:
     governor: Governor
     storage: StorageMonitor
     completion: Completion
+    collections: Collections
     hub: EventHub
     clock: Callable[[], datetime]
     make_room: Callable[[], None]  #: called when there may be room for another
@@ -71,7 +73,8 @@ class AttemptRunner:
         if old := self.running.get(job.id):  # the store was quicker than the news of the cancel
             old.end_early("cancelled")
         self.running[job.id] = attempt
-        attempt.permitted = self.governor.permit(job.platform, silent=self.preemption.silent(now))
+        if job.expand is None:  # a list has no media
+            attempt.permitted = self.governor.permit(job.platform, silent=self.preemption.silent(now))
         attempt.run = asyncio.create_task(self._run(attempt, before), name=f"attempt {job.id}")
         task = asyncio.create_task(self._follow(attempt, attempt.run, before), name=f"job {job.id}")
         self.track(self.tasks, job.id, task)
@@ -113,6 +116,8 @@ class AttemptRunner:
             preset=job.preset,
             subtitles=job.wanted_subtitles,
             folder=job.folder,
+            expand=job.expand,
+            listed=job.listed,
             in_storage=True,
             may_download=attempt.permitted,
         )
@@ -146,7 +151,11 @@ class AttemptRunner:
         job = attempt.job
         if progress.details is not None:
             self.details.learn(attempt, progress.details)
-        attempt.progress = replace(progress, attempt=job.attempt_number, batch_id=job.batch_id, details=None)
+        if progress.page is not None:
+            self.collections.take(attempt, progress.page)
+        attempt.progress = replace(
+            progress, attempt=job.attempt_number, batch_id=job.batch_id, details=None, page=None
+        )
         shown = progress.phase != "extracting"
         if shown and attempt.extracting:
             attempt.extracting = False
@@ -157,7 +166,9 @@ class AttemptRunner:
             attempt.permitted = False
             self.governor.released(job.platform)
             self.pass_on_permits()
-        attempt.activity.note(self.clock(), receiving=attempt.asks_no_more or progress.downloaded_bytes > 0)
+        # A list would be read from the start again: it is not preempted once its first page has come.
+        receiving = attempt.asks_no_more or progress.downloaded_bytes > 0 or progress.page is not None
+        attempt.activity.note(self.clock(), receiving=receiving)
         self.hub.publish(attempt.progress)
 
     def pass_on_permits(self) -> None:
@@ -184,6 +195,7 @@ class AttemptRunner:
                 outcome = await self._blame_storage(attempt, outcome)
             except Exception:  # the end itself must be stored all the same
                 log.exception("the disk could not be checked", extra={"job_id": attempt.job.id})
+        await self.collections.stored(attempt)
         if before is not None:  # still at work in the same folder, if *run* was ended before its turn came
             await asyncio.wait({before})
         self.database.notice_clock()
@@ -272,8 +284,9 @@ class AttemptRunner:
                 extracting=attempt.extracting,
                 permitted=attempt.permitted,
             )
-            if succeeded:
+            if succeeded and job.expand is None:
                 self.preemption.learn(job.platform, attempt.activity)
+            if succeeded:
                 self.governor.let_through(job.platform)
             if limited:
                 self.interrupt_platform(job.platform)

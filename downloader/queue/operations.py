@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from downloader.errors import DownloaderError, NotFound, StoreUnavailable
 from downloader.jobs import FINAL_STATES, Job, NewJob, PlatformView, Submission
 from downloader.media.removal import MediaRemoval
-from downloader.platform_detector import parse_link
+from downloader.platform_detector import parse_link, read_link
 from downloader.platforms import PlatformType
 from downloader.presets import Wanted
 from downloader.queue.database import Database
@@ -36,6 +37,9 @@ PATIENCE_SECONDS = 60.0
 
 #: How often a waiting request checks whether its platform cools down.
 COOLDOWN_CHECK_INTERVAL_SECONDS = 5.0
+
+#: How often a waiting request checks how far the entries of a collection are.
+ENTRIES_CHECK_INTERVAL_SECONDS = 0.5
 
 RECENT_SECONDS = 3600.0
 
@@ -68,6 +72,7 @@ class JobQueue:
     def __post_init__(self) -> None:
         self._store = self.database.store
         self._computing = asyncio.Lock()
+        self._closed = asyncio.Event()
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
         self._store.on_event(self.hub.publish)
         self.scheduler.attempts.on_end = self._tell_waiters
@@ -87,6 +92,7 @@ class JobQueue:
 
     async def close(self, grace_seconds: float) -> None:
         """Stop; requests that wait get their jobs as they are, or `StoreUnavailable`."""
+        self._closed.set()
         await self.thumbnails.close()
         await self.scheduler.close(grace_seconds)
         for job_id in tuple(self._waiters):
@@ -130,6 +136,19 @@ class JobQueue:
 
     def _new_job(self, url: str, wanted: Wanted) -> NewJob:
         link = parse_link(url)
+        target = None if link is None or wanted.expand is None else read_link(link.url)
+        if target is not None and target.collection_id is not None:
+            return NewJob(
+                url=url,
+                link=target.canonical_url,
+                platform=target.platform,
+                preset=wanted.preset.name,
+                kind="collection",
+                wanted_subtitles=wanted.subtitles,
+                folder=wanted.folder,
+                again=wanted.again,
+                expand=wanted.expand,
+            )
         return NewJob(
             url=url,
             link=None if link is None else link.url,
@@ -148,13 +167,33 @@ class JobQueue:
         """Return the jobs of *submission*, one for each link sent, in order, once each is final.
 
         A job whose next attempt lies more than `PATIENCE_SECONDS` ahead is returned as it is, as is one that waits for
-        a platform that cools down for longer than that.
+        a platform that cools down for longer than that. A collection is returned once its entries are as far, too.
         """
         jobs = {job.id: job for job in submission.jobs if job.state in FINAL_STATES}  # failed at once, or reused
         ids = tuple(dict.fromkeys(job.id for job in submission.jobs if job.id not in jobs))
-        ended = await asyncio.gather(*(self._ended(job_id) for job_id in ids))
+        ended = await asyncio.gather(*(self._ended_with_entries(job_id) for job_id in ids))
         jobs |= zip(ids, ended, strict=True)
         return [jobs[job.id] for job in submission.jobs]
+
+    async def _ended_with_entries(self, job_id: str) -> Job:
+        job = await self._ended(job_id)
+        if job.expand is None or job.state not in FINAL_STATES:
+            return job
+        while not self._closed.is_set():
+            now = self.clock()
+            patience = now + timedelta(seconds=PATIENCE_SECONDS)
+            queued = replace(job, state="queued")  # as those of its entries are that do not run
+            try:
+                if not await self._db(self._store.entries_due, job_id, patience) or self._cools_for_long(queued):
+                    break
+            except StoreUnavailable:  # the jobs continue all the same, and so does the request
+                pass
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), ENTRIES_CHECK_INTERVAL_SECONDS)
+        try:
+            return await self._db(self._store.job, job_id)
+        except (NotFound, StoreUnavailable):
+            return job
 
     async def _ended(self, job_id: str) -> Job:
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
@@ -202,6 +241,7 @@ class JobQueue:
     batches = _query(Store.batches)
     batch_jobs = _query(Store.batch_jobs)
     job = _query(Store.job)
+    job_ids = _query(Store.job_ids)
     jobs = _query(Store.jobs)
     attempts = _query(Store.attempts)
     counts = _query(Store.counts)
@@ -276,7 +316,13 @@ class JobQueue:
         """Put failed and cancelled ones back into the queue; return them. Raises NotFound."""
         jobs = await self._db(self._store.retry, job_ids, now=self.clock())
         self.scheduler.wake()
-        return jobs
+        return await self._db(self._as_they_are, jobs) if any(job.expand for job in jobs) else jobs
+
+    async def take_more(self, job_id: str, number: int | None) -> Job:
+        """Take *number* more entries of a collection, None: all that are left; see `Store.take_more`."""
+        await self._db(self._store.take_more, job_id, number, now=self.clock())
+        self.scheduler.wake()
+        return await self._db(self._store.job, job_id)
 
     async def retry_batch(self, batch_id: str) -> list[Job]:
         """Put what failed of a batch, or was cancelled, back into the queue. Raises NotFound."""

@@ -49,12 +49,12 @@ class Reuse:
 
     async def find(self, new_jobs: Sequence[NewJob]) -> list[NewJob]:
         """Return *new_jobs*; those whose posts are there, and that do not want them again, as to be reused."""
-        keys = {new.post_key for new in new_jobs if new.post_key is not None and not new.again}
+        keys = {new.post_key for new in new_jobs if new.post_key is not None and _may_reuse(new)}
         if not keys:
             return list(new_jobs)
         there = await self._there(await self.database.call(self._store.had, keys))
         return [
-            replace(new, reused=True, source=there[new.post_key]) if new.post_key in there and not new.again else new
+            replace(new, reused=True, source=there[new.post_key]) if new.post_key in there and _may_reuse(new) else new
             for new in new_jobs
         ]
 
@@ -110,3 +110,7 @@ class Reuse:
                 self.removal.abandon(job_id)
             except Exception:  # the jobs have ended, and that is what counts
                 log.exception("the files of an attempt could not be removed", extra={"job_id": job_id})
+
+
+def _may_reuse(new: NewJob) -> bool:
+    return not new.again and new.error_code is None

@@ -21,6 +21,7 @@ from downloader.media.removal import MediaRemoval
 from downloader.platforms import PlatformType
 from downloader.queue.attempts import AttemptRunner
 from downloader.queue.clock import MIN_STEP_SECONDS
+from downloader.queue.collections import Collections
 from downloader.queue.completion import Completion
 from downloader.queue.database import Database
 from downloader.queue.governor import Governor
@@ -70,6 +71,16 @@ class Scheduler:
             random=self.random,
             clock=self.clock,
         )
+        self.reuse = Reuse(
+            settings=self.settings,
+            database=self.database,
+            storage=self.storage,
+            removal=self.removal,
+            clock=self.clock,
+        )
+        self.collections = Collections(
+            settings=self.settings, database=self.database, reuse=self.reuse, clock=self.clock, wake=self.wake
+        )
         self.attempts = AttemptRunner(
             engine=self.engine,
             settings=self.settings,
@@ -77,18 +88,12 @@ class Scheduler:
             governor=self.governor,
             storage=self.storage,
             completion=self._completion,
+            collections=self.collections,
             hub=self.hub,
             clock=self.clock,
             make_room=self._wake.set,
             wake=self.wake,
             on_attempt=self.on_attempt,
-        )
-        self.reuse = Reuse(
-            settings=self.settings,
-            database=self.database,
-            storage=self.storage,
-            removal=self.removal,
-            clock=self.clock,
         )
         self._first_platform = 0
         self._due: dict[PlatformType, datetime | None] = {}  #: what the store last said there is to do
@@ -118,7 +123,7 @@ class Scheduler:
 
     async def close(self, grace_seconds: float) -> None:
         """Start nothing more; give running jobs *grace_seconds*, then put them back to queued."""
-        self._closing = self._completion.closing = True
+        self._closing = self._completion.closing = self.collections.closing = True
         self._wake.set()
         if self._loop_task is not None:
             await self._loop_task

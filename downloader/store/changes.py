@@ -153,7 +153,13 @@ class Change:
     def postpone(self, job: Job, step: timedelta) -> None:
         """Have *job*, which waits, wait until *step* later."""
         assert job.next_attempt_at is not None
-        self._note(replace(job, updated_at=self.now, next_attempt_at=job.next_attempt_at + step))
+        self.revise(job, next_attempt_at=job.next_attempt_at + step)
+
+    def revise(self, job: Job, **changes: Any) -> Job:
+        """Return *job* with *changes*, in the same state."""
+        revised = replace(job, updated_at=self.now, **changes)
+        self._note(revised)
+        return revised
 
     def _note(self, moved: Job) -> None:
         self._moved.append(moved)

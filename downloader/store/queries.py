@@ -137,6 +137,8 @@ def job_page(connection: Connection, wanted: JobFilter = _ALL_JOBS) -> tuple[lis
         conditions.append(jobs.c.platform == wanted.platform)
     if wanted.batch_id is not None:
         conditions.append(jobs.c.batch_id == wanted.batch_id)
+    if wanted.parent_id is not None:
+        conditions.append(jobs.c.parent_id == wanted.parent_id)
     states = wanted.states
     if not states and conditions:
         states = STATES  # for the indexes: all of them have the state before the order
@@ -229,6 +231,10 @@ def counts(connection: Connection) -> dict[PlatformType, dict[JobState, int]]:
     return found
 
 
+#: Reading a list is no download, and would blur what those take.
+_DOWNLOADS = jobs.c.kind != "collection"
+
+
 def recent(connection: Connection, *, since: datetime) -> dict[PlatformType, tuple[int, int, float]]:
     """For each platform: (succeeded, failed, seconds of the succeeded together) of attempts ended since then."""
     taken = type_coerce(attempts.c.ended_at, BigInteger) - type_coerce(attempts.c.started_at, BigInteger)
@@ -241,7 +247,7 @@ def recent(connection: Connection, *, since: datetime) -> dict[PlatformType, tup
             _total(case((succeeded, taken))),
         )
         .join(jobs, jobs.c.id == attempts.c.job_id)
-        .where(attempts.c.ended_at >= utc(since), attempts.c.result.in_(("succeeded", "failed")))
+        .where(attempts.c.ended_at >= utc(since), attempts.c.result.in_(("succeeded", "failed")), _DOWNLOADS)
         .group_by(jobs.c.platform)
     )
     rows = connection.execute(query)
@@ -271,7 +277,7 @@ def ended(connection: Connection, *, since: datetime, until: datetime, bucket_se
         )
         .join(jobs, jobs.c.id == attempts.c.job_id)
         .where(attempts.c.ended_at >= since, attempts.c.ended_at < until)
-        .where(attempts.c.result.in_(("succeeded", "failed")))
+        .where(attempts.c.result.in_(("succeeded", "failed")), _DOWNLOADS)
         .subquery()
     )
     alike = (each.c.platform, each.c.bucket, each.c.error_code, each.c.tenths)

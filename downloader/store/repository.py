@@ -23,12 +23,13 @@ from downloader.jobs import (
     Event,
     Job,
     JobState,
+    Listed,
     NewJob,
     Submission,
 )
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.store import claiming, queries, reuse, thumbnails
+from downloader.store import claiming, collections, queries, reuse, thumbnails
 from downloader.store.changes import Change, SecondTry, Writer, elapsed_seconds
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
 from downloader.store.rows import utc
@@ -96,13 +97,14 @@ class Store:
         """Return in a sentence why nothing can be stored any more; None where that is not known."""
         return self._files.fault() or (None if self._lock is None else self._lock.fault())
 
-    # -- reading: each query on a connection of its own
+    # -- reading: each query on a connection of its own; jobs that others see, with the entries of collections
 
     batch = _query(queries.batch)
     batches = _query(queries.batch_page)
-    batch_jobs = _query(queries.batch_jobs)
-    job = _query(queries.job)
-    jobs = _query(queries.job_page)
+    batch_jobs = _query(collections.batch_jobs)
+    job = _query(collections.job)
+    jobs = _query(collections.job_page)
+    entries_due = _query(collections.entries_due)
     job_ids = _query(queries.job_ids)
     attempts = _query(queries.job_attempts)
     file_users = _query(queries.file_users)
@@ -231,6 +233,20 @@ class Store:
         """
         with self._claiming, self._change(now) as change:
             return reuse.resolve(change, job_id, attempt, link, post_key)
+
+    def add_entries(self, listed: Listed, *, now: datetime) -> bool:
+        """Store a page of a collection, all in one: its entries become jobs of its batch, but each post once, and how
+        far it is read. False: that attempt does not run any more, nothing was stored."""
+        with self._change(now) as change:
+            return collections.add_entries(change, listed)
+
+    def take_more(self, job_id: str, number: int | None, *, now: datetime) -> Job:
+        """Queue a final collection again, to take *number* more of its entries, None: all.
+
+        Raises NotFound and NotExpandable.
+        """
+        with self._change(now) as change:
+            return collections.take_more(change, job_id, number)
 
     def reuse(self, by_job: Mapping[str, Job | None], *, now: datetime) -> list[Job]:
         """End claimed jobs, whose attempts did not begin, with the files of others, None: with none; return them.

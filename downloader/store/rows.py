@@ -19,10 +19,13 @@ from downloader.models import Details, Media, Outcome
 from downloader.records import thumbnail_url
 from downloader.store.schema import clean
 
-_COLUMNS = tuple(field.name for field in fields(Job) if field.name != "files")
+_COLUMNS = tuple(field.name for field in fields(Job) if field.name not in ("files", "entries"))
 
 #: What of a job never changes; each change writes all its other columns.
-_FIXED = {"id", "batch_id", "url", "platform", "preset", "kind", "wanted_subtitles", "folder", "again", "created_at"}
+_FIXED = {
+    *("id", "batch_id", "url", "platform", "preset", "kind", "wanted_subtitles", "folder", "again", "created_at"),
+    "parent_id",
+}
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 
 #: What is told of a job before it ends, and at its end.
@@ -121,10 +124,12 @@ def job_view(job: Job) -> dict[str, Any]:
         "files": list(job.files),
         "size_bytes": job.size_bytes,
         "reused": job.reused,
+        "parent_id": job.parent_id,
+        "entries": None if job.expand is None else {"found": job.found, "taken": job.listed},
     }
 
 
-def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
+def first_job(new: NewJob, batch_id: str, now: datetime, parent_id: str | None = None) -> Job:
     """Return the job that *new* becomes: queued, or failed if it can never be downloaded."""
     job = Job(
         id=new_id(),
@@ -138,6 +143,11 @@ def first_job(new: NewJob, batch_id: str, now: datetime) -> Job:
         folder=clean(new.folder),
         again=new.again,
         post_key=new.post_key,
+        parent_id=parent_id,
+        expand=new.expand,
+        title=_cleaned(new.title),
+        uploaded_at=None if new.uploaded_at is None else utc(new.uploaded_at),
+        duration_seconds=new.duration_seconds,
         state="queued",
         counted_attempts=0,
         created_at=now,

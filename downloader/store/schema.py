@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import (
     BigInteger,
@@ -25,9 +25,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import conv
 
+from downloader.presets import Expand
+
 #: The newest revision in migrations/versions. Written down here so that a start with a database that has it
 #: needs neither Alembic nor its import.
-HEAD = "0004"
+HEAD = "0005"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -85,6 +87,27 @@ class TextList(TypeDecorator[tuple[str, ...]]):
         return tuple(json.loads(value)) if value and value != "[]" else ()
 
 
+class ExpandJson(TypeDecorator[Expand]):
+    """How a collection is taken apart, as a JSON list."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Expand | None, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(expand_values(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Expand | None:
+        if value is None:
+            return None
+        limit, order, since = json.loads(value)
+        return Expand(limit=limit, order=order, since=None if since is None else date.fromisoformat(since))
+
+
+def expand_values(expand: Expand) -> list[str | int | None]:
+    """Return *expand* as JSON."""
+    return [expand.limit, expand.order, None if expand.since is None else expand.since.isoformat()]
+
+
 # SQLite numbers rows by itself only where the key is called INTEGER.
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
@@ -131,6 +154,10 @@ jobs = Table(
     Column("again", Boolean, nullable=False, server_default=false()),
     Column("post_key", CleanText),
     Column("reused", Boolean, nullable=False, server_default=false()),
+    Column("parent_id", CleanText),  # no foreign key: the entries of a deleted collection stay
+    Column("expand", ExpandJson),
+    Column("listed", Integer, nullable=False, server_default="0"),
+    Column("found", Integer),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, key="counted_attempts", nullable=False),
     Column("tries", Integer, key="attempt_number", nullable=False),
@@ -166,6 +193,7 @@ Index("ix_jobs_state", jobs.c.state, jobs.c.seq)
 Index("ix_jobs_platform_state", jobs.c.platform, jobs.c.state, jobs.c.seq)
 Index("ix_jobs_batch_state", jobs.c.batch_id, jobs.c.state, jobs.c.seq)
 Index("ix_jobs_post_key", jobs.c.post_key, jobs.c.state)
+Index("ix_jobs_parent", jobs.c.parent_id, jobs.c.state, jobs.c.seq, sqlite_where=text("parent_id IS NOT NULL"))
 _waiting = text("next_attempt_at IS NOT NULL")
 Index(  # partial in PostgreSQL too: see `use_postgresql`
     "ix_jobs_waiting",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from downloader.presets import DEFAULT_PRESET
 from downloader.store import queries
 from downloader.store.changes import Change
 from downloader.store.rows import first_job, new_id, new_row
-from downloader.store.schema import batches, files, jobs, links
+from downloader.store.schema import batches, expand_values, files, jobs, links
 
 
 def first_submission(change: Change, new_jobs: Sequence[NewJob], key: str | None) -> Submission | None:
@@ -42,13 +42,8 @@ def store_batch(change: Change, new_jobs: Sequence[NewJob], key: str | None, ret
     batch_id = new_id()
     by_link: dict[tuple[Any, ...], Job] = {}
     in_order: list[Job] = []
-    sources = {new.source.id for new in new_jobs if new.source is not None}
-    # From here on they cannot be deleted, and then it will be seen that others have their files.
-    there = {job.id for job in change.lock_ids(sources)} if sources else set()
-    for new in new_jobs:
-        if new.source is not None and new.source.id not in there:
-            new = replace(new, reused=False, source=None)
-        same = (new.post_key or new.link or new.url, *_choices(new))
+    for new in still_there(change, new_jobs):
+        same = (new.post_key or new.link or new.url, repr(_choices(new)))
         if same not in by_link:
             by_link[same] = first_job(new, batch_id, change.now)
         in_order.append(by_link[same])
@@ -63,14 +58,7 @@ def store_batch(change: Change, new_jobs: Sequence[NewJob], key: str | None, ret
             "retry_failed_once": retry_failed_once,
         },
     )
-    change.connection.execute(insert(jobs), [new_row(job) for job in by_link.values()])
-    paths = [
-        {"job_id": job.id, "position": position, "path": path}
-        for job in by_link.values()
-        for position, path in enumerate(job.files)
-    ]
-    if paths:
-        change.connection.execute(insert(files), paths)
+    insert_jobs(change, by_link.values())
     change.connection.execute(
         insert(links),
         [
@@ -83,6 +71,27 @@ def store_batch(change: Change, new_jobs: Sequence[NewJob], key: str | None, ret
     return Submission(batch=batch, jobs=tuple(in_order), created=True)
 
 
+def still_there(change: Change, new_jobs: Sequence[NewJob]) -> list[NewJob]:
+    """Return *new_jobs*; those to be queued whose sources were deleted since."""
+    sources = {new.source.id for new in new_jobs if new.source is not None}
+    # From here on they cannot be deleted, and then it will be seen that others have their files.
+    there = {job.id for job in change.lock_ids(sources)} if sources else set()
+    return [
+        new if new.source is None or new.source.id in there else replace(new, reused=False, source=None)
+        for new in new_jobs
+    ]
+
+
+def insert_jobs(change: Change, new: Collection[Job]) -> None:
+    """Store *new* jobs, and their files where they reuse some."""
+    change.connection.execute(insert(jobs), [new_row(job) for job in new])
+    paths = [
+        {"job_id": job.id, "position": position, "path": path} for job in new for position, path in enumerate(job.files)
+    ]
+    if paths:
+        change.connection.execute(insert(files), paths)
+
+
 def _fingerprint(new_jobs: Sequence[NewJob]) -> str:
     # Keys that were stored before there was anything to choose keep their fingerprints: defaults are left out.
     sent = [[new.url, *choices] if (choices := _choices(new)) else new.url for new in new_jobs]
@@ -91,8 +100,14 @@ def _fingerprint(new_jobs: Sequence[NewJob]) -> str:
 
 def _choices(new: NewJob) -> list[Any]:
     """Return what was chosen for *new*, as JSON; empty: the defaults."""
-    choices: list[Any] = [new.preset, new.wanted_subtitles, new.folder, new.again]
-    defaults = [DEFAULT_PRESET, (), "", False]
+    choices: list[Any] = [
+        new.preset,
+        new.wanted_subtitles,
+        new.folder,
+        new.again,
+        new.expand and expand_values(new.expand),
+    ]
+    defaults = [DEFAULT_PRESET, (), "", False, None]
     while choices and choices[-1] == defaults[len(choices) - 1]:
         choices.pop()
     return choices

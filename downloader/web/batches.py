@@ -81,10 +81,11 @@ def create_batches_api(services: Services) -> Routes:
     @routes.route("DELETE", "/batches/<batch_id>", Deleted, errors={409: "Some of its jobs are not final."})
     async def delete_batch(batch_id: str, query: DeleteQuery) -> dict[str, list[str]]:
         """Delete the records of a batch, with `files=true` its media too."""
-        jobs = [job for _, job in await services.acall(JobQueue.batch_jobs, batch_id)]
-        if unfinished := {job.id for job in jobs if job.state not in FINAL_STATES}:
-            raise Conflict(f"{len(unfinished)} of this batch's jobs are not done: cancel it first, then delete it.")
-        return deleted_ids(await services.acall(JobQueue.delete, [job.id for job in jobs], with_files=query.files))
+        counts = (await services.acall(JobQueue.batch, batch_id)).counts
+        if unfinished := sum(number for state, number in counts.items() if state not in FINAL_STATES):
+            raise Conflict(f"{unfinished} of this batch's jobs are not done: cancel it first, then delete it.")
+        ids = await services.acall(JobQueue.job_ids, batch_id)
+        return deleted_ids(await services.acall(JobQueue.delete, ids, with_files=query.files))
 
     return routes
 

@@ -13,6 +13,7 @@ from downloader.errors import (
     DownloaderError,
     IdempotencyConflict,
     IllegalTransition,
+    NotExpandable,
     NotFound,
     RequestRefused,
     StartRefused,
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 #: All others are 400.
 _STATUSES: dict[type[RequestRefused], int] = {
     NotFound: 404,
+    NotExpandable: 409,
     CookiesNotWritable: 409,
     IdempotencyConflict: 409,
     IllegalTransition: 409,

@@ -13,7 +13,7 @@ from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.records import Record
 from downloader.web.files import FILES_PATH
-from downloader.web.requests import DeleteQuery, JobIds, JobIdsToDelete, JobsQuery
+from downloader.web.requests import DeleteQuery, JobIds, JobIdsToDelete, JobsQuery, TakeMore
 from downloader.web.responses import ChangedJob, ChangedJobs, Deleted, JobDetail, JobPage
 from downloader.web.routes import Routes
 
@@ -80,6 +80,13 @@ def _add_one_job(routes: Routes, services: Services) -> None:
         if not changed:
             raise Conflict(f"This job is {job.state}: only failed or cancelled jobs can be retried.")
         return {"job": job_record(job)}
+
+    @routes.route(
+        "POST", f"{_JOB}/expand", ChangedJob, errors={409: "The job is no collection, or is still being read."}
+    )
+    async def take_more(job_id: str, body: TakeMore) -> dict[str, Any]:
+        """Take more entries of a collection, after those that were taken."""
+        return {"job": job_record(await services.acall(JobQueue.take_more, job_id, body.limit))}
 
     @routes.route("DELETE", _JOB, Deleted, errors={409: "The job is not final."})
     async def delete_job(job_id: str, query: DeleteQuery) -> dict[str, list[str]]:

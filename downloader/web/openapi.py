@@ -97,6 +97,8 @@ _EXAMPLES = {
     "subtitles": ["en"],
     "folder": "",
     "again": False,
+    "expand": None,
+    "limit": 100,
     "retry_failed_once": False,
     "ids": ["…"],
     "files": False,

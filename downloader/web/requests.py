@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
@@ -13,7 +14,7 @@ from downloader.errors import RequestRefused
 from downloader.jobs import JobState
 from downloader.media.folders import parse_folder
 from downloader.platforms import PlatformType
-from downloader.presets import Wanted
+from downloader.presets import MAX_ENTRIES, Expand, ListingOrder, Wanted
 from downloader.settings import Settings
 from downloader.util.languages import CODE_PATTERN, MAX_CODES, language_codes
 
@@ -58,6 +59,28 @@ LanguageCodes = Annotated[
         {"type": "array", "items": {"type": "string", "pattern": CODE_PATTERN}, "maxItems": MAX_CODES, "default": []}
     ),
 ]
+
+
+def _count(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("it must be a whole number")
+    return value
+
+
+EntryCount = Annotated[int, Field(ge=1, le=MAX_ENTRIES), BeforeValidator(_count)]
+
+
+def _allow_boolean(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"type": "boolean"})
+
+
+def _date(value: object) -> object:
+    # Pydantic would accept times and numbers too.
+    if value is not None and not (isinstance(value, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
+        raise ValueError("it must be a date such as 2026-01-31")
+    return value
+
+
 Cursor = Annotated[
     str | None,
     BeforeValidator(lambda value: value or None),
@@ -96,6 +119,18 @@ class SingleRequest(RequestModel, extra="ignore", strict=True):
         return super().parse(body)
 
 
+class ExpandRequest(RequestModel):
+    """`{"limit": 100, "order": "newest", "since": null}`"""
+
+    limit: EntryCount = Field(100, description="entries to take at most")
+    order: ListingOrder = Field(
+        "newest", description="`newest`: in the order of the list; `oldest`: from its end, once all of it is read"
+    )
+    since: Annotated[date | None, BeforeValidator(_date)] = Field(
+        None, description="only what was posted on that day or later, as far as the platform says"
+    )
+
+
 class WantedRequest(RequestModel):
     """A body that may say what to get."""
 
@@ -110,6 +145,13 @@ class WantedRequest(RequestModel):
         "", description="where to put the files: a path below the folder of all files, its parts separated by `/`"
     )
     again: Annotated[bool, Field(strict=True)] = Field(False, description="`true`: download also what is there already")
+    expand: Annotated[
+        ExpandRequest | None, BeforeValidator(lambda value: {} if value is True else None if value is False else value)
+    ] = Field(
+        None,
+        description="take collections, such as playlists and profiles, apart; `true` is the same as `{}`",
+        json_schema_extra=_allow_boolean,
+    )
 
     def wanted(self, settings: Settings) -> Wanted:
         """Return what was asked for; what was not, as *settings* say.
@@ -125,6 +167,7 @@ class WantedRequest(RequestModel):
                 subtitles=tuple(self.subtitles),
                 folder=_folder(self.folder),
                 again=self.again,
+                expand=None if self.expand is None else Expand(**dict(self.expand)),
             )
         raise RequestRefused(f"There is no such preset. Send one of {', '.join(presets)}, or none to get {default}.")
 
@@ -192,6 +235,7 @@ class JobsQuery(RequestModel):
     states: list[JobState] = Field([], alias="state", description="only these states: `state=a&state=b` or `state=a,b`")
     platform: PlatformType | None = Field(None, description="only this platform")
     batch_id: Id | None = Field(None, alias="batch", description="only this batch")
+    parent_id: Id | None = Field(None, alias="parent", description="only the entries of this collection")
     text: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="only jobs with this text in their URL, title or error"
     )
@@ -244,6 +288,12 @@ class SubmitHeaders(RequestModel):
         description="1 to 200 printable ASCII characters of your choice; a repeated request with the same key and the"
         " same URLs and choices returns the first batch",
     )
+
+
+class TakeMore(RequestModel):
+    """`{"limit": 100}`"""
+
+    limit: EntryCount | None = Field(None, description="how many more entries to take; none: all that are left")
 
 
 class JobIds(RequestModel):

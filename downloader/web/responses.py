@@ -48,6 +48,15 @@ class Detected(ResponseModel):
     platform: PlatformType
 
 
+class Entries(ResponseModel):
+    """How far a collection is."""
+
+    found: int | None = Field(description="how many entries there are; null if that is not known yet")
+    taken: int = Field(description="how many of them are jobs of the batch, in the order of the list")
+    done: int = Field(description="how many have succeeded")
+    failed: int
+
+
 class DownloadRecord(ResponseModel):
     """The result of a download."""
 
@@ -58,7 +67,7 @@ class DownloadRecord(ResponseModel):
     platform: PlatformType
     error_code: ErrorCode | None
     retryable: bool = Field(description="whether the same link may work later")
-    detail: str | None = Field(description="yt-dlp's own message")
+    detail: str | None = Field(description="yt-dlp's own message; of a collection, what is missing of it")
     preset: str = Field(description="what was asked for; see `GET /api/v1/presets`")
     kind: Kind
     files: list[str]
@@ -75,6 +84,7 @@ class DownloadRecord(ResponseModel):
     subtitles: list[str] = Field(description="languages that came, each as an .srt file among `files`")
     subtitles_missing: list[str] = Field(description="languages that were asked for, but that the post does not have")
     reused: bool = Field(description="whether the files were there already, so that nothing was downloaded")
+    entries: Entries | None = Field(description="of a collection; its `files` are those of all entries")
     thumbnail_url: str | None = Field(
         description="path on this server, which fetches the thumbnail when it is first asked for; null if there is none"
     )
@@ -83,6 +93,7 @@ class DownloadRecord(ResponseModel):
     batch_id: str | None
     state: JobState | None
     attempts: int | None = Field(description="attempts started")
+    parent_id: str | None = Field(description="the collection that it is an entry of, which may have been deleted")
     next_attempt_at: datetime | None = Field(description="while it waits for a retry")
 
 

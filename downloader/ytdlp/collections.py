@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from downloader.errors import DownloadFailed
-from downloader.jobs import ListingOrder
+from downloader.jobs import Entry, Page
 from downloader.models import Outcome
 from downloader.platforms import DESTINATIONS, Platform
+from downloader.presets import ListingOrder
 from downloader.ytdlp.client import FetchContext, guarded
 from downloader.ytdlp.errors import blame, classify
 from downloader.ytdlp.extractors import add_collection_extractors
@@ -26,7 +26,7 @@ from downloader.ytdlp.network import GuardedRequests
 from downloader.ytdlp.options import ytdlp_options
 from downloader.ytdlp.progress import ProgressMeter
 from downloader.ytdlp.transport import Transport
-from downloader.ytdlp.walk import Bounds, Entry, Walk
+from downloader.ytdlp.walk import Bounds, Walk
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +34,6 @@ MAX_PAGE_ENTRIES = 100
 
 #: How the platforms refuse a continuation that has expired.
 _EXPIRED = (400, 404, 410)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Entries of a collection, as they are listed; what is said of the collection is what is known by then."""
-
-    entries: tuple[Entry, ...]
-    position: int  #: entries listed so far, these and skipped ones included
-    found: int | None = None  #: how many there are, by the platform or by our count
-    title: str | None = None
-    uploader: str | None = None
-    note: str | None = None  #: sentences on what is missing
-    is_last: bool = False  #: of this listing; it may be empty
-    has_more: bool = False  #: with `is_last`: listing again with *position* as *skip* gives more
 
 
 def list_collection(
@@ -187,7 +173,8 @@ class _Listing:
         page = Page(
             entries=entries,
             position=self._position,
-            found=walk.yielded if is_whole and walk.found is None else walk.found,
+            # Platforms count doubles too, and what was posted before *since*.
+            found=walk.yielded if is_whole else walk.found,
             title=walk.title,
             uploader=walk.uploader,
             note=" ".join(walk.notes) or None,

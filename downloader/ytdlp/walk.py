@@ -14,8 +14,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from downloader.errors import DownloadFailed, ErrorCode, sentence
+from downloader.jobs import Entry
 from downloader.platform_detector import LinkTarget, read_link
 from downloader.platforms import Platform
+from downloader.presets import MAX_ENTRIES
 from downloader.ytdlp.errors import classify
 
 _MAX_REDIRECTS = 5
@@ -41,23 +43,10 @@ _BROKEN_TITLES: Mapping[str, ErrorCode] = {"[Private video]": "private", "[Delet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One post of a collection."""
-
-    url: str  #: its canonical link
-    platform: str
-    title: str | None = None
-    uploaded_at: datetime | None = None  #: None also where the platform only tells roughly
-    duration_seconds: float | None = None
-    error_code: ErrorCode | None = None  #: set: it cannot be downloaded, `error` says why
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """How far a collection is read at most."""
 
-    entries: int = 10_000
+    entries: int = MAX_ENTRIES
     requests: int = 1_000
     seconds: float = 900.0
 

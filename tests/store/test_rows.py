@@ -113,4 +113,6 @@ def test_an_event_tells_enough_to_paint_a_row(store: Store) -> None:
         "files": ["/raw/a.mp4"],
         "size_bytes": 3_000_000_000,
         "reused": False,
+        "parent_id": None,
+        "entries": None,
     }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from downloader.presets import Expand
+from downloader.settings import Settings
+from downloader.web.requests import DownloadRequest
 from tests.web.world import LINK, V1, refused
 
 
@@ -167,3 +171,49 @@ def test_a_bad_parameter_is_refused_by_its_name(client: FlaskClient, path: str, 
     sentence = refused(client.get(V1 + path), 400)
     assert word in sentence
     assert len(sentence) < 300
+
+
+PLAYLIST = "https://www.youtube.com/playlist?list=PL1"
+
+EXPANDS: list[tuple[Any, str]] = [
+    (5, "expand is not valid"),
+    ("all", "expand is not valid"),
+    ([], "expand is not valid"),
+    ({"limit": 0}, "expand.limit is not valid"),
+    ({"limit": 10_001}, "expand.limit is not valid"),
+    ({"limit": "100"}, "expand.limit is not valid: it must be a whole number"),
+    ({"limit": True}, "expand.limit is not valid: it must be a whole number"),
+    ({"limit": 1.5}, "expand.limit is not valid"),
+    ({"order": "random"}, "expand.order is not valid"),
+    ({"since": "yesterday"}, "expand.since is not valid: it must be a date such as 2026-01-31"),
+    ({"since": "2026-02-30"}, "expand.since is not valid"),
+    ({"since": 5}, "expand.since is not valid: it must be a date such as 2026-01-31"),
+    ({"number": 5}, "expand.number is not valid"),
+]
+
+
+@pytest.mark.parametrize(("expand", "sentence"), EXPANDS)
+@pytest.mark.parametrize("route", ["/download", "/download/batch", f"{V1}/batches"])
+def test_what_is_no_way_to_take_a_collection_apart_is_refused(
+    client: FlaskClient, route: str, expand: Any, sentence: str
+) -> None:
+    links = {"url": PLAYLIST} if route == "/download" else {"urls": [PLAYLIST]}
+    answer = client.post(route, json={**links, "expand": expand})
+    assert answer.status_code == 400
+    assert sentence in answer.get_json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("expand", "wanted"),
+    [
+        (None, None),
+        (False, None),
+        (True, Expand()),
+        ({}, Expand()),
+        ({"limit": 7.0, "order": "oldest", "since": "2026-01-31"},
+         Expand(limit=7, order="oldest", since=date(2026, 1, 31))),
+        ({"since": None}, Expand()),
+    ],
+)  # fmt: skip
+def test_how_to_take_a_collection_apart(expand: Any, wanted: Expand | None) -> None:
+    assert DownloadRequest.parse({"url": PLAYLIST, "expand": expand}).wanted(Settings()).expand == wanted

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from downloader.jobs import Progress
+from downloader.jobs import Entry, Page, Progress
 from downloader.models import Outcome
 from downloader.platforms import PLATFORMS
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
-from downloader.ytdlp.collections import Page, list_collection
+from downloader.ytdlp.collections import list_collection
 from downloader.ytdlp.extractors import story_number
-from downloader.ytdlp.walk import Bounds, Entry
+from downloader.ytdlp.walk import Bounds
 from tests.simulator.client import Simulator
 from tests.simulator.lists import Plan, channel_url, list_url
 from tests.simulator.model import Platform

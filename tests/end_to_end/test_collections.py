@@ -1,0 +1,214 @@
+"""Collections sent to a real server: taken apart page by page, while their first entries download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.batches import FINAL, let_run
+from tests.real_server import Server
+from tests.simulator.client import Simulator
+from tests.simulator.lists import list_url
+
+KILLS = 10
+SIZE = 5_000
+
+
+def submit(server: Server, *urls: str, **wanted: Any) -> tuple[str, str]:
+    """Submit a batch; return its id, and that of its first job."""
+    status, answer = server.ask("POST", "/api/v1/batches", {"urls": urls, "expand": {}, **wanted})
+    assert status == 202, answer
+    return answer["batch"]["id"], answer["jobs"][0]["job_id"]
+
+
+def job_of(server: Server, job_id: str) -> dict[str, Any]:
+    job: dict[str, Any] = server.ask("GET", f"/api/v1/jobs/{job_id}")[1]["job"]
+    return job
+
+
+def until(server: Server, job_id: str, condition: Callable[[dict[str, Any]], bool], polls: int = 400) -> dict[str, Any]:
+    """Return a job once *condition* is true of it."""
+    for _ in range(polls):
+        if condition(job := job_of(server, job_id)):
+            return job
+        let_run(server, 0.05)
+    raise TimeoutError(job)
+
+
+def is_listed(job: dict[str, Any]) -> bool:
+    return job["state"] in FINAL
+
+
+def is_done(job: dict[str, Any]) -> bool:
+    return is_listed(job) and job["entries"]["done"] + job["entries"]["failed"] == job["entries"]["taken"]
+
+
+def entries_of(server: Server, job_id: str) -> list[dict[str, Any]]:
+    """Return all entries of a collection, in its order."""
+    entries: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        _, page = server.ask("GET", f"/api/v1/jobs?parent={job_id}&limit=200&cursor={cursor}")
+        entries, cursor = entries + page["jobs"], page["next_cursor"]
+    return entries[::-1]
+
+
+def serials(entries: list[dict[str, Any]]) -> list[int]:
+    """Return the numbers of the simulator's posts: those of their places in the list."""
+    return [int(entry["url"][-7:]) for entry in entries]
+
+
+def test_a_playlist_becomes_jobs_of_its_batch_and_the_rest_is_taken_in_one_call(
+    shared_server: Server, simulator: Simulator
+) -> None:
+    server, url = shared_server, list_url("youtube", "mixed", 30)
+    # Beside it: the same once more, and its first video.
+    batch_id, job_id = submit(server, url, f"{url}&si=x", simulator.url("youtube", "ok", 0), expand={"limit": 12})
+    job = until(server, job_id, is_listed)
+    assert (job["kind"], job["success"], job["error"], job["title"]) == (
+        "collection",
+        True,
+        None,
+        "Playlist sim-mixed-30",
+    )
+    job = until(server, job_id, lambda job: job["entries"]["done"] + job["entries"]["failed"] == 11)
+    assert job["entries"] == {"found": 30, "taken": 12, "done": 8, "failed": 3}
+    entries = entries_of(server, job_id)
+    assert serials(entries) == [*range(1, 12)]
+    assert [entry["error_code"] for entry in entries if entry["error"]] == ["private", "removed", "not_yet_available"]
+    assert {entry["parent_id"] for entry in entries} == {job_id}
+    assert job["files"] == [path for entry in entries for path in entry["files"]]
+    assert job["size_bytes"] == sum(entry["size_bytes"] for entry in entries if entry["success"])
+    _, batch = server.ask("GET", f"/api/v1/batches/{batch_id}")
+    assert (batch["batch"]["total"], sum(batch["batch"]["counts"].values())) == (3, 13)
+    assert [each["job_id"] for each in batch["jobs"][:2]] == [job_id, job_id]
+    assert batch["jobs"][0]["entries"] == job["entries"]
+
+    assert server.ask("POST", f"/api/v1/jobs/{entries[0]['job_id']}/expand", {})[0] == 409
+    assert server.ask("POST", f"/api/v1/jobs/{job_id}/expand", {"limit": 0})[0] == 400
+    status, answer = server.ask("POST", f"/api/v1/jobs/{job_id}/expand", {})
+    assert (status, answer["job"]["state"] in ("queued", "running")) == (200, True)
+    job = until(server, job_id, lambda job: is_listed(job) and job["entries"]["done"] + job["entries"]["failed"] == 29)
+    assert job["entries"] == {"found": 30, "taken": 30, "done": 20, "failed": 9}
+    assert serials(entries_of(server, job_id)) == [*range(1, 30)]
+
+
+def test_a_waiting_request_gets_one_record_once_its_entries_are_final(shared_server: Server) -> None:
+    body = {"urls": [list_url("tiktok", "plain", 20)], "expand": True, "preset": "audio"}
+    status, answer = shared_server.ask("POST", "/download/batch", body)
+    [record] = answer["downloads"]
+    assert (status, record["success"], record["kind"], record["error"]) == (200, True, "collection", None)
+    assert record["entries"] == {"found": 20, "taken": 20, "done": 20, "failed": 0}
+    assert len(record["files"]) == 20
+    # Had already: the second time nothing is downloaded.
+    [again] = shared_server.ask("POST", "/download/batch", body)[1]["downloads"]
+    assert again["files"] == record["files"]
+    assert {entry["reused"] for entry in entries_of(shared_server, again["job_id"])} == {True}
+    _, zip_bytes = shared_server.read(f"/api/v1/batches/{again['batch_id']}/zip")
+    assert zip_bytes.count(b"PK\x01\x02") == 20
+
+
+def test_without_expand_a_collection_fails_and_says_how(shared_server: Server) -> None:
+    _, record = shared_server.ask("POST", "/download", {"url": list_url("youtube", "plain", 3)})
+    assert (record["error_code"], record["kind"], record["entries"]) == ("invalid_url", "video", None)
+    assert "`expand`" in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "note"),
+    [
+        ("loop", "YouTube sends the same pages over and over here, so reading stopped there."),
+        ("stale", "YouTube sends the same pages over and over here, so reading stopped there."),
+        ("deep", "Playlists within its playlists are left out."),
+        ("empty", None),
+    ],
+)
+def test_what_is_missing_of_a_list_is_told(shared_server: Server, plan: Any, note: str | None) -> None:
+    batch_id, job_id = submit(
+        shared_server, list_url("youtube", plan, 0 if plan == "empty" else 240), expand={"limit": 5_000}
+    )
+    job = until(shared_server, job_id, is_listed)
+    shared_server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+    assert (job["state"], job["error"]) == ("succeeded", None)
+    if note is not None:
+        assert note in (job["detail"] or "")
+
+
+@pytest.mark.parametrize(
+    ("plan", "code", "state"), [("limited", "rate_limited", "waiting"), ("expired", "server_error", "waiting")]
+)
+def test_a_list_that_breaks_off_keeps_its_entries_and_goes_on(
+    start_server: Callable[..., Server], plan: Any, code: str, state: str
+) -> None:
+    server = start_server()
+    _, job_id = submit(server, list_url("youtube", plan, 240), expand={"limit": 240})
+    job = until(server, job_id, lambda job: job["state"] == state)
+    assert (job["error_code"], job["entries"]["taken"]) == (code, 200)
+    assert job["error"]
+    assert serials(entries_of(server, job_id)) == [*range(200)]
+    # Cancelled while it waits: what it gave is kept, and the rest can be had.
+    assert server.ask("POST", f"/api/v1/jobs/{job_id}/cancel")[0] == 200
+    assert job_of(server, job_id)["entries"]["taken"] == 200
+    assert server.ask("POST", f"/api/v1/jobs/{job_id}/expand", {"limit": 10})[0] == 200
+    assert server.ask("POST", f"/api/v1/jobs/{job_id}/expand", {})[0] == 409
+    assert job_of(server, job_id)["error"] is None
+
+
+def test_a_cancelled_list_keeps_what_it_gave(start_server: Callable[..., Server], simulator: Simulator) -> None:
+    server = start_server()
+    simulator.configure(latency_ms=150)
+    try:
+        batch_id, job_id = submit(server, list_url("tiktok", "plain", 600), expand={"limit": 600})
+        until(server, job_id, lambda job: job["entries"]["taken"] >= 30)
+        _, answer = server.ask("POST", f"/api/v1/jobs/{job_id}/cancel")
+        job = answer["job"]
+        taken = job["entries"]["taken"]
+        assert (job["state"], job["error"]) == ("cancelled", "Download cancelled.")
+        assert serials(entries_of(server, job_id)) == [*range(taken)]
+        assert taken < 600
+        assert server.ask("POST", f"/api/v1/jobs/{job_id}/expand", {"limit": 15})[0] == 200
+        job = until(server, job_id, is_listed)
+        assert (job["state"], job["entries"]["taken"]) == ("succeeded", taken + 15)
+        assert serials(entries_of(server, job_id)) == [*range(taken + 15)]
+        server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+    finally:
+        simulator.configure()
+
+
+def test_deleting_the_record_of_a_collection_leaves_its_entries(shared_server: Server) -> None:
+    server = shared_server
+    batch_id, job_id = submit(server, list_url("tiktok", "plain", 3), preset="mp3")
+    until(server, job_id, is_done)
+    paths = [entry["file_path"] for entry in entries_of(server, job_id)]
+    assert server.ask("DELETE", f"/api/v1/jobs/{job_id}?files=true")[1] == {"deleted": [job_id]}
+    entries = entries_of(server, job_id)
+    assert [entry["file_path"] for entry in entries] == paths
+    assert len(server.ask("DELETE", f"/api/v1/batches/{batch_id}")[1]["deleted"]) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_killed_ten_times_a_playlist_of_5000_is_5000_jobs(
+    start_server: Callable[..., Server], simulator: Simulator
+) -> None:
+    simulator.configure(latency_ms=50)
+    try:
+        server = start_server()
+        batch_id, job_id = submit(server, list_url("youtube", "plain", SIZE), expand={"limit": SIZE})
+        taken = 0
+        for _ in range(KILLS):
+            job = until(server, job_id, lambda job, before=taken: job["entries"]["taken"] > before + 200)  # type: ignore[misc]
+            assert job["state"] == "running"
+            taken = job["entries"]["taken"]
+            server.process.kill()
+            server.wait()
+            server = start_server()
+        job = until(server, job_id, is_listed, polls=2000)
+        server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+        assert (job["state"], job["error"]) == ("succeeded", None)
+        assert (job["entries"]["found"], job["entries"]["taken"]) == (SIZE, SIZE)
+        assert serials(entries_of(server, job_id)) == [*range(SIZE)]
+    finally:
+        simulator.configure()
