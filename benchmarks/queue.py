@@ -1,6 +1,7 @@
-"""Measures the queue: what 10,000 jobs cost, what dead addresses and a platform's cooldown cost the others.
+"""Measures the queue: what 10,000 jobs cost, what dead addresses, a platform's cooldown and a
+long playlist cost the others.
 
-    python -m benchmarks.queue [scale|dead|cooldown] ...
+    python -m benchmarks.queue [scale|dead|cooldown|collection] ...
 
 Starts the real server against the simulator, on loopback, in a folder of its own; prints one line of JSON for each
 measurement.
@@ -25,13 +26,19 @@ from typing import Any
 from benchmarks.timing import seconds_of
 from tests.real_server import Server
 from tests.simulator.client import Simulator
+from tests.simulator.lists import list_url
 
 ROUNDS = 3
 
 
 def main() -> None:
     """Run the measurements named on the command line, or all."""
-    measurements: dict[str, Callable[[], dict[str, Any]]] = {"scale": scale, "dead": dead, "cooldown": cooldown}
+    measurements: dict[str, Callable[[], dict[str, Any]]] = {
+        "scale": scale,
+        "dead": dead,
+        "cooldown": cooldown,
+        "collection": collection,
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *measurements], metavar="|".join(measurements))
     for name in parser.parse_args().names or measurements:
@@ -164,6 +171,34 @@ def cooldown() -> dict[str, Any]:
     medians = {name: round(statistics.median(values), 2) for name, values in figures.items()}
     ratio = medians["twitter_while_tiktok_cools_s"] / medians["twitter_alone_s"]
     return medians | {"ratio": round(ratio, 3), "tiktok_requests_in_cooldown": asked}
+
+
+def collection() -> dict[str, Any]:
+    """A playlist of 5,000, taken apart while its first entries download: median answer times, memory of the server."""
+    with Simulator(latency_ms=100) as simulator, service(simulator) as server:
+        wait_for(server, [url := simulator.url("youtube", "ok", 900_000)], submit(server, [url]))  # loads what it needs
+        before_kb, started = resident_kb(server), time.perf_counter()
+        body = {"urls": [list_url("youtube", "plain", 5000)], "expand": {"limit": 5000}}
+        batch_id = server.ask("POST", "/api/v1/batches", body)[1]["batch"]["id"]
+        seconds: dict[str, list[float]] = {"batch": [], "list": [], "healthz": []}
+        paths = {"batch": f"/api/v1/batches/{batch_id}", "list": "/api/v1/jobs?limit=50", "healthz": "/healthz"}
+        state, done, most_kb = "queued", 0, 0
+        while state in ("queued", "running"):
+            for name, path in paths.items():
+                seconds[name].append(seconds_of(lambda path=path: server.ask("GET", path)))  # type: ignore[misc]
+            job = server.ask("GET", paths["batch"])[1]["jobs"][0]
+            state, done = job["state"], job["entries"]["done"]
+            most_kb = max(most_kb, resident_kb(server))
+        assert (state, job["entries"]["taken"]) == ("succeeded", 5000), job
+        figures = {
+            "listed_s": round(time.perf_counter() - started, 1),
+            "done_by_then": done,
+            **{f"{name}_ms": milliseconds(each) for name, each in seconds.items()},
+            "server_rss_mb_before": round(before_kb / 1024, 1),
+            "server_rss_mb_most": round(most_kb / 1024, 1),
+        }
+        server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+        return figures
 
 
 def milliseconds(seconds: list[float]) -> float:
