@@ -153,9 +153,7 @@ class AttemptRunner:
             self.details.learn(attempt, progress.details)
         if progress.page is not None:
             self.collections.take(attempt, progress.page)
-        attempt.progress = replace(
-            progress, attempt=job.attempt_number, batch_id=job.batch_id, details=None, page=None
-        )
+        attempt.progress = replace(progress, attempt=job.attempt_number, batch_id=job.batch_id, details=None, page=None)
         shown = progress.phase != "extracting"
         if shown and attempt.extracting:
             attempt.extracting = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import BigInteger, Connection, Engine, delete, insert, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
-from downloader.errors import NotFound, sentence
+from downloader.errors import NotFound
 from downloader.jobs import (
     FINAL_STATES,
     UNFINISHED_STATES,
@@ -30,7 +30,8 @@ from downloader.jobs import (
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
 from downloader.store import claiming, collections, queries, reuse, thumbnails
-from downloader.store.changes import Change, SecondTry, Writer, elapsed_seconds
+from downloader.store.cancellation import cancel
+from downloader.store.changes import SecondTry, Writer
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
 from downloader.store.rows import utc
 from downloader.store.schema import attempts, batches, cooldowns, events, jobs, numbers
@@ -235,8 +236,10 @@ class Store:
             return reuse.resolve(change, job_id, attempt, link, post_key)
 
     def add_entries(self, listed: Listed, *, now: datetime) -> bool:
-        """Store a page of a collection, all in one: its entries become jobs of its batch, but each post once, and how
-        far it is read. False: that attempt does not run any more, nothing was stored."""
+        """Store a page of a collection: its entries become jobs of its batch, each post once, and how far it is read.
+
+        False: that attempt does not run any more, and nothing was stored.
+        """
         with self._change(now) as change:
             return collections.add_entries(change, listed)
 
@@ -299,7 +302,7 @@ class Store:
         """
         with self._change(now) as change:
             before = [job for job in change.lock_to_end(job_ids) if job.state not in FINAL_STATES]
-            _cancel(change, before)
+            cancel(change, before)
             change.begin_second_rounds(self._second_try)
             return before
 
@@ -314,7 +317,7 @@ class Store:
             if change.connection.execute(query).rowcount == 0:
                 raise NotFound("batch")
             before = change.lock(jobs.c.batch_id == batch_id, jobs.c.state.in_(UNFINISHED_STATES))
-            _cancel(change, before)
+            cancel(change, before)
             return before
 
     def retry(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
@@ -396,12 +399,3 @@ class Store:
             if queries.paused(change.connection) != paused:
                 change.connection.execute(update(numbers).where(numbers.c.name == "paused").values(value=int(paused)))
                 change.tell("queue_changed", data={"paused": paused})
-
-
-def _cancel(change: Change, unfinished: Iterable[Job]) -> None:
-    why: dict[str, Any] = {"error_code": "cancelled", "error": sentence("cancelled"), "detail": None}
-    for job in unfinished:
-        if job.state == "running":
-            change.end(job, "cancelled", "cancelled", elapsed_seconds=elapsed_seconds(job, change.now), **why)
-        else:
-            change.move(job, "cancelled", **why)
