@@ -40,7 +40,9 @@ _PATHS = (
 def add_entries(change: Change, listed: Listed) -> bool:
     """Store a page: each post that is no job of the batch yet becomes one. See `Store.add_entries`."""
     change.lock_batches([listed.job_id])  # of two collections of a batch that hold one post, one comes first
-    job = next(iter(change.lock_ids([listed.job_id])), None)
+    sources = {new.source.id for new in listed.new_jobs if new.source is not None}
+    locked = {job.id: job for job in change.lock_ids({listed.job_id, *sources})}
+    job = locked.get(listed.job_id)
     if job is None or job.state != "running" or job.attempt_number != listed.attempt:
         return False
     new = [first_job(each, job.batch_id, change.now, job.id) for each in _new(change, job, listed.new_jobs)]
