@@ -300,13 +300,8 @@ class JobQueue:
 
     def _as_they_are(self, jobs: Sequence[Job]) -> list[Job]:
         """Return *jobs* as they are now; one that was deleted in between as it must have been."""
-        found = []
-        for job in jobs:
-            try:
-                found.append(self._store.job(job.id))
-            except NotFound:
-                found.append(replace(job, state="cancelled", next_attempt_at=None))
-        return found
+        found = self._store.jobs_by_id([job.id for job in jobs])
+        return [found.get(job.id) or replace(job, state="cancelled", next_attempt_at=None) for job in jobs]
 
     async def cancel_batch(self, batch_id: str) -> list[Job]:
         """Cancel whatever of a batch is not final, and the second round that it may want. Raises NotFound."""

@@ -38,7 +38,10 @@ _PATHS = (
 
 
 def add_entries(change: Change, listed: Listed) -> bool:
-    """Store a page: each post that is no job of the batch yet becomes one. See `Store.add_entries`."""
+    """Store a page of a collection: its entries become jobs of the batch, each post once, and how far it is read.
+
+    Return False if that attempt does not run any more: then nothing is stored.
+    """
     change.lock_batches([listed.job_id])  # of two collections of a batch that hold one post, one comes first
     sources = {new.source.id for new in listed.new_jobs if new.source is not None}
     locked = {job.id: job for job in change.lock_ids({listed.job_id, *sources})}
@@ -106,6 +109,12 @@ def job_page(connection: Connection, wanted: JobFilter = JobFilter()) -> tuple[l
     """See `queries.job_page`."""
     page, cursor = queries.job_page(connection, wanted)
     return with_entries(connection, page), cursor
+
+
+def jobs_by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Job]:
+    """Those of *ids* that there are."""
+    rows = [row for some in chunks(ids) for row in connection.execute(select(jobs).where(jobs.c.id.in_(some)))]
+    return {found.id: found for found in with_entries(connection, queries.jobs_of(connection, rows))}
 
 
 def batch_jobs(connection: Connection, batch_id: str) -> list[tuple[str, Job]]:

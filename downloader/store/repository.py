@@ -105,6 +105,7 @@ class Store:
     batch_jobs = _query(collections.batch_jobs)
     job = _query(collections.job)
     jobs = _query(collections.job_page)
+    jobs_by_id = _query(collections.jobs_by_id)
     entries_due = _query(collections.entries_due)
     job_ids = _query(queries.job_ids)
     attempts = _query(queries.job_attempts)
@@ -236,10 +237,7 @@ class Store:
             return reuse.resolve(change, job_id, attempt, link, post_key)
 
     def add_entries(self, listed: Listed, *, now: datetime) -> bool:
-        """Store a page of a collection: its entries become jobs of its batch, each post once, and how far it is read.
-
-        False: that attempt does not run any more, and nothing was stored.
-        """
+        """See `collections.add_entries`; False: that attempt does not run any more, and nothing was stored."""
         with self._change(now) as change:
             return collections.add_entries(change, listed)
 
