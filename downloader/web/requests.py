@@ -21,6 +21,9 @@ from downloader.util.languages import CODE_PATTERN, MAX_CODES, language_codes
 #: Jobs that one request may change.
 MAX_JOB_IDS = 1000
 
+#: Jobs whose files one request may ask for: their ids must fit into its address.
+MAX_ZIP_JOBS = 200
+
 #: The greatest integer that every database can compare with.
 MAX_EVENT_ID = 2**63 - 1
 
@@ -254,6 +257,12 @@ class FileQuery(RequestModel):
 
     index: Index = Field(0, description="which of the job's files, from 0")
     download: Flag = Field(False, description="`true`: as an attachment, to be saved instead of shown")
+
+
+class ZipQuery(RequestModel):
+    """Whose files to send."""
+
+    ids: list[Id] = Field([], max_length=MAX_ZIP_JOBS, description="jobs: `ids=a,b` or `ids=a&ids=b`")
 
 
 class EventsQuery(RequestModel):

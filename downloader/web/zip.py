@@ -1,4 +1,4 @@
-"""All files of a batch as one zip, streamed while it is made."""
+"""All files of a batch, or of some jobs, as one zip, streamed while it is made."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from downloader.media.zip import MediaZip, ZipBroken
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.files import media_path
+from downloader.web.requests import ZipQuery
 from downloader.web.routes import Routes, stream
 from downloader.web.slots import Slots
 
@@ -47,19 +48,37 @@ def create_zip_api(services: Services) -> Routes:
         sent, and must be restarted.
         """
         batch, sent = services.call(JobQueue.batch, batch_id), services.call(JobQueue.batch_jobs, batch_id)
-        found = _zip_of([job for _, job in sent], services.settings.raw_dir)
-        if request.method == "HEAD":
-            response = stream(iter(()), ZIP)
-        else:
-            with slots.slot() as slot:
-                response = slot.hold_until_sent(stream(_until_broken(found.chunks(), batch.id), ZIP))
-        response.content_length = found.size_bytes
-        name = f"videos-{batch.created_at:%Y-%m-%d}-{batch.id}.zip"
-        response.headers.set("Content-Disposition", "attachment", filename=name)
-        response.headers["Accept-Ranges"] = "none"
-        return response
+        name = f"videos-{batch.created_at:%Y-%m-%d}-{batch.id}"
+        return _response([job for _, job in sent], services.settings.raw_dir, slots, name)
+
+    @routes.route(
+        "GET",
+        "/jobs/zip",
+        {200: {ZIP: None}},
+        errors={404: "None was named, one does not exist, or none of them has files."},
+    )
+    def send_jobs_zip(query: ZipQuery) -> Response:
+        """Send all files of the given jobs as one zip, as for a batch."""
+        jobs = [services.call(JobQueue.job, job_id) for job_id in dict.fromkeys(query.ids)]
+        if not jobs:
+            raise NotFound("Say whose files to save: /api/v1/jobs/zip?ids=<id>,<id>.")
+        name = f"videos-{jobs[0].created_at:%Y-%m-%d}-{jobs[0].id}"
+        return _response(jobs, services.settings.raw_dir, slots, name)
 
     return routes
+
+
+def _response(jobs: Sequence[Job], raw_dir: Path, slots: Slots, name: str) -> Response:
+    found = _zip_of(jobs, raw_dir)
+    if request.method == "HEAD":
+        response = stream(iter(()), ZIP)
+    else:
+        with slots.slot() as slot:
+            response = slot.hold_until_sent(stream(_until_broken(found.chunks(), jobs[0].batch_id), ZIP))
+    response.content_length = found.size_bytes
+    response.headers.set("Content-Disposition", "attachment", filename=f"{name}.zip")
+    response.headers["Accept-Ranges"] = "none"
+    return response
 
 
 def _zip_of(jobs: Sequence[Job], raw_dir: Path) -> MediaZip:
@@ -78,10 +97,10 @@ def _zip_of(jobs: Sequence[Job], raw_dir: Path) -> MediaZip:
     if found := MediaZip(paths, raw_dir.resolve()):
         return found
     if any(job.files for job in jobs):
-        raise NotFound("The files of this batch no longer exist: they were moved or deleted.")
+        raise NotFound("These files no longer exist: they were moved or deleted.")
     if any(job.state not in FINAL_STATES for job in jobs):
-        raise NotFound("No download of this batch has succeeded yet, so there is nothing to save: try again later.")
-    raise NotFound("No download of this batch has succeeded, so there is nothing to save.")
+        raise NotFound("None of these downloads has succeeded yet, so there is nothing to save: try again later.")
+    raise NotFound("None of these downloads has succeeded, so there is nothing to save.")
 
 
 def _until_broken(chunks: Generator[bytes], batch_id: str) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""A batch as one zip, over HTTP: complete or visibly broken, and its slot is given back."""
+"""A batch or some jobs as one zip, over HTTP: complete or visibly broken, and its slot is given back."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_nothing_outside_the_storage_folder_is_in_it(
 
 def test_where_nothing_succeeded_a_sentence_says_so(client: FlaskClient, make_batch: Callable[..., str]) -> None:
     sentence = refused(client.get(f"{V1}/batches/{make_batch(None)}/zip"), 404)
-    assert sentence == "No download of this batch has succeeded, so there is nothing to save."
+    assert sentence == "None of these downloads has succeeded, so there is nothing to save."
     client.post(f"{V1}/queue/pause")
     batch_id = client.post(f"{V1}/batches", json={"urls": [f"{TIKTOK}waits"]}).get_json()["batch"]["id"]
     assert "yet" in refused(client.get(f"{V1}/batches/{batch_id}/zip"), 404)
@@ -180,6 +180,28 @@ def test_it_takes_no_parameters_and_no_other_methods(
     batch_id = make_batch(file_in(raw_dir, "a.mp4"))
     assert "'jobs'" in refused(client.get(f"{V1}/batches/{batch_id}/zip?jobs=1"), 400)
     refused(client.post(f"{V1}/batches/{batch_id}/zip"), 405)
+
+
+# Some jobs
+
+
+def test_the_files_of_chosen_jobs_are_in_it_and_no_others(
+    client: FlaskClient, make_batch: Callable[..., str], raw_dir: Path
+) -> None:
+    batch_id = make_batch(*(file_in(raw_dir, name) for name in ("a.mp4", "b.mp4", "c.mp4")))
+    jobs = client.get(f"{V1}/batches/{batch_id}").get_json()["jobs"]
+    one, _, three = (job["job_id"] for job in jobs)
+    answer = client.get(f"{V1}/jobs/zip?ids={one},{three},{one}")
+    assert contents(answer.data) == {"a.mp4": b"a.mp4", "c.mp4": b"c.mp4"}
+    assert answer.content_length == len(answer.data)
+    assert answer.headers["Content-Disposition"].endswith(f"-{one}.zip")
+    assert client.head(f"{V1}/jobs/zip?ids={one}").status_code == 200
+
+
+def test_jobs_that_are_not_there_or_too_many_are_refused(client: FlaskClient) -> None:
+    assert "?ids=" in refused(client.get(f"{V1}/jobs/zip"), 404)
+    refused(client.get(f"{V1}/jobs/zip?ids=nothing-there"), 404)
+    refused(client.get(f"{V1}/jobs/zip?ids={','.join(f'job{number}' for number in range(201))}"), 400)
 
 
 # Places, and what breaks
