@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from downloader.platforms import PLATFORMS
 from portal.shell import Shell, load_shell
 
 #: Everything from this server, nothing from elsewhere; no inline script or style.
@@ -44,6 +45,8 @@ def create_portal(*, version: str, max_batch_urls: int, open_to_all: bool) -> Bl
             "downloader_dashboard.html",
             digest=shell.digest,
             shell_url=partial(_shell_url, shell),
+            modules=shell.modules,
+            platforms=tuple(PLATFORMS),
             text=shell.phrases.text,
             version=version,
             max_batch_urls=max_batch_urls,

@@ -21,6 +21,9 @@ MEDIA_TYPES = {
 #: The one file served from another address: a service worker controls only what is below its own.
 SERVICE_WORKER = "service_worker.js"
 
+#: Scripts that are no modules, and the module that the page starts with.
+_STARTING = frozenset({"theme.js", "start_check.js", "dashboard.js"})
+
 Phrase = str | Mapping[str, str]  #: a text, or its forms by number ("one", "other")
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -72,6 +75,11 @@ class Shell:
     assets: Mapping[str, Asset]  #: by name, as modules import them
     service_worker: Asset
     phrases: Phrases
+
+    @property
+    def modules(self) -> list[str]:
+        """The names of all modules: the page lists them, since a browser finds imports only one after another."""
+        return sorted(name for name in self.assets if name.endswith(".js") and name not in _STARTING)
 
 
 def load_shell(folder: Path, *facts: object) -> Shell:

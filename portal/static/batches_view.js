@@ -4,10 +4,11 @@ import { ask, Refused } from "./api.js";
 import { BatchCard } from "./batch_card.js";
 import { FINAL } from "./board.js";
 import { arrange, show } from "./dom.js";
+import { nameOf } from "./job_facts.js";
 import { notify, say, sayError, setTitle } from "./notices.js";
 import { text } from "./text.js";
 
-const PAGE = 10;
+const PAGE = 20;
 const HIDDEN_PAINT_MS = 1000;
 
 const list = document.getElementById("batches");
@@ -15,10 +16,11 @@ const none = document.getElementById("batches-none");
 const older = document.getElementById("older");
 
 export class BatchesView {
-  /** @param {import("./board.js").Board} board @param {import("./live.js").Live} live */
-  constructor(board, live) {
-    this._board = board;
-    this._live = live;
+  /** @param {import("./job_actions.js").Page} page */
+  constructor(page) {
+    this._page = page;
+    this._board = page.board;
+    this._live = page.live;
     this._cards = new Map();
     this._touched = new Set();
     this._cursor = null;
@@ -41,8 +43,9 @@ export class BatchesView {
     this._cursor = page.next_cursor;
     page.batches.forEach((batch) => this._board.takeBatch(batch));
     const first = page.batches[0]?.id;
-    const wanted = page.batches.filter((batch) => this._isAtWork(batch) || open.has(batch.id) || batch.id === first);
+    const wanted = page.batches.filter((batch) => batch.total > 1 && (this._isAtWork(batch) || open.has(batch.id) || batch.id === first));
     for (const batch of wanted) await this._loadJobs(batch.id);
+    await this._loadSingles(page.batches);
     this._arrange();
     if (!this._opened && first) this._cards.get(first).toggle(true);
     this._opened = true;
@@ -81,6 +84,11 @@ export class BatchesView {
     this._schedule();
   }
 
+  /** Paint every row again: the cooldowns changed. */
+  repaint() {
+    this._cards.forEach((card) => card.repaint());
+  }
+
   /** A batch is gone. @param {string | null} batchId */
   forget(batchId) {
     if (this._cards.has(batchId)) this._arrange();
@@ -91,12 +99,26 @@ export class BatchesView {
     this._board.takeDetail(await ask("GET", `/api/v1/batches/${encodeURIComponent(id)}`));
   }
 
+  /** Load the jobs of batches that have one: many with one request, as the newest jobs, the others one by one. */
+  async _loadSingles(batches) {
+    const missing = new Map(batches.filter((batch) => batch.total === 1).map((batch) => [batch.id, batch]));
+    if (missing.size > 1) {
+      const { jobs } = await ask("GET", "/api/v1/jobs?limit=200");
+      for (const job of jobs) {
+        const batch = missing.get(job.batch_id);
+        if (batch && missing.delete(batch.id)) this._board.takeDetail({ batch, jobs: [job] });
+      }
+    }
+    await Promise.all([...missing.keys()].map((id) => this._loadJobs(id)));
+  }
+
   async _loadOlder() {
     await this._live.holding(async () => {
       const cursor = encodeURIComponent(this._cursor);
       const page = await ask("GET", `/api/v1/batches?limit=${PAGE}&cursor=${cursor}`);
       this._cursor = page.next_cursor;
       page.batches.forEach((batch) => this._board.takeBatch(batch));
+      await this._loadSingles(page.batches);
     });
     this._arrange();
   }
@@ -117,7 +139,7 @@ export class BatchesView {
     const newest = [...this._board.batches.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
     for (const batch of newest) {
       if (!this._cards.has(batch.id)) {
-        this._cards.set(batch.id, new BatchCard(batch, this._board, this._live, (id) => this._live.holding(() => this._loadJobs(id))));
+        this._cards.set(batch.id, new BatchCard(batch, this._page, (id) => this._live.holding(() => this._loadJobs(id))));
       }
     }
     for (const id of this._cards.keys()) if (!this._board.batches.has(id)) this._cards.delete(id);
@@ -126,7 +148,8 @@ export class BatchesView {
     arrange(list, shown.map((batch) => this._cards.get(batch.id).element));
     if (focused >= 0 && !list.contains(document.activeElement)) {
       const neighbour = list.children[focused] ?? list.lastElementChild;
-      (neighbour?.querySelector(".toggle") ?? document.getElementById("links")).focus();
+      const entry = neighbour?.querySelector(neighbour.classList.contains("single") ? ".job" : ".toggle");
+      (entry ?? document.getElementById("links")).focus();
     }
     show(none, shown.length === 0);
     show(older, this._cursor !== null);
@@ -150,13 +173,21 @@ export class BatchesView {
     if (this._isAtWork(batch)) {
       this._busy.add(batch.id);
     } else if (this._busy.delete(batch.id)) {
-      const { succeeded, failed, cancelled } = batch.counts;
-      const key = cancelled > 0 ? "batch_ended_early" : "batch_ended";
-      const sentence = text(key, { total: this._board.progressOf(batch).total, succeeded, failed, cancelled });
       this._lastDone = batch.id;
+      const sentence = this._endOf(batch);
+      if (sentence === null) return;
       say(sentence);
       notify(sentence);
     }
+  }
+
+  /** @returns {string | null} null: a single job was cancelled, which is said elsewhere */
+  _endOf(batch) {
+    const { succeeded, failed, cancelled } = batch.counts;
+    const [job] = batch.total === 1 ? (batch.jobs?.values() ?? []) : [];
+    if (job) return job.state === "succeeded" ? text("single_ended", { title: nameOf(job) }) : job.error;
+    const key = cancelled > 0 ? "batch_ended_early" : "batch_ended";
+    return text(key, { total: this._board.progressOf(batch).total, succeeded, failed, cancelled });
   }
 
   _paintTitle() {

@@ -3,8 +3,10 @@
 /**
  * @typedef {{job_id: string, batch_id: string, url: string, platform: string, state: string, attempts: number,
  *   title: string | null, error: string | null, error_code: string | null, detail: string | null, files: string[],
- *   size_bytes: number | null, duration_seconds: number | null, next_attempt_at: string | null,
- *   created_at: string}} Job
+ *   size_bytes: number | null, duration_seconds: number | null, next_attempt_at: string | null, created_at: string,
+ *   uploader?: string | null, uploaded_at?: string | null, width?: number | null, height?: number | null,
+ *   thumbnail_url?: string | null, kind?: string, preset?: string, reused?: boolean, subtitles?: string[],
+ *   subtitles_missing?: string[]}} Job
  * @typedef {{phase: string, attempt: number, downloaded_bytes: number, total_bytes: number | null,
  *   speed_bytes_per_second: number | null, eta_seconds: number | null}} Progress
  * @typedef {{id: string, created_at: string, total: number, counts: Record<string, number>,
@@ -24,6 +26,8 @@ export class Board {
     this.jobs = new Map();
     /** @type {Map<string, Progress>} */
     this.progress = new Map();
+    /** @type {Map<string, string>} by platform, when its cooldown ends */
+    this.cooldowns = new Map();
     /** @type {Set<string>} ids of jobs that are hidden because they are about to be deleted */
     this._hidden = new Set();
     this._listener = listener;

@@ -1,21 +1,19 @@
 // The page's entry point: creates its parts and connects them.
 
+import { startBanners } from "./banners.js";
 import { BatchesView } from "./batches_view.js";
 import { Board } from "./board.js";
-import { startDeletion } from "./deletion.js";
 import { refreshStatistics, loadStatistics, startStatistics } from "./statistics_view.js";
 import { HistoryView } from "./history_view.js";
 import { startJobActions } from "./job_actions.js";
 import { startLinksForm } from "./links_form.js";
 import { Live } from "./live.js";
+import { startMenu } from "./menu.js";
 import { sayError, startNotices } from "./notices.js";
 import { registerShell } from "./offline.js";
 import { OutboxView } from "./outbox_view.js";
 import { startPlayer } from "./player.js";
 import { paintConnection, QueueView } from "./queue_view.js";
-import { text } from "./text.js";
-
-const THEMES = ["auto", "light", "dark"];
 
 const board = new Board({
   onJob: (job) => {
@@ -41,9 +39,10 @@ const live = new Live({
     if (paintConnection(connection) && connection !== "offline") outbox.deliver();
   },
 });
-const batches = new BatchesView(board, live);
+const page = { board, live, openCookies };
+const batches = new BatchesView(page);
 const history = new HistoryView(board, live);
-const queue = new QueueView();
+const queue = new QueueView(board, () => batches.repaint());
 const outbox = new OutboxView(live, (detail) => batches.add(detail));
 
 let startedBefore = false;
@@ -72,35 +71,33 @@ function showView() {
   if (view === "statistics") loadStatistics();
 }
 
+function openCookies() {
+  location.hash = "settings";
+}
+
 function startTheme() {
-  const button = document.getElementById("theme");
+  const choice = document.getElementById("theme");
   const root = document.documentElement;
-  const paint = () => {
-    const label = text("theme", { theme: text(`theme_${root.dataset.theme ?? "auto"}`) });
-    button.setAttribute("aria-label", label);
-    button.title = label;
-  };
-  button.addEventListener("click", () => {
-    const next = THEMES[(THEMES.indexOf(root.dataset.theme ?? "auto") + 1) % THEMES.length];
-    if (next === "auto") delete root.dataset.theme;
-    else root.dataset.theme = next;
+  choice.value = root.dataset.theme ?? "auto";
+  choice.addEventListener("change", () => {
+    if (choice.value === "auto") delete root.dataset.theme;
+    else root.dataset.theme = choice.value;
     try {
-      localStorage.setItem("theme", next);
+      localStorage.setItem("theme", choice.value);
     } catch {
       // no storage in this browser
     }
-    paint();
   });
-  paint();
 }
 
 addEventListener("hashchange", showView);
 startTheme();
+startBanners();
 startNotices();
 startPlayer();
-startDeletion();
 startStatistics();
-startJobActions(board, live);
+startMenu();
+startJobActions(page);
 startLinksForm((links) => outbox.add(links));
 showView();
 paintConnection("connecting");

@@ -50,7 +50,7 @@ export class HistoryView {
   touchJob(job) {
     const row = this._rows.get(job.job_id);
     if (!row) return;
-    row.paint(job, this._board.progress.get(job.job_id));
+    row.paint(job, this._board);
     const hidden = this._board.isHidden(job.job_id);
     if (row.element.hidden === hidden) return;
     row.element.hidden = hidden;
@@ -97,7 +97,7 @@ export class HistoryView {
     if (this._rows.has(job.job_id)) return; // it moved to this page while the previous one was read
     this._board.see(job);
     const row = new JobRow(job);
-    row.paint(this._board.jobs.get(job.job_id), this._board.progress.get(job.job_id));
+    row.paint(this._board.jobs.get(job.job_id), this._board);
     row.element.hidden = this._board.isHidden(job.job_id);
     this._rows.set(job.job_id, row);
     list.append(row.element);

@@ -1,9 +1,12 @@
-// A job on the page: its title, progress and buttons.
+// A job on the page: its picture, title, facts, progress and buttons.
 
-import { address, now } from "./api.js";
+import { address } from "./api.js";
 import { copyOf, element, icon, setText, show } from "./dom.js";
+import { canRetry, factsOf, labelOf, nameOf, needsCookies, nowOf, shortLink, stateOf } from "./job_facts.js";
 import { parseLink } from "./links.js";
-import { bytes, duration, text } from "./text.js";
+import { clock, text } from "./text.js";
+
+const KIND_ICONS = { audio: "sound", photos: "pictures", collection: "stack" };
 
 export class JobRow {
   /** @param {import("./board.js").Job} job */
@@ -11,53 +14,100 @@ export class JobRow {
     this.element = copyOf("job-template");
     this.element.dataset.job = job.job_id;
     const find = (selector) => this.element.querySelector(selector);
+    this._symbol = find(".thumb use");
+    this._picture = find("img");
+    this._length = find(".length");
+    this._thumb = find(".thumb");
     this._title = find(".title");
-    this._state = find(".state");
     this._facts = find(".facts");
+    this._stateIcon = find(".state use");
+    this._state = find(".state span");
+    this._now = find(".now");
+    this._link = find(".link");
     this._bar = find("progress");
+    this._trouble = find(".trouble");
     this._error = find(".error");
     this._actions = find(".actions");
     this._painted = "";
-    find(".platform").append(icon(job.platform));
-    find(".platform").title = job.platform;
+    // A picture that can't be loaded leaves the platform's icon.
+    this._picture.addEventListener("error", () => show(this._picture, false));
   }
 
-  /**
-   * @param {import("./board.js").Job} job
-   * @param {import("./board.js").Progress | undefined} progress while it runs, once known
-   */
-  paint(job, progress) {
+  /** @param {import("./board.js").Job} job @param {import("./board.js").Board} board */
+  paint(job, board) {
+    const progress = job.state === "running" ? board.progress.get(job.job_id) : undefined;
     const name = nameOf(job);
-    const key = [job.state, name, job.files.length, job.platform].join("\n");
+    const { state, files, platform, error_code: code, kind, thumbnail_url: thumbnail } = job;
+    const key = [state, name, files.length, platform, code, job.error, kind, thumbnail].join("\n");
     if (key !== this._painted) {
       this._painted = key;
-      this.element.dataset.state = job.state;
-      this._title.replaceChildren(titleOf(job, name));
-      this._paintActions(job, name);
-      this._bar.setAttribute("aria-label", text("progress_of", { title: name }));
+      this._paintOnce(job, name);
     }
-    const running = job.state === "running";
-    setText(this._state, text(running && progress ? `phase_${progress.phase}` : `state_${job.state}`));
-    setText(this._facts, facts(job, running ? progress : undefined));
-    show(this._bar, running);
-    if (running) paintBar(this._bar, progress);
+    show(this._length, Boolean(job.duration_seconds));
+    if (job.duration_seconds) setText(this._length, clock(job.duration_seconds));
+    setText(this._facts, factsOf(job));
+    setText(this._state, stateOf(job, progress));
+    setText(this._now, nowOf(job, progress, board.cooldowns.get(platform)));
+    show(this._bar, state === "running");
+    if (state === "running") paintBar(this._bar, progress);
+  }
+
+  /** Paint what changes rarely. */
+  _paintOnce(job, name) {
+    const link = parseLink(job.url)?.url ?? null;
+    this.element.dataset.state = job.state;
+    this._title.replaceChildren(link ? postLink(link, name) : name);
+    this._title.classList.toggle("untitled", !job.title);
+    this._symbol.setAttribute("href", `#i-${KIND_ICONS[job.kind] ?? job.platform}`);
+    this._thumb.title = labelOf(job.platform);
+    this._paintPicture(job.thumbnail_url ? address(`/api/v1/jobs/${encodeURIComponent(job.job_id)}/thumbnail`) : null);
+    this._paintPlay(job, name);
+    this._stateIcon.setAttribute("href", `#i-${job.state}`);
+    show(this._link, Boolean(link && job.title));
+    if (link && job.title) {
+      this._link.href = link;
+      setText(this._link, shortLink(link));
+    }
+    this._paintTrouble(job, name);
+    this._paintActions(job, name);
+    this._bar.setAttribute("aria-label", text("progress_of", { title: name }));
+  }
+
+  _paintPicture(path) {
+    show(this._picture, path !== null);
+    if (path !== null && this._picture.getAttribute("src") !== path) this._picture.src = path;
+  }
+
+  _paintPlay(job, name) {
+    const there = this._thumb.querySelector("button");
+    const wanted = job.state === "succeeded" && job.files.length > 0;
+    if (!wanted) there?.remove();
+    else if (!there) this._thumb.append(roundButton("play", name));
+    else there.setAttribute("aria-label", text("action_on", { action: text("play"), title: name }));
+  }
+
+  _paintTrouble(job, name) {
     const error = job.state === "succeeded" || job.state === "cancelled" ? null : job.error;
-    show(this._error, Boolean(error));
+    show(this._trouble, Boolean(error));
     setText(this._error, error ?? "");
-    this._error.title = error && job.detail ? text("details", { detail: job.detail }) : "";
+    const cures = [];
+    if (needsCookies(job)) {
+      const label = text("add_cookies");
+      cures.push(element("button", { type: "button", class: "small", "data-action": "cookies", "aria-label": text("action_on", { action: label, title: name }) }, icon("key"), label));
+    }
+    // Its text is loaded when it is opened (job_actions.js): few want it.
+    if (job.state === "failed" && job.platform !== "unknown") {
+      cures.push(element("details", { class: "detail" }, element("summary", {}, text("details")), element("p", { dir: "auto" })));
+    }
+    this._trouble.replaceChildren(this._error, ...cures);
   }
 
   _paintActions(job, name) {
     const had = this._actions.contains(document.activeElement);
-    this._actions.replaceChildren(...actionsOf(job).map((action) => actionButton(action, job, name)));
+    this._actions.replaceChildren(...buttonsOf(job, name));
     // The pressed button is gone: keep the keyboard focus in this row, but not on a button that does something else.
     if (had) this.element.focus();
   }
-}
-
-/** @param {import("./board.js").Job} job @returns {string} */
-export function nameOf(job) {
-  return job.title || job.url;
 }
 
 /** @param {string} jobId @param {number} index @param {boolean} download @returns {string} the address of a file */
@@ -66,33 +116,19 @@ export function fileAddress(jobId, index, download) {
   return address(`/api/v1/files/${encodeURIComponent(jobId)}${query && `?${query}`}`);
 }
 
-function titleOf(job, name) {
-  const link = parseLink(job.url);
-  if (link === null) return document.createTextNode(name);
-  return element("a", { href: link.url, target: "_blank", rel: "noopener noreferrer", title: text("open_post") }, name);
+/** @param {import("./board.js").Job} job @returns {string} what to save of it: its file, or all of them as a zip */
+export function saveAddress(job) {
+  if (job.files.length === 1) return fileAddress(job.job_id, 0, true);
+  return zipAddress([job.job_id]);
 }
 
-function facts(job, progress) {
-  const parts = [];
-  if (job.state === "succeeded") {
-    if (job.size_bytes !== null) parts.push(bytes(job.size_bytes));
-    if (job.duration_seconds) parts.push(duration(job.duration_seconds));
-    if (job.files.length > 1) parts.push(text("files", { count: job.files.length }));
-    return parts.join(" · ");
-  }
-  if (progress?.phase === "downloading") {
-    const { downloaded_bytes: done, total_bytes: total, speed_bytes_per_second: speed, eta_seconds: left } = progress;
-    if (total) parts.push(text("bytes_of", { done: bytes(done), total: bytes(total) }));
-    else if (done) parts.push(bytes(done));
-    if (speed) parts.push(text("per_second", { bytes: bytes(speed) }));
-    if (left !== null && total) parts.push(text("left", { time: duration(left) }));
-  }
-  if (job.state === "waiting" && job.next_attempt_at) {
-    const seconds = (Date.parse(job.next_attempt_at) - now()) / 1000;
-    parts.push(seconds > 0 ? text("again_in", { time: duration(seconds) }) : text("again_now"));
-  }
-  if (job.attempts > 1) parts.push(text("attempt", { count: job.attempts }));
-  return parts.join(" · ");
+/** @param {string[]} ids of jobs @returns {string} */
+export function zipAddress(ids) {
+  return address(`/api/v1/jobs/zip?ids=${ids.map(encodeURIComponent).join(",")}`);
+}
+
+function postLink(href, name) {
+  return element("a", { href, target: "_blank", rel: "noopener noreferrer", title: text("open_post") }, name);
 }
 
 /** If the size is unknown, the bar shows activity only. */
@@ -102,24 +138,24 @@ function paintBar(bar, progress) {
   else bar.value = Math.min(1, progress.downloaded_bytes / progress.total_bytes);
 }
 
-function actionsOf({ state, platform, files }) {
-  // A post that an archive names succeeds without files.
-  if (state === "succeeded") return files.length > 0 ? ["play", "save", "copy_path", "delete"] : ["copy_link", "delete"];
-  if (state === "failed" || state === "cancelled") {
-    return platform === "unknown" ? ["copy_link", "delete"] : ["retry", "copy_link", "delete"];
-  }
-  return ["cancel"];
+/** The one action that a row's state suggests, and a menu with the others. */
+function buttonsOf(job, name) {
+  const buttons = [];
+  if (job.state === "succeeded" && job.files.length > 0) buttons.push(saveLink(job, name));
+  else if (canRetry(job)) buttons.push(roundButton("retry", name));
+  else if (!["succeeded", "failed", "cancelled"].includes(job.state)) buttons.push(roundButton("cancel", name));
+  const label = text("action_on", { action: text("more"), title: name });
+  buttons.push(element("button", { type: "button", class: "round", "data-menu": "job", "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": label, title: text("more") }, icon("more")));
+  return buttons;
 }
 
-const ICONS = { copy_path: "copy", copy_link: "link" };
+function saveLink(job, name) {
+  const what = job.files.length > 1 ? text("save_files", { count: job.files.length }) : text("save");
+  const attributes = { class: "round", href: saveAddress(job), download: true, title: what };
+  return element("a", { ...attributes, "aria-label": text("action_on", { action: what, title: name }) }, icon("save"));
+}
 
-function actionButton(action, job, name) {
+function roundButton(action, name) {
   const label = text("action_on", { action: text(action), title: name });
-  const symbol = icon(ICONS[action] ?? action);
-  if (action === "save") {
-    const href = fileAddress(job.job_id, 0, true);
-    return element("a", { class: "round", href, download: true, "aria-label": label, title: text(action) }, symbol);
-  }
-  const attributes = { type: "button", class: "round", "data-action": action, "aria-label": label, title: text(action) };
-  return element("button", attributes, symbol);
+  return element("button", { type: "button", class: "round", "data-action": action, "aria-label": label, title: text(action) }, icon(action));
 }

@@ -124,7 +124,6 @@ function paint() {
   if (duplicates > 0) hint("links_merged", { count: duplicates });
   if (doubts > 0) hint("links_doubtful", { count: doubts });
   if (links.length > maxUrls) hint("links_batches", { count: Math.ceil(links.length / maxUrls), most: maxUrls });
-  if (chips.length === 0) hint("links_none");
   found.replaceChildren(...chips);
   setText(download, links.length === 0 ? text("download_nothing") : text("download", { count: links.length }));
   download.disabled = links.length === 0;

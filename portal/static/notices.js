@@ -1,6 +1,6 @@
 // Messages to the user: on the page, in the tab's title and as system notifications.
 
-import { element, icon, setText } from "./dom.js";
+import { element } from "./dom.js";
 import { text } from "./text.js";
 
 const KEY = "notify";
@@ -98,30 +98,6 @@ export function startNotices() {
   });
 }
 
-/**
- * Show a banner above the views.
- * @param {string} id @param {string | null} sentence null: remove it
- * @param {{label: string, act: () => void}} [action]
- */
-export function banner(id, sentence, action) {
-  const banners = document.getElementById("banners");
-  let found = banners.querySelector(`[data-id="${CSS.escape(id)}"]`);
-  if (sentence === null) {
-    found?.remove();
-    return;
-  }
-  if (!found) {
-    found = element("div", { class: "banner", "data-id": id }, icon("pause"), element("p"));
-    if (action) {
-      const act = element("button", { type: "button" }, action.label);
-      act.addEventListener("click", action.act);
-      found.append(act);
-    }
-    banners.append(found);
-  }
-  setText(found.querySelector("p"), sentence);
-}
-
 /** Wait while the pointer or the focus is on the Undo button. */
 function settleUnlessHeld() {
   if (undoBar.matches(":hover, :focus-within")) offer.timer = setTimeout(settleUnlessHeld, UNDO_HELD_MS);
@@ -141,6 +117,7 @@ function endOffer(how) {
 
 function paintBell() {
   button.setAttribute("aria-pressed", String(wanted()));
+  button.textContent = text(wanted() ? "on" : "off");
 }
 
 function wanted() {

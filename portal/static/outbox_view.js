@@ -1,9 +1,10 @@
 // The outbox on the page: links that wait to be sent.
 
 import { send } from "./api.js";
+import { banner } from "./banners.js";
 import { arrange, element, setText, show } from "./dom.js";
 import { addToBox } from "./links_form.js";
-import { banner, say, sayError } from "./notices.js";
+import { say, sayError } from "./notices.js";
 import { deliver, openOutbox, takeBack } from "./outbox.js";
 import { moment, text } from "./text.js";
 

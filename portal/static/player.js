@@ -2,7 +2,8 @@
 
 import { pathOf, send } from "./api.js";
 import { element, setText, show } from "./dom.js";
-import { fileAddress, nameOf } from "./job_row.js";
+import { nameOf } from "./job_facts.js";
+import { fileAddress } from "./job_row.js";
 import { text } from "./text.js";
 
 const dialog = document.getElementById("player");

@@ -1,8 +1,9 @@
 // The state of the whole queue: paused, disk full, platforms cooling down.
 
 import { ask, now } from "./api.js";
+import { banner } from "./banners.js";
 import { icon, setText } from "./dom.js";
-import { banner, say, sayError } from "./notices.js";
+import { say, sayError } from "./notices.js";
 import { bytes, duration, text } from "./text.js";
 
 const REFRESH_MS = 60_000; // for what has no events: the disk
@@ -10,13 +11,17 @@ const REFRESH_MS = 60_000; // for what has no events: the disk
 const button = document.getElementById("pause");
 
 export class QueueView {
-  constructor() {
+  /** @param {import("./board.js").Board} board @param {() => void} onCooldowns called when they changed */
+  constructor(board, onCooldowns) {
+    this._board = board;
+    this._onCooldowns = onCooldowns;
     this._paused = false;
     this._coolingDown = new Map();
     this._turn = 0;
     button.addEventListener("click", () => this._toggle().catch(sayError));
     setInterval(() => this._tick(), 1000);
     setInterval(() => document.hidden || this.load().catch(() => {}), REFRESH_MS);
+    ask("GET", "/api/v1/tools").then(({ ytdlp }) => banner("ytdlp", ytdlp.advice, { closable: true }), () => {});
   }
 
   /** Load the current state. */
@@ -29,24 +34,29 @@ export class QueueView {
     this._paint(queue);
     // Warn of expiring cookies before a batch needs them.
     for (const { platform, condition, sentence } of cookies) {
-      banner(`cookies-${platform}`, condition === "none" || condition === "good" ? null : sentence);
+      banner(`cookies-${platform}`, condition === "none" || condition === "good" ? null : sentence, { icon: "key", closable: true });
     }
     const coolingDown = new Map(platforms.filter((each) => each.cooling_until).map((each) => [each.platform, each]));
     for (const name of this._coolingDown.keys()) if (!coolingDown.has(name)) banner(name, null);
     this._coolingDown = coolingDown;
     this._tick();
+    this._tellCooldowns();
+  }
+
+  _tellCooldowns() {
+    const ends = new Map([...this._coolingDown].map(([name, { cooling_until: until }]) => [name, until]));
+    const before = this._board.cooldowns;
+    this._board.cooldowns = ends;
+    if (ends.size !== before.size || [...ends].some(([name, until]) => before.get(name) !== until)) this._onCooldowns();
   }
 
   _paint({ paused, disk_low: diskLow, storage_full: storageFull, storage_error: storageError, free_bytes: free }) {
     this._paused = paused;
-    const label = text(paused ? "resume" : "pause");
-    button.setAttribute("aria-label", label);
-    button.title = label;
-    button.replaceChildren(icon(paused ? "play" : "pause"));
-    banner("paused", paused ? text("paused") : null, { label: text("resume"), act: () => this._toggle().catch(sayError) });
+    button.replaceChildren(icon(paused ? "play" : "pause"), text(paused ? "resume" : "pause"));
+    banner("paused", paused ? text("paused") : null, { icon: "pause", label: text("resume"), act: () => this._toggle().catch(sayError) });
     banner("storage-error", storageError);
-    banner("storage", storageFull ? text("server_full") : null);
-    banner("disk", diskLow ? text("disk_low", { free: bytes(free) }) : null);
+    banner("storage", storageFull ? text("server_full") : null, { closable: true });
+    banner("disk", diskLow ? text("disk_low", { free: bytes(free) }) : null, { closable: true });
   }
 
   async _toggle() {
@@ -61,9 +71,11 @@ export class QueueView {
       if (seconds <= 0) {
         this._coolingDown.delete(name);
         banner(name, null);
+        this._tellCooldowns();
         continue;
       }
       banner(name, text("platform_cooldown", { platform: label, time: duration(seconds) }), {
+        icon: "waiting",
         label: text("cooldown_end"),
         act: () => this._endCooldown(name, label).catch(sayError),
       });

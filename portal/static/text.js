@@ -9,6 +9,7 @@ const DECIMAL = new Intl.NumberFormat(LANGUAGE, { maximumFractionDigits: 1 });
 const PERCENT = new Intl.NumberFormat(LANGUAGE, { style: "percent", maximumFractionDigits: 0 });
 const TIME = new Intl.DateTimeFormat(LANGUAGE, { timeStyle: "short" });
 const DAY_AND_TIME = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "short" });
+const DAY = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium" });
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 const FIXED_SPACE = "\u00a0"; // a number and its unit stay on one line
 
@@ -47,6 +48,15 @@ export function measured(seconds) {
   return seconds < 10 ? text("seconds", { count: DECIMAL.format(seconds) }) : duration(seconds);
 }
 
+/** @param {number} seconds @returns {string} a length, as players show it */
+export function clock(seconds) {
+  const whole = Math.max(1, Math.round(seconds));
+  const two = (count) => String(count).padStart(2, "0");
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
 /** @param {number} share from 0 to 1 */
 export function percent(share) {
   return PERCENT.format(share);
@@ -56,4 +66,9 @@ export function percent(share) {
 export function moment(iso) {
   const date = new Date(iso);
   return (date.toDateString() === new Date().toDateString() ? TIME : DAY_AND_TIME).format(date);
+}
+
+/** @param {string} iso @returns {string} the date */
+export function date(iso) {
+  return DAY.format(new Date(iso));
 }

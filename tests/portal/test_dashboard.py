@@ -36,6 +36,12 @@ def download(page: Any, text: str) -> None:
     page.click("#download")
 
 
+def choose(page: Any, place: Any, item: str) -> None:
+    """Choose *item* of the menu of *place*."""
+    place.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name=item).click()
+
+
 def rows(page: Any, state: str) -> Any:
     return page.locator(f"#batches .job[data-state={state}]")
 
@@ -244,18 +250,18 @@ def test_a_download_of_unknown_size_has_no_invented_percentage(page: Any, server
     simulator.wait_until_hanging(1)
     rows(page, "running").get_by_role("button", name="Cancel").click()
     expect(rows(page, "cancelled")).to_have_count(1)
-    expect(page.locator("#status")).to_have_text("Batch finished: 0 of 1 downloaded, 0 failed, 1 cancelled.")
+    expect(page.locator("#undo")).to_contain_text("1 download cancelled.")
+    page.locator("#undo").get_by_role("button", name="Undo").click()
+    expect(page.locator("#status")).to_have_text("1 link is back in the queue.")
+    rows(page, "running").or_(rows(page, "queued")).get_by_role("button", name="Cancel").click()
     rows(page, "cancelled").get_by_role("button", name="Retry").click()
     expect(page.locator("#status")).to_have_text("1 link is back in the queue.")
-    page.get_by_role("button", name="Cancel batch").click()
-    expect(rows(page, "cancelled")).to_have_count(1)
 
 
 def test_batches_of_others_appear(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
     expect(page.locator("#batches-none")).to_be_visible()
     server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok")]})
-    page.locator(".batch .toggle").click()
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
@@ -284,6 +290,7 @@ def test_a_platform_that_cools_down_shows_a_countdown(page: Any, server: Server,
 
 
 def test_the_queue_can_be_paused(page: Any, server: Server, simulator: Simulator) -> None:
+    server.ask("POST", "/download", {"url": "https://netflix.com/1"})
     open_dashboard(page, server)
     page.get_by_role("button", name="Pause queue").click()
     expect(page.locator(".banner[data-id=paused]")).to_be_visible()
@@ -325,13 +332,48 @@ def test_failed_links_can_be_copied_and_retried(new_page: NewPage, server: Serve
     private, ok = simulator.url("youtube", "private"), simulator.url("tiktok", "ok")
     download(page, f"{private}\n{ok}")
     expect(page.locator(".batch .summary")).to_have_text("1 of 2 downloaded, 1 failed", timeout=SOON)
-    page.get_by_role("button", name="Copy failed links").click()
-    expect(page.locator("#status")).to_have_text("1 failed link copied.")
+    choose(page, page.locator(".batch > .heading"), "Copy failed links")
+    expect(page.locator("#status")).to_have_text("1 link copied.")
     assert page.evaluate("navigator.clipboard.readText()") == private
-    page.get_by_role("button", name="Failed 1", exact=True).click()
-    expect(page.locator("#batches .job")).to_have_count(1)
-    page.get_by_role("button", name="Retry failed").click()
+    page.get_by_role("button", name="Retry 1").click()
     expect(page.locator("#status")).to_have_text("Batch finished: 1 of 2 downloaded, 1 failed.", timeout=SOON)
+
+
+def test_a_retry_is_offered_only_where_it_may_help(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    removed, private = simulator.url("youtube", "removed"), simulator.url("youtube", "private")
+    download(page, f"{removed}\n{private}")
+    expect(rows(page, "failed")).to_have_count(2, timeout=SOON)
+    expect(page.get_by_role("button", name="Retry:")).to_have_count(1)
+    expect(page.get_by_role("button", name="Retry 1 of 2")).to_be_visible()
+    download(page, removed)
+    expect(page.locator(".batch.single .job[data-state=failed]")).to_be_visible(timeout=SOON)
+    expect(page.get_by_role("button", name="Retry:")).to_have_count(1)
+
+
+def test_from_ten_links_on_they_are_filtered_by_state(page: Any, server: Server, simulator: Simulator) -> None:
+    server.ask("POST", "/api/v1/queue/pause")
+    links = [simulator.url("tiktok", "ok", number) for number in range(9)]
+    job = server.ask("POST", "/api/v1/batches", {"urls": [*links, "https://netflix.com/1"]})[1]["jobs"][0]
+    server.ask("POST", "/api/v1/batches", {"urls": links})
+    server.ask("POST", f"/api/v1/jobs/{job['job_id']}/cancel")
+    open_dashboard(page, server)
+    small, large = page.locator(".batch").first, page.locator(".batch").last
+    expect(small.locator(".filters")).to_be_hidden()
+    large.locator(".toggle").click()
+    expect(large.locator(".filters button:visible")).to_have_text(["All 10", "Pending 8", "Failed 1", "Cancelled 1"])
+    large.get_by_role("button", name="Cancelled 1").click()
+    expect(large.locator(".job")).to_have_count(1)
+    expect(large.locator(".job .state")).to_have_text("Cancelled")
+
+
+def test_yt_dlps_own_words_are_behind_details(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    download(page, simulator.url("youtube", "private"))
+    details = rows(page, "failed").locator("details")
+    details.locator("summary").focus(timeout=SOON)
+    page.keyboard.press("Enter")
+    expect(details.locator("p")).to_contain_text("Private video")
 
 
 def test_a_hostile_title_is_shown_as_text(page: Any, server: Server, simulator: Simulator) -> None:
@@ -353,7 +395,7 @@ def test_a_double_click_counts_once(page: Any, server: Server, simulator: Simula
     page.keyboard.press("Control+Enter")
     rows(page, "running").get_by_role("button", name="Cancel").dblclick()
     expect(rows(page, "cancelled")).to_have_count(1)
-    expect(page.locator("#delete")).to_be_hidden()  # Delete replaced the button
+    expect(page.locator("#menu")).to_be_hidden()
     assert len(server.ask("GET", "/api/v1/batches")[1]["batches"]) == 1
 
 
@@ -414,7 +456,7 @@ def test_a_retry_from_the_history_reaches_its_batch(page: Any, server: Server, s
     page.locator("#history-jobs [data-state=failed]").get_by_role("button", name="Retry").click()
     expect(page.locator("#status")).to_have_text("1 link is back in the queue.")  # seen in every view
     page.locator("nav a[href='#downloads']").click()
-    expect(page.locator(".batch .summary").last).to_have_text("0 of 1 finished")
+    expect(rows(page, "queued")).to_have_count(1)
 
 
 def test_a_missing_file_is_announced_in_a_sentence(page: Any, server: Server, simulator: Simulator) -> None:
@@ -428,28 +470,32 @@ def test_a_missing_file_is_announced_in_a_sentence(page: Any, server: Server, si
     page.keyboard.press("Escape")
     rows(page, "succeeded").get_by_role("link", name="Save").click()
     expect(page.locator("#status")).to_contain_text("This file no longer exists")
-    page.get_by_role("link", name="Save all").click()
-    expect(page.locator("#status")).to_contain_text("no longer exist")
 
 
 def test_the_focus_is_never_lost(page: Any, server: Server, simulator: Simulator) -> None:
     urls = [simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "ok", 2)]
     server.ask("POST", "/download/batch", {"urls": urls})
-    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "hang")]})
+    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "hang"), simulator.url("tiktok", "hang", 1)]})
     open_dashboard(page, server)
-    expect(rows(page, "running")).to_have_count(1, timeout=SOON)
+    expect(rows(page, "running")).to_have_count(2, timeout=SOON)
     page.get_by_role("button", name="Cancel batch").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".batch .toggle").first).to_be_focused()
     page.locator(".batch .toggle").last.click()
-    rows(page, "succeeded").first.get_by_role("button", name="Delete").focus()
+    rows(page, "succeeded").first.get_by_role("button", name="More").focus()
     page.keyboard.press("Enter")
-    page.locator("#delete").get_by_role("button", name="Remove from list").click()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
     expect(rows(page, "succeeded")).to_have_count(1)
     expect(rows(page, "succeeded")).to_be_focused()
-    page.get_by_role("button", name="Delete batch").last.focus()
+    menu = page.locator(".batch > .heading").last.get_by_role("button", name="More")
+    menu.focus()
     page.keyboard.press("Enter")
-    page.locator("#delete").get_by_role("button", name="Remove from list").click()
+    page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
     expect(page.locator(".batch")).to_have_count(1)
     expect(page.locator(".batch .toggle")).to_be_focused()
 
@@ -466,10 +512,27 @@ def test_a_batch_is_saved_as_one_zip(page: Any, server: Server, simulator: Simul
     expect(page.locator(".batch .summary")).to_have_text("2 of 3 downloaded, 1 failed", timeout=SOON)
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save all").click()
-    with zipfile.ZipFile(io.BytesIO(Path(saved.value.path()).read_bytes())) as found:
+    assert zipped(saved.value) == files_of(server)
+
+
+def test_all_files_of_a_post_are_saved(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    download(page, simulator.url("twitter", "several_videos"))
+    expect(rows(page, "succeeded")).to_contain_text("3 files", timeout=SOON)
+    with page.expect_download() as saved:
+        rows(page, "succeeded").get_by_role("link", name="Save all 3").click()
+    assert len(zipped(saved.value)) == 3
+    assert zipped(saved.value) == files_of(server)
+
+
+def zipped(saved: Any) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(Path(saved.path()).read_bytes())) as found:
         assert found.testzip() is None
-        files = {path.name: path.read_bytes() for path in (server.storage / "raw").iterdir()}
-        assert {name: found.read(name) for name in found.namelist()} == files
+        return {name: found.read(name) for name in found.namelist()}
+
+
+def files_of(server: Server) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (server.storage / "raw").iterdir()}
 
 
 def test_the_history_is_searched(page: Any, server: Server, simulator: Simulator) -> None:
@@ -666,7 +729,7 @@ def test_statistics_on_screen_are_kept_up_to_date(page: Any, start_server: Start
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/statistics?" in request.url else None)
     server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "removed")]})
-    expect(page.locator("#view-downloads")).to_contain_text("0 of 1 downloaded, 1 failed")
+    expect(rows(page, "failed")).to_have_count(1)
     page.clock.run_for(60_000)
     assert asked == []
     page.goto(f"{page.url.partition('#')[0]}#statistics")
@@ -710,9 +773,9 @@ def test_the_page_is_accessible(
     page.get_by_role("button", name="Play").first.click()
     check(Axe().run(page))
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Delete batch").click()
+    page.locator(".batch > .heading").get_by_role("button", name="More").click()
     check(Axe().run(page))
-    page.locator("#delete").get_by_role("button", name="Remove from list").click()
+    page.get_by_role("menuitem", name="Remove from list").click()
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     check(Axe().run(page))
 
@@ -735,18 +798,21 @@ def test_everything_is_done_by_keyboard(page: Any, server: Server, simulator: Si
     expect(page.locator("#player")).to_be_visible()
     page.keyboard.press("Escape")
     expect(rows(page, "succeeded").get_by_role("button", name="Play")).to_be_focused()
-    rows(page, "succeeded").get_by_role("button", name="Delete").focus()
+    more = rows(page, "succeeded").get_by_role("button", name="More")
+    more.focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#delete").get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_role("menuitem", name="Delete with files")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(more).to_be_focused()
 
 
-def test_the_theme_can_be_chosen_and_stays(page: Any, server: Server) -> None:
-    open_dashboard(page, server)
-    page.get_by_role("button", name="Theme: system").click()
-    page.get_by_role("button", name="Theme: light").click()
+def test_the_colours_can_be_chosen_and_stay(page: Any, server: Server) -> None:
+    open_dashboard(page, server, "#settings")
+    page.get_by_label("Colours").select_option("Dark")
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
     page.reload()
-    expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
+    expect(page.get_by_label("Colours")).to_have_value("dark")
 
 
 def test_the_page_is_light_and_quick(new_page: NewPage, server: Server) -> None:

@@ -34,17 +34,14 @@ def entries(page: Any, place: str) -> Any:
     return page.locator(selector)
 
 
-def ask_to_delete(page: Any, place: str) -> Any:
-    """Click the first delete button; return the dialog."""
-    name = "Delete batch" if place == BATCH else "Delete:"
-    entries(page, place).first.get_by_role("button", name=name).click()
-    dialog = page.locator("#delete")
-    expect(dialog).to_be_visible()
-    return dialog
+def menu_button(page: Any, place: str) -> Any:
+    """Return the first menu's button there: of a batch, or of a row."""
+    return entries(page, place).first.get_by_role("button", name="More").first
 
 
-def delete(page: Any, place: str, button: str = "Remove from list") -> None:
-    ask_to_delete(page, place).get_by_role("button", name=button).click()
+def delete(page: Any, place: str, item: str = "Remove from list") -> None:
+    menu_button(page, place).click()
+    page.get_by_role("menuitem", name=item).click()
 
 
 def undo_button(page: Any) -> Any:
@@ -79,75 +76,56 @@ def stop_worker(page: Any) -> None:
     devtools.send("ServiceWorker.stopAllWorkers")
 
 
-# Asking
+# On purpose
 
 
 @PLACES
-def test_only_its_two_buttons_delete(page: Any, server: Server, place: str) -> None:
+def test_only_what_is_chosen_in_the_menu_deletes(page: Any, server: Server, place: str) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO, "https://netflix.com/2"]})
     before, sent = job_ids(server), changes(page)
-    open_place(page, server, ROW)
-    for way in ("Escape", "Escape twice", "Back", "beside", "Cancel"):
+    open_place(page, server, place)
+    menu = page.locator("#menu")
+    for way in ("Escape", "Tab", "Back", "beside", "again"):
         for view in ("statistics", "history" if place == HISTORY else "downloads"):
             page.locator(f"nav a[href='#{view}']").click()
-        dialog = ask_to_delete(page, place)
+        more = menu_button(page, place)
+        more.click()
+        expect(menu).to_be_visible()
         if way == "Back":
             page.go_back()
         elif way == "beside":
-            page.mouse.click(5, 5)
-        elif way == "Cancel":
-            dialog.get_by_role("button", name=way).click()
+            page.mouse.click(5, 300)
+        elif way == "again":
+            more.click()
         else:
-            for _ in way.split():
-                page.keyboard.press("Escape")
-        expect(dialog).to_be_hidden()
-        expect(undo_button(page)).to_have_count(0)
+            page.keyboard.press(way)
+        expect(menu).to_be_hidden()
+    expect(undo_button(page)).to_have_count(0)
     page.clock.run_for(2 * UNDO_MS)
-    page.reload()
-    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     assert sent == []
     assert job_ids(server) == before
 
 
-def test_no_means_no_also_after_a_yes(page: Any, server: Server) -> None:
-    server.ask("POST", "/download/batch", {"urls": [NO_VIDEO, "https://netflix.com/2"]})
-    open_place(page, server, ROW)
-    delete(page, ROW)
-    expect(entries(page, ROW)).to_have_count(1)
-    undo_button(page).click()
-    expect(entries(page, ROW)).to_have_count(2)
-    sent = changes(page)
-    ask_to_delete(page, ROW)
-    page.keyboard.press("Escape")
-    page.clock.run_for(2 * UNDO_MS)
-    assert sent == []
-    expect(entries(page, ROW)).to_have_count(2)
-
-
-def test_the_second_half_of_a_double_click_answers_nothing(page: Any, server: Server) -> None:
+def test_the_second_half_of_a_double_click_chooses_nothing(page: Any, server: Server) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO]})
     open_place(page, server, ROW)
-    dialog = ask_to_delete(page, ROW)
-    button = dialog.get_by_role("button", name="Delete files too")
-    button.dispatch_event("click", {"detail": 2})
-    expect(dialog).to_be_visible()
+    menu_button(page, ROW).click()
+    item = page.get_by_role("menuitem", name="Remove from list")
+    item.dispatch_event("click", {"detail": 2})
+    expect(item).to_be_visible()
     page.keyboard.press("Escape")
-    expect(dialog).to_be_hidden()
     expect(entries(page, ROW)).to_have_count(1)
 
 
-def test_a_press_for_cancel_does_not_hit_delete(page: Any, server: Server, simulator: Simulator) -> None:
+def test_what_is_cancelled_can_be_taken_up_again(page: Any, server: Server, simulator: Simulator) -> None:
     server.ask("POST", "/api/v1/queue/pause")
-    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok")]})
+    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok", number) for number in range(3)]})
     open_place(page, server, BATCH)
-    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     page.get_by_role("button", name="Cancel batch").click()
-    button = page.get_by_role("button", name="Delete batch")
-    page.clock.run_for(500)
-    expect(button).to_be_visible()
-    expect(button).to_be_disabled()
-    page.clock.run_for(1000)
-    expect(button).to_be_enabled()
+    expect(page.locator("#undo")).to_contain_text("3 downloads cancelled.")
+    expect(page.locator("#batches .job[data-state=cancelled]")).to_have_count(3)
+    undo_button(page).click()
+    expect(page.locator("#batches .job[data-state=queued]")).to_have_count(3)
 
 
 def test_what_was_cancelled_is_retried_also_where_something_failed(
@@ -157,7 +135,7 @@ def test_what_was_cancelled_is_retried_also_where_something_failed(
     server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok"), NO_VIDEO]})
     open_place(page, server, BATCH)
     page.get_by_role("button", name="Cancel batch").click()
-    page.get_by_role("button", name="Retry cancelled").click()
+    page.get_by_role("button", name="Retry 1 of 2").click()
     expect(page.locator("#status")).to_have_text("1 link is back in the queue.")
 
 
@@ -165,9 +143,12 @@ def test_what_was_cancelled_is_retried_also_where_something_failed(
 
 
 @PLACES
-@pytest.mark.parametrize(("button", "files_left"), [("Remove from list", 2), ("Delete files too", 1)])
+@pytest.mark.parametrize(
+    ("item", "said", "files_left"),
+    [("Remove from list", "1 item removed.", 2), ("Delete with files", "1 item and its files deleted.", 1)],
+)
 def test_the_server_deletes_when_the_time_to_undo_is_over(
-    page: Any, server: Server, simulator: Simulator, place: str, button: str, files_left: int
+    page: Any, server: Server, simulator: Simulator, place: str, item: str, said: str, files_left: int
 ) -> None:
     raw = server.storage / "raw"
     for number in (1, 2):
@@ -175,8 +156,8 @@ def test_the_server_deletes_when_the_time_to_undo_is_over(
     newest, oldest = job_ids(server)
     sent = changes(page)
     open_place(page, server, place)
-    delete(page, place, button)
-    expect(page.locator("#undo p")).to_have_text("1 item removed.")
+    delete(page, place, item)
+    expect(page.locator("#undo p")).to_have_text(said)
     expect(page.locator(".batch")).to_have_count(1)
     page.clock.run_for(UNDO_MS // 2)
     assert sent == []
@@ -203,7 +184,7 @@ def test_an_undo_brings_back_everything(page: Any, server: Server, simulator: Si
     expect(page.locator("#batches .job")).to_have_count(2)
     texts = shown.all_inner_texts()
     sent = changes(page)
-    delete(page, place, "Delete files too")
+    delete(page, place)
     expect(shown).to_have_count(len(texts) - 1)
     page.clock.run_for(UNDO_MS // 2)
     if way == "button":
@@ -254,7 +235,6 @@ def test_a_batch_counts_what_is_left_of_it(page: Any, server: Server) -> None:
     open_place(page, server, ROW)
     delete(page, ROW)
     expect(page.locator(".batch .summary")).to_have_text("0 of 2 downloaded, 2 failed")
-    expect(page.get_by_role("button", name="All 2")).to_be_visible()
     server.ask("POST", "/api/v1/batches", {"urls": [NO_VIDEO]})  # makes the page load and paint
     expect(page.locator(".batch")).to_have_count(2)
     page.evaluate("dispatchEvent(new Event('online'))")  # everything is loaded again
@@ -311,7 +291,7 @@ def test_what_another_tab_retries_is_kept(page: Any, server: Server, simulator: 
     server.ask("POST", "/download/batch", {"urls": [simulator.url("youtube", "private")]})
     [job] = job_ids(server)
     open_place(page, server, place)
-    delete(page, place, "Delete files too")
+    delete(page, place)
     server.ask("POST", "/api/v1/queue/pause")
     server.ask("POST", f"/api/v1/jobs/{job}/retry")
     with expect_server_answer(page):
@@ -334,15 +314,15 @@ def test_what_another_tab_deletes_is_gone(page: Any, server: Server) -> None:
     expect(page.locator(".batch")).to_have_count(0)
 
 
-def test_a_batch_deleted_in_another_tab_while_the_dialog_is_open_is_just_gone(page: Any, server: Server) -> None:
+def test_a_job_deleted_in_another_tab_while_the_menu_is_open_is_just_gone(page: Any, server: Server) -> None:
     server.ask("POST", "/download/batch", {"urls": [NO_VIDEO]})
     [job] = job_ids(server)
-    open_place(page, server, BATCH)
-    dialog = ask_to_delete(page, BATCH)
+    open_place(page, server, ROW)
+    menu_button(page, ROW).click()
     server.ask("DELETE", f"/api/v1/jobs/{job}")
     expect(page.locator(".batch")).to_have_count(0)
-    dialog.get_by_role("button", name="Remove from list").click()
-    expect(dialog).to_be_hidden()
+    page.get_by_role("menuitem", name="Remove from list").click()
+    expect(page.locator("#menu")).to_be_hidden()
     expect(undo_button(page)).to_have_count(0)
     expect(page.locator("#status")).to_be_empty()
 

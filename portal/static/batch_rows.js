@@ -1,0 +1,126 @@
+// The visible part of a batch's jobs, and what filters them.
+
+import { FINAL } from "./board.js";
+import { arrange, element, setText, show } from "./dom.js";
+import { JobRow } from "./job_row.js";
+import { text } from "./text.js";
+
+/** Rows shown at first, and how many each "Show more" adds. */
+const PAGE = 50;
+const MORE = 200;
+
+/** From so many jobs on there are filters, and rows are lower. */
+const MANY = 10;
+const LONG = 21;
+
+const FILTERS = {
+  all: () => true,
+  active: (job) => !FINAL.has(job.state),
+  failed: (job) => job.state === "failed",
+  cancelled: (job) => job.state === "cancelled",
+  done: (job) => job.state === "succeeded",
+};
+
+export class BatchRows {
+  /** @param {HTMLElement} place the batch's content @param {import("./board.js").Board} board */
+  constructor(place, board) {
+    this._board = board;
+    this._filter = null; // none chosen yet
+    this._shown = PAGE;
+    this._rows = new Map();
+    this._dirty = new Set();
+    this._list = place.querySelector(".jobs");
+    this._group = place.querySelector(".filters");
+    this._none = place.querySelector(".none");
+    this._more = place.querySelector(".more");
+    this._last = null;
+    this._makeFilters();
+    // By a button: rows loaded while scrolling would push away the next batch, which the user is scrolling to.
+    this._more.addEventListener("click", () => {
+      this._shown += MORE;
+      this.paint(...this._last);
+    });
+  }
+
+  /** Repaint the row of *job* next time. */
+  touch(job) {
+    this._dirty.add(job.job_id);
+  }
+
+  /** Paint the rows with a countdown. */
+  tick() {
+    for (const [id, row] of this._rows) {
+      const job = this._board.jobs.get(id);
+      const counts = job?.state === "waiting" || (job?.state === "queued" && this._board.cooldowns.has(job.platform));
+      if (counts && row.element.isConnected) row.paint(job, this._board);
+    }
+  }
+
+  /** Paint every row again, next time. */
+  touchAll() {
+    for (const id of this._rows.keys()) this._dirty.add(id);
+  }
+
+  /**
+   * Paint what changed.
+   * @param {import("./board.js").Job[]} jobs all that are not hidden
+   * @param {Record<string, number>} states how many of them are in each state
+   */
+  paint(jobs, states) {
+    this._last = [jobs, states];
+    const { succeeded, failed, cancelled, queued, running, waiting } = states;
+    const active = queued + running + waiting;
+    const counts = { all: active + failed + cancelled + succeeded, active, failed, cancelled, done: succeeded };
+    // Of more than one page, show first what is still pending.
+    const filter = this._filter ?? (counts.all > PAGE && active > 0 ? "active" : "all");
+    show(this._group, counts.all >= MANY || filter !== "all");
+    this._paintFilters(filter, counts);
+    this._list.classList.toggle("compact", counts.all >= LONG);
+    const matching = jobs.filter(FILTERS[filter]);
+    if (filter === "active") matching.sort((a, b) => (b.state === "running") - (a.state === "running"));
+    arrange(this._list, matching.slice(0, this._shown).map((job) => this._row(job).element));
+    for (const id of this._dirty) {
+      const job = this._board.jobs.get(id);
+      if (job) this._rows.get(id)?.paint(job, this._board);
+      else this._rows.delete(id);
+    }
+    this._dirty.clear();
+    show(this._none, matching.length === 0);
+    show(this._more, matching.length > this._shown);
+    setText(this._more, text("show_more", { count: Math.min(MORE, matching.length - this._shown) }));
+  }
+
+  _paintFilters(filter, counts) {
+    for (const [name, button] of this._filters) {
+      setText(button, text(`filter_${name}`, { count: counts[name] }));
+      const pressed = String(name === filter);
+      if (button.getAttribute("aria-pressed") !== pressed) button.setAttribute("aria-pressed", pressed);
+      show(button, counts[name] > 0 || name === filter);
+    }
+  }
+
+  _row(job) {
+    let row = this._rows.get(job.job_id);
+    if (!row) {
+      row = new JobRow(job);
+      row.paint(job, this._board);
+      this._rows.set(job.job_id, row);
+    }
+    return row;
+  }
+
+  _makeFilters() {
+    this._filters = new Map(
+      Object.keys(FILTERS).map((name) => {
+        const button = element("button", { type: "button", class: "chip", "aria-pressed": "false" });
+        button.addEventListener("click", () => {
+          this._filter = name;
+          this._shown = PAGE;
+          this.paint(...this._last);
+        });
+        this._group.append(button);
+        return [name, button];
+      }),
+    );
+  }
+}
