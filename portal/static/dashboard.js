@@ -13,6 +13,7 @@ import { sayError, startNotices } from "./notices.js";
 import { registerShell } from "./offline.js";
 import { OutboxView } from "./outbox_view.js";
 import { startPlayer } from "./player.js";
+import { loadPresets, presetChosen, startPresets } from "./presets.js";
 import { paintConnection, QueueView } from "./queue_view.js";
 
 const board = new Board({
@@ -27,7 +28,7 @@ const board = new Board({
   },
 });
 const live = new Live({
-  onStart: () => Promise.all([batches.load(), queue.load(), reloadOpened()]),
+  onStart: () => Promise.all([loadPresets(), batches.load(), queue.load(), reloadOpened()]),
   onEvent: (event) => {
     board.takeEvent(event);
     if (event.kind === "batch_created" || event.kind === "job_changed") batches.ensureLoaded(event.batch_id);
@@ -98,7 +99,8 @@ startPlayer();
 startStatistics();
 startMenu();
 startJobActions(page);
-startLinksForm((links) => outbox.add(links));
+startPresets();
+startLinksForm((links) => outbox.add(links, presetChosen()));
 showView();
 paintConnection("connecting");
 outbox.start().catch(sayError);

@@ -26,6 +26,8 @@ const clear = document.getElementById("clear");
 const file = document.getElementById("file");
 const atOnce = document.getElementById("at-once");
 const drop = document.getElementById("drop");
+const paste = document.getElementById("paste");
+const canPaste = Boolean(navigator.clipboard?.readText); // not over plain http
 
 let timer = 0;
 
@@ -41,11 +43,16 @@ export function startLinksForm(submit) {
   });
   box.addEventListener("input", changed);
   box.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(submit);
+    if (event.key !== "Enter" || event.isComposing) return;
+    if (!event.ctrlKey && !event.metaKey && (event.shiftKey || !holdsOneLink())) return;
+    event.preventDefault();
+    send(submit);
   });
   box.addEventListener("paste", () => {
     if (atOnce.checked) setTimeout(() => send(submit)); // once the text is in the box
   });
+  paste.addEventListener("click", () => pasteAndSend(submit));
+  takePastes(submit);
   clear.addEventListener("click", clearBox);
   atOnce.checked = stored(AT_ONCE) === "on";
   atOnce.addEventListener("change", () => store(AT_ONCE, atOnce.checked ? "on" : "off"));
@@ -86,7 +93,7 @@ async function send(submit) {
   const left = [...bad, ...others.filter(({ isAlone, destination }) => isAlone && !PASSED_OVER.has(destination))];
   box.value = left.sort((a, b) => a.line - b.line).map((problem) => problem.text).join("\n");
   paint();
-  box.focus();
+  if (!matchMedia("(hover: none) and (pointer: coarse)").matches) box.focus(); // on a phone the keyboard would cover the rows
   try {
     await submit(batches);
   } catch (error) {
@@ -94,6 +101,45 @@ async function send(submit) {
     sayError(error);
   }
   changed();
+}
+
+/** Enter sends a single link; in longer texts it is a new line. */
+function holdsOneLink() {
+  return !box.value.trim().includes("\n") && readLinks(box.value).links.length === 1;
+}
+
+async function pasteAndSend(submit) {
+  try {
+    addToBox(await navigator.clipboard.readText());
+  } catch {
+    say(text("paste_denied"));
+    box.focus();
+    return;
+  }
+  await send(submit);
+}
+
+/** What is pasted anywhere on the page goes into the box. */
+function takePastes(submit) {
+  addEventListener("paste", async (event) => {
+    if (event.target.closest?.("input, textarea, select, dialog")) return;
+    const { files } = event.clipboardData;
+    const words = event.clipboardData.getData("text/plain");
+    if (!words && files.length === 0) return;
+    event.preventDefault();
+    goToBox();
+    if (words) addToBox(words);
+    else await addFiles(files);
+    if (atOnce.checked) send(submit);
+  });
+}
+
+/** Focus the box, in its view. */
+function goToBox() {
+  box.focus();
+  if (document.activeElement === box) return;
+  addEventListener("hashchange", () => box.focus(), { once: true }); // now it is shown
+  location.hash = "downloads";
 }
 
 function clearBox() {
@@ -128,6 +174,7 @@ function paint() {
   setText(download, links.length === 0 ? text("download_nothing") : text("download", { count: links.length }));
   download.disabled = links.length === 0;
   show(clear, box.value !== "");
+  show(paste, canPaste && box.value === "");
   paintList(problems, text("problems", { count: bad.length }), bad);
   const summary = others.length === doubts ? "links_doubtful" : "asides";
   const count = others.length === doubts ? doubts : others.length - doubts;

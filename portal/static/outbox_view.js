@@ -39,11 +39,11 @@ export class OutboxView {
 
   /**
    * Store *batches* of links, then send them. They are stored when this resolves.
-   * @param {string[][]} batches
+   * @param {string[][]} batches @param {{preset?: string}} wanted of each of their posts
    */
-  async add(batches) {
+  async add(batches, wanted) {
     const outbox = await this._opened; // this may take a moment
-    for (const urls of batches) await outbox.add(urls);
+    for (const urls of batches) await outbox.add(urls, wanted);
     this.deliver();
     setTimeout(() => this.paint(), SHOW_AFTER_MS);
   }
@@ -86,9 +86,9 @@ export class OutboxView {
   }
 
   /** Events are held back, because the response may be older than they are. */
-  _post({ key, urls }) {
+  _post({ key, urls, preset }) {
     return this._live.holding(async () => {
-      const response = await send("POST", "/api/v1/batches", { urls, retry_failed_once: true }, { "Idempotency-Key": key });
+      const response = await send("POST", "/api/v1/batches", { urls, preset, retry_failed_once: true }, { "Idempotency-Key": key });
       if (response.body?.batch) this._onSent(response.body);
       return response;
     });

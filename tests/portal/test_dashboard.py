@@ -223,6 +223,69 @@ def test_pasted_links_start_at_once_if_that_is_chosen(page: Any, server: Server,
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
+def test_enter_sends_a_single_link_and_breaks_the_line_of_several(
+    page: Any, server: Server, simulator: Simulator
+) -> None:
+    server.ask("POST", "/api/v1/queue/pause")
+    open_dashboard(page, server)
+    page.fill("#links", simulator.url("tiktok", "ok"))
+    page.press("#links", "Enter")
+    expect(rows(page, "queued")).to_have_count(1)
+    expect(page.locator("#links")).to_have_value("")
+    two = f"{simulator.url('tiktok', 'ok', 1)}\n{simulator.url('tiktok', 'ok', 2)}"
+    page.fill("#links", two)
+    page.press("#links", "Enter")
+    expect(page.locator("#links")).to_have_value(f"{two}\n")
+    expect(rows(page, "queued")).to_have_count(1)
+
+
+def test_what_is_pasted_anywhere_goes_into_the_box(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server, "#history")
+    link = simulator.url("tiktok", "ok")
+    page.evaluate(
+        """link => {
+             const data = new DataTransfer();
+             data.setData("text/plain", link);
+             document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
+           }""",
+        link,
+    )
+    expect(page.locator("#links")).to_have_value(link)
+    expect(page.locator("#links")).to_be_focused()
+
+
+def test_a_button_pastes_and_downloads(new_page: NewPage, server: Server, simulator: Simulator) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    open_dashboard(page, server)
+    page.evaluate("link => navigator.clipboard.writeText(link)", simulator.url("tiktok", "ok"))
+    page.get_by_role("button", name="Paste and download").click()
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+
+
+def test_what_to_get_is_remembered_and_sent(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    page.get_by_label("What to get").select_option("Sound only")
+    page.reload()
+    expect(page.get_by_label("What to get")).to_have_value("audio")
+    download(page, simulator.url("youtube", "ok"))
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    [batch] = server.ask("GET", "/api/v1/batches")[1]["batches"]
+    [job] = server.ask("GET", f"/api/v1/batches/{batch['id']}")[1]["jobs"]
+    assert job["preset"] == "audio"
+
+
+def test_a_thumbnail_that_is_gone_leaves_the_platforms_icon(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    download(page, simulator.url("tiktok", "ok"))
+    picture = page.locator(".thumb img")
+    expect(picture).to_be_visible(timeout=SOON)
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    page.route("**/thumbnail", lambda route: route.fulfill(status=404, json={}))
+    page.reload()
+    expect(page.locator(".thumb .icon").first).to_be_visible()
+    expect(picture).to_be_hidden()
+
+
 # Watching
 
 
