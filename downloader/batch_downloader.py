@@ -56,17 +56,21 @@ async def download_single_video(
     *,
     preset: str | None = None,
     subtitles: Sequence[str] = (),
+    photos: bool | None = None,
     session: DownloadSession | None = None,
 ) -> dict[str, Any]:
-    """Download the video behind *url*; return its record, also if that fails.
+    """Download the post behind *url*; return its record, also if that fails.
 
     Files go to *output_dir*, by default to the settings' folder (`./storage/raw`). *preset* says what to get, such as
-    `720p` or `audio`; *subtitles* in which languages to get .srt files, such as `en` or `pt-BR`.
+    `720p` or `audio`; *subtitles* in which languages to get .srt files, such as `en` or `pt-BR`; *photos* whether its
+    pictures are wanted too.
 
     Raises:
         ValueError: there is no such preset, or a language is no code of one.
     """
-    [record] = await download_batch([url], output_dir, preset=preset, subtitles=subtitles, session=session)
+    [record] = await download_batch(
+        [url], output_dir, preset=preset, subtitles=subtitles, photos=photos, session=session
+    )
     return record
 
 
@@ -76,12 +80,13 @@ async def download_batch(
     *,
     preset: str | None = None,
     subtitles: Sequence[str] = (),
+    photos: bool | None = None,
     session: DownloadSession | None = None,
 ) -> list[dict[str, Any]]:
-    """Download the videos behind *urls*, as many at once as the settings allow.
+    """Download the posts behind *urls*, as many at once as the settings allow.
 
-    *preset* says what to get of each: see `presets.PRESETS`. By default it is that of the settings. *subtitles* are
-    codes of languages to get .srt files in.
+    *preset* says what to get of each: see `presets.PRESETS`; *photos* whether pictures are wanted too. By default both
+    are those of the settings. *subtitles* are codes of languages to get .srt files in.
 
     Raises:
         ValueError: there is no such preset, or a language is no code of one.
@@ -99,7 +104,12 @@ async def download_batch(
     target = str(session.settings.raw_dir if output_dir is None else output_dir)
     links = [parse_link(url) for url in urls]
     settings = session.settings.for_downloads()
-    context = FetchContext(settings=settings, preset=preset, subtitles=tuple(language_codes(subtitles)))
+    context = FetchContext(
+        settings=settings,
+        preset=preset,
+        subtitles=tuple(language_codes(subtitles)),
+        photos=session.settings.photos if photos is None else photos,
+    )
     posts: dict[tuple[PlatformType, str], Link] = {}
     for link in links:
         if link is not None:

@@ -59,6 +59,7 @@ class NewJob:
     wanted_subtitles: tuple[str, ...] = ()
     folder: str = ""  #: where its files go, below `raw/`
     again: bool = False  #: fetched although its files are there
+    photos: bool = True  #: pictures are wanted too
     #: Which post, and what of it; equal ones are one job. None: not known from the link.
     post_key: str | None = None
     expand: Expand | None = None  #: set: it is a collection, of whose entries the above is wanted
@@ -93,10 +94,11 @@ class Job:
     created_at: datetime
     updated_at: datetime
     preset: str = DEFAULT_PRESET
-    kind: Kind = "video"
+    kind: Kind = "video"  #: of its preset; once its files are there, what they are
     wanted_subtitles: tuple[str, ...] = ()
     folder: str = ""
     again: bool = False
+    photos: bool = True
     post_key: str | None = None  #: see `NewJob`; of a short link, once it was followed
     reused: bool = False  #: its files were there already
     parent_id: str | None = None  #: the collection that it is an entry of; its record may have been deleted
@@ -306,6 +308,7 @@ class Work:
     folder: str = ""  #: where its files go, below `output_dir`
     expand: Expand | None = None  #: set: the link is a collection's, which is listed
     listed: int = 0  #: so many of its entries are known already
+    photos: bool = True  #: whether a post's pictures are wanted too
     in_storage: bool = False  #: both are in a storage folder, which may be away with its disk: it is never made
     may_download: bool = True  #: no: after reading the page it waits for `Engine.permit`
     #: URL of this attempt's egress proxy, credential included; None: it opens a session of its own

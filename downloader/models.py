@@ -8,6 +8,7 @@ from typing import Any
 
 from downloader.errors import ErrorCode, sentence
 from downloader.platforms import PLATFORMS, PlatformType
+from downloader.presets import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Media:
     """The files of a successful download; the first one is the record's `file_path`."""
 
     files: tuple[str, ...]
+    kind: Kind = "video"
     id: str | None = None
     title: str | None = None
     uploader: str | None = None
@@ -40,6 +42,7 @@ class Media:
     thumbnails: tuple[str, ...] = ()  #: see `Details`
     subtitles: tuple[str, ...] = ()  #: languages that came, each with a file
     subtitles_missing: tuple[str, ...] = ()  #: languages that were wanted and that there are not
+    pictures_missing: str | None = None  #: which of the post's pictures could not be had, and why
 
 
 class Outcome(tuple[bool, "str | None", "str | None"]):

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
-
-Kind = Literal["video", "audio", "collection"]
+from typing import Any, Literal, get_args
 
 ListingOrder = Literal["newest", "oldest"]
 
 #: How many entries are taken of a collection at most.
 MAX_ENTRIES = 10_000
+
+PresetKind = Literal["video", "audio"]
+
+#: What the files of a post are: `photos` if it has only pictures, and perhaps their sound.
+Kind = Literal["video", "audio", "photos", "collection"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 #: The preset that needs no word in a file's name. The operator may set another default.
 DEFAULT_PRESET = "video"
@@ -24,7 +28,7 @@ class Preset:
 
     name: str
     label: str
-    kind: Kind = "video"
+    kind: PresetKind = "video"
     max_height: int | None = None  #: of the shorter side, which of upright videos is the width; None: no limit
     smallest: bool = False
     description: str = ""  #: what it gives, in one sentence
@@ -84,3 +88,4 @@ class Wanted:
     folder: str = ""  #: where to put the files, below the output folder; checked, with / between its parts
     again: bool = False  #: also what is there already
     expand: Expand | None = None  #: None: a collection is not taken apart, and fails
+    photos: bool = True  #: pictures too

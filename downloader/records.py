@@ -24,9 +24,9 @@ class Record:
     platform: PlatformType = "unknown"
     error_code: ErrorCode | None = None
     retryable: bool = False
-    detail: str | None = None  #: yt-dlp's own words
+    detail: str | None = None  #: yt-dlp's own words; of a success, which pictures of the post are missing
     preset: str = DEFAULT_PRESET  #: what was asked for
-    kind: Kind = "video"
+    kind: Kind = "video"  #: what the files are; without files, what was asked for
     files: tuple[str, ...] = ()
     id: str | None = None
     title: str | None = None
@@ -106,6 +106,7 @@ class Record:
         if media:
             media["uploaded_at"] = _iso(media["uploaded_at"])
             del media["thumbnails"]  # only a server keeps them
+            del media["pictures_missing"]  # the detail says so
         return cls(
             url=url,
             success=success,
@@ -124,7 +125,7 @@ class Record:
 
     def for_preset(self, preset: Preset) -> Record:
         """Return the same record as the answer to a request for *preset*."""
-        return replace(self, preset=preset.name, kind=preset.kind)
+        return replace(self, preset=preset.name, kind=self.kind if self.kind == "photos" else preset.kind)
 
     def for_url(self, url: str) -> Record:
         """Return the same record as the answer to *url*, another spelling of the link."""

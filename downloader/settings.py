@@ -270,6 +270,7 @@ class Settings(BaseModel):
     name_template: Annotated[str, AfterValidator(_check_name_template)] = Field(
         DEFAULT_NAME_TEMPLATE, description="names of media files, with / for folders"
     )
+    photos: bool = Field(True, description="also fetch the pictures of posts, unless a request says otherwise")
     umask: Annotated[
         str, _matching("0?0[0-7][0-7]", "must be three octal digits of which the first is 0, such as 077 or 027")
     ] = Field("077", description="octal; permissions withheld from the files and folders that the server creates")

@@ -40,6 +40,7 @@ def run_attempt(
         preset=work.preset,
         subtitles=work.subtitles,
         folder=work.folder,
+        photos=work.photos,
         stop=stop,
         permit=permit,
         proceed=proceed,

@@ -6,6 +6,7 @@ Starting the program takes 50 to 100 ms of CPU time, more than the rest of a sma
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import re
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,17 @@ def decode_first_picture(path: Path, demuxer: str, ffmpeg: str | None) -> tuple[
     return None
 
 
+def decode_beginning(data: bytes, demuxer: str) -> bool:
+    """Tell whether *data*, the beginning of a picture, can be decoded as far as it goes; False if PyAV can't tell."""
+    if library() is None:
+        return False
+    try:
+        _decode_with(io.BytesIO(data), demuxer, _NO_PROBING)
+    except (NotPlayable, *_OTHER_API):
+        return False
+    return True
+
+
 def picture_size(path: Path, demuxer: str, ffmpeg: str) -> tuple[int, int] | None:
     """Return the width and height of the video at *path*; None if ffmpeg doesn't know."""
     found = re.search(
@@ -139,18 +151,20 @@ def _warn_other_api(error: Exception) -> None:
 
 
 def _decode_here(path: Path, demuxer: str) -> tuple[int, int]:
-    if demuxer in _SELF_DESCRIBING:
-        with contextlib.suppress(NotPlayable):
-            return _decode_with(path, demuxer, _NO_PROBING)
-    return _decode_with(path, demuxer, {})
+    # PyAV gets an open file without a name, so there is nothing else that it could open.
+    with path.open("rb") as file:
+        if demuxer in _SELF_DESCRIBING:
+            with contextlib.suppress(NotPlayable):
+                return _decode_with(file, demuxer, _NO_PROBING)
+            file.seek(0)
+        return _decode_with(file, demuxer, {})
 
 
-def _decode_with(path: Path, demuxer: str, options: Mapping[str, str]) -> tuple[int, int]:
+def _decode_with(file: BinaryIO, demuxer: str, options: Mapping[str, str]) -> tuple[int, int]:
     av = library()
     limits = {"max_pixels": str(MAX_PIXELS)}
     try:
-        # PyAV gets an open file without a name, so there is nothing else that it could open.
-        with path.open("rb") as file, av.open(file, format=demuxer, options={**options, **limits}) as container:
+        with av.open(file, format=demuxer, options={**options, **limits}) as container:
             stream = next((video for video in container.streams.video if not _is_cover(av, video)), None)
             if stream is None:
                 raise NoPicture("sound without a picture")

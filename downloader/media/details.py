@@ -12,7 +12,7 @@ from typing import Any
 
 from downloader.media.placement import typed
 from downloader.models import Details, Media
-from downloader.presets import Kind
+from downloader.presets import KINDS, Kind, PresetKind
 
 MAX_TEXT = 500  #: characters of a title, of a name
 MAX_URL = 2048
@@ -33,7 +33,7 @@ _GOOD_NAMES = (".jpg", ".jpeg", ".png", ".webp")
 _BAD_NAMES = (".svg", ".gif", ".heic", ".avif", ".image", ".awebp")
 
 
-def details_of(info: Mapping[str, Any], kind: Kind = "video") -> Details:
+def details_of(info: Mapping[str, Any], kind: PresetKind = "video") -> Details:
     """Return what *info*, yt-dlp's before the download, says of a post of which *kind* is wanted."""
     is_picture = kind == "video"
     return Details(
@@ -73,6 +73,7 @@ def media_of(
 def media_json(about: Media) -> dict[str, Any]:
     """Return *about*, without its files, as JSON for `read_media`."""
     return {
+        "kind": about.kind,
         "id": about.id,
         "title": about.title,
         "uploader": about.uploader,
@@ -83,6 +84,7 @@ def media_json(about: Media) -> dict[str, Any]:
         "thumbnails": about.thumbnails,
         "subtitles": about.subtitles,
         "subtitles_missing": about.subtitles_missing,
+        "pictures_missing": about.pictures_missing,
     }
 
 
@@ -94,6 +96,7 @@ def read_media(json: Mapping[str, Any]) -> Media:
         id=typed(json["id"], str | None),
         title=typed(json["title"], str | None),
         # Older versions did not write the following, except for the duration.
+        kind=_kind(json.get("kind", "video")),
         uploader=typed(json.get("uploader"), str | None),
         uploaded_at=None if uploaded_at is None else datetime.fromisoformat(uploaded_at).astimezone(UTC),
         duration_seconds=None if duration is None else float(duration),
@@ -102,7 +105,15 @@ def read_media(json: Mapping[str, Any]) -> Media:
         thumbnails=_texts(json.get("thumbnails", [])),
         subtitles=_texts(json.get("subtitles", [])),
         subtitles_missing=_texts(json.get("subtitles_missing", [])),
+        pictures_missing=typed(json.get("pictures_missing"), str | None),
     )
+
+
+def _kind(value: object) -> Kind:
+    found = next((kind for kind in KINDS if kind == value), None)
+    if found is None:
+        raise ValueError(f"no kind of media: {value!r}")
+    return found
 
 
 def _texts(values: object) -> tuple[str, ...]:

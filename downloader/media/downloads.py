@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from downloader.media.names import Naming
 from downloader.media.srt import Subtitles
@@ -15,6 +15,8 @@ from downloader.presets import DEFAULT_PRESET
 
 #: Fields of yt-dlp that may name the uploader, the best one first.
 _UPLOADERS = ("uploader", "channel", "uploader_id")
+#: What a file of a post may be beside a video: a picture, or the sound of a slideshow.
+Plain = Literal["picture", "sound"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +39,15 @@ class Downloaded:
     shorter_side: int | None = None  #: of its picture, as the platform declares it
     uploader: str | None = None
     uploaded_on: str | None = None  #: YYYY-MM-DD
+    number: int = 1  #: in the post
+    plain: Plain | None = None  #: None: a video
+    size: tuple[int, int] | None = None  #: width and height of a picture
     companions: tuple[Companion, ...] = ()
     subtitles: tuple[str, ...] = ()  #: languages of those among them, and what there is none of; see `models.Media`
     subtitles_missing: tuple[str, ...] = ()
 
     @classmethod
-    def from_info(cls, path: Path, info: Mapping[str, Any]) -> Downloaded:
+    def from_info(cls, path: Path, info: Mapping[str, Any], plain: Plain | None = None) -> Downloaded:
         """Return the file at *path*, described by yt-dlp's *info*."""
         video_id = str(info.get("id") or "")
         title, duration = info.get("title"), info.get("duration")
@@ -53,11 +58,13 @@ class Downloaded:
             # The post's id in the platform's links; a video within it may have another.
             post_id=str(info.get("display_id") or video_id),
             video_id=video_id,
+            number=info.get("playlist_index") or 1,
             title=title if isinstance(title, str) else None,
             duration_seconds=float(duration) if isinstance(duration, int | float) else None,
             shorter_side=min(sides, default=None),
             uploader=next((text for name in _UPLOADERS if isinstance(text := info.get(name), str) and text), None),
             uploaded_on=None if date is None else "-".join(date.groups()),
+            plain=plain,
         )
 
     def naming(self, platform: str, preset: str = DEFAULT_PRESET, index: int = 1) -> Naming:

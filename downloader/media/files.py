@@ -45,6 +45,7 @@ def finalize(
     layout: Layout = Layout(),  # noqa: B008 -- frozen
     work_dir: Path | None = None,
     details: Details = Details(),  # noqa: B008 -- frozen
+    pictures_missing: str | None = None,
     limits: MediaLimits = MediaLimits(),  # noqa: B008 -- frozen
     heartbeat: Callable[[], None] = lambda: None,
 ) -> Media:
@@ -66,25 +67,32 @@ def finalize(
     for found in downloads:
         sizes.append(_check(found, preset, ffmpeg))
         limits.check_size(found.path.stat().st_size)
-        if limits.duration_seconds is not None:
+        if limits.duration_seconds is not None and found.plain != "picture":
             limits.check_duration(measured_seconds(found.path, ffmpeg))
     places = find_places(platform, downloads, output_dir, preset.name, layout)
-    first = downloads[0]
+    about = _about(downloads, preset, details, sizes[0])
     outcome = StoredOutcome(
         moves=with_free_numbers(_moves(downloads, places, output_dir, layout)),
-        about=replace(
-            media_of(details, first.post_id, first.title, first.duration_seconds, sizes[0]),
-            subtitles=tuple(dict.fromkeys(language for found in downloads for language in found.subtitles)),
-            # Of several videos, some may have nothing to say.
-            subtitles_missing=tuple(
-                code for code in first.subtitles_missing if all(code in found.subtitles_missing for found in downloads)
-            ),
-        ),
+        about=replace(about, pictures_missing=pictures_missing),
         preset=preset.name,
     )
     if work_dir is not None:
         outcome.write(work_dir)
     return _run(outcome, work_dir, heartbeat)
+
+
+def _about(downloads: Sequence[Downloaded], preset: Preset, details: Details, size: tuple[int, int] | None) -> Media:
+    """Return what is known of *downloads*; *size* is the width and height of the first one."""
+    first = downloads[0]
+    return replace(
+        media_of(details, first.post_id, first.title, first.duration_seconds, size),
+        kind="photos" if all(found.plain for found in downloads) else preset.kind,
+        subtitles=tuple(dict.fromkeys(language for found in downloads for language in found.subtitles)),
+        # Of several videos, some may have nothing to say.
+        subtitles_missing=tuple(
+            code for code in first.subtitles_missing if all(code in found.subtitles_missing for found in downloads)
+        ),
+    )
 
 
 def recover(
@@ -140,8 +148,8 @@ def _run(outcome: StoredOutcome, work_dir: Path | None, heartbeat: Callable[[], 
 def _check(found: Downloaded, preset: Preset, ffmpeg: str | None) -> tuple[int, int] | None:
     """Check a file; return the width and height of its picture, as far as that is known from the check."""
     check_exists(found)
-    if preset.kind == "audio":  # checked when it was taken out, see `media.sound`
-        return None
+    if preset.kind == "audio" or found.plain:  # checked before, see `media.sound` and `media.photos`
+        return found.size
     with reported(found):
         size = check_media(found.path, ffmpeg)
     # A platform may have nothing smaller, but then it says so.

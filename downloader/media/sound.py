@@ -15,7 +15,7 @@ from downloader.media.downloads import Downloaded
 from downloader.media.files import check_exists, reported
 
 #: The extension of a file with nothing but sound of a codec, by ffmpeg's names. Matroska takes all others.
-_EXTENSIONS = {"aac": ".m4a", "alac": ".m4a", "mp3": ".mp3", "opus": ".opus", "vorbis": ".ogg"}
+EXTENSIONS = {"aac": ".m4a", "alac": ".m4a", "mp3": ".mp3", "opus": ".opus", "vorbis": ".ogg"}
 _ANY_CODEC = ".mka"
 
 #: 190 kbit/s on average, beyond which hardly anyone hears a difference.
@@ -56,7 +56,7 @@ def take_sounds(
 def _sound_of(path: Path, ffmpeg: str, as_mp3: bool, max_bytes: int | None, heartbeat: Callable[[], None]) -> Path:
     """Return a file with the sound of *path* alone: *path* itself if it is one, else a new one."""
     sound = check_sound(path, ffmpeg)
-    extension = ".mp3" if as_mp3 else _EXTENSIONS.get(sound.codec, _ANY_CODEC)
+    extension = ".mp3" if as_mp3 else EXTENSIONS.get(sound.codec, _ANY_CODEC)
     is_encoded = not as_mp3 or sound.codec == "mp3"
     if is_encoded and sound.alone and path.suffix == extension:
         return path

@@ -118,6 +118,7 @@ class AttemptRunner:
             folder=job.folder,
             expand=job.expand,
             listed=job.listed,
+            photos=job.photos,
             in_storage=True,
             may_download=attempt.permitted,
         )
@@ -131,7 +132,7 @@ class AttemptRunner:
     async def _resolve(self, attempt: RunningAttempt, link: str) -> None:
         """Store where the short link of *attempt* leads; end it early if that post is there, or being fetched."""
         job = attempt.job
-        key = post_key(link, job.preset, job.wanted_subtitles)
+        key = post_key(link, job.preset, job.wanted_subtitles, job.photos)
         store = self.database.store
         try:
             proceeds = await self.database.call(

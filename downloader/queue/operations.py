@@ -158,7 +158,8 @@ class JobQueue:
             wanted_subtitles=wanted.subtitles,
             folder=wanted.folder,
             again=wanted.again,
-            post_key=post_key(None if link is None else link.url, wanted.preset.name, wanted.subtitles),
+            photos=wanted.photos,
+            post_key=post_key(None if link is None else link.url, wanted.preset.name, wanted.subtitles, wanted.photos),
         )
 
     # Waiting

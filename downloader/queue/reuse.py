@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 CHECK_TIMEOUT_SECONDS = 5.0
 
 
-def post_key(link: str | None, preset: str, subtitles: Iterable[str]) -> str | None:
+def post_key(link: str | None, preset: str, subtitles: Iterable[str], photos: bool = True) -> str | None:
     """Return what names the post at *link*, and what is wanted of it; None where the link alone does not tell."""
     target = None if link is None else read_link(link)
     if target is None or target.name is None:
         return None
     languages = ",".join(sorted({language.lower() for language in subtitles}))
-    return f"{target.platform}:{target.name}:{preset}:{languages}"
+    return f"{target.platform}:{target.name}:{preset}:{languages}{'' if photos else ':videos'}"
 
 
 @dataclass(eq=False, kw_only=True)

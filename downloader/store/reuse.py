@@ -97,7 +97,7 @@ def reuse(change: Change, by_job: Mapping[str, Job | None]) -> list[Job]:
 
 
 def _end(change: Change, job: Job, source: Job | None) -> Job:
-    changes = reused_fields(source) | {"error_code": None, "error": None, "detail": None}
+    changes = {"error_code": None, "error": None, "detail": None} | reused_fields(source)
     if job.state == "running":  # its attempt was claimed, but never started: no one needs to know
         claimed = attempts.c.job_id == job.id, attempts.c.number == job.attempt_number
         change.connection.execute(delete(attempts).where(*claimed))

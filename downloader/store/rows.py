@@ -23,20 +23,19 @@ _COLUMNS = tuple(field.name for field in fields(Job) if field.name not in ("file
 
 #: What of a job never changes; each change writes all its other columns.
 _FIXED = {
-    *("id", "batch_id", "url", "platform", "preset", "kind", "wanted_subtitles", "folder", "again", "created_at"),
+    *("id", "batch_id", "url", "platform", "preset", "wanted_subtitles", "folder", "again", "photos", "created_at"),
     "parent_id",
 }
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 
 #: What is told of a job before it ends, and at its end.
 _DETAILS = tuple(field.name for field in fields(Details))
-_MEDIA = tuple(field.name for field in fields(Media) if field.name != "id")
-
+_MEDIA = tuple(field.name for field in fields(Media) if field.name not in ("id", "kind", "pictures_missing"))
 
 #: What a job has of the download that it reuses.
 _REUSED = (
     *("files", "media_id", "title", "uploader", "uploaded_at", "duration_seconds", "width", "height", "size_bytes"),
-    *("thumbnails", "subtitles", "subtitles_missing"),
+    *("thumbnails", "subtitles", "subtitles_missing", "kind", "detail"),
 )
 
 
@@ -142,6 +141,7 @@ def first_job(new: NewJob, batch_id: str, now: datetime, parent_id: str | None =
         wanted_subtitles=new.wanted_subtitles,
         folder=clean(new.folder),
         again=new.again,
+        photos=new.photos,
         post_key=new.post_key,
         parent_id=parent_id,
         expand=new.expand,
@@ -196,6 +196,8 @@ def outcome_fields(outcome: Outcome | None) -> dict[str, Any]:
     if success and outcome.media is not None:
         changes |= _known(outcome.media, _MEDIA)
         changes["media_id"] = _cleaned(outcome.media.id)
+        if outcome.media.kind == "photos":  # otherwise it is the preset's, which plain outcomes don't say
+            changes["kind"] = "photos"
     return changes
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
     false,
     text,
+    true,
 )
 from sqlalchemy.schema import conv
 
@@ -152,6 +153,7 @@ jobs = Table(
     Column("wanted_subtitles", TextList, nullable=False, server_default="[]"),
     Column("folder", CleanText, nullable=False, server_default=text("''")),
     Column("again", Boolean, nullable=False, server_default=false()),
+    Column("photos", Boolean, nullable=False, server_default=true()),
     Column("post_key", CleanText),
     Column("reused", Boolean, nullable=False, server_default=false()),
     Column("parent_id", CleanText),  # no foreign key: the entries of a deleted collection stay

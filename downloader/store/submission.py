@@ -105,9 +105,10 @@ def _choices(new: NewJob) -> list[Any]:
         new.wanted_subtitles,
         new.folder,
         new.again,
+        new.photos,
         new.expand and expand_values(new.expand),
     ]
-    defaults = [DEFAULT_PRESET, (), "", False, None]
+    defaults = [DEFAULT_PRESET, (), "", False, True, None]
     while choices and choices[-1] == defaults[len(choices) - 1]:
         choices.pop()
     return choices

@@ -43,6 +43,8 @@ CONTENT_TYPES = {
     ".webp": "image/webp",
     ".gif": "image/gif",
     ".srt": "application/x-subrip",
+    ".heic": "image/heic",
+    ".avif": "image/avif",
 }
 
 #: What browsers show; everything else is sent as an attachment.

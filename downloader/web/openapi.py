@@ -99,6 +99,7 @@ _EXAMPLES = {
     "again": False,
     "expand": None,
     "limit": 100,
+    "photos": True,
     "retry_failed_once": False,
     "ids": ["…"],
     "files": False,

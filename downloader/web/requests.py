@@ -126,12 +126,8 @@ class ExpandRequest(RequestModel):
     """`{"limit": 100, "order": "newest", "since": null}`"""
 
     limit: EntryCount = Field(100, description="entries to take at most")
-    order: ListingOrder = Field(
-        "newest", description="`newest`: in the order of the list; `oldest`: from its end, once all of it is read"
-    )
-    since: Annotated[date | None, BeforeValidator(_date)] = Field(
-        None, description="only what was posted on that day or later, as far as the platform says"
-    )
+    order: ListingOrder = Field("newest", description="`oldest`: from the end of the list, once all of it is read")
+    since: Annotated[date | None, BeforeValidator(_date)] = Field(None, description="only posts of that day or later")
 
 
 class WantedRequest(RequestModel):
@@ -155,13 +151,20 @@ class WantedRequest(RequestModel):
         description="take collections, such as playlists and profiles, apart; `true` is the same as `{}`",
         json_schema_extra=_allow_boolean,
     )
+    # Also a bad value is refused by `wanted`, in words that say what to send.
+    photos: Annotated[object, WithJsonSchema({"type": "boolean"})] = Field(
+        None, description="`false`: leave out the pictures of posts; by default as the operator set it"
+    )
 
     def wanted(self, settings: Settings) -> Wanted:
         """Return what was asked for; what was not, as *settings* say.
 
         Raises:
-            RequestRefused: there is no preset of that name, or no folder may have that path.
+            RequestRefused: there is no preset of that name, no folder may have that path, or a field has a bad value.
         """
+        photos = self.photos if "photos" in self.model_fields_set else settings.photos
+        if not isinstance(photos, bool):
+            raise RequestRefused("photos must be true or false.")
         presets, default = settings.presets, settings.default_preset
         name = self.preset if "preset" in self.model_fields_set else default
         if isinstance(name, str) and name in presets:
@@ -171,6 +174,7 @@ class WantedRequest(RequestModel):
                 folder=_folder(self.folder),
                 again=self.again,
                 expand=None if self.expand is None else Expand(**dict(self.expand)),
+                photos=photos,
             )
         raise RequestRefused(f"There is no such preset. Send one of {', '.join(presets)}, or none to get {default}.")
 

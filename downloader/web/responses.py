@@ -14,7 +14,7 @@ from downloader.cookies.store import CookieCondition
 from downloader.errors import ErrorCode
 from downloader.jobs import AttemptResult, EventKind, JobState, Phase
 from downloader.platforms import PlatformType
-from downloader.presets import Kind
+from downloader.presets import Kind, PresetKind
 from downloader.queue.statistics import ErrorCount
 
 
@@ -67,10 +67,12 @@ class DownloadRecord(ResponseModel):
     platform: PlatformType
     error_code: ErrorCode | None
     retryable: bool = Field(description="whether the same link may work later")
-    detail: str | None = Field(description="yt-dlp's own message; of a collection, what is missing of it")
+    detail: str | None = Field(
+        description="yt-dlp's own message; of a success: which pictures, or what of a collection, is missing"
+    )
     preset: str = Field(description="what was asked for; see `GET /api/v1/presets`")
-    kind: Kind
-    files: list[str]
+    kind: Kind = Field(description="what the files are; until they are there, what was asked for")
+    files: list[str] = Field(description="on the server, in the post's order")
     id: str | None = Field(description="the platform's id of the media")
     title: str | None = Field(description="known, like what follows, as soon as the post's page is read")
     uploader: str | None
@@ -326,7 +328,7 @@ class PresetRecord(ResponseModel):
 
     name: str = Field(description="to be sent as `preset`")
     label: str
-    kind: Kind
+    kind: PresetKind
     max_height: int | None = Field(description="most pixels of the shorter side; null if there is no limit")
     description: str = Field(description="a sentence: what it gives")
 

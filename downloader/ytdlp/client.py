@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,11 +22,13 @@ from downloader.media.folders import parse_folder
 from downloader.media.limits import ArrivalCount, MediaLimits
 from downloader.media.move import try_move
 from downloader.media.names import name_template
+from downloader.media.photos import settle_plain_files
 from downloader.media.places import Layout
 from downloader.media.sound import take_sounds
+from downloader.media.srt import Subtitles
 from downloader.models import Details, Media, Outcome
 from downloader.platforms import Platform
-from downloader.presets import DEFAULT_PRESET, Kind, Preset
+from downloader.presets import DEFAULT_PRESET, Preset, PresetKind
 from downloader.ytdlp import hooks, tools
 from downloader.ytdlp.errors import blame, classify
 from downloader.ytdlp.extractors import add_extractors
@@ -35,9 +37,10 @@ from downloader.ytdlp.finder import canonical_url, follow
 from downloader.ytdlp.lean import make_lean
 from downloader.ytdlp.network import GuardedRequests
 from downloader.ytdlp.options import ytdlp_options
+from downloader.ytdlp.plain_files import PlainFiles, plain_kind
 from downloader.ytdlp.progress import ProgressMeter, Report
 from downloader.ytdlp.resume import MAYBE_STORAGE, resume, temporary_work_dir
-from downloader.ytdlp.subtitles import INFO_KEY, NO_SUBTITLES, SubtitleFetcher, subtitle_options
+from downloader.ytdlp.subtitles import INFO_KEY, SubtitleFetcher, subtitle_options
 from downloader.ytdlp.transport import Transport
 
 # yt_dlp is imported where it is used: that takes a third of a second, and the server must listen sooner.
@@ -64,6 +67,7 @@ class FetchContext:
     preset: str = DEFAULT_PRESET  #: what to get, one of the settings' presets
     subtitles: tuple[str, ...] = ()  #: codes of the languages wanted
     folder: str = ""  #: where the files go, below the output folder
+    photos: bool = True  #: whether a post's pictures are wanted too
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
     permit: threading.Event | None = None  #: until it is set, pages are read, but no media; None: as if it were set
     #: Called with the link of the post, once a short link was followed.
@@ -123,7 +127,8 @@ def _default_context() -> FetchContext:
     # Imported here because workers, which have a context, must not load pydantic.
     from downloader.settings import default_settings
 
-    return FetchContext(settings=default_settings().for_downloads())
+    settings = default_settings()
+    return FetchContext(settings=settings.for_downloads(), photos=settings.photos)
 
 
 class _PageTooOld(Exception):
@@ -145,6 +150,7 @@ class _Download:
         self._meter = ProgressMeter(context.report, context.job_id)
         self._layout = Layout()
         self._details: Details | None = None  #: of the first video, once its page is read
+        self._missing: str | None = None  #: pictures that could not be had, each with the reason
 
     def outcome(self) -> Outcome:
         """Return what came of it. Never raises."""
@@ -154,7 +160,7 @@ class _Download:
             return self._failure(error)
         facts = {"platform": self._platform.name, "url": self._url, "size_bytes": media.size_bytes}
         log.info("download finished", extra=facts)
-        return Outcome(True, media.files[0], None, media=media)
+        return Outcome(True, media.files[0], None, media=media, detail=media.pictures_missing)
 
     def _media(self) -> Media:
         post, context = canonical_url(self._platform, self._url), self._context
@@ -194,6 +200,7 @@ class _Download:
                 heartbeat=self._check_stop,
             )
         self._meter.enter("checking")
+        downloads = settle_plain_files(downloads, ffmpeg, heartbeat=self._heartbeat)
         self._check_stop()  # before any file is in its place
         return finalize(
             self._platform.name,
@@ -204,6 +211,7 @@ class _Download:
             layout=self._layout,
             work_dir=self._context.work_dir,
             details=self._details or Details(),
+            pictures_missing=self._missing,
             limits=self._limits,
             heartbeat=self._heartbeat,
         )
@@ -222,7 +230,7 @@ class _Download:
             "retry_sleep_functions": hooks.interruptible_backoff(pauses, context.stop),
         }
 
-    def _run_ytdlp(self, url: str, kind: Kind, options: Mapping[str, Any]) -> list[Downloaded]:
+    def _run_ytdlp(self, url: str, kind: PresetKind, options: Mapping[str, Any]) -> list[Downloaded]:
         """Return the files that yt-dlp downloaded, at least one."""
         with self._transport.youtube_dl(options) as ydl:
             ydl._outtmpl_expandpath = str  # a folder named $HOME is not a variable
@@ -236,24 +244,36 @@ class _Download:
             describe, self._details = partial(self._describe, kind), None
             preflight = hooks.preflight(self._limits, self._meter, describe, self._await_permit)
             ydl.add_post_processor(preflight, when="before_dl")
+            plain = PlainFiles.of(ydl, preflight.run)
             if self._context.subtitles:
                 ydl.add_post_processor(self._subtitles(requests).step(), when="before_dl")
             try:
                 post = follow(requests, self._platform, url)
                 if post != url:
                     self._await_proceed(post)
-                add_extractors(ydl, self._platform, post, kind)
+                add_extractors(ydl, self._platform, post, kind, photos=self._context.photos)
                 info = ydl.extract_info(post, download=True)
             except _PageTooOld:
                 raise
             except Exception as error:
-                raise self._translate(error, requests.last_failure) from error
+                raise self._translate(error, requests.last_failure, kind) from error
             finally:
                 requests.close()
-            if downloads := _downloads(ydl, info):
+            downloads = _downloads(ydl, info, Subtitles(missing=self._context.subtitles))
+            self._note_missing(plain, downloads)
+            if downloads:
                 return downloads
         is_several = isinstance(info, Mapping) and info.get("_type") in _SEVERAL_VIDEOS
-        raise DownloadFailed("no_video" if is_several else "file_missing")
+        if not is_several:
+            raise DownloadFailed("file_missing")
+        raise DownloadFailed("no_audio" if kind == "audio" else "no_video")
+
+    def _note_missing(self, plain: PlainFiles, downloads: Sequence[Downloaded]) -> None:
+        """Note which of a post's pictures are gone. Raises DownloadFailed if nothing to look at is left."""
+        found = [(name, self._classify(error)) for name, error in plain.missing]
+        if found and all(each.plain == "sound" for each in downloads):
+            raise found[0][1]
+        self._missing = "; ".join(f"{name} is missing: {failure.detail}" for name, failure in found) or None
 
     def _subtitles(self, requests: GuardedRequests) -> SubtitleFetcher:
         context = self._context
@@ -272,7 +292,7 @@ class _Download:
         while proceed is not None and not proceed.wait(_PERMIT_POLL_SECONDS):
             self._heartbeat()
 
-    def _describe(self, kind: Kind, info: Mapping[str, Any]) -> None:
+    def _describe(self, kind: PresetKind, info: Mapping[str, Any]) -> None:
         """Report what *info* says of the post; of a post with several videos only what it says of the first."""
         if self._details is None:
             self._details = details_of(info, kind)
@@ -304,12 +324,14 @@ class _Download:
         folders = [folder.absolute() for folder in (self._output_dir, self._context.work_dir) if folder is not None]
         return classify(error, folders=folders)
 
-    def _translate(self, error: Exception, last_request: Exception | None) -> DownloadFailed:
+    def _translate(self, error: Exception, last_request: Exception | None, kind: PresetKind) -> DownloadFailed:
         """Return yt-dlp's *error* as one of ours."""
         found = blame(self._classify(error), last_request)
         # yt-dlp is given only links to posts, so a link that it calls bad is one that the post leads to.
         if found.code == "invalid_url" and not isinstance(error, DownloadFailed):
-            return DownloadFailed("no_video", detail=found.detail)
+            found = DownloadFailed("no_video", detail=found.detail)
+        if found.code == "no_video" and kind == "audio":
+            return DownloadFailed("no_audio", detail=found.detail)
         return found
 
     def _failure(self, error: Exception) -> Outcome:
@@ -337,17 +359,19 @@ def _layout(context: FetchContext) -> Layout:
         raise DownloadFailed("internal", detail=f"{context.folder!r} is no folder: {error}") from error
 
 
-def _downloads(ydl: Any, info: Any) -> list[Downloaded]:
-    """Return the files of *info*, a video or a post with several of them."""
+def _downloads(ydl: Any, info: Any, none: Subtitles) -> list[Downloaded]:
+    """Return the files of *info*, a video or a post with several; *none* is what those without subtitles have."""
     if not isinstance(info, Mapping):
         return []
     if info.get("_type") in _SEVERAL_VIDEOS:
-        return [found for entry in info.get("entries") or () for found in _downloads(ydl, entry)]
-    requested = info.get("requested_downloads")
+        return [found for entry in info.get("entries") or () for found in _downloads(ydl, entry, none)]
+    requested, plain = info.get("requested_downloads"), plain_kind(info)
     parts = requested if isinstance(requested, list) else []
-    # Without a list of downloads there is still the name that yt-dlp would give the file.
+    if not parts and plain is None:
+        # There is still the name that yt-dlp would give the file.
+        parts = [{"filepath": ydl.prepare_filename(info)}]
     return [
-        Downloaded.from_info(Path(path), info).with_subtitles(part.get(INFO_KEY, NO_SUBTITLES))
-        for part in parts or [{"filepath": ydl.prepare_filename(info)}]
+        Downloaded.from_info(Path(path), info, plain).with_subtitles(part.get(INFO_KEY, none))
+        for part in parts
         if (path := part.get("filepath"))
     ]

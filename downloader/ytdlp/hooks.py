@@ -11,6 +11,8 @@ from typing import Any
 from downloader.errors import DownloadFailed
 from downloader.media.check import NotPlayable, check_part
 from downloader.media.limits import MediaLimits
+from downloader.media.photos import check_header, check_picture_size
+from downloader.ytdlp.plain_files import plain_kind
 from downloader.ytdlp.progress import ProgressMeter
 
 #: Protocols that yt-dlp downloads itself, by requests that we see; it leaves all others to external programs.
@@ -34,8 +36,14 @@ def interruptible_backoff(pauses: Mapping[str, Any], stop: threading.Event) -> d
 
 
 def check_arrived(progress: Mapping[str, Any]) -> None:
-    """Check every finished part before ffmpeg is given it; raise DownloadFailed `not_a_video` for what is no media."""
+    """Check every finished part before ffmpeg is given it; raise DownloadFailed `not_a_video` for what is no media.
+
+    A picture's size is checked as it arrives; raises `too_large`.
+    """
     name = progress.get("filename")
+    is_picture = plain_kind(progress.get("info_dict") or {}) == "picture"
+    if is_picture:
+        check_picture_size(max(progress.get("downloaded_bytes") or 0, progress.get("total_bytes") or 0))
     if progress.get("status") != "finished" or not isinstance(name, str):
         return
     path = Path(name)
@@ -44,7 +52,10 @@ def check_arrived(progress: Mapping[str, Any]) -> None:
     if is_text or not path.is_file():
         return
     try:
-        check_part(path)
+        if is_picture:
+            check_header(path)
+        else:
+            check_part(path)
     except NotPlayable as error:
         path.unlink()  # another attempt would take it for a finished part
         raise DownloadFailed("not_a_video", detail=str(error)) from error

@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 #: Where yt-dlp's info of a video has what came, as `Subtitles`.
 INFO_KEY = "_subtitles_beside"
-NO_SUBTITLES = Subtitles()
 
 #: A feature film has 100 KB.
 MAX_TEXT_BYTES = 10 * 1024**2

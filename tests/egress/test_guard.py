@@ -289,6 +289,8 @@ WAYS_IN: list[tuple[PlatformType, str]] = [
     *((platform, name) for platform in PLATFORMS for name in ("page_to_loopback", "redirect_to_loopback")),
     *((platform, name) for platform in PLATFORMS for name in ("page_to_loopback_by_tls", "private_media")),
     *(("twitter", name) for name in ("private_segment", "private_playlist", "private_key")),
+    *((platform, "private_picture") for platform in PLATFORMS if platform != "youtube"),
+    *((platform, "picture_redirects") for platform in PLATFORMS if platform != "youtube"),
     *(("tiktok", f"redirect_to_{spelling}") for spelling in ("metadata", "decimal", "octal", "ipv6")),
 ]
 
@@ -383,7 +385,7 @@ def test_a_thumbnail_inside_this_machine_is_refused(
 
 
 THUMBNAIL_HOSTS: dict[PlatformType, str] = {
-    "tiktok": tiktok._PICTURES,
+    "tiktok": tiktok._COVERS,
     "instagram": instagram.MEDIA_HOST,
     "twitter": twitter._PICTURES,
     "youtube": youtube.THUMBNAIL_HOST,

@@ -246,7 +246,8 @@ def test_what_is_pasted_anywhere_goes_into_the_box(page: Any, server: Server, si
         """link => {
              const data = new DataTransfer();
              data.setData("text/plain", link);
-             document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
+             const init = {clipboardData: data, bubbles: true, cancelable: true};
+             document.body.dispatchEvent(new ClipboardEvent("paste", init));
            }""",
         link,
     )
@@ -538,7 +539,9 @@ def test_a_missing_file_is_announced_in_a_sentence(page: Any, server: Server, si
 def test_the_focus_is_never_lost(page: Any, server: Server, simulator: Simulator) -> None:
     urls = [simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "ok", 2)]
     server.ask("POST", "/download/batch", {"urls": urls})
-    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "hang"), simulator.url("tiktok", "hang", 1)]})
+    server.ask(
+        "POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "hang"), simulator.url("tiktok", "hang", 1)]}
+    )
     open_dashboard(page, server)
     expect(rows(page, "running")).to_have_count(2, timeout=SOON)
     page.get_by_role("button", name="Cancel batch").focus()

@@ -64,6 +64,11 @@ def test_the_key_names_the_post_and_what_is_wanted_of_it(
     assert post_key(link, preset, subtitles) == key
 
 
+def test_a_post_without_its_pictures_is_another() -> None:
+    whole, videos = (post_key("https://x.com/i/status/20", "video", (), photos) for photos in (True, False))
+    assert (whole, videos) == ("twitter:20:video:", "twitter:20:video::videos")
+
+
 # -- at submission
 
 

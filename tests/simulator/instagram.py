@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
 from .media import HEIGHT, WIDTH, pictures_of
 from .model import Fault, Post, Request, Response, World, post_id
+from .pictures import PICTURE_SIZE, content_type_of, parts_of, picture_name
 from .scenarios import ASTRAY, AUTHOR, SCENARIOS, find_post
 
 MEDIA_HOST = "scontent.cdninstagram.com"
@@ -44,16 +44,9 @@ _SHARE_PATH = re.compile(r"/share/(?:(?P<kind>p|reel)/)?(?P<code>[\w-]+)/?")
 _OTHER_PATH = re.compile(r"/(?:ada|ada/live|reels/audio/\d+|s/\w+|explore/tags/\w+)/?")
 _STORY_PATH = re.compile(r"/stories/(?:ada|highlights/\d+)/")
 _INFO_PATH = re.compile(r"/api/v1/media/(?P<pk>\d+)/info/")
-_MEDIA_PATH = re.compile(r"/v/(?P<code>[\w-]+)/(?P<part>\d+)/(?P<name>[\w-]+\.mp4|cover\.jpg)")
+_MEDIA_PATH = re.compile(r"/v/(?P<code>[\w-]+)/(?P<part>\d+)/(?P<name>[\w-]+\.\w+)")
 
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
-#: By scenario: what a post is made of, in its order. Everything else is one video.
-_PARTS: Mapping[str, tuple[str, ...]] = {
-    "several_videos": ("video", "video", "video"),
-    "mixed_carousel": ("video", "picture", "video"),
-    "no_video": ("picture",),
-}
 
 #: Posts that strangers get nothing of; the reason is told of the last one only, by the ruling.
 _HIDDEN = frozenset({"private", "geo_blocked", "region_blocked"})
@@ -102,7 +95,11 @@ def _media(request: Request, world: World) -> Response:
     post = find_post("instagram", match["code"]) if match else None
     if match is None or post is None:
         return Response(status=404)
-    return world.thumbnail(post) if match["name"] == "cover.jpg" else world.media(request, post, match["name"])
+    name = match["name"]
+    if name == "cover.jpg":
+        return world.thumbnail(post)
+    content_type = "video/mp4" if name.endswith(".mp4") else content_type_of(post, name)
+    return world.media(request, post, name, content_type=content_type)
 
 
 def _home() -> Response:
@@ -162,7 +159,7 @@ def _info(request: Request, world: World, pk: str) -> Response:
 
 
 #: What a story and a highlight are made of, in their order.
-_STORY = ("ok", "no_video", "ok", "silent")
+_STORY = ("ok", "one_picture", "ok", "silent")
 
 
 def _story_page(request: Request) -> Response:
@@ -236,7 +233,7 @@ def _product(world: World, post: Post) -> JsonObject:
         "comment_count": 1,
         "view_count": 1234,
     }
-    parts = _PARTS.get(post.scenario.name, ("video",))
+    parts = parts_of(post)
     if len(parts) == 1:
         return product | _product_media(world, post, parts[0], 0)
     children = [
@@ -248,23 +245,38 @@ def _product(world: World, post: Post) -> JsonObject:
 
 
 def _product_media(world: World, post: Post, kind: str, number: int) -> JsonObject:
+    if kind != "video":
+        return _product_picture(world, post, kind, number)
     inside = post.scenario.name == "private_thumbnail"
-    pictures = world.canary_url() if inside else f"https://{MEDIA_HOST}"
-    thumbnail = {"url": f"{pictures}/v/{post.id}/{number}/cover.jpg", "width": WIDTH, "height": HEIGHT}
-    media: JsonObject = {"media_type": 1, "image_versions2": {"candidates": [thumbnail]}}
-    if kind == "video":
-        at = world.canary_url() if post.scenario.name == "private_media" else f"https://{MEDIA_HOST}"
-        address = f"{at}/v/{post.id}/{number}/{{}}?efg=simulator&oe=F0000000"
-        media |= {
-            "media_type": 2,
-            "has_audio": post.scenario.name != "silent",
-            "video_duration": world.segment_count() * world.segment_seconds(),
-            "video_versions": [
-                {"type": type, "url": address.format(picture.muxed), "width": picture.width, "height": picture.height}
-                for type, picture in enumerate(pictures_of(post), start=101)
-            ],
-        }
-    return media
+    covers = world.canary_url() if inside else f"https://{MEDIA_HOST}"
+    thumbnail = {"url": f"{covers}/v/{post.id}/{number}/cover.jpg", "width": WIDTH, "height": HEIGHT}
+    media: JsonObject = {"image_versions2": {"candidates": [thumbnail]}}
+    at = world.canary_url() if post.scenario.name == "private_media" else f"https://{MEDIA_HOST}"
+    address = f"{at}/v/{post.id}/{number}/{{}}?efg=simulator&oe=F0000000"
+    return media | {
+        "media_type": 2,
+        "has_audio": post.scenario.name != "silent",
+        "video_duration": world.segment_count() * world.segment_seconds(),
+        "video_versions": [
+            {"type": type, "url": address.format(picture.muxed), "width": picture.width, "height": picture.height}
+            for type, picture in enumerate(pictures_of(post), start=101)
+        ],
+    }
+
+
+def _product_picture(world: World, post: Post, kind: str, number: int) -> JsonObject:
+    """Return a picture in three sizes, of which the third was cut to a square and is larger than it was."""
+    width, height = PICTURE_SIZE
+    at = world.canary_url() if post.scenario.name == "private_picture" else f"https://{MEDIA_HOST}"
+    sizes = [
+        {"url": f"{at}/v/{post.id}/{number}/{name}?stp=dst-jpg_e35&oe=F0000000", "width": wide, "height": high}
+        for name, wide, high in (
+            (picture_name(post, number + 1), width, height),
+            ("small.jpg", width // 2, height // 2),
+            ("square.jpg", 2 * width, 2 * width),
+        )
+    ]
+    return {"media_type": 1, "image_versions3" if kind == "unreadable" else "image_versions2": {"candidates": sizes}}
 
 
 def _user() -> JsonObject:

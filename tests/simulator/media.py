@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from .model import Content, Post
+from .pictures import CONTENT_TYPES, PHOTOS, photo, picture
 
 SEGMENT_COUNT = 2
 SEGMENT_SECONDS = 1.0
@@ -38,16 +39,21 @@ _TAGS = f"-map_metadata -1 -metadata comment={_LABEL_ROOM.decode()}"
 _FILE = f"{_TAGS} -movflags +faststart"
 _HLS = f"{_TAGS} -f hls -hls_playlist_type vod -hls_segment_type fmp4 -hls_time {SEGMENT_SECONDS}"
 
+#: A photo as large as those that phones upload, which become the `photo-1.jpg` and so on of posts.
+_PHOTO = "photo.jpg"
+
 #: Everything is made in one run, because starting ffmpeg takes longer than encoding two seconds does.
 _RECIPE = f"""
 -v error -nostdin -y
 -f lavfi -i testsrc2=size={WIDTH}x{HEIGHT}:rate=24:duration={DURATION_SECONDS}
 -f lavfi -i sine=frequency=440:sample_rate=44100:duration={DURATION_SECONDS}
+-f lavfi -i testsrc2=size=1080x1440:duration=1
 -map 0:v -map 1:a {_VIDEO} {_AUDIO} {_FILE} muxed.mp4
 -map 0:v {_VIDEO} {_FILE} video.mp4
 -map 1:a {_AUDIO} {_FILE} audio.m4a
 -map 0:v {_VIDEO} {_HLS} -hls_fmp4_init_filename init-video.mp4 -hls_segment_filename video-%d.m4s video.m3u8
 -map 1:a {_AUDIO} {_HLS} -hls_fmp4_init_filename init-audio.mp4 -hls_segment_filename audio-%d.m4s audio.m3u8
+-map 2:v -vf noise=alls=10:all_seed=7 -frames:v 1 -q:v 6 -pix_fmt yuvj420p {_PHOTO}
 """
 
 #: The shorter sides of what `several_heights` and `upright` have; 8 frames each, as size is all that matters of them.
@@ -104,6 +110,7 @@ def _sized_recipe() -> str:
 
 
 _NAMES = (
+    _PHOTO,
     "muxed.mp4",
     "video.mp4",
     "audio.m4a",
@@ -136,12 +143,13 @@ class MediaLibrary:
         """
         if not 0 <= size_bytes <= _BOX_SIZE_LIMIT:
             raise ValueError(f"media can have up to {_BOX_SIZE_LIMIT} bytes")
-        self._parts = {name: _split_at_label(name, data) for name, data in files.items()}
+        self._parts = {name: _split_at_label(name, data) for name, data in files.items() if name != _PHOTO}
+        self._photo, self._photo_bytes = files.get(_PHOTO, b""), size_bytes // PHOTOS
         self._sizes = {
             # A stream of segments weighs as much as the file of the same video would.
             name: size_bytes // SEGMENT_COUNT if name.startswith("video-") else size_bytes
             for name in files
-            if not name.startswith(("init-", "audio-"))
+            if not name.startswith(("init-", "audio-", "photo"))
         }
 
     def content(self, post: Post, name: str) -> Content:
@@ -151,6 +159,10 @@ class MediaLibrary:
             KeyError: there is no such file.
         """
         label = f"{post.platform} {post.id}".encode()
+        if name.startswith("photo-"):
+            return photo(post, name, self._photo, self._photo_bytes)
+        if name.rpartition(".")[2] in CONTENT_TYPES:
+            return picture(post, name)
         before, room, after = self._parts[name]
         pieces = (before, memoryview(label.ljust(len(room))), after) if room else (after,)
         natural_size = sum(map(len, pieces)) + _BOX_HEADER_SIZE + len(label)

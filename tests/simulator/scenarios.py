@@ -10,10 +10,10 @@ A new scenario whose trouble is the same at every platform needs a row here and 
         expects=None,  # what the downloader reports in the end, its own retries included
     ),
 
-The number is part of the ids of its posts, so it is never given out twice; 30 to 37 are about links, 60 to 69
-belong to YouTube and Instagram, 70 to 82 to ways into private networks, 83 to 88 to files that are larger than they
-say, 89 to 99 to subtitles, 100 to 108 to thumbnails. Trouble that a platform tells in its own words (a private post,
-say) has no `page` and no `media`: the platform's module looks at the scenario's name.
+The number is part of the ids of its posts, so it is never given out twice; 30 to 37 are about links, 45 to 55 about
+pictures, 60 to 69 belong to YouTube and Instagram, 70 to 82 to ways into private networks, 83 to 88 to files that are
+larger than they say, 89 to 99 to subtitles, 100 to 108 to thumbnails. Trouble that a platform tells in its own words (a
+private post, say) has no `page` and no `media`: the platform's module looks at the scenario's name.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ CANARY_PORT = "{canary_port}"
 
 #: How a link is written: `plain` as in the address bar, `short` as the platform's share button makes it.
 Form = Literal["plain", "short"]
+
+_WITH_PICTURES: tuple[Platform, ...] = ("tiktok", "instagram", "twitter")
 
 _ALL = (
     Scenario(name="ok", number=0, about="works"),
@@ -145,8 +147,8 @@ _ALL = (
     Scenario(
         name="no_video",
         number=18,
-        about="a post without a video: words, pictures, or slides with music",
-        platforms=("tiktok", "twitter", "instagram"),
+        about="a post of words alone",
+        platforms=("twitter",),
         expects="no_video",
     ),
     Scenario(
@@ -293,6 +295,12 @@ _ALL = (
     Scenario(name="upright", number=41, about="the same, upright"),
     Scenario(name="silent", number=42, about="a video without sound; TikTok says that it has some"),
     Scenario(name="understated_height", number=43, about="a video that is said to be 480 high, and is 1080"),
+    Scenario(
+        name="quote_of_pictures",
+        number=45,
+        about="a tweet of words that quotes one with pictures",
+        platforms=("twitter",),
+    ),
     # 60 to 69: what only YouTube and Instagram do.
     Scenario(
         name="session_limited",
@@ -533,6 +541,63 @@ _ALL = (
     Scenario(name="thumbnail_huge", number=106, about="its thumbnail is a small file of a billion pixels"),
     Scenario(name="thumbnail_missing", number=107, about="its thumbnail is not there"),
     Scenario(name="thumbnail_pixel", number=108, about="its thumbnail is a single pixel"),
+    # 46 to 55: pictures.
+    Scenario(name="pictures", number=46, about="several pictures; at TikTok with sound", platforms=_WITH_PICTURES),
+    Scenario(name="one_picture", number=47, about="a picture alone", platforms=_WITH_PICTURES),
+    Scenario(
+        name="picture_gone",
+        number=48,
+        about="three pictures, of which the second is gone",
+        platforms=_WITH_PICTURES,
+    ),
+    Scenario(
+        name="pictures_gone",
+        number=49,
+        about="pictures that are all gone",
+        platforms=_WITH_PICTURES,
+        expects="server_error",  # as of any media: an address may have expired, and the next page has another
+    ),
+    Scenario(
+        name="picture_unreadable",
+        number=50,
+        about="two pictures, of which the page tells the second in a new way",
+        platforms=_WITH_PICTURES,
+    ),
+    Scenario(
+        name="pictures_unreadable",
+        number=51,
+        about="pictures that the page tells in a new way",
+        platforms=_WITH_PICTURES,
+        expects="platform_changed",
+    ),
+    Scenario(
+        name="mixed_unreadable",
+        number=52,
+        about="a video and a picture, which the page tells in a new way",
+        platforms=("instagram", "twitter"),
+    ),
+    Scenario(
+        name="hostile_picture",
+        number=53,
+        about="two pictures, of which the second is something else, or a bad one: see `pictures.HOSTILE`",
+        platforms=_WITH_PICTURES,
+        expects="not_a_video",
+    ),
+    Scenario(
+        name="picture_redirects",
+        number=54,
+        about="a picture redirects into this machine",
+        platforms=_WITH_PICTURES,
+        media=Fault(kind="redirect", location=f"http://127.0.0.1:{CANARY_PORT}/secret"),
+        expects="blocked_address",
+    ),
+    Scenario(
+        name="private_picture",
+        number=55,
+        about="a picture's address, as the page tells it, is inside this machine",
+        platforms=_WITH_PICTURES,
+        expects="blocked_address",
+    ),
 )
 
 #: Where the short link of a `leads_astray` post leads, by its serial number. `{id}` is the post's, `{code}` the link's.

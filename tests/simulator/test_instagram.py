@@ -147,7 +147,7 @@ REFUSALS: list[tuple[str, type[Exception], str]] = [
     ("geo_blocked", ExtractorError, EMPTY),
     ("login_wall", ExtractorError, "was redirected to the login page. You have exceeded the rate-limit"),
     ("age_restricted", ExtractorError, "Restricted Video: You must be 18 years old or over to see this video. Use"),
-    ("no_video", ExtractorError, "There is no video in this post"),
+    ("one_picture", ExtractorError, "There is no video in this post"),
     ("rate_limited", HTTPError, "Unable to download webpage: HTTP Error 429: Too Many Requests"),
     ("unavailable", HTTPError, "Unable to download webpage: HTTP Error 503: Service Unavailable"),
 ]

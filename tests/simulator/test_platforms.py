@@ -192,7 +192,7 @@ def test_a_tweet_with_several_videos_gives_each(simulator: Simulator, tmp_path: 
 
 
 def test_a_slide_show_of_tiktok_gives_its_music_alone(simulator: Simulator, tmp_path: Path) -> None:
-    [file] = fetch(simulator, tmp_path, simulator.url("tiktok", "no_video"))
+    [file] = fetch(simulator, tmp_path, simulator.url("tiktok", "pictures"))
     assert file.suffix == ".m4a"
     assert seconds_that_play(file, "a") > 1
 

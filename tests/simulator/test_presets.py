@@ -225,14 +225,14 @@ async def test_silent_parts_of_a_post_are_left_out(simulator: Simulator, session
 
 
 async def test_the_music_of_slides_is_a_sound(simulator: Simulator, session: DownloadSession, ffmpeg: str) -> None:
-    record = await download_single_video(simulator.url("tiktok", "no_video"), preset="audio", session=session)
+    record = await download_single_video(simulator.url("tiktok", "pictures"), preset="audio", session=session)
     assert record["success"], record
     assert described(ffmpeg, record["file_path"]) == M4A
 
 
 async def test_slides_without_music_have_neither(simulator: Simulator, session: DownloadSession) -> None:
-    record = await download_single_video(simulator.url("tiktok", "no_video", 1), preset="audio", session=session)
-    assert record["error_code"] == "no_video"
+    record = await download_single_video(simulator.url("tiktok", "pictures", 1), preset="audio", session=session)
+    assert record["error_code"] == "no_audio"
 
 
 async def test_the_settings_say_which_preset_is_the_default(

@@ -13,6 +13,7 @@ from typing import Any
 from .lists import Collection, Item, find_list
 from .media import DURATION_SECONDS, HEIGHT, WIDTH, Picture, pictures_of
 from .model import Post, Request, Response, World
+from .pictures import PICTURE_SIZE, content_type_of, is_slideshow, parts_of, picture_name
 from .scenarios import ASTRAY, AUTHOR, find_post, id_of_short_code, title_of
 from .subtitles import has_subtitles, text_response, webvtt
 
@@ -20,8 +21,9 @@ _SITE = "www.tiktok.com"
 _SHORT_HOSTS = frozenset({"vm.tiktok.com", "vt.tiktok.com"})
 _MEDIA_HOSTS = ("v16-webapp-prime.tiktok.com", "v19-webapp-prime.tiktok.com")
 _LITE = "lite.tiktok.com"
-_PICTURES = "p16-sign-va.tiktokcdn.com"
-HOSTS = frozenset({_SITE, "tiktok.com", "m.tiktok.com", _LITE, _PICTURES, *_SHORT_HOSTS, *_MEDIA_HOSTS})
+_COVERS = "p16-sign-va.tiktokcdn.com"
+_PICTURE_HOSTS = ("p16-common-sign.tiktokcdn-eu.com", "p19-common-sign.tiktokcdn-eu.com")
+HOSTS = frozenset({_SITE, "tiktok.com", "m.tiktok.com", _LITE, _COVERS, *_SHORT_HOSTS, *_MEDIA_HOSTS, *_PICTURE_HOSTS})
 
 _COOKIE = "tt_chain_token"
 _CHALLENGE_COOKIE = "_wafchallengeid"
@@ -42,9 +44,11 @@ def answer(request: Request, world: World) -> Response:
     """Return what TikTok answers to *request*."""
     if request.host in _MEDIA_HOSTS:
         return _media(request, world)
+    if request.host in _PICTURE_HOSTS:
+        return _picture(request, world)
     parts = request.path.strip("/").split("/")
     match parts:
-        case ["obj", id, "cover.jpeg"] if request.host == _PICTURES:
+        case ["obj", id, "cover.jpeg"] if request.host == _COVERS:
             post = find_post("tiktok", id)
             return Response(status=404) if post is None else world.thumbnail(post)
         case [code] if request.host in _SHORT_HOSTS:
@@ -84,7 +88,7 @@ def _follow_short_link(world: World, code: str) -> Response:
         return _redirect(f"{world.canary_url()}/secret")
     if post.scenario.name == "leads_astray":
         return _redirect(ASTRAY["tiktok"][post.serial].format(id=id, code=code), status=301)
-    kind = "photo" if post.scenario.name == "no_video" else "video"
+    kind = "photo" if is_slideshow(post) else "video"
     return _redirect(f"https://{_SITE}/@{AUTHOR}/{kind}/{id}?_r=1&_t=ZS-{code}", status=301)
 
 
@@ -119,12 +123,13 @@ def _item(world: World, post: Post, token: str) -> dict[str, Any]:
     }
     if post.scenario.name == "age_restricted":
         return {**item, "isContentClassified": True}
-    if post.scenario.name == "no_video":
-        # Slides with music: all that yt-dlp finds to download is the music. Every other one is silent.
+    if is_slideshow(post):
+        # With music, which is all that yt-dlp finds to download. Every other one is silent.
         sound = "" if post.serial % 2 else _media_url(0, post, token, "audio.m4a").replace("video_mp4", "audio_mp4")
+        slides = [_slide(world, post, number, kind) for number, kind in enumerate(parts_of(post), start=1)]
         return {
             **item,
-            "imagePost": {"images": [{"imageURL": {"urlList": []}, "imageWidth": WIDTH, "imageHeight": HEIGHT}] * 3},
+            "imagePost": {"images": slides, "title": ""},
             "video": {"id": "", "duration": 0, "width": 0, "height": 0, "playAddr": "", "bitrateInfo": []},
             "music": {**item["music"], "playUrl": sound, "duration": int(DURATION_SECONDS)},
         }
@@ -140,7 +145,7 @@ def _item(world: World, post: Post, token: str) -> dict[str, Any]:
         "ratio": "360p",
         "format": "mp4",
         "codecType": "h264",
-        "cover": f"{_pictures(world, post)}/obj/{post.id}/cover.jpeg",
+        "cover": f"{_covers(world, post)}/obj/{post.id}/cover.jpeg",
         "playAddr": urls[0],
         "downloadAddr": urls[0] + "&download=true",
         "bitrateInfo": [
@@ -171,8 +176,18 @@ def _subtitle_info(world: World, post: Post, language: str) -> dict[str, Any]:
     }
 
 
-def _pictures(world: World, post: Post) -> str:
-    return world.canary_url() if post.scenario.name == "private_thumbnail" else f"https://{_PICTURES}"
+def _covers(world: World, post: Post) -> str:
+    return world.canary_url() if post.scenario.name == "private_thumbnail" else f"https://{_COVERS}"
+
+
+def _slide(world: World, post: Post, number: int, kind: str) -> dict[str, Any]:
+    width, height = PICTURE_SIZE
+    name = picture_name(post, number)
+    urls = [f"https://{host}/tos-{post.id}/{name}~tplv-photomode-image.jpeg?x-signature=s" for host in _PICTURE_HOSTS]
+    if post.scenario.name == "private_picture":
+        urls = [f"{world.canary_url()}/{name}"]
+    address = {"imageUrl": urls} if kind == "unreadable" else {"imageURL": {"urlList": urls}}
+    return {**address, "imageWidth": width, "imageHeight": height}
 
 
 def _bitrate_info(world: World, post: Post, picture: Picture, urls: list[str]) -> dict[str, Any]:
@@ -272,6 +287,17 @@ def _media(request: Request, world: World) -> Response:
             return world.subtitles(post, text_response(webvtt(language)))
         case _:
             return Response(status=404)
+
+
+def _picture(request: Request, world: World) -> Response:
+    folder, _, file = request.path[1:].partition("/")
+    post = find_post("tiktok", folder.removeprefix("tos-"))
+    name = file.partition("~")[0]
+    return (
+        Response(status=404)
+        if post is None
+        else world.media(request, post, name, content_type=content_type_of(post, name))
+    )
 
 
 def _signature(id: str, token: str) -> str:

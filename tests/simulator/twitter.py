@@ -8,6 +8,7 @@ from typing import Any
 
 from .media import DURATION_SECONDS, HEIGHT, WIDTH, pictures_of
 from .model import Post, Request, Response, World, post_id
+from .pictures import content_type_of, parts_of, picture_name
 from .scenarios import AUTHOR, SCENARIOS, find_post, id_of_short_code
 from .subtitles import has_subtitles, segment, text_response
 
@@ -36,6 +37,9 @@ _TOMBSTONES = {
     "removed": "This Post was deleted by the Post author. Learn more",
     "geo_blocked": f"This Post from @{AUTHOR} has been withheld in Atlantis in response to a legal demand. Learn more",
 }
+#: What Twitter calls the parts of a post.
+_KINDS = {"video": "video", "picture": "photo", "unreadable": "photo", "gif": "animated_gif"}
+
 _UNAVAILABLE = {"private": "Protected", "age_restricted": "NsfwLoggedOut"}
 
 
@@ -59,6 +63,8 @@ def answer(request: Request, world: World) -> Response:
         case "pbs.twimg.com", ["ext_tw_video_thumb", media_id, "pu", "img", "a.jpg"]:
             post = find_post("twitter", media_id[:-1])
             return Response(status=404) if post is None else world.thumbnail(post)
+        case "pbs.twimg.com", ["media", id, name]:
+            return _picture(request, world, id, name)
         case "t.co", [code]:
             return _follow_short_link(request, code)
         case _:
@@ -165,6 +171,8 @@ def _user(post: Post) -> dict[str, str]:
 
 def _quoted(post: Post) -> Post | None:
     """Return the tweet that *post* quotes."""
+    if post.scenario.name == "quote_of_pictures":
+        return find_post("twitter", post_id("twitter", SCENARIOS["pictures"], post.serial))
     if post.scenario.name not in ("quote", "quote_of_video", "quote_by_embed"):
         return None
     return find_post("twitter", post_id("twitter", SCENARIOS["quoted"], post.serial))
@@ -218,25 +226,21 @@ def _tombstone(scenario: str) -> dict[str, Any]:
 def _media_entities(world: World, post: Post) -> list[dict[str, Any]]:
     """Return the post's pictures and videos, as both APIs describe them."""
     match post.scenario.name:
-        case "no_video":
+        case "quote_of_video":
             # Every other one has a picture, the rest are words alone.
             return [_entity(world, post, 1, kind="photo")] if post.serial % 2 else []
-        case "quote_of_video":
-            return [_entity(world, post, 1, kind="photo")] if post.serial % 2 else []
-        case "quote_by_embed" | "link_out":
+        case "no_video" | "quote_by_embed" | "link_out" | "quote_of_pictures":
             return []
         case "gif":
             return [_entity(world, post, 1, kind="animated_gif")]
-        case "mixed_tweet":
-            kinds = ("photo", "video", "animated_gif")
-            return [_entity(world, post, number, kind=kind) for number, kind in enumerate(kinds, start=1)]
-        case "several_videos":
-            return [_entity(world, post, number) for number in (1, 2, 3)]
         case _:
-            return [_entity(world, post, 1)]
+            return [
+                _entity(world, post, number, kind=_KINDS[part], is_readable=part != "unreadable")
+                for number, part in enumerate(parts_of(post), start=1)
+            ]
 
 
-def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> dict[str, Any]:
+def _entity(world: World, post: Post, number: int, *, kind: str = "video", is_readable: bool = True) -> dict[str, Any]:
     media_id = f"{post.id}{number}"
     entity: dict[str, Any] = {
         "id_str": media_id,
@@ -252,7 +256,13 @@ def _entity(world: World, post: Post, number: int, *, kind: str = "video") -> di
         "sizes": {"large": {"w": WIDTH, "h": HEIGHT, "resize": "fit"}},
         "original_info": {"width": WIDTH, "height": HEIGHT},
     }
-    if kind != "photo":
+    if kind == "photo":
+        at = world.canary_url() if post.scenario.name == "private_picture" else f"https://{_PICTURES}"
+        entity["media_url_https"] = f"{at}/media/{post.id}/{picture_name(post, number)}"
+        if not is_readable:
+            entity["media"] = {"url": entity.pop("media_url_https")}
+            entity["sizes"] = ["large"]
+    else:
         folder = f"https://{_MEDIA}/ext_tw_video/{media_id}/pu"
         bitrate = _bitrate(world, post)
         stream = {"content_type": "application/x-mpegURL", "url": f"{folder}/pl/master.m3u8?tag=12&container=fmp4"}
@@ -325,6 +335,15 @@ def _media(request: Request, world: World, parts: list[str]) -> Response:
             return world.media(request, post, name)
         case _:
             return Response(status=404)
+
+
+def _picture(request: Request, world: World, id: str, name: str) -> Response:
+    """Answer for `/media/<post id>/<name>`, which without a size, or with another, is a smaller picture."""
+    post = find_post("twitter", id)
+    if post is None:
+        return Response(status=404)
+    name = name if request.query.get("name") == "orig" else "small.jpg"
+    return world.media(request, post, name, content_type=content_type_of(post, name))
 
 
 def _master(folder: str, bitrate: int, subtitles_at: str | None) -> str:

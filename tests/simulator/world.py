@@ -11,6 +11,7 @@ from . import instagram, thumbnails, tiktok, twitter, youtube
 from .ledger import Ledger
 from .media import SEGMENT_COUNT, SEGMENT_SECONDS, MediaLibrary, swollen_mp4, swollen_page
 from .model import Content, Fault, Platform, Post, Request, Response, Stage, World
+from .pictures import status_of_missing
 from .scenarios import CANARY_PORT, title_of
 from .subtitles import endless_response, huge_response
 
@@ -82,6 +83,8 @@ class Visit:
             content = self.simulation.media.content(post, name)
         except KeyError:
             return Response(status=404)
+        if status := status_of_missing(post, name):
+            return Response(status=status)
         normal = _ranged(content, request.headers.get("range"), content_type)
         if request.method == "HEAD":
             return normal

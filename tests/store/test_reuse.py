@@ -79,6 +79,21 @@ def test_what_is_reused_has_ended_at_submission_and_had_no_attempt(store: Store)
     assert store.job(job.id).files == source.files
 
 
+def test_what_is_reused_are_photos_too_and_lacks_the_same_ones(store: Store) -> None:
+    claimed = [*submitted(store, keyed(1)), *submitted(store, keyed(1))]
+    store.claim("tiktok", 1, now=NOW)
+    outcome = downloaded("/raw/a.jpg")
+    assert outcome.media is not None
+    outcome.media, outcome.detail = replace(outcome.media, kind="photos"), "picture 2 is missing"
+    source = store.finish(claimed[0].id, state="succeeded", result="succeeded", outcome=outcome, now=NOW)
+    store.claim("tiktok", 1, now=LATER)
+    [behind] = store.reuse({claimed[1].id: source}, now=LATER)
+    [new] = submitted(store, replace(keyed(1), reused=True, source=source))
+    assert [(job.kind, job.detail, job.reused) for job in (behind, new)] == [
+        ("photos", "picture 2 is missing", True)
+    ] * 2
+
+
 def test_what_was_to_be_reused_is_queued_if_its_source_is_gone(store: Store) -> None:
     source = had(store)
     store.delete([source.id], now=NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 
 import pytest
@@ -54,6 +55,19 @@ def test_any_text_can_be_stored_and_asked_for(store: Store, strange: str) -> Non
         with pytest.raises(NotFound):
             missing()
     assert store.add_event(Event(id=0, at=NOW, kind="queue_changed", data={"x": strange})).data == {"x": strange}
+
+
+def test_a_job_learns_that_its_files_are_photos(store: Store) -> None:
+    for number, kind in enumerate(("photos", "video")):
+        new = NewJob(url=f"u{number}", link=f"l{number}", platform="tiktok", photos=False)
+        store.submit([new], now=NOW)
+        [claimed] = store.claim("tiktok", 1, now=NOW)
+        assert (claimed.kind, claimed.photos) == ("video", False)
+        outcome = downloaded("/raw/1.jpg")
+        assert outcome.media is not None
+        outcome.media = replace(outcome.media, kind=kind)  # type: ignore[arg-type]
+        assert finished(store, claimed, "succeeded", outcome).kind == kind
+        assert store.job(claimed.id).kind == kind
 
 
 # -- times and ids

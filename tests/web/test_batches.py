@@ -302,4 +302,4 @@ def test_the_document_has_the_wish_for_a_second_round_where_it_is_heard(client: 
 
     assert fields(f"{V1}/batches")["retry_failed_once"]["type"] == "boolean"
     assert fields(f"{V1}/batches")["retry_failed_once"]["default"] is False
-    assert fields("/download/batch").keys() == {"urls", "preset", "subtitles", "folder", "again", "expand"}
+    assert fields("/download/batch").keys() == {"urls", "preset", "subtitles", "folder", "again", "expand", "photos"}

@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -372,13 +373,18 @@ def test_every_spelling_of_a_link_leads_to_its_video(
 
 @pytest.mark.parametrize("platform", ["tiktok", "instagram", "twitter"])
 @pytest.mark.parametrize("serial", [0, 1])
-def test_a_post_of_pictures_has_no_video_on_every_way(
+def test_without_photos_a_post_of_pictures_has_no_video_on_every_way(
     simulator: Simulator, context: FetchContext, tmp_path: Path, platform: Any, serial: int
 ) -> None:
-    plain = simulator.url(platform, "no_video", serial)
-    for url in (plain, plain.replace("/video/", "/photo/"), simulator.url(platform, "no_video", serial, form="short")):
-        outcome = WRAPPERS[platform](url, str(tmp_path))
-        assert outcome.error_code == "no_video"
+    plain = simulator.url(platform, "pictures", serial)
+    with fetch_context(replace(context, photos=False)):
+        for url in (
+            plain,
+            plain.replace("/video/", "/photo/"),
+            simulator.url(platform, "pictures", serial, form="short"),
+        ):
+            outcome = WRAPPERS[platform](url, str(tmp_path))
+            assert outcome.error_code == "no_video"
 
 
 @pytest.mark.parametrize("platform", ["tiktok", "instagram", "twitter", "youtube"])
@@ -438,7 +444,8 @@ def test_a_tweet_that_quotes_another_gives_its_own_videos_alone(
 def test_the_video_of_a_quoted_tweet_comes_under_the_quoted_ones_name(
     simulator: Simulator, context: FetchContext, tmp_path: Path, scenario: str, serial: int, way: str
 ) -> None:
-    media = download_twitter_video(simulator.url("twitter", scenario, serial) + way, str(tmp_path)).media
+    with fetch_context(replace(context, photos=False)):  # the second has a picture of its own
+        media = download_twitter_video(simulator.url("twitter", scenario, serial) + way, str(tmp_path)).media
     assert media is not None
     assert len(media.files) == 1
     assert f"twitter_{tweet_id(simulator, 'quoted', serial)}" in media.files[0]
@@ -460,7 +467,8 @@ def test_the_video_of_a_quoted_tweet_comes_under_the_quoted_ones_name(
 def test_the_videos_of_a_tweet_are_counted_as_x_counts_them(
     simulator: Simulator, context: FetchContext, tmp_path: Path, way: str, numbers: list[int]
 ) -> None:
-    media = download_twitter_video(simulator.url("twitter", "mixed_tweet") + way, str(tmp_path)).media
+    with fetch_context(replace(context, photos=False)):
+        media = download_twitter_video(simulator.url("twitter", "mixed_tweet") + way, str(tmp_path)).media
     assert media is not None
     post_id = tweet_id(simulator, "mixed_tweet")
     assert [f"_{post_id}{number}_" in path for number, path in zip(numbers, media.files, strict=True)] == [True] * len(
@@ -475,10 +483,11 @@ def test_a_gif_is_a_video_by_the_link_of_its_picture_too(
         assert download_twitter_video(simulator.url("twitter", "gif") + way, str(tmp_path)).error_code is None
 
 
-def test_a_picture_among_the_videos_of_a_post_is_passed_over(
+def test_without_photos_a_picture_among_the_videos_of_a_post_is_passed_over(
     simulator: Simulator, context: FetchContext, tmp_path: Path
 ) -> None:
-    outcome = download_instagram_video(simulator.url("instagram", "mixed_carousel"), str(tmp_path))
+    with fetch_context(replace(context, photos=False)):
+        outcome = download_instagram_video(simulator.url("instagram", "mixed_carousel"), str(tmp_path))
     assert outcome.media is not None
     assert len(outcome.media.files) == 2
 

@@ -19,7 +19,7 @@ from downloader.platforms import PLATFORMS
 from downloader.settings import Settings
 from downloader.ytdlp.client import FetchContext, fetch, fetch_context
 from downloader.ytdlp.collections import list_collection
-from downloader.ytdlp.extractors import story_number
+from downloader.ytdlp.corrections.instagram import story_number
 from downloader.ytdlp.walk import Bounds
 from tests.simulator.client import Simulator
 from tests.simulator.lists import Plan, channel_url, list_url
@@ -244,7 +244,7 @@ def test_the_videos_of_a_story_have_links_of_their_own(
         ends = [fetch(PLATFORMS["instagram"], entry.url, str(tmp_path / "raw")) for entry in listing.entries]
         assert [end[0] for end in ends] == [True] * 3, [end.detail for end in ends]
         assert len({end[1] for end in ends}) == 3
-        picture = story_number("C18n0000001")  # the story's second item
+        picture = story_number("C47n0000001")  # the story's second item
         codes = [fetch(PLATFORMS["instagram"], links.format(n), str(tmp_path)).error_code for n in (picture, 5)]
         assert codes == ["no_video", "removed"]
 

@@ -72,7 +72,8 @@ def test_the_list_of_all_extractors_may_be_loaded_by_others() -> None:
         "import sys; from yt_dlp.extractor import gen_extractor_classes; gen_extractor_classes();"
         " from downloader.platforms import PLATFORMS; from downloader.ytdlp.extractors import extractors_of;"
         " made = [type(extractors_of(PLATFORMS[name])[0]()).__module__ for name in ('tiktok', 'twitter')];"
-        " sys.exit(repr(made) if made != ['downloader.ytdlp.extractors'] * 2 else 0)"
+        " wanted = [f'downloader.ytdlp.corrections.{name}' for name in ('tiktok', 'twitter')];"
+        " sys.exit(repr(made) if made != wanted else 0)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50, cwd=REPOSITORY)
 
@@ -89,9 +90,11 @@ def test_another_ytdlp_is_left_as_it_is(name: str) -> None:
     assert CORRECTIONS[name](Elsewhere) is Elsewhere
 
 
-@pytest.mark.parametrize(("platform", "name"), [("twitter", "Twitter"), ("tiktok", "TikTok")])
+@pytest.mark.parametrize(
+    ("platform", "name"), [("twitter", "Twitter"), ("tiktok", "TikTok"), ("instagram", "Instagram")]
+)
 def test_the_installed_ytdlp_is_corrected(platform: Any, name: str) -> None:
     first = extractors_of(PLATFORMS[platform])[0]
-    assert first.__module__ == "downloader.ytdlp.extractors"
+    assert first.__module__ == f"downloader.ytdlp.corrections.{platform}"
     assert first.ie_key() == name
     assert first.IE_NAME == first.__bases__[0].IE_NAME

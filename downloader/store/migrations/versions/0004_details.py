@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("folder", sa.Text, server_default=sa.text("''"), nullable=False))
     for name in ("again", "reused"):
         op.add_column("jobs", sa.Column(name, sa.Boolean, server_default=sa.false(), nullable=False))
+    op.add_column("jobs", sa.Column("photos", sa.Boolean, server_default=sa.true(), nullable=False))
     op.add_column("jobs", sa.Column("post_key", sa.Text))
     op.add_column("jobs", sa.Column("uploader", sa.Text))
     op.add_column("jobs", sa.Column("uploaded_at", sa.BigInteger))
