@@ -22,6 +22,7 @@ from benchmarks import (
     commands,
     comparison,
     growth,
+    photos,
     process_tree,
     server_tree,
     statistic,
@@ -254,6 +255,13 @@ def test_our_server_is_measured(work: Workload) -> None:
     assert 0 < run.more["files_s"] < run.wall_seconds + 1
     assert run.more["healthz_answers"]
     assert run.more["following_cpu_s"] >= 0
+
+
+def test_slideshows_are_measured_when_all_their_pictures_are_there(simulator: Simulator) -> None:
+    work = photos.Slideshows(simulator=simulator, videos=2, media_bytes=200_000, at_once=2)
+    run = measured(OurServer(), work)
+    assert run.right_files == 2
+    assert run.more["workers_cpu_s"] > 0
 
 
 @pytest.fixture
