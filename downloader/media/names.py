@@ -150,7 +150,7 @@ def _part(part: Part, values: Mapping[str, str], max_bytes: int) -> str:
     text = unicodedata.normalize("NFC", _short(text, max_bytes)).strip(" .")
     if is_reserved(text):
         base, dot, rest = text.partition(".")
-        text = f"{base.rstrip(' ')}_{dot}{rest}"
+        text = _short(f"{base.rstrip(' ')}_{dot}{rest}", max_bytes).strip(" .")
     return text or "_"
 
 

@@ -383,3 +383,9 @@ def test_posts_that_a_template_tells_apart_have_names_of_their_own(
         for post, title, uploader in posts
     )
     assert not set(first) & set(second)
+
+
+def test_a_name_that_windows_reserves_is_no_longer_for_it() -> None:
+    naming = replace(NAMING, title="CON." + "x" * 300)
+    for path in media_paths(name_template("{title}"), naming, "mp4"):
+        assert len(path.encode()) <= 200
