@@ -3,6 +3,7 @@
 import { startBanners } from "./banners.js";
 import { BatchesView } from "./batches_view.js";
 import { Board } from "./board.js";
+import { CookiesView } from "./cookies_view.js";
 import { refreshStatistics, loadStatistics, startStatistics } from "./statistics_view.js";
 import { HistoryView } from "./history_view.js";
 import { startJobActions } from "./job_actions.js";
@@ -40,10 +41,11 @@ const live = new Live({
     if (paintConnection(connection) && connection !== "offline") outbox.deliver();
   },
 });
-const page = { board, live, openCookies };
+const page = { board, live, openCookies: (job) => cookies.open(job) };
 const batches = new BatchesView(page);
 const history = new HistoryView(board, live);
 const queue = new QueueView(board, () => batches.repaint());
+const cookies = new CookiesView(page, () => queue.load().catch(() => {}));
 const outbox = new OutboxView(live, (detail) => batches.add(detail));
 
 let startedBefore = false;
@@ -70,10 +72,7 @@ function showView() {
   }
   if (view === "history") history.load();
   if (view === "statistics") loadStatistics();
-}
-
-function openCookies() {
-  location.hash = "settings";
+  if (view === "settings") cookies.load().catch(sayError);
 }
 
 function startTheme() {

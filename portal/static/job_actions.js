@@ -16,7 +16,7 @@ const MOST_IDS = 1000;
 
 /**
  * @typedef {{board: import("./board.js").Board, live: import("./live.js").Live,
- *   openCookies: (platform: string, job: import("./board.js").Job) => void}} Page
+ *   openCookies: (job: import("./board.js").Job) => Promise<void>}} Page
  */
 
 /** @param {Page} page whose jobs have buttons with `data-action` or `data-menu`, anywhere in it */
@@ -57,7 +57,7 @@ const ACTIONS = {
   copy_link: (job) => copy(job.url),
   cancel: (job, page) => cancelJobs(page, [job.job_id]),
   retry: (job, page) => retryJobs(page, [job.job_id]),
-  cookies: async (job, page) => page.openCookies(job.platform, job),
+  cookies: async (job, page) => page.openCookies(job),
   remove: async (job, page, button) => remove(job, page, button, false),
   delete: async (job, page, button) => remove(job, page, button, true),
 };

@@ -765,6 +765,43 @@ def test_expiring_cookies_are_announced_before_a_batch_needs_them(page: Any, ser
     expect(page.locator(".banner[data-id=cookies-tiktok]")).to_contain_text("The cookies for TikTok expire")
 
 
+def cookie_file(domain: str) -> dict[str, Any]:
+    later = int(time.time()) + 400 * 24 * 3600
+    cookies = f"# Netscape HTTP Cookie File\n{domain}\tTRUE\t/\tTRUE\t{later}\tsessionid\tsecret\n"
+    return {"name": "cookies.txt", "mimeType": "text/plain", "buffer": cookies.encode()}
+
+
+def test_cookies_are_given_from_the_row_that_failed(page: Any, server: Server, simulator: Simulator) -> None:
+    open_dashboard(page, server)
+    download(page, simulator.url("instagram", "private"))
+    page.get_by_role("button", name="Add cookies").click(timeout=SOON)
+    choose_file = page.locator("#cookies").get_by_role("button", name="Choose file…: Instagram")
+    expect(choose_file).to_be_focused()
+    with page.expect_file_chooser() as chooser:
+        choose_file.click()
+    retries: list[str] = []
+    page.on("request", lambda request: retries.append(request.url) if request.url.endswith("/jobs/retry") else None)
+    chooser.value.set_files(cookie_file(".instagram.com"))
+    expect(page.locator("#view-downloads")).to_be_visible()
+    expect(rows(page, "succeeded").or_(rows(page, "failed"))).to_have_count(1, timeout=SOON)
+    assert len(retries) == 1
+    page.locator("nav a[href='#settings']").click()
+    instagram = page.locator("#cookies [data-platform=instagram]")
+    expect(instagram).to_contain_text("Added")
+    instagram.get_by_role("button", name="Remove").click()
+    expect(instagram.get_by_role("button", name="Remove")).to_have_count(0)
+    assert all(state["condition"] == "none" for state in server.ask("GET", "/api/v1/cookies")[1]["cookies"])
+
+
+def test_a_file_that_holds_no_cookies_is_refused_in_a_sentence(page: Any, server: Server) -> None:
+    open_dashboard(page, server, "#settings")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#cookies").get_by_role("button", name="Choose file…: TikTok").click()
+    chooser.value.set_files(cookie_file(".example.org"))
+    expect(page.locator("#status")).to_contain_text("TikTok")
+    expect(page.locator("#cookies").get_by_role("button", name="Remove")).to_have_count(0)
+
+
 # Statistics
 
 
@@ -829,6 +866,7 @@ def test_the_page_is_accessible(
         "#downloads": page.locator(".batch .summary"),
         "#history": page.locator("#history-jobs .job").first,
         "#statistics": page.locator(".statistics dl").first,
+        "#settings": page.locator("#cookies li").first,
     }
     for view, shown in views.items():
         page.locator(f"nav a[href='{view}']").click()
