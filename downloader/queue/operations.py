@@ -136,20 +136,7 @@ class JobQueue:
 
     def _new_job(self, url: str, wanted: Wanted) -> NewJob:
         link = parse_link(url)
-        target = None if link is None or wanted.expand is None else read_link(link.url)
-        if target is not None and target.collection_id is not None:
-            return NewJob(
-                url=url,
-                link=target.canonical_url,
-                platform=target.platform,
-                preset=wanted.preset.name,
-                kind="collection",
-                wanted_subtitles=wanted.subtitles,
-                folder=wanted.folder,
-                again=wanted.again,
-                expand=wanted.expand,
-            )
-        return NewJob(
+        new = NewJob(
             url=url,
             link=None if link is None else link.url,
             platform="unknown" if link is None else link.platform,
@@ -159,8 +146,12 @@ class JobQueue:
             folder=wanted.folder,
             again=wanted.again,
             photos=wanted.photos,
-            post_key=post_key(None if link is None else link.url, wanted.preset.name, wanted.subtitles, wanted.photos),
         )
+        if link is not None and wanted.expand is not None:
+            target = read_link(link.url)
+            if target.collection_id is not None:
+                return replace(new, link=target.canonical_url, kind="collection", expand=wanted.expand)
+        return replace(new, post_key=post_key(new.link, new.preset, new.wanted_subtitles, new.photos))
 
     # Waiting
 

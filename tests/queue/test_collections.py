@@ -18,7 +18,7 @@ from tests.queue_world import World, open_world, running, tiktok, world
 __all__ = ["open_world", "world"]  # fixtures
 
 LINK = "https://www.tiktok.com/@ada"
-WANTED = Wanted(expand=Expand(limit=10), preset=PRESETS["mp3"], folder="Garden", subtitles=("en",))
+WANTED = Wanted(expand=Expand(limit=10), preset=PRESETS["mp3"], folder="Garden", subtitles=("en",), photos=False)
 
 
 async def begun(world: World) -> Job:
@@ -54,8 +54,8 @@ async def test_a_collection_is_read_as_it_was_asked_for_and_its_entries_are_want
         "succeeded", 2, 240, "Ada", "Some are missing."
     )  # fmt: skip
     for each in await entries(world, job):
-        wanted = (each.kind, each.preset, each.folder, each.wanted_subtitles, each.title)
-        assert wanted == ("audio", "mp3", "Garden", ("en",), "Part")
+        wanted = (each.kind, each.preset, each.folder, each.wanted_subtitles, each.photos, each.title)
+        assert wanted == ("audio", "mp3", "Garden", ("en",), False, "Part")
     await running(world, tiktok(1))
     await running(world, tiktok(2))
 
