@@ -39,22 +39,13 @@ def move(source: Path, places: Sequence[Path], *, heartbeat: Callable[[], None] 
     Raises:
         OSError: it cannot be moved; *source* still exists.
     """
+    if _renamed(source, places, Path.replace):
+        return
     folder = places[0].parent
-    if _keeps_rights(source, folder):
-        try:
-            _rename(source, places)
-            return
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
     copy = incoming(folder, source.parent)
-    try:
+    with _removed_on_failure(copy):
         _copy(source, copy, heartbeat)
-        _rename(copy, places)
-    except Exception:
-        with contextlib.suppress(OSError):
-            copy.unlink()
-        raise
+        _rename(copy, places, Path.replace)
     _sync(folder)
     source.unlink()
 
@@ -71,21 +62,12 @@ def move_new(source: Path, places: Sequence[Path], *, heartbeat: Callable[[], No
     folder = places[0].parent
     copy = incoming(folder, source.parent, source.name)
     if source.is_file():
-        if _keeps_rights(source, folder):
-            try:
-                _rename(source, places, _rename_new)
-                return
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-        try:
+        if _renamed(source, places, _rename_new):
+            return
+        with _removed_on_failure(copy):
             _copy(source, copy, heartbeat)
             times = source.stat()
             os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
-        except Exception:
-            with contextlib.suppress(OSError):
-                copy.unlink()
-            raise
         _sync(folder)
         source.unlink()
     _rename(copy, places, _rename_new)
@@ -150,7 +132,30 @@ def _keeps_rights(source: Path, folder: Path) -> bool:
     return _default_acl(source.parent) == _default_acl(folder)
 
 
-def _rename(source: Path, places: Sequence[Path], rename: Callable[[Path, Path], object] = Path.replace) -> None:
+def _renamed(source: Path, places: Sequence[Path], rename: Callable[[Path, Path], object]) -> bool:
+    """Rename *source* to one of *places* by *rename*; return whether that can be done: otherwise it is to be copied."""
+    if not _keeps_rights(source, places[0].parent):
+        return False
+    try:
+        _rename(source, places, rename)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _removed_on_failure(copy: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(OSError):
+            copy.unlink()
+        raise
+
+
+def _rename(source: Path, places: Sequence[Path], rename: Callable[[Path, Path], object]) -> None:
     for place in places:
         try:
             rename(source, place)
