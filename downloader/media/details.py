@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from downloader.media.placement import typed
 from downloader.models import Details, Media
 from downloader.presets import KINDS, Kind, PresetKind
+from downloader.util.typed import typed
 
 MAX_TEXT = 500  #: characters of a title, of a name
 MAX_URL = 2048
@@ -20,6 +20,9 @@ MAX_THUMBNAILS = 3
 
 #: The years in which posts are published: anything else is a unit mixed up.
 _YEARS = range(1990, 2100)
+
+#: Fields of yt-dlp that may name the uploader, the best one first.
+_UPLOADERS = ("uploader", "channel", "uploader_id")
 
 _MAX_SIDE = 2**16
 _MAX_BYTES = 2**50
@@ -37,15 +40,40 @@ def details_of(info: Mapping[str, Any], kind: PresetKind = "video") -> Details:
     """Return what *info*, yt-dlp's before the download, says of a post of which *kind* is wanted."""
     is_picture = kind == "video"
     return Details(
-        title=_text(info.get("title")),
-        uploader=_text(info.get("uploader")) or _text(info.get("channel")) or _text(info.get("uploader_id")),
-        uploaded_at=_moment(info.get("timestamp"), info.get("upload_date")),
+        title=bounded_text(info.get("title")),
+        uploader=uploader_of(info),
+        uploaded_at=uploaded_at_of(info),
         duration_seconds=_seconds(info.get("duration")),
         width=_whole(info.get("width"), _MAX_SIDE) if is_picture else None,
         height=_whole(info.get("height"), _MAX_SIDE) if is_picture else None,
         size_bytes=_size_bytes(info),
         thumbnails=_thumbnails(info),
     )
+
+
+def uploader_of(info: Mapping[str, Any]) -> str | None:
+    """Return the name that people know the uploader by."""
+    return next((name for field in _UPLOADERS if (name := bounded_text(info.get(field)))), None)
+
+
+def uploaded_at_of(info: Mapping[str, Any]) -> datetime | None:
+    """Return when the post was published; midnight, UTC, if only the day is known."""
+    timestamp, day = info.get("timestamp"), info.get("upload_date")
+    try:
+        if isinstance(timestamp, int | float) and math.isfinite(timestamp):
+            moment = datetime.fromtimestamp(timestamp, UTC)
+        elif isinstance(day, str):
+            moment = datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC)
+        else:
+            return None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment if moment.year in _YEARS else None
+
+
+def bounded_text(value: object) -> str | None:
+    """Return *value* if it is text, cut where it is too long; None if there is nothing in it."""
+    return value[:MAX_TEXT] if isinstance(value, str) and value else None
 
 
 def media_of(
@@ -60,7 +88,7 @@ def media_of(
     return Media(
         files=(),
         id=post_id,
-        title=_text(title),
+        title=bounded_text(title),
         uploader=details.uploader,
         uploaded_at=details.uploaded_at,
         duration_seconds=duration_seconds,
@@ -120,10 +148,6 @@ def _texts(values: object) -> tuple[str, ...]:
     return tuple(typed(value, str) for value in typed(values, list))
 
 
-def _text(value: object) -> str | None:
-    return value[:MAX_TEXT] if isinstance(value, str) and value else None
-
-
 def _whole(value: object, most: int) -> int | None:
     return value if type(value) is int and 0 < value <= most else None
 
@@ -132,19 +156,6 @@ def _seconds(value: object) -> float | None:
     if not isinstance(value, int | float) or not 0 <= value <= _MAX_SECONDS:
         return None
     return float(value)
-
-
-def _moment(timestamp: object, date: object) -> datetime | None:
-    try:
-        if isinstance(timestamp, int | float) and math.isfinite(timestamp):
-            moment = datetime.fromtimestamp(timestamp, UTC)
-        elif isinstance(date, str):
-            moment = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
-        else:
-            return None
-    except (ValueError, OverflowError, OSError):
-        return None
-    return moment if moment.year in _YEARS else None
 
 
 def _size_bytes(info: Mapping[str, Any]) -> int | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from downloader.media.details import uploaded_at_of, uploader_of
 from downloader.media.names import Naming
 from downloader.media.srt import Subtitles
 from downloader.presets import DEFAULT_PRESET
 
-#: Fields of yt-dlp that may name the uploader, the best one first.
-_UPLOADERS = ("uploader", "channel", "uploader_id")
 #: What a file of a post may be beside a video: a picture, or the sound of a slideshow.
 Plain = Literal["picture", "sound"]
 
@@ -38,7 +36,7 @@ class Downloaded:
     duration_seconds: float | None
     shorter_side: int | None = None  #: of its picture, as the platform declares it
     uploader: str | None = None
-    uploaded_on: str | None = None  #: YYYY-MM-DD
+    uploaded_at: datetime | None = None
     number: int = 1  #: in the post
     plain: Plain | None = None  #: None: a video
     size: tuple[int, int] | None = None  #: width and height of a picture
@@ -52,7 +50,6 @@ class Downloaded:
         video_id = str(info.get("id") or "")
         title, duration = info.get("title"), info.get("duration")
         sides = [side for side in (info.get("width"), info.get("height")) if isinstance(side, int)]
-        date = re.fullmatch(r"([0-9]{4})([0-9]{2})([0-9]{2})", str(info.get("upload_date")))
         return cls(
             path=path,
             # The post's id in the platform's links; a video within it may have another.
@@ -62,8 +59,8 @@ class Downloaded:
             title=title if isinstance(title, str) else None,
             duration_seconds=float(duration) if isinstance(duration, int | float) else None,
             shorter_side=min(sides, default=None),
-            uploader=next((text for name in _UPLOADERS if isinstance(text := info.get(name), str) and text), None),
-            uploaded_on=None if date is None else "-".join(date.groups()),
+            uploader=uploader_of(info),
+            uploaded_at=uploaded_at_of(info),
             plain=plain,
         )
 
@@ -74,7 +71,7 @@ class Downloaded:
             ids=(self.post_id,) if self.video_id == self.post_id else (self.post_id, self.video_id),
             title=self.title,
             uploader=self.uploader,
-            date=self.uploaded_on or datetime.now(UTC).date().isoformat(),
+            date=(self.uploaded_at or datetime.now(UTC)).date().isoformat(),
             preset=preset,
             index=index,
         )

@@ -14,10 +14,11 @@ from pathlib import Path
 from downloader.media.details import media_json, read_media
 from downloader.media.folders import is_below, remove_empty_folders
 from downloader.media.move import incoming
-from downloader.media.placement import Move, typed
+from downloader.media.placement import Move
 from downloader.models import Media
 from downloader.presets import DEFAULT_PRESET
 from downloader.util.files import atomic_write
+from downloader.util.typed import typed
 
 #: In a work folder.
 OUTCOME_NAME = "outcome.json"

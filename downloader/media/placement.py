@@ -17,6 +17,7 @@ from typing import Any
 from downloader.media.folders import make_folder
 from downloader.media.move import NAME_REFUSED, incoming, is_same_file, move, move_new
 from downloader.media.names import spelling
+from downloader.util.typed import typed
 
 #: How often a folder is created again that was removed because it was empty.
 _FOLDER_ATTEMPTS = 10
@@ -287,10 +288,3 @@ def _plain_name(value: object) -> str:
     if name in ("", ".", "..") or set(name) & set("/\\:\0"):
         raise ValueError(f"not a plain file name: {name!r}")
     return name
-
-
-def typed(value: Any, kind: Any) -> Any:
-    """Return *value* if it is a *kind*, else raise TypeError."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is not of the expected type")
-    return value

@@ -10,18 +10,18 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from downloader.errors import DownloadFailed, ErrorCode, sentence
 from downloader.jobs import Entry
+from downloader.media.details import bounded_text, uploaded_at_of
 from downloader.platform_detector import LinkTarget, read_link
 from downloader.platforms import Platform
 from downloader.presets import MAX_ENTRIES
 from downloader.ytdlp.errors import classify
 
 _MAX_REDIRECTS = 5
-_MAX_TITLE_CHARS = 500
 
 #: A profile may show a few old posts first.
 _OLDER_IN_A_ROW = 10
@@ -133,8 +133,8 @@ class Walk:
             is_post = target.kind == "post"
             collection = {"entries": [{"url": target.canonical_url}]} if is_post else self._resolve(_start(target))
             self.found = _count(collection.get("playlist_count"))
-            self.title = _text(collection.get("title"))
-            self.uploader = _text(collection.get("channel") or collection.get("uploader"))
+            self.title = bounded_text(collection.get("title"))
+            self.uploader = bounded_text(collection.get("channel") or collection.get("uploader"))
             yield from self._list(collection)
         except _Enough as enough:
             self.is_cut = True
@@ -218,7 +218,7 @@ class Walk:
                 continue
             assert target.post_id is not None
             self._count(target.post_id)
-            posted = _moment(info.get("timestamp"))
+            posted = uploaded_at_of(info)
             if self._since is not None and posted is not None and posted.date() < self._since:
                 older += 1
                 if is_newest_first and older >= _OLDER_IN_A_ROW:
@@ -263,7 +263,7 @@ class Walk:
 
     def _entry(self, info: Mapping[str, Any], target: LinkTarget, posted: datetime | None) -> Entry:
         code = _error_code(info)
-        title = _text(info.get("title"))
+        title = bounded_text(info.get("title"))
         duration = info.get("duration")
         assert target.canonical_url is not None
         return Entry(
@@ -311,16 +311,5 @@ def _error_code(info: Mapping[str, Any]) -> ErrorCode | None:
     return "not_yet_available" if info.get("live_status") in ("is_upcoming", "is_live") else None
 
 
-def _moment(timestamp: Any) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(timestamp, UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None
-
-
 def _count(number: Any) -> int | None:
     return number if isinstance(number, int) and number >= 0 else None
-
-
-def _text(value: Any) -> str | None:
-    return value[:_MAX_TITLE_CHARS] or None if isinstance(value, str) else None

@@ -97,7 +97,7 @@ def download(work_dir: Path, sample: bytes, job: str, files: int = 1, *, subtitl
         path.write_bytes(video(sample, f"{job} {number}"))
         os.utime(path, (1_700_000_000, 1_700_000_000))
         each = Downloaded(
-            path=path, post_id=job, video_id=job, title="Ada", duration_seconds=None, uploader="Ada", uploaded_on=None
+            path=path, post_id=job, video_id=job, title="Ada", duration_seconds=None, uploader="Ada", uploaded_at=None
         )
         if subtitles:
             (work_dir / f"{number}.srt").write_text(f"{job} {number}")
