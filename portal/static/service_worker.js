@@ -15,7 +15,7 @@ const TIMEOUT_MS = 2500;
 
 self.addEventListener("install", (event) => {
   // A request sent while its page is being closed would be lost if this worker had to be started first.
-  for (const requestMethod of ["DELETE", "POST"]) event.addRoutes?.({ condition: { requestMethod }, source: "network" });
+  event.addRoutes?.({ condition: { requestMethod: "DELETE" }, source: "network" });
   event.waitUntil(install());
 });
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
