@@ -591,6 +591,14 @@ def test_all_files_of_a_post_are_saved(page: Any, server: Server, simulator: Sim
     assert zipped(saved.value) == files_of(server)
 
 
+def test_pictures_are_saved_but_not_played(page: Any, server: Server, simulator: Simulator) -> None:
+    server.ask("POST", "/download", {"url": simulator.url("instagram", "pictures")})
+    open_dashboard(page, server)
+    row = rows(page, "succeeded")
+    expect(row.get_by_role("link", name="Save")).to_be_visible(timeout=SOON)
+    expect(row.get_by_role("button", name="Play")).to_have_count(0)
+
+
 def zipped(saved: Any) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(Path(saved.path()).read_bytes())) as found:
         assert found.testzip() is None
