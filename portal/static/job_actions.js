@@ -3,7 +3,7 @@
 import { ask, pathOf, send } from "./api.js";
 import { copy } from "./clipboard.js";
 import { deleteSoon } from "./deletion.js";
-import { canRetry } from "./job_facts.js";
+import { canPlay, canRetry } from "./job_facts.js";
 import { saveAddress } from "./job_row.js";
 import { parseLink } from "./links.js";
 import { toggleMenu } from "./menu.js";
@@ -107,7 +107,7 @@ function menuOf(job, page, button) {
   const hasFiles = job.state === "succeeded" && job.files.length > 0;
   const isFinal = ["succeeded", "failed", "cancelled"].includes(job.state);
   return [
-    hasFiles && item("play", "play"),
+    canPlay(job) && item("play", "play"),
     hasFiles && { label: text("save"), icon: "save", href: saveAddress(job), download: true },
     canRetry(job) && item("retry", "retry"),
     item("copy_link", "link"),

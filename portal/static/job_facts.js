@@ -29,6 +29,11 @@ export function labelOf(platform) {
   return PLATFORMS[platform]?.label ?? "";
 }
 
+/** Whether there is something to play: of pictures alone there is not. @param {Job} job */
+export function canPlay({ state, files, kind }) {
+  return state === "succeeded" && files.length > 0 && kind !== "photos";
+}
+
 /** Whether a retry may help. @param {Job} job */
 export function canRetry({ state, platform, error_code: code }) {
   if (platform === "unknown") return false;

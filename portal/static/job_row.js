@@ -2,7 +2,7 @@
 
 import { address } from "./api.js";
 import { copyOf, element, icon, setText, show } from "./dom.js";
-import { canRetry, factsOf, labelOf, nameOf, needsCookies, nowOf, shortLink, stateOf } from "./job_facts.js";
+import { canPlay, canRetry, factsOf, labelOf, nameOf, needsCookies, nowOf, shortLink, stateOf } from "./job_facts.js";
 import { parseLink } from "./links.js";
 import { clock, text } from "./text.js";
 
@@ -80,8 +80,7 @@ export class JobRow {
 
   _paintPlay(job, name) {
     const there = this._thumb.querySelector("button");
-    const wanted = job.state === "succeeded" && job.files.length > 0;
-    if (!wanted) there?.remove();
+    if (!canPlay(job)) there?.remove();
     else if (!there) this._thumb.append(roundButton("play", name));
     else there.setAttribute("aria-label", text("action_on", { action: text("play"), title: name }));
   }
