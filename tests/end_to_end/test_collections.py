@@ -34,7 +34,7 @@ def until(server: Server, job_id: str, condition: Callable[[dict[str, Any]], boo
         if condition(job := job_of(server, job_id)):
             return job
         let_run(server, 0.05)
-    raise TimeoutError(job)
+    raise TimeoutError({name: job[name] for name in ("state", "error", "entries", "elapsed_seconds")})
 
 
 def is_listed(job: dict[str, Any]) -> bool:
@@ -193,13 +193,15 @@ def test_deleting_the_record_of_a_collection_leaves_its_entries(shared_server: S
 def test_killed_ten_times_a_playlist_of_5000_is_5000_jobs(
     start_server: Callable[..., Server], simulator: Simulator
 ) -> None:
-    simulator.configure(latency_ms=50)
+    # The first entries download meanwhile, but slowly, so that the list has the processor.
+    simulator.configure(latency_ms=50, media_bytes_per_second=2_000)
     try:
         server = start_server()
         batch_id, job_id = submit(server, list_url("youtube", "plain", SIZE), expand={"limit": SIZE})
         taken = 0
         for _ in range(KILLS):
-            job = until(server, job_id, lambda job, before=taken: job["entries"]["taken"] > before + 200)  # type: ignore[misc]
+            enough = taken + 200
+            job = until(server, job_id, lambda job, enough=enough: job["entries"]["taken"] > enough, polls=2000)  # type: ignore[misc]
             assert job["state"] == "running"
             taken = job["entries"]["taken"]
             server.process.kill()
