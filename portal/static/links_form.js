@@ -51,7 +51,8 @@ export function startLinksForm(submit) {
   box.addEventListener("paste", () => {
     if (atOnce.checked) setTimeout(() => send(submit)); // once the text is in the box
   });
-  paste.addEventListener("click", () => pasteAndSend(submit));
+  // The second half of a double click on Download, which this button replaces, is no wish to paste.
+  paste.addEventListener("click", (event) => event.detail > 1 || pasteAndSend(submit));
   takePastes(submit);
   clear.addEventListener("click", clearBox);
   atOnce.checked = stored(AT_ONCE) === "on";

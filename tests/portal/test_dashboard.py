@@ -451,6 +451,21 @@ def test_a_hostile_title_is_shown_as_text(page: Any, server: Server, simulator: 
     expect(page.locator("#history-jobs")).to_contain_text("<script>")
 
 
+def test_the_second_half_of_a_double_click_pastes_nothing(page: Any, server: Server, simulator: Simulator) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+    open_dashboard(page, server)
+    page.evaluate("link => navigator.clipboard.writeText(link)", simulator.url("tiktok", "ok", 2))
+    page.fill("#links", simulator.url("tiktok", "ok", 1))
+    page.click("#download")
+    expect(page.locator("#paste")).to_be_visible()
+    page.hover("#paste")
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+    expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
+    expect(page.locator("#links")).to_have_value("")
+    assert len(server.ask("GET", "/api/v1/batches")[1]["batches"]) == 1
+
+
 def test_a_double_click_counts_once(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
     page.fill("#links", simulator.url("tiktok", "hang"))
