@@ -82,8 +82,9 @@ def running_simulator(clean_environment: None) -> Iterator[Simulator]:
 
 @pytest.fixture
 def simulator(running_simulator: Simulator) -> Simulator:
-    """Return the simulator, with its counts at zero."""
+    """Return the simulator, with its counts at zero and at full speed, whatever a test before wanted."""
     running_simulator.reset()
+    running_simulator.configure(latency_ms=0, media_bytes_per_second=0)
     return running_simulator
 
 

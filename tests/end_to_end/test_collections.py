@@ -174,7 +174,7 @@ def test_a_cancelled_list_keeps_what_it_gave(start_server: Callable[..., Server]
         assert serials(entries_of(server, job_id)) == [*range(taken + 15)]
         server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
     finally:
-        simulator.configure()
+        simulator.configure(latency_ms=0, media_bytes_per_second=0)
 
 
 def test_deleting_the_record_of_a_collection_leaves_its_entries(shared_server: Server) -> None:
@@ -213,4 +213,4 @@ def test_killed_ten_times_a_playlist_of_5000_is_5000_jobs(
         assert (job["entries"]["found"], job["entries"]["taken"]) == (SIZE, SIZE)
         assert serials(entries_of(server, job_id)) == [*range(SIZE)]
     finally:
-        simulator.configure()
+        simulator.configure(latency_ms=0, media_bytes_per_second=0)
