@@ -40,7 +40,10 @@ def server(
             new = state(server)
         logged = len(server.log)
         yield server
-        sys.stdout.writelines(server.log[logged:])  # pytest shows it where the test fails
+        # pytest shows it where the test fails.
+        sys.stdout.writelines(server.log[logged:])
+        for job in server.ask("GET", "/api/v1/jobs")[1]["jobs"]:
+            print(*(f"{name}={job[name]}" for name in ("url", "state", "attempts", "error_code", "next_attempt_at")))
         if empty(server) and state(server) == new:
             stack.pop_all()
             idle_servers.append((server, new))
