@@ -42,8 +42,10 @@ def server(
         yield server
         # pytest shows it where the test fails.
         sys.stdout.writelines(server.log[logged:])
-        for job in server.ask("GET", "/api/v1/jobs")[1]["jobs"]:
-            print(*(f"{name}={job[name]}" for name in ("url", "state", "attempts", "error_code", "next_attempt_at")))
+        shown = ("url", "state", "attempts", "error_code", "next_attempt_at")
+        sys.stdout.writelines(
+            f"{[job[name] for name in shown]}\n" for job in server.ask("GET", "/api/v1/jobs")[1]["jobs"]
+        )
         if empty(server) and state(server) == new:
             stack.pop_all()
             idle_servers.append((server, new))
