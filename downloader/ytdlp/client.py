@@ -40,6 +40,7 @@ from downloader.ytdlp.options import ytdlp_options
 from downloader.ytdlp.plain_files import PlainFiles, plain_kind
 from downloader.ytdlp.progress import ProgressMeter, Report
 from downloader.ytdlp.resume import MAYBE_STORAGE, resume, temporary_work_dir
+from downloader.ytdlp.sorting import isolate_sorting
 from downloader.ytdlp.subtitles import INFO_KEY, SubtitleFetcher, subtitle_options
 from downloader.ytdlp.transport import Transport
 
@@ -234,6 +235,7 @@ class _Download:
         """Return the files that yt-dlp downloaded, at least one."""
         with self._transport.youtube_dl(options) as ydl:
             ydl._outtmpl_expandpath = str  # a folder named $HOME is not a variable
+            isolate_sorting()
             make_lean(ydl)
             ydl.urlopen = requests = GuardedRequests(
                 ydl.urlopen,
