@@ -5,6 +5,7 @@ import { BatchesView } from "./batches_view.js";
 import { Board } from "./board.js";
 import { CookiesView } from "./cookies_view.js";
 import { refreshStatistics, loadStatistics, startStatistics } from "./statistics_view.js";
+import { startDoubleClicks } from "./double_click.js";
 import { HistoryView } from "./history_view.js";
 import { startJobActions } from "./job_actions.js";
 import { startLinksForm } from "./links_form.js";
@@ -91,6 +92,7 @@ function startTheme() {
 }
 
 addEventListener("hashchange", showView);
+startDoubleClicks();
 startTheme();
 startBanners();
 startNotices();

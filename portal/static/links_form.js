@@ -51,8 +51,7 @@ export function startLinksForm(submit) {
   box.addEventListener("paste", () => {
     if (atOnce.checked) setTimeout(() => send(submit)); // once the text is in the box
   });
-  // The second half of a double click on Download, which this button replaces, is no wish to paste.
-  paste.addEventListener("click", (event) => event.detail > 1 || pasteAndSend(submit));
+  paste.addEventListener("click", () => pasteAndSend(submit));
   takePastes(submit);
   clear.addEventListener("click", clearBox);
   atOnce.checked = stored(AT_ONCE) === "on";
