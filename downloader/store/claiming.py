@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, bindparam, case, func, or_, select
 
 from downloader.jobs import Claimed, Job, JobState
 from downloader.platforms import PlatformType
@@ -61,40 +61,58 @@ _MET_A_LIMIT = case((jobs.c.error_code == "rate_limited", 1), else_=0)
 _QUEUED = jobs.c.state == "queued"
 
 
+def _is_due(table: FromClause) -> ColumnElement[bool]:
+    at = table.c.next_attempt_at
+    return and_(table.c.platform == bindparam("platform"), at.is_not(None), at <= bindparam("now"))
+
+
+_ONE_WAITED = select(_other.c.seq).where(_is_due(_other)).exists()
+
+
 def _next_jobs(*conditions: ColumnElement[bool], order: Sequence[ColumnElement[Any]] = (jobs.c.seq,)) -> Select[Any]:
-    of_platform = jobs.c.platform == bindparam("platform")
-    query = select(jobs, _MAY_BE_HAD.label("may_be_had")).where(of_platform, *conditions, _IS_FREE).order_by(*order)
+    query = select(jobs, _MAY_BE_HAD.label("may_be_had"), _ONE_WAITED.label("one_waited"))
+    query = query.where(*conditions, _IS_FREE).order_by(*order)
     return query.limit(bindparam("most")).with_for_update(skip_locked=True)
 
 
-_NEXT_QUEUED = _next_jobs(_QUEUED, _MET_A_LIMIT == 0)
-_NEXT_RELEASED = _next_jobs(_QUEUED, _MET_A_LIMIT == 1)  # which waited until the cooldown was ended by hand
-_NEXT_WAITING = _next_jobs(
-    jobs.c.next_attempt_at <= bindparam("now"), jobs.c.next_attempt_at.is_not(None), order=(_MET_A_LIMIT, jobs.c.seq)
-)
+_OF_PLATFORM = jobs.c.platform == bindparam("platform")
+_NEXT_QUEUED = _next_jobs(_OF_PLATFORM, _QUEUED, _MET_A_LIMIT == 0)
+_NEXT_RELEASED = _next_jobs(
+    _OF_PLATFORM, _QUEUED, _MET_A_LIMIT == 1
+)  # which waited until the cooldown was ended by hand
+_NEXT_WAITING = _next_jobs(_is_due(jobs), order=(_MET_A_LIMIT, jobs.c.seq))
 
 
 def claim(change: Change, wanted: Mapping[PlatformType, int], *, but: Collection[str]) -> Claimed:
     """Make up to so many jobs of each platform *wanted* run, none of the ids *but*; see `Store.exchange`."""
-    change.flush()  # a post whose job just ended is free
     claimed, more, had = list[Job](), set[PlatformType](), set[str]()
-    running: set[str] = set()
     for platform, limit in wanted.items():
-        # One more than are wanted shows whether there are others.
-        rows = _claimable(change.connection, platform, limit + 1, change.now) if limit > 0 else []
-        chosen = []
-        for row in rows[:limit]:
-            if row.id in but or (row.post_key in running and not row.again):
-                continue
-            if row.post_key is not None:
-                running.add(row.post_key)
-                if row.may_be_had and not row.again:
-                    had.add(row.id)
-            chosen.append(row)
-        if len(rows) > limit == len(chosen):
+        has_others = limit > 0
+        while limit and has_others:
+            change.flush()  # the post of a job that just ended is free, that of one that just began is not
+            # One more than are wanted shows whether there are others.
+            rows = _claimable(change.connection, platform, limit + 1, change.now)
+            has_others = len(rows) > limit
+            chosen = _one_of_each_post(row for row in rows[:limit] if row.id not in but)
+            had |= {row.id for row in chosen if row.may_be_had and row.post_key is not None and not row.again}
+            claimed += (change.begin(job) for job in change.jobs_of(chosen))
+            limit -= len(chosen)
+            if not chosen:
+                break
+        if has_others and not limit:
             more.add(platform)
-        claimed += (change.begin(job) for job in change.jobs_of(chosen))
     return Claimed(jobs=tuple(claimed), more=frozenset(more), had=frozenset(had))
+
+
+def _one_of_each_post(rows: Iterable[Row[Any]]) -> list[Row[Any]]:
+    """Return *rows*; of those for one post only the first, and those that fetch it again."""
+    chosen, posts = [], set[str]()
+    for row in rows:
+        if row.again or row.post_key not in posts:
+            chosen.append(row)
+        if row.post_key is not None:
+            posts.add(row.post_key)
+    return chosen
 
 
 def _claimable(connection: Connection, platform: PlatformType, limit: int, now: datetime) -> Sequence[Row[Any]]:
@@ -102,8 +120,10 @@ def _claimable(connection: Connection, platform: PlatformType, limit: int, now: 
 
     Those that another transaction holds are passed over.
     """
-    which = {"platform": platform, "most": limit}
-    rows = [*connection.execute(_NEXT_QUEUED, which), *connection.execute(_NEXT_WAITING, which | {"now": now})]
+    which = {"platform": platform, "most": limit, "now": now}
+    rows = list(connection.execute(_NEXT_QUEUED, which))
+    if not rows or rows[0].one_waited:
+        rows += connection.execute(_NEXT_WAITING, which)
     if len(rows) < limit:  # to find none of these, all that are queued are read
         rows += connection.execute(_NEXT_RELEASED, which)
     return sorted(rows, key=lambda row: (row.error_code == "rate_limited", int(row.seq)))[:limit]

@@ -156,6 +156,17 @@ def test_others_behind_those_that_are_held_are_claimed(store: Store, state: str)
     assert [job.id for job in store.claim("tiktok", 2, now=LATER)] == [other.id]
 
 
+def test_a_post_that_is_queued_often_takes_no_one_elses_place(store: Store) -> None:
+    [first, *_] = [submitted(store, keyed(1, f"?{number}"))[0] for number in range(4)]
+    others = [submitted(store, keyed(number))[0] for number in range(2, 6)]
+    claimed = store.exchange((), {"tiktok": 3}, now=NOW)[1]
+    assert [job.id for job in claimed.jobs] == [first.id, others[0].id, others[1].id]
+    assert claimed.more == {"tiktok"}
+    claimed = store.exchange((), {"tiktok": 3}, now=NOW)[1]
+    assert [job.id for job in claimed.jobs] == [others[2].id, others[3].id]
+    assert claimed.more == set()
+
+
 def test_what_waits_is_claimed_with_the_end_of_what_it_waits_for(store: Store) -> None:
     """In one transaction, whatever that end is; the ended one itself is not claimed before it is told of."""
     [leader], [follower] = submitted(store, keyed(1)), submitted(store, keyed(1, "?a"))
