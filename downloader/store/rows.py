@@ -21,13 +21,6 @@ from downloader.store.schema import clean
 
 _COLUMNS = tuple(field.name for field in fields(Job) if field.name not in ("files", "entries"))
 
-#: What of a job never changes; each change writes all its other columns.
-_FIXED = {
-    *("id", "batch_id", "url", "platform", "preset", "wanted_subtitles", "folder", "again", "photos", "created_at"),
-    "parent_id",
-}
-_CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
-
 #: What is told of a job before it ends, and at its end.
 _DETAILS = tuple(field.name for field in fields(Details))
 _MEDIA = tuple(field.name for field in fields(Media) if field.name not in ("id", "kind", "pictures_missing"))
@@ -96,9 +89,13 @@ def new_row(job: Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in _COLUMNS} | {"search": _search(job)}
 
 
-def changed_row(job: Job) -> dict[str, Any]:
-    """Return what may have changed of *job*, as columns; its id is under `job`."""
-    return {name: getattr(job, name) for name in _CHANGING} | {"search": _search(job), "job": job.id}
+def changed_columns(before: Job, after: Job, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of the fields *names* in which *after* differs from *before*, as columns."""
+    news = {name: value for name in names if (value := getattr(after, name)) != getattr(before, name)}
+    news.pop("files", None)  # have a table of their own
+    if "title" in news or "error" in news:
+        news["search"] = _search(after)
+    return news
 
 
 def _search(job: Job) -> str:

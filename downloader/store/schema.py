@@ -41,6 +41,8 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def clean(value: str) -> str:
     """Return *value* with what no database can store replaced by U+FFFD."""
+    if value.isascii() and "\0" not in value:  # as most of it, and told sooner
+        return value
     return _UNSTORABLE.sub("\ufffd", value)
 
 
