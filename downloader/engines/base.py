@@ -36,8 +36,8 @@ class Engine(Protocol):
     async def run(
         self, work: Work, on_progress: Callable[[Progress], None], on_resolved: Callable[[str], None] | None = None
     ) -> Outcome:
-        """Run one attempt and return its outcome; call *on_progress* on the event loop, at most 4 times a second, and
-        with each page of a collection.
+        """Run one attempt and return its outcome; call *on_progress* on the event loop when it starts, then at most 4
+        times a second, and with each page of a collection.
 
         Once a short link was followed, *on_resolved* is called with the link of its post, and nothing more is requested
         until `proceed`; without *on_resolved* the attempt just continues.

@@ -165,6 +165,7 @@ class ProcessEngine:
         work = attempt.work
         self._attempts[work.job_id] = attempt
         attempt.worker.process.send(work)
+        attempt.on_progress(Progress(job_id=work.job_id, phase="extracting"))
         try:
             try:
                 return await attempt.watch.wait_for(attempt.end)

@@ -67,6 +67,7 @@ class ThreadEngine:
         except RuntimeError as error:
             return Outcome.failed("interrupted", work.platform, f"no thread could be started: {error}")
         self._running[end] = work
+        on_progress(Progress(job_id=work.job_id, phase="extracting"))
         try:
             return await watch.wait_for(end)
         except Stalled as stalled:

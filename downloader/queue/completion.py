@@ -111,6 +111,7 @@ class Completion:
                 "attempt": job.counted_attempts,
                 "state": "cancelled" if ended is None else ended.state,
                 "error_code": outcome.error_code,
+                "size_bytes": None if outcome.media is None else outcome.media.size_bytes,
                 "seconds": round((attempt.ended_at - attempt.started_at).total_seconds(), 3),
             },
         )

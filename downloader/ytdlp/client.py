@@ -160,7 +160,8 @@ class _Download:
         except Exception as error:
             return self._failure(error)
         facts = {"platform": self._platform.name, "url": self._url, "size_bytes": media.size_bytes}
-        log.info("download finished", extra=facts)
+        # In a worker, a record costs as much as a report, and the server logs the end of every attempt.
+        log.debug("download finished", extra=facts)
         return Outcome(True, media.files[0], None, media=media, detail=media.pictures_missing)
 
     def _media(self) -> Media:

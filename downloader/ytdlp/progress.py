@@ -21,7 +21,8 @@ _Stream = tuple[int, str]  #: which video of the post, which of its formats
 class ProgressMeter:
     """Counts one post's bytes over all its files; reports at most 4 times a second, and at every change of phase.
 
-    Every sign of life triggers a report, unless the last one was a moment ago: without reports, a download hangs.
+    Every sign of life triggers a report, unless the last one was a moment ago: without reports, a download hangs. The
+    first one, that it starts, is the engine's own, as it needs no message between processes.
     """
 
     def __init__(self, report: Report, job_id: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,12 +33,11 @@ class ProgressMeter:
         # With some options, yt-dlp fetches fragments in several threads.
         self._lock = threading.Lock()
         self._phase: Phase = "extracting"
-        self._next_report_at = 0.0
+        self._next_report_at = clock() + REPORT_INTERVAL_SECONDS  # the engine reports the start
         self._downloaded: dict[_Stream, int] = {}
         self._totals: dict[_Stream, int | None] = {}
         self._all_planned = False
         self._speed: float | None = None
-        self.sign_of_life()
 
     def sign_of_life(self) -> None:
         """Note a sign of life, such as a response."""

@@ -46,14 +46,15 @@ def test_at_most_four_reports_a_second_but_every_change_of_phase(desk: Desk) -> 
         desk.block(step, 1000)
     desk.meter.enter("merging")
     desk.meter.enter("checking")
-    assert [told[0] for told in desk.told] == ["extracting", *["downloading"] * 4, "merging", "checking"]
+    assert [told[0] for told in desk.told] == [*["downloading"] * 4, "merging", "checking"]
 
 
 def test_every_sign_of_life_is_told_unless_the_last_was_just_now(desk: Desk) -> None:
     desk.meter.sign_of_life()
-    assert len(desk.told) == 1
+    assert desk.told == []  # the engine has just told of the start
     desk.later().meter.sign_of_life()
-    assert len(desk.told) == 2
+    desk.meter.sign_of_life()
+    assert len(desk.told) == 1
 
 
 def test_bytes_are_summed_over_streams_and_the_total_is_known_from_the_start(desk: Desk) -> None:
@@ -79,7 +80,7 @@ def test_the_total_of_several_videos_is_known_with_the_last_of_them(desk: Desk) 
         desk.meter.plan({"format_id": "a", "filesize": 100, "playlist_index": video, "n_entries": 2})
         desk.later().block(50, 100, video=video)
         desk.later().block(100, 100, video=video)
-    assert [told[1:3] for told in desk.told[1:]] == [(50, None), (100, None), (150, 200), (200, 200)]
+    assert [told[1:3] for told in desk.told] == [(50, None), (100, None), (150, 200), (200, 200)]
 
 
 def test_a_file_that_was_there_already_counts_as_a_whole(desk: Desk) -> None:
@@ -88,7 +89,7 @@ def test_a_file_that_was_there_already_counts_as_a_whole(desk: Desk) -> None:
     desk.later().meter.downloading({"status": "finished", "total_bytes": 900, "info_dict": info})
     assert desk.told[-1][:3] == ("downloading", 900, None)
     desk.later().meter.downloading({"status": "error", "info_dict": info})
-    assert len(desk.told) == 2
+    assert len(desk.told) == 1
 
 
 def test_a_platform_that_sends_more_than_it_announced_is_believed(desk: Desk) -> None:
