@@ -70,10 +70,10 @@ def finalize(
         if limits.duration_seconds is not None and found.plain != "picture":
             limits.check_duration(measured_seconds(found.path, ffmpeg))
     places = find_places(platform, downloads, output_dir, preset.name, layout)
-    about = _about(downloads, preset, details, sizes[0])
+    about = _about(downloads, preset, details, sizes[0], pictures_missing)
     outcome = StoredOutcome(
         moves=with_free_numbers(_moves(downloads, places, output_dir, layout)),
-        about=replace(about, pictures_missing=pictures_missing),
+        about=about,
         preset=preset.name,
     )
     if work_dir is not None:
@@ -81,7 +81,13 @@ def finalize(
     return _run(outcome, work_dir, heartbeat)
 
 
-def _about(downloads: Sequence[Downloaded], preset: Preset, details: Details, size: tuple[int, int] | None) -> Media:
+def _about(
+    downloads: Sequence[Downloaded],
+    preset: Preset,
+    details: Details,
+    size: tuple[int, int] | None,
+    pictures_missing: str | None,
+) -> Media:
     """Return what is known of *downloads*; *size* is the width and height of the first one."""
     first = downloads[0]
     return replace(
@@ -92,6 +98,7 @@ def _about(downloads: Sequence[Downloaded], preset: Preset, details: Details, si
         subtitles_missing=tuple(
             code for code in first.subtitles_missing if all(code in found.subtitles_missing for found in downloads)
         ),
+        pictures_missing=pictures_missing,
     )
 
 

@@ -67,7 +67,7 @@ class Naming:
             "platform": self.platform,
             "id": "_".join(_short(_plain(part)) or "unknown" for part in ids),
             "title": readable(self.title or ""),
-            "uploader": readable(self.uploader or "") or "unknown",
+            "uploader": (readable(self.uploader or "") or "unknown") if template.has("uploader") else "",
             "date": self.date,
             "preset": self.preset,
             "index": f"{self.index:02}",
@@ -144,7 +144,9 @@ def _part(part: Part, values: Mapping[str, str], max_bytes: int) -> str:
     text = _joined(part, values)
     for name in _CUT:
         over = len(text.encode()) - max_bytes
-        if over > 0 and (count := part.count(Field(name))):
+        if over <= 0:
+            break
+        if count := part.count(Field(name)):
             values = {**values, name: _cut(values[name], len(values[name].encode()) - -(-over // count))}
             text = _joined(part, values)
     text = unicodedata.normalize("NFC", _short(text, max_bytes)).strip(" .")
@@ -232,7 +234,8 @@ def _ascii_part(part: Part) -> Part:
 def readable(title: str) -> str:
     """Return *title* without what could confuse a file system, a shell or a reader."""
     text = unicodedata.normalize("NFC", title)
-    text = _FLAG_OR_CHARACTER.sub(_visible, text)
+    if not (text.isascii() and text.isprintable()):
+        text = _FLAG_OR_CHARACTER.sub(_visible, text)
     text = sanitize_filename(text, replacement_text=" ", platform="universal")
     return " ".join(_IDLE_JOINERS.sub("", text).split()).strip(" .")
 
