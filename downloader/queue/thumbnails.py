@@ -40,7 +40,8 @@ _MAX_REMEMBERED = 10_000
 #: So many of the latest jobs get theirs without being asked for it.
 LATEST_JOBS = 1000
 
-#: How often to check whether nothing else is to be done, as long as there are thumbnails to fetch.
+#: How often to check whether nothing else is to be done, as long as there are thumbnails to fetch: a pause between two
+#: downloads is no time for them.
 IDLE_POLL_SECONDS = 1.0
 
 #: Never follow a link, nor block on a pipe; on Windows, do not convert line ends.
@@ -199,17 +200,18 @@ class Thumbnails:
             if not (self._latest or self._deleted):
                 await self._wanted.wait()
             self._wanted.clear()
+            was_idle = self._is_idle()
             await asyncio.sleep(IDLE_POLL_SECONDS)
             try:
-                await self._work_off()
+                await self._work_off(fetch=was_idle)
             except Exception:
                 log.exception("thumbnails could not be worked off")
 
-    async def _work_off(self) -> None:
-        """Remove the thumbnails of deleted jobs, then fetch those of the latest, newest first, while idle."""
+    async def _work_off(self, *, fetch: bool) -> None:
+        """Remove the thumbnails of deleted jobs; then *fetch* those of the latest, newest first, while idle."""
         if self._deleted:
             await asyncio.to_thread(self._remove_deleted)
-        while self._latest and self._is_idle():
+        while fetch and self._latest and self._is_idle():
             job_id = self._latest.pop()
             if await asyncio.to_thread(self.folder.has, job_id):
                 continue

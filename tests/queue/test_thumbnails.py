@@ -218,6 +218,25 @@ def test_nothing_is_fetched_in_the_background_while_something_runs(
     until(lambda: service.kept() == {done})
 
 
+def test_a_pause_between_two_downloads_is_no_time_to_fetch_them(
+    start: Callable[..., Service], simulator: Simulator
+) -> None:
+    service = start(background=True)
+    asked_for = 0
+
+    def is_idle() -> bool:
+        nonlocal asked_for
+        asked_for += 1
+        return asked_for % 2 == 0  # for a moment, each time
+
+    service.services.open().thumbnails._is_idle = is_idle
+    [job] = service.download(simulator.url("tiktok", "ok"))
+    until(lambda: asked_for >= 20)
+    assert asked(simulator) == 0
+    service.services.open().thumbnails._is_idle = lambda: True
+    until(lambda: service.kept() == {job.id})
+
+
 def test_a_stop_waits_for_no_thumbnail(start: Callable[..., Service], simulator: Simulator) -> None:
     service = start(background=True)
     service.download(simulator.url("tiktok", "thumbnail_slow"))
