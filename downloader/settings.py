@@ -281,7 +281,7 @@ class Settings(BaseModel):
         None, repr=False, description="keys, or their `sha256:<hex>`; requests without one of them are refused"
     )
     allowed_hosts: Hosts = Field(None, description="further names of the server, besides the machine's own")
-    cors_origins: Origins = Field(None, description="other sites whose pages may use the API")
+    cors_origins: Origins = Field(None, description="other sites and extensions that may use the API")
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="number of reverse proxies in front, whose `X-Forwarded-…` headers are used"
     )

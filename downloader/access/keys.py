@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import re
@@ -35,6 +37,24 @@ def _hash(key: str) -> str:
     if re.search(r"[\s\x00-\x1f\x7f]", key):
         raise ValueError("a key must not contain spaces or control characters, because no header can carry them")
     return _PREFIX + hashlib.sha256(key.encode()).hexdigest()
+
+
+def sent_key(header: str) -> bytes | None:
+    """Return the key in an Authorization *header*, decoded as WSGI does; None if it holds none in a way that we know.
+
+    `Bearer <key>`; `Api-Key <key>`, as cobalt's clients send it; `Basic` with the key as password and any name, as
+    programs send it that put `name:key@` into the address.
+    """
+    scheme, _, rest = header.partition(" ")
+    candidate = rest.strip().encode("latin-1", "replace")
+    if scheme.lower() in ("bearer", "api-key"):
+        return candidate
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(candidate, validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""  # no key, but an attempt
 
 
 class ApiKeys:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import cache
 from typing import Literal
 
@@ -17,6 +17,14 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+(?:%[\w.~-]+)?\]|[a-z0-9._-]+)(?::([0-9]{0,5}
 _NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\\\s]+)", re.ASCII)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+#: Browser extensions: programs that a user installed. No page can have such an origin.
+_EXTENSIONS = {
+    "chrome-extension://*": r"chrome-extension://[a-p]{32}",
+    "moz-extension://*": rf"moz-extension://{_UUID}",
+    "safari-web-extension://*": rf"safari-web-extension://{_UUID}",
+}
 
 #: Every machine's names for itself; no page from elsewhere can have them.
 _LOCAL = ("localhost", "*.localhost")
@@ -40,6 +48,8 @@ def parse_allowed_hosts(text: str) -> tuple[str, ...]:
 def parse_origins(text: str) -> tuple[str, ...]:
     """Return the comma-separated origins in *text*, normalized as browsers send them.
 
+    `moz-extension://*`, for a scheme of browser extensions, stays as it is: some get a new name at each installation.
+
     Raises:
         ValueError: an origin is malformed, or `*`.
     """
@@ -47,6 +57,9 @@ def parse_origins(text: str) -> tuple[str, ...]:
     for part in filter(None, map(str.strip, text.split(","))):
         if part == "*":
             raise ValueError("* would let every page on the web use this server: name each origin")
+        if part.lower() in _EXTENSIONS:
+            origins.append(part.lower())
+            continue
         if (origin := normal_origin(part.removesuffix("/"))) is None:
             raise ValueError(f"{part!r} is not an origin such as https://example.org or http://localhost:3000")
         origins.append(origin)
@@ -61,6 +74,20 @@ def normal_origin(text: str) -> str | None:
         return None
     scheme, (name, port) = matched[1], host
     return f"{scheme}://{name}" if port in ("", _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{name}:{port}"
+
+
+class AllowedOrigins:
+    """The origins that may use this server: those that are named, and browser extensions."""
+
+    def __init__(self, named: Iterable[str], *, extensions: bool) -> None:
+        """Allow those *named*, as `parse_origins` returns them; with *extensions*, all browser extensions."""
+        wanted = [*named, *(_EXTENSIONS if extensions else ())]
+        patterns = [_EXTENSIONS.get(origin) or re.escape(origin) for origin in wanted]
+        self.pattern = re.compile(rf"(?:{'|'.join(patterns)})\Z" if patterns else "(?!)", re.IGNORECASE | re.ASCII)
+
+    def __contains__(self, origin: object) -> bool:
+        """Tell whether *origin*, normalized, may use this server."""
+        return isinstance(origin, str) and self.pattern.match(origin) is not None
 
 
 def is_known_host(host: str, allowed: Iterable[str], own_names: Callable[[], Iterable[str]]) -> bool:
@@ -115,7 +142,7 @@ def machine_names() -> frozenset[str]:
 Sender = Literal["own", "allowed", "visit", "foreign"]
 
 
-def classify_origin(method: str, header: Callable[[str], str | None], allowed: Collection[str]) -> Sender:
+def classify_origin(method: str, header: Callable[[str], str | None], allowed: Container[str | None]) -> Sender:
     """Return who sent a request; *header* finds one by name, *allowed* are the origins that may use this server."""
     origin = header("Origin")
     if origin is not None and normal_origin(origin) in allowed:

@@ -66,7 +66,7 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     response.status_code = status
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After", "Content-Range", "WWW-Authenticate"):
-            response.headers[name] = value
+            response.headers.add(name, value)  # there may be several ways to send a key
     return response
 
 

@@ -6,7 +6,6 @@ The cheap checks come first, and a request that fails them does not count agains
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 from flask import Flask, Response, g, redirect, request
@@ -17,8 +16,8 @@ from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
 from werkzeug.http import parse_date
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from downloader.access.keys import ApiKeys
-from downloader.access.origins import classify_origin, is_known_host, machine_names, normal_origin
+from downloader.access.keys import ApiKeys, sent_key
+from downloader.access.origins import AllowedOrigins, classify_origin, is_known_host, machine_names, normal_origin
 from downloader.access.sessions import Sessions
 from downloader.settings import Settings
 from downloader.web.login import create_login, login_address, session_token, wants_page
@@ -65,26 +64,27 @@ def guard(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-    _Guard(app, settings)
-    if settings.cors_origins:
-        CORS(
-            app,
-            # As patterns, because flask-cors would take a literal with brackets (IPv6) for a malformed pattern.
-            origins=[re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) for origin in settings.cors_origins],
-            methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
-            expose_headers=["Content-Disposition", "Content-Range", "ETag", "Location", "Retry-After"],
-            max_age=600,
-            always_send=False,
-            allow_private_network=True,
-        )
+    # One that has no key can do nothing. Without keys, the operator has to name them.
+    allowed = AllowedOrigins(settings.cors_origins or (), extensions=settings.api_key is not None)
+    _Guard(app, settings, allowed)
+    CORS(
+        app,
+        # As a pattern, because flask-cors would take a literal with brackets (IPv6) for a malformed pattern.
+        origins=[allowed.pattern],
+        methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
+        expose_headers=["Content-Disposition", "Content-Range", "ETag", "Location", "Retry-After"],
+        max_age=600,
+        always_send=False,
+        allow_private_network=True,
+    )
 
 
 class _Guard:
-    def __init__(self, app: Flask, settings: Settings) -> None:
+    def __init__(self, app: Flask, settings: Settings, allowed_origins: AllowedOrigins) -> None:
         self.keys = ApiKeys(settings.api_key or ())
         self.sessions = Sessions(settings.storage_dir) if self.keys else None
         self._allowed_hosts = settings.allowed_hosts or ()
-        self._allowed_origins = frozenset(settings.cors_origins or ())
+        self._allowed_origins = allowed_origins
         app.before_request(self.check_origin)
         self.limits = RateLimits(app, self.keys, per_address=settings.rate_limit)  # checked at this place, too
         app.before_request(self.check_key)
@@ -114,12 +114,11 @@ class _Guard:
         from_allowed_origin = self._is_from_allowed_origin()
         if from_allowed_origin and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return None  # a preflight request never carries the key
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            # WSGI decodes header bytes as Latin-1.
-            if self.limits.find_key(token.strip().encode("latin-1", "replace")):
+        candidate = sent_key(request.headers.get("Authorization", ""))
+        if candidate is not None:
+            if self.limits.find_key(candidate):
                 return None
-            raise Unauthorized(WRONG_KEY, www_authenticate=WWWAuthenticate("bearer"))
+            raise Unauthorized(WRONG_KEY, www_authenticate=_challenges())
         session = session_token()
         # A page of another origin may use a key that it knows, but not the session of its visitor.
         if session and not from_allowed_origin and self.sessions and self.sessions.is_open(session, self.keys.digests):
@@ -128,7 +127,7 @@ class _Guard:
             return None
         if wants_page() and not from_allowed_origin:
             return redirect(login_address(), 303)
-        raise Unauthorized(NEEDS_KEY, www_authenticate=WWWAuthenticate("bearer"))
+        raise Unauthorized(NEEDS_KEY, www_authenticate=_challenges())
 
     def add_headers(self, response: Response) -> Response:
         """Add the security headers to *response*, except those that its view has set."""
@@ -144,6 +143,15 @@ class _Guard:
     def _is_from_allowed_origin(self) -> bool:
         origin = request.headers.get("Origin")
         return origin is not None and normal_origin(origin) in self._allowed_origins
+
+
+def _challenges() -> list[WWWAuthenticate]:
+    """Return the ways to send a key."""
+    ways = [WWWAuthenticate("bearer"), WWWAuthenticate("api-key")]
+    # Browsers, all of which call themselves Mozilla, would open a dialog of their own over the page.
+    if not (request.user_agent.string or "").startswith("Mozilla/"):
+        ways.append(WWWAuthenticate("basic", {"realm": "batch video downloader"}))
+    return ways
 
 
 def _drop_impossible_dates() -> None:

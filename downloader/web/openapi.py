@@ -129,11 +129,14 @@ def _document(version: str, operations: Sequence[Operation], *, needs_key: bool)
     return {
         "openapi": "3.1.0",
         "info": {"title": NAME, "version": version, "description": DESCRIPTION},
-        **({"security": [{"key": []}]} if needs_key else {}),
+        **({"security": [{"key": []}, {"password": []}]} if needs_key else {}),
         "paths": paths,
         "components": {
             "schemas": rest["$defs"],
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "password": {"type": "http", "scheme": "basic", "description": "Any name; the key is the password."},
+            },
         },
     }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import pickle
 import traceback
 
 import pytest
 
-from downloader.access.keys import ApiKeys, parse_keys
+from downloader.access.keys import ApiKeys, parse_keys, sent_key
 from downloader.errors import StartRefused
 from downloader.settings import Settings, load_settings
 
@@ -91,3 +92,20 @@ def test_each_key_is_found_and_no_other() -> None:
         assert keys.find(wrong) is None
     assert not ApiKeys(())
     assert ApiKeys(()).find(b"") is None
+
+
+def basic(text: str) -> str:
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        (f"Bearer {KEY}", KEY), (f"bearer  {KEY} ", KEY), (f"Api-Key {KEY}", KEY), (f"API-KEY {KEY}", KEY),
+        (basic(f":{KEY}"), KEY), (basic(f"ada:{KEY}"), KEY), (basic("ada:a:b"), "a:b"), (basic("ada"), ""),
+        (basic(":schlüssel"), "schlüssel"), (basic(KEY).replace("Basic", "basic"), KEY[:0]), ("Basic", ""),
+        ("Basic \xff", ""), (f"Basic {KEY}", ""), ("Bearer", ""), ("", None), (KEY, None), (f"Digest {KEY}", None),
+    ],
+)  # fmt: skip
+def test_the_key_is_read_as_clients_send_it(header: str, key: str | None) -> None:
+    assert sent_key(header) == (None if key is None else key.encode())

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from downloader.access.origins import (
+    AllowedOrigins,
     classify_origin,
     is_known_host,
     machine_names,
@@ -107,10 +108,54 @@ def test_origins_are_read() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["*", "null", "a.example", "https://a.example/x", "https://*.a.example"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*",
+        "null",
+        "a.example",
+        "https://a.example/x",
+        "https://*.a.example",
+        "https://*",
+        "file://*",
+        "moz-extension://*x",
+    ],
+)
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="origin"):
         parse_origins(text)
+
+
+UUID = "0f9e8d7c-1234-4abc-8def-0123456789ab"
+CHROME, FIREFOX, SAFARI = (
+    f"chrome-extension://{'abcdefghijklmnop' * 2}", f"moz-extension://{UUID}", f"safari-web-extension://{UUID.upper()}",
+)  # fmt: skip
+#: Pages, and what only looks like an extension.
+NO_EXTENSION = [
+    "null", "", "https://a.example", f"https://{'abcdefghijklmnop' * 2}", "http://moz-extension", "moz-extension://",
+    f"https://moz-extension/{UUID}", f"{FIREFOX}.a.example", f"{FIREFOX}:80", f"{CHROME}x", f"{CHROME}\n",
+    "chrome-extension://localhost", f"chrome-extension://{UUID}", f"x{FIREFOX}", "moz-extension://*", "file://",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("named", [(), ("https://named.example",)])
+def test_extensions_are_allowed_by_scheme(named: tuple[str, ...]) -> None:
+    everyone = AllowedOrigins(named, extensions=True)
+    firefox = AllowedOrigins((*named, *parse_origins("MOZ-extension://*")), extensions=False)
+    no_one = AllowedOrigins(named, extensions=False)
+    for origin in (CHROME, FIREFOX, SAFARI):
+        assert normal_origin(origin) in everyone
+        assert normal_origin(origin) not in no_one
+        assert (normal_origin(origin) in firefox) is (origin == FIREFOX)
+    for allowed in (everyone, firefox, no_one):
+        assert [origin for origin in NO_EXTENSION if origin in allowed or normal_origin(origin) in allowed] == []
+        assert all(origin in allowed for origin in named)
+
+
+def test_one_extension_can_be_named() -> None:
+    allowed = AllowedOrigins(parse_origins(CHROME), extensions=False)
+    assert CHROME in allowed
+    assert CHROME.replace("a", "b") not in allowed
 
 
 HEADERS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import logging
@@ -50,6 +51,10 @@ def open_app(make_app: Callable[..., Flask]) -> Flask:
 # Keys
 
 
+def basic(text: str) -> str:
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
 def test_every_route_wants_the_key(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limits, "WRONG_KEYS_PER_ADDRESS", parse("9999/minute"))
     monkeypatch.setattr(rate_limits, "WRONG_KEYS_ALTOGETHER", parse("9999/minute"))
@@ -67,11 +72,12 @@ def test_every_route_wants_the_key(app: Flask, monkeypatch: pytest.MonkeyPatch) 
         for headers in ({}, {"Authorization": f"Bearer {KEY}x"}, {"Authorization": f"Basic {KEY}"}, {"X-Api-Key": KEY}):
             answer = ask(app, method, path, headers=headers)
             assert answer.status_code == 401, (method, path, headers)
-            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            challenges = answer.headers.getlist("WWW-Authenticate")
+            assert [challenge.partition(" ")[0] for challenge in challenges] == ["Bearer", "Api-Key", "Basic"]
             if method != "HEAD":
                 assert answer.get_json().keys() == {"error"}
-        for key in (KEY, SECOND):
-            answer = ask(app, method, path, headers={"Authorization": f"bearer {key}"})
+        for header in (f"bearer {KEY}", f"Api-Key {SECOND}", basic(f"any name:{KEY}")):
+            answer = ask(app, method, path, headers={"Authorization": header})
             assert answer.status_code not in (401, 403, 429), (method, path)
 
 
@@ -237,6 +243,41 @@ def test_a_named_origin_may_use_the_api_with_a_key_and_without_the_session(app: 
     assert client.get("/api/v1/queue", headers=cors).status_code == 401
 
 
+def test_a_browser_is_not_asked_for_a_name_and_password(client: FlaskClient) -> None:
+    """It would open a dialog of its own over the page that asks for the key."""
+    for headers in ({}, BROWSER):
+        answer = client.get("/api/v1/queue", headers={"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)", **headers})
+        assert "Basic" not in " ".join(answer.headers.getlist("WWW-Authenticate"))
+
+
+EXTENSIONS = (f"chrome-extension://{'abcdefghijklmnop' * 2}", "moz-extension://0f9e8d7c-1234-4abc-8def-0123456789ab")
+
+
+def test_an_extension_needs_a_key_and_no_name(app: Flask, open_app: Flask) -> None:
+    """It cannot use the session of the browser that it runs in."""
+    for origin in EXTENSIONS:
+        for site in ("cross-site", "none"):  # differs by browser, and by what the extension may reach
+            sent = {"Origin": origin, "Sec-Fetch-Site": site}
+            client = app.test_client()
+            wish = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+            preflight = client.options("/api/v1/batches", headers={**sent, **wish})
+            assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (200, origin)
+            assert client.get("/api/v1/queue", headers={**sent, **BEARER}).status_code == 200
+            client.post("/login", data={"key": KEY})
+            assert client.get("/api/v1/queue").status_code == 200
+            refused = client.get("/api/v1/queue", headers=sent)
+            assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (401, origin)
+            assert ask(open_app, "GET", "/api/v1/queue", headers=sent).status_code == 403
+
+
+def test_without_a_key_extensions_are_allowed_by_scheme(make_app: Callable[..., Flask]) -> None:
+    app = make_app(cors_origins="moz-extension://*")
+    chrome, firefox = (ask(app, "GET", "/api/v1/queue", headers={"Origin": origin}) for origin in EXTENSIONS)
+    assert chrome.status_code == 403
+    assert "Access-Control-Allow-Origin" not in chrome.headers
+    assert (firefox.status_code, firefox.headers["Access-Control-Allow-Origin"]) == (200, EXTENSIONS[1])
+
+
 def test_an_origin_in_brackets_can_be_named(make_app: Callable[..., Flask]) -> None:
     app = make_app(cors_origins="http://[::1]:3000")
     answer = ask(app, "GET", "/api/v1/queue", headers={"Origin": "http://[::1]:3000"})
@@ -252,6 +293,7 @@ def test_an_origin_in_brackets_can_be_named(make_app: Callable[..., Flask]) -> N
         ("ALLOWED_HOSTS", "exa mple"),
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "example.org"),
+        ("CORS_ORIGINS", "https://*"),
         ("TRUSTED_PROXIES", "-1"),
         ("TRUSTED_PROXIES", "all"),
         ("RATE_LIMIT", "0/minute"),
