@@ -21,7 +21,7 @@ from downloader.download_settings import PREFIX
 from downloader.settings import Settings
 from downloader.ytdlp import tools as toolchain
 from tests.browser import browser, new_page, page
-from tests.real_server import Server
+from tests.real_server import ForkedServer, Server
 from tests.simulator.client import Simulator
 
 __all__ = ["browser", "new_page", "page"]  # fixtures of tests/browser.py, which every test may use
@@ -132,18 +132,29 @@ def sample_mp4(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def start_server(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Return a function that starts a server whose internet is the simulator; settings are its variables."""
+def starter(kind: type[Server], simulator: Simulator, storage: Path) -> Iterator[Callable[..., Server]]:
+    """Give a function that starts a server of this *kind* whose internet is *simulator*; settings are its variables."""
     with contextlib.ExitStack() as servers:
 
         def start(port: int = 0, **settings: str) -> Server:
-            server = Server(simulator, tmp_path / "storage", port=port, **settings)
+            server = kind(simulator, storage, port=port, **settings)
             servers.callback(lambda: sys.stdout.writelines(server.log))  # pytest shows it where the test fails
             servers.callback(server.close)
             return server
 
         yield start
+
+
+@pytest.fixture
+def start_server(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Return a function that starts a server, with what a start takes loaded already."""
+    yield from starter(ForkedServer, simulator, tmp_path / "storage")
+
+
+@pytest.fixture
+def start_command(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Return a function that starts a server as the README says."""
+    yield from starter(Server, simulator, tmp_path / "storage")
 
 
 @pytest.fixture
@@ -154,7 +165,7 @@ def server(start_server: Callable[..., Server]) -> Server:
 @pytest.fixture(scope="module")
 def shared_server(running_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return one server for all tests of a module, which leave it as they found it."""
-    server = Server(running_simulator, tmp_path_factory.mktemp("server") / "storage")
+    server = ForkedServer(running_simulator, tmp_path_factory.mktemp("server") / "storage")
     yield server
     server.close()
 

@@ -10,10 +10,11 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.forked import CAN_FORK, ForkedProcess
 from tests.simulator.client import Simulator
 
 REPOSITORY = Path(__file__).parent.parent
@@ -43,14 +44,7 @@ class Server:
             "DOWNLOADER_RETRIES": "1",
             **settings,
         }
-        self.process = subprocess.Popen(
-            [*under, sys.executable, "downloader_main.py", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = self._start(under, ["--host", "127.0.0.1", "--port", str(port)], environment)
         assert self.process.stdout
         assert self.process.stderr
         self.start_line = self.process.stdout.readline()
@@ -62,6 +56,18 @@ class Server:
         assert found, self.start_line
         self.port = int(found[1])
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def _start(
+        self, under: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[str] | ForkedProcess:
+        return subprocess.Popen(
+            [*under, sys.executable, "downloader_main.py", *arguments],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def refused(self) -> subprocess.CompletedProcess[str]:
         """Start a second server with the same settings, which must end; return how it did."""
@@ -100,3 +106,14 @@ class Server:
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe
             pipe.close()
+
+
+class ForkedServer(Server):
+    """The same in a process that is forked, where that is possible: for tests of what a server does once it runs."""
+
+    def _start(
+        self, under: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[str] | ForkedProcess:
+        if CAN_FORK:
+            return ForkedProcess(arguments, environment)
+        return super()._start(under, arguments, environment)

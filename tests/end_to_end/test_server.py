@@ -41,8 +41,8 @@ def eight(simulator: Simulator, first_serial: int) -> list[str]:
 
 
 @pytest.mark.timeout(120)
-def test_a_batch_of_eight_comes_back_as_eight_videos(start_server: Any, simulator: Simulator, ffmpeg: str) -> None:
-    server: Server = start_server()
+def test_a_batch_of_eight_comes_back_as_eight_videos(start_command: Any, simulator: Simulator, ffmpeg: str) -> None:
+    server: Server = start_command()
     # Not measured: the first download of each platform loads what the later ones share.
     server.ask("POST", "/download/batch", {"urls": eight(simulator, 900)})
     simulator.reset()
@@ -77,11 +77,11 @@ def test_a_batch_of_eight_comes_back_as_eight_videos(start_server: Any, simulato
 
 @pytest.mark.parametrize(("umask", "file_mode", "folder_mode"), [(None, 0o600, 0o700), ("027", 0o640, 0o750)])
 def test_files_have_the_modes_of_the_umask(
-    start_server: Any, simulator: Simulator, tmp_path: Path, umask: str | None, file_mode: int, folder_mode: int
+    start_command: Any, simulator: Simulator, tmp_path: Path, umask: str | None, file_mode: int, folder_mode: int
 ) -> None:
     before = os.umask(0)
     try:
-        server: Server = start_server(**({} if umask is None else {"DOWNLOADER_UMASK": umask}))
+        server: Server = start_command(**({} if umask is None else {"DOWNLOADER_UMASK": umask}))
     finally:
         os.umask(before)
     _, record = server.ask("POST", "/download", {"url": simulator.url("youtube", "ok")})
@@ -97,8 +97,8 @@ def test_files_have_the_modes_of_the_umask(
     assert {path: oct(mode) for path, mode in modes.items() if mode & ~folder_mode} == {}
 
 
-def test_the_start_line_says_what_was_found(start_server: Any) -> None:
-    server: Server = start_server()
+def test_the_start_line_says_what_was_found(start_command: Any) -> None:
+    server: Server = start_command()
     assert server.start_line.count("\n") == 1
     for word in ("yt-dlp 2", "ffmpeg", "deno", "/dashboard"):
         assert word in server.start_line
@@ -110,17 +110,17 @@ def test_it_listens_before_yt_dlp_is_loaded() -> None:
     assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=False).returncode == 0
 
 
-def test_sigterm_ends_an_idle_server_cleanly(start_server: Any) -> None:
-    server: Server = start_server()
+def test_sigterm_ends_an_idle_server_cleanly(start_command: Any) -> None:
+    server: Server = start_command()
     assert server.ask("GET", "/")[0] == 200
     assert server.stop() == 0
     assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
 
 
 def test_sigterm_answers_waiting_clients_and_ends_within_ten_seconds(
-    start_server: Any, simulator: Simulator, tmp_path: Path
+    start_command: Any, simulator: Simulator, tmp_path: Path
 ) -> None:
-    server: Server = start_server(DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")
+    server: Server = start_command(DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")
     urls = [simulator.url("tiktok", "hang", number) for number in range(6)]
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(server.ask, "POST", "/download/batch", {"urls": urls})
@@ -134,7 +134,7 @@ def test_sigterm_answers_waiting_clients_and_ends_within_ten_seconds(
     assert all(record["retryable"] for record in answer["downloads"])
 
 
-def test_a_taken_port_is_refused_in_a_sentence(start_server: Any) -> None:
+def test_a_taken_port_is_refused_in_a_sentence() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -166,8 +166,8 @@ def test_a_bad_setting_stops_the_start_with_its_name(
     assert "Traceback" not in run.stderr
 
 
-def test_oddities_of_the_environment_are_logged(start_server: Callable[..., Server]) -> None:
-    server = start_server(
+def test_oddities_of_the_environment_are_logged(start_command: Callable[..., Server]) -> None:
+    server = start_command(
         DOWNLOADER_PORT="tcp://10.43.0.7:8000", DOWNLOADER_SERVICE_HOST="10.43.0.7", DOWNLOADER_PROXYS="http://x",
         DOWNLOADER_HOST="", DOWNLOADER_WORKERS="''", DOWNLOADER_LOG_LEVEL='"INFO"', DOWNLOADER_MAX_FILE_BYTES="5G",
     )  # fmt: skip
@@ -213,14 +213,14 @@ def test_invalid_http_is_answered_in_json(start_server: Any) -> None:
     assert server.ask("GET", "/")[0] == 200
 
 
-def test_a_thousand_idle_connections_do_not_end_the_server(start_server: Any, simulator: Simulator) -> None:
+def test_a_thousand_idle_connections_do_not_end_the_server(start_command: Any, simulator: Simulator) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < 4096:
         pytest.skip("this machine allows too few open files")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, most))  # the server inherits it
     try:
-        server: Server = start_server(DOWNLOADER_WORKERS="64", DOWNLOADER_PLATFORM_CONCURRENCY="64",
+        server: Server = start_command(DOWNLOADER_WORKERS="64", DOWNLOADER_PLATFORM_CONCURRENCY="64",
                                       DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")  # fmt: skip
         with contextlib.ExitStack() as idle, ThreadPoolExecutor(1) as pool:
             # select() takes no file descriptors above 1,024.
@@ -241,8 +241,8 @@ def test_a_thousand_idle_connections_do_not_end_the_server(start_server: Any, si
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_a_thousand_urls_half_of_them_rubbish_in_bounded_memory(start_server: Any, simulator: Simulator) -> None:
-    server: Server = start_server(DOWNLOADER_WORKERS="16", DOWNLOADER_PLATFORM_CONCURRENCY="8")
+def test_a_thousand_urls_half_of_them_rubbish_in_bounded_memory(start_command: Any, simulator: Simulator) -> None:
+    server: Server = start_command(DOWNLOADER_WORKERS="16", DOWNLOADER_PLATFORM_CONCURRENCY="8")
     good = [simulator.url("tiktok", "removed", number) for number in range(500)]
     urls = [url for number, link in enumerate(good) for url in (link, f"http://127.0.0.1/{number}?u={link}")]
     server.ask("POST", "/download/batch", {"urls": urls[:20]})
@@ -297,10 +297,10 @@ def test_the_library_needs_no_server(simulator: Simulator, tmp_path: Path, monke
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc here")
 def test_no_process_it_starts_inherits_its_settings(
-    start_server: Callable[..., Server], simulator: Simulator, tmp_path: Path
+    start_command: Callable[..., Server], simulator: Simulator, tmp_path: Path
 ) -> None:
     """They may hold passwords, and a process's initial environment stays readable while it lives."""
-    server = start_server(
+    server = start_command(
         DOWNLOADER_DATABASE_URL=f"sqlite:///{tmp_path}/hunter2.db",
         downloader_retries="2",  # names are read in any case
         ANYTHING_ELSE="stays",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.real_server import Server
+from tests.real_server import ForkedServer, Server
 from tests.simulator.client import Simulator
 
 #: What a platform's record says of other tests, but not whether one has left anything behind.
@@ -35,7 +35,7 @@ def server(
             server, new = idle_servers.pop()
             stack.callback(server.close)
         else:
-            server = Server(simulator, tmp_path_factory.mktemp("server") / "storage")
+            server = ForkedServer(simulator, tmp_path_factory.mktemp("server") / "storage")
             stack.callback(server.close)
             new = state(server)
         logged = len(server.log)
