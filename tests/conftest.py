@@ -23,6 +23,7 @@ from downloader.ytdlp import tools as toolchain
 from tests.browser import browser, new_page, page
 from tests.real_server import ForkedServer, Server
 from tests.simulator.client import Simulator
+from tests.sqlite import make_database
 
 __all__ = ["browser", "new_page", "page"]  # fixtures of tests/browser.py, which every test may use
 
@@ -176,6 +177,7 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
     apps: list[Flask] = []
 
     def make(**settings: Any) -> Flask:
+        make_database(tmp_path / "storage" / "downloader.db")
         apps.append(create_downloader_app(Settings(storage_dir=tmp_path / "storage", **settings)))
         return apps[-1]
 

@@ -21,6 +21,7 @@ from downloader.queue.scheduler import Scheduler
 from downloader.settings import Settings
 from downloader.store.repository import Store
 from tests.fakes import FakeClock, HandEngine
+from tests.sqlite import make_database
 
 PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")
 
@@ -41,6 +42,7 @@ class World:
         self.settings.raw_dir.mkdir(parents=True, exist_ok=True)
         self.clock = FakeClock()
         self.engine = engine or HandEngine()
+        make_database(folder / "downloader.db")
         self.store = Store.open(self.settings.store_url)
         self.governor = Governor(
             PLATFORMS,

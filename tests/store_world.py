@@ -25,6 +25,7 @@ from downloader.platforms import PlatformType
 from downloader.store.database import open_database
 from downloader.store.repository import Store
 from tests import postgres
+from tests.sqlite import make_database
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -63,7 +64,7 @@ def downloaded(*files: str, title: str = "A film", seconds: float = 1.5) -> Outc
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "template.sqlite3"
-    Store.open(f"sqlite:///{path}").close()
+    make_database(path)
     return path
 
 
