@@ -10,6 +10,8 @@ const menu = document.getElementById("menu");
 let opener = null;
 /** @type {HTMLElement | null} what gets the focus if that button is gone when it closes */
 let home = null;
+/** Where that button was when it opened. */
+let around = new DOMRect();
 
 /**
  * @typedef {{label: string, icon: string, act?: () => void, href?: string, download?: boolean, danger?: boolean}} MenuItem
@@ -21,7 +23,7 @@ export function startMenu() {
   addEventListener("pointerdown", (event) => {
     if (opener && !menu.contains(event.target) && !opener.contains(event.target)) closeMenu();
   });
-  addEventListener("scroll", closeMenu, { passive: true, capture: true });
+  addEventListener("scroll", closeIfMoved, { passive: true, capture: true });
   addEventListener("resize", closeMenu);
   addEventListener("hashchange", closeMenu);
   menu.addEventListener("keydown", onKey);
@@ -40,7 +42,8 @@ export function toggleMenu(button, items) {
   menu.replaceChildren(...items.map(itemElement));
   menu.hidden = false;
   button.setAttribute("aria-expanded", "true");
-  place(button.getBoundingClientRect());
+  around = button.getBoundingClientRect();
+  place();
   menu.firstElementChild?.focus({ preventScroll: true });
 }
 
@@ -51,6 +54,12 @@ export function closeMenu() {
   if (menu.contains(document.activeElement)) focusBack();
   opener = null;
   menu.hidden = true;
+}
+
+/** A browser reports late what scrolled the button into view: that must not close the menu just opened. */
+function closeIfMoved() {
+  const { top, left } = opener?.getBoundingClientRect() ?? around;
+  if (top !== around.top || left !== around.left) closeMenu();
 }
 
 function itemElement({ label, icon: symbol, act, href, download, danger }) {
@@ -70,7 +79,7 @@ function itemElement({ label, icon: symbol, act, href, download, danger }) {
 }
 
 /** Below the button, or above it where there is no room; its right edge at the button's. */
-function place(around) {
+function place() {
   const { offsetWidth: width, offsetHeight: height } = menu;
   const below = around.bottom + GAP;
   const top = below + height > innerHeight ? Math.max(GAP, around.top - GAP - height) : below;
