@@ -94,7 +94,7 @@ class Server:
         return self.wait()
 
     def wait(self) -> int:
-        status = self.process.wait(timeout=15)
+        status = self.process.wait(timeout=30)  # a busy machine takes its time
         self._reader.join(10)
         return status
 
