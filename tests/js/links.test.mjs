@@ -309,10 +309,11 @@ const LINES = {
 
 for (const [name, line] of Object.entries(LINES)) {
   test(`ten thousand lines of ${name} are read at once`, () => {
-    const times = [1, 2, 3, 4, 5].map((turn) => {
-      const text = Array.from({ length: 10_000 }, (_, index) => line(turn * 1_000_000_000 + index)).join("\n");
-      return milliseconds(() => readLinks(text));
-    });
+    const times = [];
+    while (times.length < 5 && Math.min(...times) >= 250) { // once is enough: a busy machine may be slow at times
+      const text = Array.from({ length: 10_000 }, (_, index) => line((times.length + 1) * 1_000_000_000 + index)).join("\n");
+      times.push(milliseconds(() => readLinks(text)));
+    }
     assert.ok(Math.min(...times) < 250, `${times} ms`);
   });
 }

@@ -306,13 +306,14 @@ def test_each_work_has_its_own_network(work: Workload) -> None:
     assert fast.wall_seconds < 1 < slow.wall_seconds
 
 
-@pytest.mark.parametrize("name", ["download", "ytdlp", "bulk", "connects"])
-def test_the_guard_is_measured(name: str) -> None:
+def test_the_guard_is_measured() -> None:
+    once = "from benchmarks import egress; egress.ROUNDS, egress.CONNECTS = 1, 50; egress.main()"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.egress", name, "--megabytes", "1"],
+        [sys.executable, "-c", once, "--megabytes", "1"],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=True,
     )  # fmt: skip
-    assert json.loads(done.stdout)["measurement"] == name
+    names = [json.loads(line)["measurement"] for line in done.stdout.splitlines()]
+    assert names == ["bulk", "ytdlp", "download", "connects"]
 
 
 def test_the_command_writes_figures_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
