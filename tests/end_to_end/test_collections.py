@@ -33,7 +33,7 @@ def until(server: Server, job_id: str, condition: Callable[[dict[str, Any]], boo
     for _ in range(polls):
         if condition(job := job_of(server, job_id)):
             return job
-        let_run(server, 0.05)
+        let_run(server, 0.1)
     raise TimeoutError({name: job[name] for name in ("state", "error", "entries", "elapsed_seconds")})
 
 
