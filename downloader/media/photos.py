@@ -31,9 +31,9 @@ _DEMUXERS: Mapping[PictureKind, str] = {
 #: A JPEG ends with this, perhaps before a few bytes of the camera's. Decoders fill in what is cut off.
 _JPEG_END, _TRAILER_BYTES = b"\xff\xd9", 4096
 
-#: Of a JPEG these many bytes are decoded, which is enough for the decoder to begin: all of it would take as long as the
-#: rest of its download. Other types can only be decoded as a whole.
-_GLANCE_BYTES, _PIXELS_A_BYTE, _JPEG_SCAN = 8 * 1024, 128, b"\xff\xda"
+#: Of a JPEG these many bytes are decoded, which is enough for the decoder to begin: all of it would take longer than
+#: the rest of its download. Other types can only be decoded as a whole.
+_GLANCE_BYTES, _PIXELS_A_BYTE, _JPEG_SCAN = 4 * 1024, 256, b"\xff\xda"
 
 # Text and color profiles of a PNG may be compressed, a thousand times, and decoders inflate them without a bound.
 _PNG_HEAD, _PNG_CHUNK = 8, 12
@@ -90,7 +90,10 @@ def check_picture(path: Path, ffmpeg: str | None) -> Picture:
     """
     check_picture_size(path.stat().st_size)
     data = path.read_bytes()
-    picture = _header(data)
+    try:
+        picture = read_picture(data)
+    except NotAPicture as error:
+        raise NotPlayable(str(error)) from error
     if picture.kind == "jpg" and _JPEG_END not in data[-_TRAILER_BYTES:]:
         raise NotPlayable("a jpg that is cut off")
     if picture.kind == "png":
@@ -101,7 +104,7 @@ def check_picture(path: Path, ffmpeg: str | None) -> Picture:
     # What comes before the pixels may be long: profiles, a preview.
     glance = data.find(_JPEG_SCAN) + _GLANCE_BYTES + picture.width * picture.height // _PIXELS_A_BYTE
     with _DECODING:
-        if picture.kind != "jpg" or not decoder.decode_beginning(data[:glance], demuxer):
+        if picture.kind != "jpg" or not decoder.decode_beginning(data[:glance]):
             decoder.decode_first_picture(path, demuxer, ffmpeg)
     return picture
 
@@ -118,19 +121,6 @@ def _check_chunks(png: bytes) -> None:
             raise NotPlayable(f"a png with {compressed} bytes of compressed text")
         position += _PNG_CHUNK + length
     raise NotPlayable("a png that is cut off")
-
-
-def check_header(path: Path) -> Picture:
-    """Return what the picture at *path* is; raise NotPlayable if its header says otherwise."""
-    with path.open("rb") as file:
-        return _header(file.read(MAX_PICTURE_BYTES))
-
-
-def _header(data: bytes) -> Picture:
-    try:
-        return read_picture(data)
-    except NotAPicture as error:
-        raise NotPlayable(str(error)) from error
 
 
 def check_picture_size(size_bytes: int) -> None:

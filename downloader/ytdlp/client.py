@@ -247,7 +247,7 @@ class _Download:
             describe, self._details = partial(self._describe, kind), None
             preflight = hooks.preflight(self._limits, self._meter, describe, self._await_permit)
             ydl.add_post_processor(preflight, when="before_dl")
-            plain = PlainFiles.of(ydl, preflight.run)
+            plain = PlainFiles.of(ydl, preflight.inspect)
             if self._context.subtitles:
                 ydl.add_post_processor(self._subtitles(requests).step(), when="before_dl")
             try:

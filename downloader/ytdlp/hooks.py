@@ -11,7 +11,7 @@ from typing import Any
 from downloader.errors import DownloadFailed
 from downloader.media.check import NotPlayable, check_part
 from downloader.media.limits import MediaLimits
-from downloader.media.photos import check_header, check_picture_size
+from downloader.media.photos import check_picture_size
 from downloader.ytdlp.plain_files import plain_kind
 from downloader.ytdlp.progress import ProgressMeter
 
@@ -38,12 +38,12 @@ def interruptible_backoff(pauses: Mapping[str, Any], stop: threading.Event) -> d
 def check_arrived(progress: Mapping[str, Any]) -> None:
     """Check every finished part before ffmpeg is given it; raise DownloadFailed `not_a_video` for what is no media.
 
-    A picture's size is checked as it arrives; raises `too_large`.
+    Of a picture, which ffmpeg is not given, only the size is checked; raises `too_large`.
     """
     name = progress.get("filename")
-    is_picture = plain_kind(progress.get("info_dict") or {}) == "picture"
-    if is_picture:
+    if plain_kind(progress.get("info_dict") or {}) == "picture":
         check_picture_size(max(progress.get("downloaded_bytes") or 0, progress.get("total_bytes") or 0))
+        return
     if progress.get("status") != "finished" or not isinstance(name, str):
         return
     path = Path(name)
@@ -52,10 +52,7 @@ def check_arrived(progress: Mapping[str, Any]) -> None:
     if is_text or not path.is_file():
         return
     try:
-        if is_picture:
-            check_header(path)
-        else:
-            check_part(path)
+        check_part(path)
     except NotPlayable as error:
         path.unlink()  # another attempt would take it for a finished part
         raise DownloadFailed("not_a_video", detail=str(error)) from error
@@ -76,12 +73,15 @@ def preflight(
 
     class Preflight(PostProcessor):  # type: ignore[misc]  # yt-dlp comes without types
         def run(self, info: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+            self.inspect(info)
+            return [], info
+
+        def inspect(self, info: Mapping[str, Any]) -> None:
             _refuse_other_protocols(info)
             limits.check_plan(info)
             meter.plan(info)
             describe(info)
             await_permit()
-            return [], info
 
     return Preflight()
 
