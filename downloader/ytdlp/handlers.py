@@ -151,7 +151,8 @@ class _PlainResponse(Response):  # type: ignore[misc]
     def __init__(self, reply: Reply, url: str) -> None:
         coding = reply.headers.get("Content-Encoding", "").strip().lower()
         body = _Inflated(reply) if coding in ("gzip", "x-gzip", "deflate") else reply
-        super().__init__(fp=body, headers=reply.headers, url=url, status=reply.status, reason=reply.reason)
+        super().__init__(fp=body, headers={}, url=url, status=reply.status, reason=reply.reason)
+        self.headers = reply.headers  # as they are: yt-dlp would copy each
 
     def readable(self) -> bool:
         return True

@@ -14,7 +14,7 @@ from typing import Any
 #: A block is lost if the process dies before it is written, so it holds at most a tenth of a second's worth. Below the
 #: minimum, bookkeeping costs more than reading; above the maximum there is no gain, and memory is allocated each time.
 MIN_BLOCK_BYTES, MAX_BLOCK_BYTES = 16 * 1024, 256 * 1024
-_BLOCK_SECONDS = 0.1
+BLOCK_SECONDS = 0.1
 
 #: Bytes already buffered in sockets arrive fast, and say nothing about those that follow: beyond this size blocks grow
 #: slowly, so that they are still small when the buffers are empty.
@@ -67,7 +67,7 @@ def _remembering_names(evaluate: Callable[..., str]) -> Callable[..., str]:
 
 def block_size(elapsed_seconds: float, size: int) -> int:
     """Return how many bytes to read next, after *size* bytes took *elapsed_seconds*."""
-    worth = size / elapsed_seconds * _BLOCK_SECONDS if elapsed_seconds > 0 else MAX_BLOCK_BYTES
+    worth = size / elapsed_seconds * BLOCK_SECONDS if elapsed_seconds > 0 else MAX_BLOCK_BYTES
     grown = 2 * size if 2 * size <= _BURST_BLOCK_BYTES else max(_BURST_BLOCK_BYTES, size * _GROWTH)
     return int(max(MIN_BLOCK_BYTES, min(worth, grown, MAX_BLOCK_BYTES)))
 

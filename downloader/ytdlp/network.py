@@ -38,7 +38,8 @@ class GuardedRequests:
     def __call__(self, request: Any) -> Any:
         if self._stop.is_set():
             raise DownloadFailed("interrupted")
-        self._refuse_private(request if isinstance(request, str) else request.url, "a request")
+        url = request if isinstance(request, str) else request.url
+        self._refuse_private(url, "a request")
         try:
             response = self._send(request)
         except Exception as error:
@@ -59,7 +60,8 @@ class GuardedRequests:
         _limit_size(response)
         self._meter.sign_of_life()
         self.last_failure = None
-        self._refuse_private(response.url, "a redirect")
+        if response.url != url:
+            self._refuse_private(response.url, "a redirect")
         return response
 
     def close(self) -> None:

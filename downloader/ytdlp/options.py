@@ -32,6 +32,7 @@ _COMMON_OPTIONS: Mapping[str, Any] = {
     "postprocessors": [{"key": "FFmpegVideoRemuxer", "preferedformat": "mp4"}],
     "skip_unavailable_fragments": False,  # the default calls half a video a success
     "noplaylist": True,
+    "allow_playlist_files": False,  # it would think of names for three
     "quiet": True,
     "noprogress": True,
     "color": "never",
@@ -58,7 +59,7 @@ _ONE_FILE_DEMUXERS = ",".join((
 ))  # fmt: skip
 
 #: No post has more videos; the bound is for links that turn out to be something else.
-_MAX_VIDEOS_PER_POST = 50
+MAX_VIDEOS_PER_POST = 50
 
 _MAX_RETRY_PAUSE_SECONDS = 8.0
 
@@ -93,7 +94,7 @@ def ytdlp_options(
     options |= format_options(preset, platform, options)
     options |= preset.ytdlp_options
     options |= {
-        "playlist_items": f"1:{_MAX_VIDEOS_PER_POST}",
+        "playlist_items": f"1:{MAX_VIDEOS_PER_POST}",
         "outtmpl": f"{work_dir.as_posix().replace('%', '%%')}/{NAME_TEMPLATE}",
         "logger": _Log(platform),
         "proxy": proxy,
