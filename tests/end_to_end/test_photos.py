@@ -74,3 +74,23 @@ def test_a_batch_may_do_without_pictures(start_server: Callable[..., Server], si
     assert (status, answer["downloads"][0]["kind"]) == (200, "photos")
     status, answer = server.ask("POST", "/download/batch", {"urls": urls[:1], "photos": "yes"})
     assert (status, answer) == (400, {"error": "photos must be true or false."})
+
+
+@pytest.mark.timeout(120)
+def test_a_slideshow_that_is_cancelled_leaves_nothing_behind_and_frees_its_place(
+    start_server: Callable[..., Server], simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.configure(media_bytes_per_second=300_000)  # two pictures of its ten in a second
+    server = start_server(DOWNLOADER_WORKERS="1", DOWNLOADER_PAGES_AHEAD="0")
+    cancelled = submit(server, [simulator.url("tiktok", "pictures", pictures.MANY + 1)])
+    [job] = follow(server, cancelled, lambda jobs: any((tmp_path / "storage" / "work").rglob("02-picture.jpg*")))
+    assert job["state"] == "running"
+    follows = submit(server, [simulator.url("tiktok", "pictures", 1)])
+    status, _ = server.ask("POST", f"/api/v1/jobs/{job['job_id']}/cancel")
+    assert status == 200
+    simulator.configure(media_bytes_per_second=0)
+    next_jobs = follow(server, follows, all_final)
+    assert [each["error"] for each in next_jobs] == [None]
+    [job] = follow(server, cancelled, all_final)
+    assert (job["state"], job["files"]) == ("cancelled", [])
+    check_files(tmp_path / "storage", next_jobs)
