@@ -12,6 +12,7 @@
     ├── StoreUnavailable            the database cannot be read or written now: 503
     ├── DownloadFailed              a download failed; its code says why
     │   ├── NotAPost                its link leads to something else, or has an impossible post id
+    │   │   └── IsCollection        it leads to a collection that can be taken apart
     │   └── PresetGone              the operator removed its preset
     └── StartRefused                the service cannot start with these settings
 
@@ -216,6 +217,14 @@ class NotAPost(DownloadFailed):
     def __init__(self, sentence: str, *, detail: str) -> None:
         super().__init__("invalid_url", detail=detail)
         self.args = (sentence,)
+
+
+class IsCollection(NotAPost):
+    """A link to a collection that can be taken apart: str() says how to ask for that."""
+
+    def __init__(self, sentence: str, *, link: str, detail: str) -> None:
+        super().__init__(sentence, detail=detail)
+        self.link = link  #: canonical
 
 
 class PresetGone(DownloadFailed):

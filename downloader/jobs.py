@@ -62,7 +62,9 @@ class NewJob:
     photos: bool = True  #: pictures are wanted too
     #: Which post, and what of it; equal ones are one job. None: not known from the link.
     post_key: str | None = None
-    expand: Expand | None = None  #: set: it is a collection, of whose entries the above is wanted
+    #: Set: collections are taken apart, and of their entries the above is wanted. What a short link leads to is not
+    #: known yet: its `kind` becomes `collection` if it leads to one.
+    expand: Expand | None = None
     title: str | None = None  #: this and the next two as a list says
     uploaded_at: datetime | None = None
     duration_seconds: float | None = None
@@ -102,8 +104,8 @@ class Job:
     post_key: str | None = None  #: see `NewJob`; of a short link, once it was followed
     reused: bool = False  #: its files were there already
     parent_id: str | None = None  #: the collection that it is an entry of; its record may have been deleted
-    expand: Expand | None = None  #: of a collection, as the next three
-    listed: int = 0  #: how many of its entries were read, and are jobs of the batch
+    expand: Expand | None = None  #: of a collection, and of a short link that may lead to one
+    listed: int = 0  #: how many entries of the collection were read, and are jobs of the batch
     found: int | None = None  #: how many there are, as far as it is known
     entries: EntryCounts | None = None  #: only where a collection was read for others to see, its `files` likewise
     started_at: datetime | None = None  #: of the latest attempt
@@ -288,7 +290,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """Where the short link of a running job leads; its attempt waits for `Engine.proceed`."""
+    """Where the short link of a running job leads: a post or a collection. Its attempt waits for `Engine.proceed`."""
 
     job_id: str
     link: str
@@ -306,7 +308,7 @@ class Work:
     preset: str = DEFAULT_PRESET  #: what to get
     subtitles: tuple[str, ...] = ()  #: codes of languages
     folder: str = ""  #: where its files go, below `output_dir`
-    expand: Expand | None = None  #: set: the link is a collection's, which is listed
+    expand: Expand | None = None  #: set: a collection is listed; a short link is followed, as it may lead to one
     listed: int = 0  #: so many of its entries are known already
     photos: bool = True  #: whether a post's pictures are wanted too
     in_storage: bool = False  #: both are in a storage folder, which may be away with its disk: it is never made

@@ -145,7 +145,7 @@ def thumbnail_url(job: Job) -> str | None:
 
 
 def _entries(job: Job) -> dict[str, int | None] | None:
-    if job.expand is None:
+    if job.kind != "collection":
         return None
     counts = job.entries or EntryCounts()
     return {"found": job.found, "taken": job.listed, "done": counts.done, "failed": counts.failed}

@@ -12,6 +12,7 @@ from downloader import batch_downloader
 from downloader.download_settings import DownloadSettings
 from downloader.jobs import Page, Progress, Resolved, Work
 from downloader.models import Outcome
+from downloader.platform_detector import read_link
 from downloader.platforms import PLATFORMS
 from downloader.ytdlp.client import FetchContext, fetch_context
 from downloader.ytdlp.collections import list_collection
@@ -33,7 +34,7 @@ def run_attempt(
     """Run one attempt, by *transport* if there is one; blocking. Calls *on_progress* in this thread and never raises.
 
     Setting *stop* ends the attempt at its next byte or response. It downloads no media until *permit* is
-    set. Where it follows a short link, it calls *on_resolved*, and requests nothing more until *proceed* is set.
+    set. If it follows a short link, it calls *on_resolved*, and requests nothing more until *proceed* is set.
     """
     context = FetchContext(
         settings=settings,
@@ -44,6 +45,7 @@ def run_attempt(
         stop=stop,
         permit=permit,
         proceed=proceed,
+        expand=work.expand is not None,
         work_dir=Path(work.work_dir),
         in_storage=work.in_storage,
         report=on_progress,
@@ -52,7 +54,7 @@ def run_attempt(
         transport=transport,
     )
     try:
-        if work.expand is not None:
+        if work.expand is not None and read_link(work.link).kind != "short":
             return _list(work, context)
         with fetch_context(context):
             return Outcome.of(batch_downloader.wrapper_of(work.platform)(work.link, work.output_dir))

@@ -15,6 +15,7 @@ from downloader.engines.base import Engine
 from downloader.errors import STORAGE_CODES, ErrorCode, sentence
 from downloader.jobs import FINAL_STATES, Job, Progress, Work
 from downloader.models import Outcome
+from downloader.platform_detector import read_link
 from downloader.platforms import PlatformType
 from downloader.queue.collections import Collections
 from downloader.queue.completion import Completion, NotStored
@@ -73,7 +74,7 @@ class AttemptRunner:
         if old := self.running.get(job.id):  # the store was quicker than the news of the cancel
             old.end_early("cancelled")
         self.running[job.id] = attempt
-        if job.expand is None:  # a list has no media
+        if job.kind != "collection":  # a list has no media
             attempt.permitted = self.governor.permit(job.platform, silent=self.preemption.silent(now))
         attempt.run = asyncio.create_task(self._run(attempt, before), name=f"attempt {job.id}")
         task = asyncio.create_task(self._follow(attempt, attempt.run, before), name=f"job {job.id}")
@@ -130,13 +131,22 @@ class AttemptRunner:
         task.add_done_callback(self._resolving.discard)
 
     async def _resolve(self, attempt: RunningAttempt, link: str) -> None:
-        """Store where the short link of *attempt* leads; end it early if that post is there, or being fetched."""
+        """Store where the short link of *attempt* leads; end it early if that post is there, or being fetched.
+
+        If it leads to a collection, the next attempt lists that.
+        """
         job = attempt.job
         key = post_key(link, job.preset, job.wanted_subtitles, job.photos)
         store = self.database.store
         try:
             proceeds = await self.database.call(
-                store.resolve, job.id, link, key, attempt=job.attempt_number, now=self.clock()
+                store.resolve,
+                job.id,
+                link,
+                key,
+                is_collection=read_link(link).kind == "collection",
+                attempt=job.attempt_number,
+                now=self.clock(),
             )
         except Exception:
             log.exception("where a link leads could not be stored", extra={"job_id": job.id})
@@ -283,7 +293,7 @@ class AttemptRunner:
                 extracting=attempt.extracting,
                 permitted=attempt.permitted,
             )
-            if succeeded and job.expand is None:
+            if succeeded and job.kind != "collection":
                 self.preemption.learn(job.platform, attempt.activity)
             if succeeded:
                 self.governor.let_through(job.platform)

@@ -151,6 +151,8 @@ class JobQueue:
             target = read_link(link.url)
             if target.collection_id is not None:
                 return replace(new, link=target.canonical_url, kind="collection", expand=wanted.expand)
+            if target.kind == "short":  # where it leads is known once it was followed
+                return replace(new, expand=wanted.expand)
         return replace(new, post_key=post_key(new.link, new.preset, new.wanted_subtitles, new.photos))
 
     # Waiting
@@ -169,7 +171,7 @@ class JobQueue:
 
     async def _ended_with_entries(self, job_id: str) -> Job:
         job = await self._ended(job_id)
-        if job.expand is None or job.state not in FINAL_STATES:
+        if job.kind != "collection" or job.state not in FINAL_STATES:
             return job
         while not self._closed.is_set():
             now = self.clock()
@@ -303,7 +305,7 @@ class JobQueue:
         """Put failed and cancelled ones back into the queue; return them. Raises NotFound."""
         jobs = await self._db(self._store.retry, job_ids, now=self.clock())
         self.scheduler.wake()
-        return await self._db(self._as_they_are, jobs) if any(job.expand for job in jobs) else jobs
+        return await self._db(self._as_they_are, jobs) if any(job.kind == "collection" for job in jobs) else jobs
 
     async def take_more(self, job_id: str, number: int | None) -> Job:
         """Take *number* more entries of a collection, None: all that are left; see `Store.take_more`."""

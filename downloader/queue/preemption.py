@@ -83,7 +83,7 @@ class RunningAttempt:
     @property
     def needs_permit(self) -> bool:
         """Whether it may not download its media yet."""
-        return not (self.permitted or self.asks_no_more or self.end_reason or self.job.expand)
+        return not (self.permitted or self.asks_no_more or self.end_reason or self.job.kind == "collection")
 
     @property
     def awaits_permit(self) -> bool:

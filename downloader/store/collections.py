@@ -55,7 +55,7 @@ def add_entries(change: Change, listed: Listed) -> bool:
     change.revise(
         job,
         listed=max(job.listed, page.position),
-        found=job.found if page.found is None else page.found,
+        found=page.found,
         title=page.title or job.title,
         uploader=page.uploader or job.uploader,
     )
@@ -83,7 +83,7 @@ def take_more(change: Change, job_id: str, number: int | None) -> Job:
     job = next(iter(change.lock_ids([job_id])), None)
     if job is None:
         raise NotFound("job")
-    if job.expand is None:
+    if job.kind != "collection" or job.expand is None:
         raise NotExpandable("This job is not a collection: only of a playlist, channel or profile more can be taken.")
     if job.state not in FINAL_STATES:
         raise NotExpandable("This collection is still being read: wait until that is done, or cancel it first.")
@@ -126,7 +126,7 @@ def batch_jobs(connection: Connection, batch_id: str) -> list[tuple[str, Job]]:
 
 def with_entries(connection: Connection, found: Sequence[Job]) -> list[Job]:
     """Return *found*; collections with the counts, the sizes and the files of their entries."""
-    ids = [job.id for job in found if job.expand is not None]
+    ids = [job.id for job in found if job.kind == "collection"]
     if not ids:
         return list(found)
     numbers: dict[str, dict[str, int]] = defaultdict(dict)
@@ -145,7 +145,7 @@ def with_entries(connection: Connection, found: Sequence[Job]) -> list[Job]:
             files=tuple(paths[job.id]),
             size_bytes=sizes.get(job.id),
         )
-        if job.expand is not None
+        if job.kind == "collection"
         else job
         for job in found
     ]

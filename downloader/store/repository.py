@@ -227,14 +227,15 @@ class Store:
         )
         return self.exchange([end], {}, now=now)[0][0]
 
-    def resolve(self, job_id: str, link: str, post_key: str | None, *, attempt: int, now: datetime) -> bool:
+    def resolve(
+        self, job_id: str, link: str, post_key: str | None, *, is_collection: bool = False, attempt: int, now: datetime
+    ) -> bool:
         """Store to which *link* that of a running job redirects, and the key of its post.
 
-        Return whether its *attempt* continues: not if the post is there, or another job is just fetching it; the job is
-        then to be queued, so that `exchange` decides.
+        Return whether its *attempt* continues: not if the post is there, or being fetched, or if it is a collection.
         """
         with self._claiming, self._change(now) as change:
-            return reuse.resolve(change, job_id, attempt, link, post_key)
+            return reuse.resolve(change, job_id, attempt, link, post_key, is_collection=is_collection)
 
     def add_entries(self, listed: Listed, *, now: datetime) -> bool:
         """See `collections.add_entries`; False: that attempt does not run any more, and nothing was stored."""

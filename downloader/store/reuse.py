@@ -61,13 +61,17 @@ def _archived(connection: Connection, keys: Collection[str]) -> set[str]:
     }
 
 
-def resolve(change: Change, job_id: str, attempt: int, link: str, key: str | None) -> bool:
+def resolve(
+    change: Change, job_id: str, attempt: int, link: str, key: str | None, *, is_collection: bool = False
+) -> bool:
     """Store where the link of a running job leads; return whether its attempt continues. See `Store.resolve`."""
     job = next(iter(change.lock_ids([job_id])), None)
     if job is None or job.state != "running" or job.attempt_number != attempt:
         return False
-    values = {"link": link, "post_key": key}
+    values = {"link": link, "post_key": key} | ({"kind": "collection"} if is_collection else {})
     change.connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+    if is_collection:
+        return False
     if key is None or job.again:
         return True
     others = select(jobs.c.id).where(jobs.c.post_key == key, jobs.c.state == "running", jobs.c.id != job_id)

@@ -121,7 +121,7 @@ def job_view(job: Job) -> dict[str, Any]:
         "size_bytes": job.size_bytes,
         "reused": job.reused,
         "parent_id": job.parent_id,
-        "entries": None if job.expand is None else {"found": job.found, "taken": job.listed},
+        "entries": {"found": job.found, "taken": job.listed} if job.kind == "collection" else None,
     }
 
 

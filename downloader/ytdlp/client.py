@@ -14,7 +14,7 @@ from typing import Any
 
 from downloader.download_settings import DownloadSettings
 from downloader.egress.guard import open_egress
-from downloader.errors import DownloadFailed, PresetGone, StartRefused
+from downloader.errors import DownloadFailed, IsCollection, PresetGone, StartRefused
 from downloader.media.details import details_of
 from downloader.media.downloads import Downloaded
 from downloader.media.files import finalize
@@ -71,7 +71,8 @@ class FetchContext:
     photos: bool = True  #: whether a post's pictures are wanted too
     stop: threading.Event = field(default_factory=threading.Event)  #: set: the download ends at its next byte
     permit: threading.Event | None = None  #: until it is set, pages are read, but no media; None: as if it were set
-    #: Called with the link of the post, once a short link was followed.
+    expand: bool = False  #: whether a short link may lead to a collection
+    #: Called with the link of the post or the collection, once a short link was followed.
     resolved: Callable[[str], None] = lambda _: None
     proceed: threading.Event | None = None  #: until it is set, nothing more is requested then; None: as if it were set
     #: Where unfinished files stay from one attempt to the next. After a success it holds only the outcome (see
@@ -251,9 +252,7 @@ class _Download:
             if self._context.subtitles:
                 ydl.add_post_processor(self._subtitles(requests).step(), when="before_dl")
             try:
-                post = follow(requests, self._platform, url)
-                if post != url:
-                    self._await_proceed(post)
+                post = self._post_at(requests, url)
                 add_extractors(ydl, self._platform, post, kind, photos=self._context.photos)
                 info = ydl.extract_info(post, download=True)
             except _PageTooOld:
@@ -288,10 +287,22 @@ class _Download:
             pause=context.stop.wait,
         )
 
-    def _await_proceed(self, post: str) -> None:
+    def _post_at(self, requests: GuardedRequests, url: str) -> str:
+        """Return the link of the post at *url*; of a short link, once what it leads to may be fetched."""
+        try:
+            post = follow(requests, self._platform, url)
+        except IsCollection as found:
+            if self._context.expand:
+                self._await_proceed(found.link)  # the queue ends this attempt, and has the collection listed
+            raise
+        if post != url:
+            self._await_proceed(post)
+        return post
+
+    def _await_proceed(self, link: str) -> None:
         """Report where a short link leads, and wait until that may be fetched."""
         proceed = self._context.proceed
-        self._context.resolved(post)
+        self._context.resolved(link)
         while proceed is not None and not proceed.wait(_PERMIT_POLL_SECONDS):
             self._heartbeat()
 

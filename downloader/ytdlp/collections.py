@@ -48,7 +48,7 @@ def list_collection(
     report: Callable[[Page], None],
     bounds: Bounds = Bounds(),  # noqa: B008 -- immutable
 ) -> Outcome:
-    """List at most *limit* posts of the collection at *url*, after the first *skip*; blocking. Follows short links.
+    """List at most *limit* posts of the collection at *url*, after the first *skip*; blocking.
 
     Calls *report* in this thread with each page as it comes; the last one has `is_last`. `newest` is the platform's own
     order, `oldest` the reverse: then all is listed, within *bounds*, before the first report. No platform can start in
@@ -113,9 +113,8 @@ class _Listing:
             add_collection_extractors(ydl, self._platform)
             self._walk = Walk(ydl, self._platform, bounds, since=since, before_request=self._flush)
             try:
-                target = collection_at(requests, self._platform, self._url)
-                if target.kind == "collection":
-                    self._noun = DESTINATIONS[target.destination or "page"].removeprefix("a ")
+                target = collection_at(self._platform, self._url)
+                self._noun = DESTINATIONS[target.destination or "page"].removeprefix("a ")
                 self._take(self._walk, self._walk.entries(target))
             except Exception as error:
                 self._flush()
@@ -170,11 +169,14 @@ class _Listing:
         self._pending.clear()
         self._position += len(entries)
         is_whole = is_last and not has_more and not walk.is_cut
+        # Platforms count doubles too, and what was posted before *since*.
+        found = max(walk.yielded, self._position) if is_whole else walk.found
+        if found is not None and not is_whole and found < self._position + has_more:
+            found = None  # a list that grows, or has no end
         page = Page(
             entries=entries,
             position=self._position,
-            # Platforms count doubles too, and what was posted before *since*.
-            found=walk.yielded if is_whole else walk.found,
+            found=found,
             title=walk.title,
             uploader=walk.uploader,
             note=" ".join(walk.notes) or None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from downloader.errors import DownloadFailed, NotAPost
+from downloader.errors import DownloadFailed, IsCollection, NotAPost
 from downloader.platform_detector import LinkTarget, read_link
 from downloader.platforms import DESTINATIONS, Platform
 
@@ -39,41 +39,17 @@ def follow(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> str:
     *urlopen* is yt-dlp's.
 
     Raises:
+        IsCollection: it leads to a collection.
         NotAPost: it leads to something else.
         DownloadFailed: the post is gone, or it leads to the login page.
         Exception: yt-dlp's own, where the request fails.
     """
     if read_link(url).kind != "short":
         return url
-    target = _follow(urlopen, platform, url)
-    if target.kind != "post" or target.canonical_url is None:
-        raise _not_a_post(platform, target, detail="redirected to a collection")
-    return target.canonical_url
-
-
-def collection_at(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> LinkTarget:
-    """Return the collection at *url*, which is requested if it is a short link; or the post, for a short link to one.
-
-    Raises the same as `follow`, NotAPost also where the collection cannot be listed.
-    """
-    target = read_link(url)
-    if target.kind == "short":
-        target = _follow(urlopen, platform, url)
-    elif target.kind != "collection" or target.platform != platform.name:
-        canonical_url(platform, url)
-        raise NotAPost(f"This {platform.label} link leads to no collection.", detail="no collection at such a link")
-    if target.canonical_url is None:
-        raise _not_a_post(platform, target)
-    return target
-
-
-def _follow(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> LinkTarget:
-    """Return the post or collection that the short link *url* redirects to; raises as `follow` if to neither."""
     reached = _final_url(urlopen, platform, url)
-    target = read_link(reached)
-    if target.kind in ("post", "collection") and target.platform == platform.name:
-        return target
-    detail = f"redirected to {reached}"
+    target, detail = read_link(reached), f"redirected to {reached}"
+    if target.kind == "post" and target.platform == platform.name and target.canonical_url is not None:
+        return target.canonical_url
     if _is_login_page(reached, target):
         code = platform.login_redirect_means
         raise DownloadFailed(code, detail=detail, walled=code == "rate_limited")
@@ -83,6 +59,17 @@ def _follow(urlopen: Callable[[Any], Any], platform: Platform, url: str) -> Link
     if target.platform != platform.name or target.destination is None:
         raise _elsewhere(platform, detail=detail)
     raise _not_a_post(platform, target, detail=detail)
+
+
+def collection_at(platform: Platform, url: str) -> LinkTarget:
+    """Return the collection at *url*. Raises NotAPost if there is none, or it cannot be listed."""
+    target = read_link(url)
+    if target.kind != "collection" or target.platform != platform.name:
+        canonical_url(platform, url)
+        raise NotAPost(f"This {platform.label} link leads to no collection.", detail="no collection at such a link")
+    if target.canonical_url is None:
+        raise _not_a_post(platform, target)
+    return target
 
 
 def _is_login_page(url: str, target: LinkTarget) -> bool:
@@ -118,9 +105,11 @@ def _elsewhere(platform: Platform, *, detail: str = _NO_POST) -> NotAPost:
 
 def _not_a_post(platform: Platform, target: LinkTarget, *, detail: str = _NO_POST) -> NotAPost:
     told = f"This {platform.label} link leads to {DESTINATIONS[target.destination or 'page']}, not to a single post"
-    if target.collection_id is not None:
-        return NotAPost(
-            f"{told}: send it with `expand` to get its videos, or copy the link of one of them.", detail=detail
+    if target.collection_id is not None and target.canonical_url is not None:
+        return IsCollection(
+            f"{told}: send it with `expand` to get its videos, or copy the link of one of them.",
+            link=target.canonical_url,
+            detail=detail,
         )
     if target.kind == "collection":
         told += ", and its videos can't be listed"

@@ -128,10 +128,9 @@ class Walk:
         return len(self._posts)
 
     def entries(self, target: LinkTarget) -> Iterator[Entry]:
-        """Yield the posts of the collection at *target*, each once, in the platform's order; or the post there."""
+        """Yield the posts of the collection *target*, each once, in the platform's order."""
         try:
-            is_post = target.kind == "post"
-            collection = {"entries": [{"url": target.canonical_url}]} if is_post else self._resolve(_start(target))
+            collection = self._resolve(_start(target))
             self.found = _count(collection.get("playlist_count"))
             self.title = bounded_text(collection.get("title"))
             self.uploader = bounded_text(collection.get("channel") or collection.get("uploader"))

@@ -28,7 +28,9 @@ def job_of(server: Server, job_id: str) -> dict[str, Any]:
     return job
 
 
-def until(server: Server, job_id: str, condition: Callable[[dict[str, Any]], bool], polls: int = 400) -> dict[str, Any]:
+def until(
+    server: Server, job_id: str, condition: Callable[[dict[str, Any]], bool], polls: int = 1200
+) -> dict[str, Any]:
     """Return a job once *condition* is true of it."""
     for _ in range(polls):
         if condition(job := job_of(server, job_id)):
@@ -114,6 +116,28 @@ def test_without_expand_a_collection_fails_and_says_how(shared_server: Server) -
     _, record = shared_server.ask("POST", "/download", {"url": list_url("youtube", "plain", 3)})
     assert (record["error_code"], record["kind"], record["entries"]) == ("invalid_url", "video", None)
     assert "`expand`" in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "serial", "title", "taken"), [("tiktok", 10, "sim-plain-60", 5), ("instagram", 3, "Story by ada", 3)]
+)
+def test_a_short_link_that_leads_to_a_collection_is_taken_apart(
+    shared_server: Server, simulator: Simulator, platform: Any, serial: int, title: str, taken: int
+) -> None:
+    cookies = "# Netscape HTTP Cookie File\n.instagram.com\tTRUE\t/\tTRUE\t4102444800\tsessionid\tsimulated\n"
+    assert shared_server.ask("PUT", "/api/v1/cookies/instagram", {"cookies": cookies})[0] == 200
+    body = {"url": simulator.url(platform, "leads_astray", serial, form="short")}
+    _, refused = shared_server.ask("POST", "/download", body)
+    assert (refused["error_code"], "`expand`" in refused["error"]) == ("invalid_url", True)
+    _, record = shared_server.ask("POST", "/download", {**body, "expand": {"limit": 5}})
+    assert (record["success"], record["kind"], record["title"]) == (True, "collection", title), record
+    assert (record["url"], record["attempts"]) == (body["url"], 1)
+    assert (record["entries"]["taken"], record["entries"]["done"]) == (taken, taken)
+    # A short link to a post is that post.
+    _, record = shared_server.ask(
+        "POST", "/download", {"url": simulator.url(platform, "ok", 700, form="short"), "expand": True}
+    )
+    assert (record["success"], record["kind"], record["entries"]) == (True, "video", None)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,26 @@ async def test_a_collection_is_read_as_it_was_asked_for_and_its_entries_are_want
     await running(world, tiktok(2))
 
 
+async def test_a_short_link_that_leads_to_a_collection_is_taken_apart_at_the_cost_of_no_attempt(world: World) -> None:
+    short = "https://vm.tiktok.com/ZM1/"
+    submission = await world.queue.submit([short, tiktok(3)], WANTED)
+    waiting = asyncio.create_task(world.queue.wait(submission))
+    job, plain = submission.jobs
+    assert (job.kind, plain.expand) == ("audio", None)
+    await running(world, short)
+    world.engine.on_resolved[short](LINK)
+    await running(world, LINK)
+    assert (world.engine.proceeding, world.engine.cancelled) == ([], [short])
+    tell(world, job, 1, 2, position=2)
+    world.engine.running[LINK].set_result(Outcome(True))
+    for number in (1, 2, 3):
+        await running(world, tiktok(number))
+        world.engine.succeed(tiktok(number))
+    job = (await asyncio.wait_for(waiting, 10))[0]
+    assert (job.kind, job.url, job.listed, job.counted_attempts) == ("collection", short, 2, 1)
+    assert len(job.files) == 2
+
+
 async def test_entries_download_while_the_list_is_read(world: World) -> None:
     job = await begun(world)
     tell(world, job, 1, position=1)

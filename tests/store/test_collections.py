@@ -74,7 +74,7 @@ def test_collections_that_are_taken_apart_otherwise_are_others(store: Store) -> 
 def test_entries_are_jobs_of_the_batch_each_post_once(store: Store) -> None:
     job = begun(store, entry(2), post(9))
     assert list_page(store, job, 1, 2, 3, 3, position=4, found=240, title="Ada's garden", uploader="Ada")
-    assert list_page(store, job, 3, 4, position=6)
+    assert list_page(store, job, 3, 4, position=6, found=240)
     found = entries(store, job)
     assert [each.post_key for each in found] == [f"tiktok:{number}:video:" for number in (1, 3, 4)]
     assert {(each.batch_id, each.parent_id, each.state) for each in found} == {(job.batch_id, job.id, "queued")}
@@ -83,6 +83,24 @@ def test_entries_are_jobs_of_the_batch_each_post_once(store: Store) -> None:
     assert (now.listed, now.found, now.title, now.uploader) == (6, 240, "Ada's garden", "Ada")
     batch = store.batch(job.batch_id)
     assert (batch.total, sum(batch.counts.values())) == (3, 6)
+
+
+def test_a_short_link_that_leads_to_a_collection_becomes_one(store: Store) -> None:
+    short = replace(post(7), expand=EXPAND)
+    [job] = store.submit([short], now=NOW).jobs
+    assert (job.kind, job.expand, job.entries) == ("video", EXPAND, None)
+    with pytest.raises(NotExpandable, match="not a collection"):
+        store.take_more(job.id, None, now=NOW)
+    store.claim("tiktok", 1, now=NOW)
+    link = "https://www.tiktok.com/@ada"
+    assert not store.resolve(job.id, link, None, is_collection=True, attempt=1, now=NOW)
+    store.finish(job.id, state="queued", result="interrupted", outcome=None, now=NOW, attempt=1)
+    event = store.events_since(store.last_event_id() - 1)[0]
+    assert (event.data["kind"], event.data["entries"]) == ("collection", {"found": None, "taken": 0})
+    [job] = store.claim("tiktok", 1, now=NOW)
+    assert (job.kind, job.link, job.counted_attempts) == ("collection", link, 1)
+    assert list_page(store, job, 1, position=1)
+    assert store.job(job.id).entries == EntryCounts()
 
 
 def test_a_page_is_one_event_of_the_collection(store: Store) -> None:

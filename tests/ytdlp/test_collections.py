@@ -141,7 +141,7 @@ def test_a_part_of_a_list(
     assert listing.serials == [serial if order == "newest" else 239 - serial for serial in expected]
     assert (listing.last.is_last, listing.last.has_more) == (True, has_more)
     assert listing.last.position == skip + len(expected)
-    assert listing.last.found == 240
+    assert listing.last.found == max(240, skip)
 
 
 def test_no_more_is_requested_than_is_wanted(simulator: Simulator, context: FetchContext) -> None:
@@ -212,15 +212,6 @@ def test_a_collection_of_a_tiktok_user(context: FetchContext) -> None:
     listing = Listing(context, "https://www.tiktok.com/@ada/collection/my-garden-7000000000000000070")
     assert listing.serials == list(range(70))
     assert listing.last.title == "ada-my-garden"
-
-
-def test_a_short_link_is_followed_to_its_collection(simulator: Simulator, context: FetchContext) -> None:
-    listing = Listing(context, simulator.url("tiktok", "leads_astray", 10, form="short"))
-    assert (listing.serials, listing.last.title) == (list(range(60)), "sim-plain-60")
-    post = Listing(context, simulator.url("tiktok", "ok", 7, form="short"))
-    assert (post.serials, post.last.found, post.last.has_more) == ([7], 1, False)
-    sound = Listing(context, simulator.url("tiktok", "leads_astray", 2, form="short"))
-    assert (sound.outcome.error_code, sound.pages) == ("invalid_url", [])
 
 
 @pytest.mark.parametrize(
@@ -339,6 +330,7 @@ def test_each_response_is_a_sign_of_life(context: FetchContext) -> None:
         "https://x.com/ada",
         "https://www.instagram.com/ada/",
         "https://www.tiktok.com/music/x-7",
+        "https://vm.tiktok.com/ZM1/",
         "https://www.youtube.com/watch?v=S00n0000000",
         "https://www.youtube.com/watch?v=S00n0000000&list=PLsim-plain-240",
         "https://www.youtube.com/playlist?list=P",
@@ -393,6 +385,22 @@ def test_an_endless_list_is_read_to_a_bound(
     assert sorted(listing.serials) == list(range(listed))
     assert (listing.last.note, listing.last.found if listed == 0 else None) == (told, None)
     assert all(len(page.entries) <= 100 for page in listing.pages)
+
+
+@pytest.mark.parametrize(
+    ("plan", "size", "limit", "skip", "found"),
+    [
+        ("endless", 1, 250, 0, [None] * 3),  # the platform says that there is one
+        ("plain", 240, 240, 0, [240] * 3),
+        ("plain", 40, 100, 60, [60]),  # there were more the last time
+        ("plain", 240, 240, 200, [240]),
+    ],
+)
+def test_never_fewer_are_found_than_were_taken(
+    context: FetchContext, plan: Plan, size: int, limit: int, skip: int, found: list[int | None]
+) -> None:
+    listing = Listing(context, list_url("youtube", plan, size), limit=limit, skip=skip)
+    assert [page.found for page in listing.pages] == found
 
 
 def test_of_a_long_list_no_more_is_read_than_the_bound(simulator: Simulator, context: FetchContext) -> None:

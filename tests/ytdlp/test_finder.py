@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ pytestmark = pytest.mark.usefixtures("context")
 
 
 @pytest.fixture
-def context(make_settings: Callable[..., Settings]) -> Iterator[None]:
-    with fetch_context(FetchContext(settings=make_settings().for_downloads())):
-        yield
+def context(make_settings: Callable[..., Settings]) -> Iterator[FetchContext]:
+    context = FetchContext(settings=make_settings().for_downloads())
+    with fetch_context(context):
+        yield context
 
 
 @pytest.mark.parametrize("platform", ["tiktok", "instagram", "twitter", "youtube"])
@@ -77,6 +79,28 @@ def test_a_short_link_that_ends_elsewhere_says_where(
     outcome = fetch(PLATFORMS[platform], simulator.url(platform, "leads_astray", serial, form="short"), str(tmp_path))
     assert outcome.error_code == (code[platform] if isinstance(code, dict) else code)
     assert told in (outcome[2] or "")
+
+
+@pytest.mark.parametrize(
+    ("platform", "serial", "link"),
+    [
+        ("tiktok", 10, "https://www.tiktok.com/@sim-plain-60"),
+        ("instagram", 3, "https://www.instagram.com/stories/ada/"),
+        ("instagram", 1, None),  # a profile that cannot be listed
+        ("tiktok", 2, None),  # a sound
+    ],
+)
+@pytest.mark.parametrize("expand", [True, False])
+def test_a_short_link_to_a_collection_tells_which_if_that_is_to_be_taken_apart(
+    context: FetchContext, simulator: Simulator, tmp_path: Path, platform: Any, serial: int, link: str, expand: bool
+) -> None:
+    reported: list[str] = []
+    url = simulator.url(platform, "leads_astray", serial, form="short")
+    with fetch_context(replace(context, expand=expand, resolved=reported.append)):
+        outcome = fetch(PLATFORMS[platform], url, str(tmp_path))
+    assert reported == ([link] if expand and link else [])
+    assert outcome.error_code == "invalid_url"
+    assert ("`expand`" in (outcome[2] or "")) == (link is not None)
 
 
 @pytest.mark.parametrize(
