@@ -46,6 +46,9 @@ RECENT_SECONDS = 3600.0
 #: Posts of an archive that are stored at once: few enough that other users of the database do not notice.
 ARCHIVE_PORTION = 5000
 
+#: Jobs that are changed at once.
+PORTION = 500
+
 
 def _query(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[JobQueue, P], Coroutine[Any, Any, T]]:
     """Return *method* of the store as one of the queue, off its loop."""
@@ -284,28 +287,28 @@ class JobQueue:
         """Cancel those that are not final, at once; return them as they are then. Raises NotFound."""
         return await self._cancelled(await self._db(self._store.cancel, job_ids, now=self.clock()))
 
-    async def _cancelled(self, before: Sequence[Job]) -> list[Job]:
+    async def _cancelled(self, jobs: Sequence[Job]) -> list[Job]:
         self.scheduler.wake()  # the second round of a batch may have started
-        await self.scheduler.cancelled(before)
-        after = await self._db(self._as_they_are, before)
-        for job in after:
+        await self.scheduler.cancelled(jobs)
+        for job in jobs:
             self._tell_waiters(job)
-        return after
-
-    def _as_they_are(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return *jobs* as they are now; one that was deleted in between as it must have been."""
-        found = self._store.jobs_by_id([job.id for job in jobs])
-        return [found.get(job.id) or replace(job, state="cancelled", next_attempt_at=None) for job in jobs]
+        return await self._db(self._store.with_entries, jobs)
 
     async def cancel_batch(self, batch_id: str) -> list[Job]:
-        """Cancel whatever of a batch is not final, and the second round that it may want. Raises NotFound."""
-        return await self._cancelled(await self._db(self._store.cancel_batch, batch_id, now=self.clock()))
+        """Cancel up to `PORTION` jobs of a batch that are not final, and the second round that it may want; return them
+        as they are then.
+
+        Raises NotFound. To be called until there are none: as one change, thousands would keep the database from
+        others, and fill the memory.
+        """
+        jobs = await self._db(self._store.cancel_batch, batch_id, now=self.clock(), most=PORTION)
+        return await self._cancelled(jobs)
 
     async def retry(self, job_ids: Sequence[str]) -> list[Job]:
-        """Put failed and cancelled ones back into the queue; return them. Raises NotFound."""
+        """Put failed and cancelled ones back into the queue; return them."""
         jobs = await self._db(self._store.retry, job_ids, now=self.clock())
         self.scheduler.wake()
-        return await self._db(self._as_they_are, jobs) if any(job.kind == "collection" for job in jobs) else jobs
+        return await self._db(self._store.with_entries, jobs)
 
     async def take_more(self, job_id: str, number: int | None) -> Job:
         """Take *number* more entries of a collection, None: all that are left; see `Store.take_more`."""
@@ -313,23 +316,22 @@ class JobQueue:
         self.scheduler.wake()
         return await self._db(self._store.job, job_id)
 
-    async def retry_batch(self, batch_id: str) -> list[Job]:
-        """Put what failed of a batch, or was cancelled, back into the queue. Raises NotFound."""
-        return await self.retry(await self._db(self._store.job_ids, batch_id, states=("failed", "cancelled")))
-
-    async def delete(self, job_ids: Sequence[str], *, with_files: bool) -> list[Job]:
-        """Delete the records of final ones, with their files if wanted; return them.
+    async def delete(self, job_ids: Sequence[str], *, with_files: bool) -> list[str]:
+        """Delete the records of final ones, with their files if wanted; return their ids.
 
         A file that another job has too is left to that one.
         """
-        deleted = await self._db(self._store.delete, job_ids, now=self.clock())
-        for job in deleted:
-            self._settle(job.id, job)
-        if with_files:
-            paths = [path for job in deleted for path in job.files]
-            await self._db(self.removal.remove, paths, of=[job.id for job in deleted])
-            self.scheduler.files_removed()
-        return deleted
+        ids: list[str] = []
+        for start in range(0, len(job_ids), PORTION):
+            deleted = await self._db(self._store.delete, job_ids[start : start + PORTION], now=self.clock())
+            for job in deleted:
+                self._settle(job.id, job)
+            if with_files:
+                paths = [path for job in deleted for path in job.files]
+                await self._db(self.removal.remove, paths, of=[job.id for job in deleted])
+                self.scheduler.files_removed()
+            ids += (job.id for job in deleted)
+        return ids
 
     # The archive
 

@@ -182,6 +182,8 @@ class Scheduler:
         """End the attempts of *jobs*, which are cancelled in the store; return when nothing is left of them."""
         ending, ids = list[asyncio.Task[None]](), list[str]()
         for job in jobs:
+            if not job.attempt_number:
+                continue  # it never began
             attempt = self.attempts.running.get(job.id)
             if attempt is not None and attempt.job.attempt_number > job.attempt_number:
                 continue  # it was retried since, which ended this attempt

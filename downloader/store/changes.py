@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Engine, Row, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, bindparam, delete, insert, select, update
 
-from downloader.errors import IllegalTransition, StoreUnavailable
+from downloader.errors import IllegalTransition
 from downloader.jobs import (
     FINAL_STATES,
     TRANSITIONS,
@@ -26,12 +23,9 @@ from downloader.jobs import (
     Job,
     JobState,
 )
-from downloader.store.database import DatabaseFiles, writing
 from downloader.store.queries import chunks, jobs_of
-from downloader.store.rows import changed_columns, details_fields, end_fields, event_row, job_view, utc
+from downloader.store.rows import changed_columns, details_fields, end_fields, event_row, job_view, search_with, utc
 from downloader.store.schema import attempts, batches, events, files, jobs, numbers
-
-log = logging.getLogger(__name__)
 
 # What is written and locked for each job is put together once: doing so takes longer than running it.
 _UPDATE_JOB = update(jobs).where(jobs.c.id == bindparam("job"))
@@ -59,6 +53,9 @@ class _BatchLock:
 
 _ANY_BATCH = _BatchLock()
 _SECOND_ROUND = _BatchLock(batches.c.retry_failed_once, batches.c.second_round_at.is_(None))
+
+#: What `Change.move_alike` may change, and events tell.
+_TOLD_AS = {"counted_attempts": "attempts", "error_code": "error_code", "error": "error"}
 
 #: Says when a failed job, now that all of its batch has ended, is tried once more; None: not at all.
 SecondTry = Callable[[Job, datetime], datetime | None]
@@ -141,6 +138,37 @@ class Change:
             raise IllegalTransition(job.state, state)
         finished_at = self.now if state in FINAL_STATES else None
         return self.revise(job, state=state, finished_at=finished_at, next_attempt_at=next_attempt_at, **changes)
+
+    def move_alike(self, those: Sequence[Job], state: JobState, **changes: Any) -> list[Job]:
+        """As `move`, with the same *changes* for all of them, which alone are written and told.
+
+        Those may be the thousands of entries of a collection.
+        """
+        for job in those:
+            if state not in TRANSITIONS[job.state]:
+                raise IllegalTransition(job.state, state)
+        finished_at = self.now if state in FINAL_STATES else None
+        values = {
+            "state": state,
+            "updated_at": self.now,
+            "finished_at": finished_at,
+            "next_attempt_at": None,
+            **changes,
+        }
+        by_error = defaultdict[str | None, list[str]](list)
+        for job in those:
+            by_error[job.error].append(job.id)
+        for before, ids in by_error.items():
+            text = jobs.c.search if "error" not in changes else search_with(changes["error"], before)
+            for some in chunks(ids):
+                self.connection.execute(update(jobs).where(jobs.c.id.in_(some)).values(**values, search=text))
+        moved = [replace(job, **values) for job in those]
+        self._moved += moved
+        told = {"state": state, "next_attempt_at": None}
+        told |= {_TOLD_AS[name]: value for name, value in changes.items() if name in _TOLD_AS}
+        for job in moved:
+            self.tell("job_changed", batch_id=job.batch_id, job_id=job.id, data=told)
+        return moved
 
     def postpone(self, job: Job, step: timedelta) -> None:
         """Have *job*, which waits, wait until *step* later."""
@@ -329,57 +357,3 @@ def elapsed_seconds(job: Job, now: datetime) -> float:
         return job.elapsed_seconds
     # A clock that was set back must not make a download take less than no time.
     return job.elapsed_seconds + max(0.0, (now - job.started_at).total_seconds())
-
-
-class Writer:
-    """Callable from any thread."""
-
-    def __init__(self, engine: Engine, files: DatabaseFiles) -> None:
-        """Write to *engine*, as long as its *files* are in place."""
-        self._engine = engine
-        self._files = files
-        # Held from the numbering of events until they are delivered, so that they are delivered in that order.
-        self._turn = threading.RLock()
-        self._listeners: list[Callable[[Event], None]] = []
-        self._undelivered: deque[Event] = deque()
-        self._delivering = False
-
-    def on_event(self, listener: Callable[[Event], None]) -> None:
-        """Register a callable that gets every event after its transaction is committed, in order, in the thread that
-        made the change; it must be quick and never raise."""
-        self._listeners.append(listener)
-
-    @contextmanager
-    def change(self, now: datetime, *, durable: bool = False) -> Iterator[Change]:
-        """Give a change; write, commit and announce it at the end, or none of these if the block raises.
-
-        Raises:
-            StoreUnavailable: it would be lost: the database is another than the one that was opened.
-        """
-        if fault := self._files.fault():
-            raise StoreUnavailable(fault)
-        with ExitStack() as held:
-            if self._engine.dialect.name == "sqlite":
-                # It has one writer at a time anyway, and makes the others poll for their turn.
-                held.enter_context(self._turn)
-            with writing(self._engine, durable=durable) as connection:
-                change = Change(connection, utc(now), lambda: held.enter_context(self._turn))
-                yield change
-                change.write()
-            self._deliver(change.events)
-
-    def _deliver(self, events: list[Event]) -> None:
-        self._undelivered.extend(events)
-        if self._delivering:
-            return  # a listener made this change; its event comes after the one that is being delivered
-        self._delivering = True
-        try:
-            while self._undelivered:
-                event = self._undelivered.popleft()
-                for listener in self._listeners:
-                    try:
-                        listener(event)
-                    except Exception:
-                        log.exception("event listener failed", extra={"event_id": event.id})
-        finally:
-            self._delivering = False

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Engine, delete, insert, type_coerce, update
+from sqlalchemy import BigInteger, Connection, Engine, delete, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
-from downloader.errors import NotFound
 from downloader.jobs import (
     FINAL_STATES,
-    UNFINISHED_STATES,
     AttemptEnd,
     AttemptResult,
     Claimed,
@@ -29,13 +28,13 @@ from downloader.jobs import (
 )
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.store import claiming, collections, queries, reuse, thumbnails
-from downloader.store.cancellation import cancel
-from downloader.store.changes import SecondTry, Writer
+from downloader.store import claiming, collections, queries, remembered, reuse, thumbnails
+from downloader.store.cancellation import cancel, cancel_batch
+from downloader.store.changes import SecondTry
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
-from downloader.store.rows import utc
-from downloader.store.schema import attempts, batches, cooldowns, events, jobs, numbers
+from downloader.store.schema import attempts, events, jobs
 from downloader.store.submission import first_submission, store_batch
+from downloader.store.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,6 +105,7 @@ class Store:
     job = _query(collections.job)
     jobs = _query(collections.job_page)
     jobs_by_id = _query(collections.jobs_by_id)
+    with_entries = _query(collections.with_entries)
     entries_due = _query(collections.entries_due)
     job_ids = _query(queries.job_ids)
     attempts = _query(queries.job_attempts)
@@ -232,7 +232,8 @@ class Store:
     ) -> bool:
         """Store to which *link* that of a running job redirects, and the key of its post.
 
-        Return whether its *attempt* continues: not if the post is there, or being fetched, or if it is a collection.
+        Return whether its *attempt* continues: not if the post is there, or another job is just fetching it, nor if it
+        is a collection, as which it is then to be listed; the job is to be queued, so that `exchange` decides.
         """
         with self._claiming, self._change(now) as change:
             return reuse.resolve(change, job_id, attempt, link, post_key, is_collection=is_collection)
@@ -295,29 +296,23 @@ class Store:
     # -- by hand
 
     def cancel(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
-        """Cancel those that are not final; return them as they were BEFORE (so that running ones can be killed).
+        """Cancel those that are not final; return them as they are then.
 
         Where they are the last of their batch, its second round may start with it: see `cancel_batch`.
         """
         with self._change(now) as change:
-            before = [job for job in change.lock_to_end(job_ids) if job.state not in FINAL_STATES]
-            cancel(change, before)
+            cancelled = cancel(change, change.lock_to_end(job_ids))
             change.begin_second_rounds(self._second_try)
-            return before
+            return cancelled
 
-    def cancel_batch(self, batch_id: str, *, now: datetime) -> list[Job]:
-        """Cancel what of a batch is not final, and its second round for good; return as `cancel` does.
+    def cancel_batch(self, batch_id: str, *, now: datetime, most: int = sys.maxsize) -> list[Job]:
+        """Cancel what of a batch is not final, up to *most* jobs, and its second round for good; return as `cancel`
+        does.
 
         Raises NotFound.
         """
         with self._change(now) as change:
-            # First, which also locks it: a cancelled batch must not start a second round.
-            query = update(batches).where(batches.c.id == batch_id).values(retry_failed_once=False)
-            if change.connection.execute(query).rowcount == 0:
-                raise NotFound("batch")
-            before = change.lock(jobs.c.batch_id == batch_id, jobs.c.state.in_(UNFINISHED_STATES))
-            cancel(change, before)
-            return before
+            return cancel_batch(change, batch_id, most)
 
     def retry(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
         """Put failed and cancelled ones back to queued, `counted_attempts` at 0; return them.
@@ -326,21 +321,16 @@ class Store:
         """
         with self._change(now) as change:
             change.lock_second_rounds(job_ids)  # one of them may be about to start
-            return [
-                change.move(
-                    job, "queued", counted_attempts=0, final_attempt=False, error_code=None, error=None, detail=None
-                )
-                for job in change.lock_ids(job_ids)
-                if job.state in {"failed", "cancelled"} and job.link is not None
-            ]
+            locked = change.lock_ids(job_ids)
+            ended = [job for job in locked if job.state in {"failed", "cancelled"} and job.link is not None]
+            nothing = {"error_code": None, "error": None, "detail": None}
+            return change.move_alike(ended, "queued", counted_attempts=0, final_attempt=False, **nothing)
 
     def release_waiting(self, platform: PlatformType, *, now: datetime) -> int:
         """Put waiting jobs of *platform* back to queued (its cool-down was ended by hand); return how many."""
         with self._change(now) as change:
             waiting = change.lock(jobs.c.platform == platform, jobs.c.state == "waiting")
-            for job in waiting:
-                change.move(job, "queued")
-            return len(waiting)
+            return len(change.move_alike(waiting, "queued"))
 
     def delete(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
         """Delete the records of final ones, attempts included; return them. A batch without jobs goes too."""
@@ -376,25 +366,10 @@ class Store:
 
     def save_cooldown(self, state: CooldownState, *, now: datetime) -> None:
         """Remember *state*; the event `platform_changed` tells of it where it is not as before."""
-        until = None if state.cooling_until is None else utc(state.cooling_until)
         with self._change(now) as change:
-            change.lock_numbers()
-            before = queries.cooldown_states(change.connection).get(state.platform)
-            if before == state:
-                return
-            values: dict[str, Any] = {"cap": state.cap, "cooling_until": until, "strikes": state.strikes}
-            if before is None:
-                change.connection.execute(insert(cooldowns), values | {"platform": state.platform})
-            else:
-                same = cooldowns.c.platform == state.platform
-                change.connection.execute(update(cooldowns).where(same).values(values))
-            shown = {"cooling_until": None if until is None else until.isoformat(), "platform": state.platform}
-            change.tell("platform_changed", data=values | shown)
+            remembered.save_cooldown(change, state)
 
     def set_paused(self, paused: bool, *, now: datetime) -> None:
         """Remember it; the event `queue_changed` tells of it where it is not as before."""
         with self._change(now) as change:
-            change.lock_numbers()
-            if queries.paused(change.connection) != paused:
-                change.connection.execute(update(numbers).where(numbers.c.name == "paused").values(value=int(paused)))
-                change.tell("queue_changed", data={"paused": paused})
+            remembered.set_paused(change, paused)

@@ -11,13 +11,13 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row, case, func
 
 from downloader.errors import BadCursor, sentence
 from downloader.jobs import Attempt, AttemptEnd, Batch, Event, Job, JobState, NewJob
 from downloader.models import Details, Media, Outcome
 from downloader.records import thumbnail_url
-from downloader.store.schema import clean
+from downloader.store.schema import clean, jobs
 
 _COLUMNS = tuple(field.name for field in fields(Job) if field.name not in ("files", "entries"))
 
@@ -100,6 +100,15 @@ def changed_columns(before: Job, after: Job, names: Iterable[str]) -> dict[str, 
 
 def _search(job: Job) -> str:
     return "\n".join(part for part in (job.url, job.title, job.error) if part).casefold()
+
+
+def search_with(error: str | None, before: str | None) -> ColumnElement[str]:
+    """Return what `jobs.search` becomes where *error* takes the place of the error *before*; see `_search`."""
+    found: ColumnElement[str] = jobs.c.search
+    if before:
+        length = func.length(found) - len(f"\n{before}".casefold())
+        found = case((length > 0, func.substr(found, 1, length)), else_=found)
+    return found.concat(f"\n{error}".casefold()) if error else found
 
 
 def job_view(job: Job) -> dict[str, Any]:

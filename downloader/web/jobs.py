@@ -45,7 +45,7 @@ def create_jobs_api(services: Services) -> Routes:
     @routes.route("POST", "/jobs/delete", Deleted)
     async def delete_jobs(body: JobIdsToDelete) -> dict[str, list[str]]:
         """Delete the records of the given jobs that are final; return their ids."""
-        return deleted_ids(await services.acall(JobQueue.delete, body.ids, with_files=body.files))
+        return {"deleted": await services.acall(JobQueue.delete, body.ids, with_files=body.files)}
 
     return routes
 
@@ -95,7 +95,7 @@ def _add_one_job(routes: Routes, services: Services) -> None:
         deleted = await services.acall(JobQueue.delete, [job_id], with_files=query.files)
         if not deleted:
             raise Conflict(f"This job is {job.state}: cancel it first, then delete it.")
-        return deleted_ids(deleted)
+        return {"deleted": deleted}
 
 
 async def _progress(queue: JobQueue, job_id: str) -> Progress | None:
@@ -120,6 +120,6 @@ def job_records(jobs: Iterable[Job]) -> dict[str, Any]:
     return {"jobs": [job_record(job) for job in jobs]}
 
 
-def deleted_ids(jobs: Iterable[Job]) -> dict[str, list[str]]:
-    """Return the response that names the deleted *jobs*."""
-    return {"deleted": [job.id for job in jobs]}
+def job_records_json(jobs: Iterable[Job]) -> str:
+    """Return the records of *jobs* as JSON, separated by commas."""
+    return ChangedJobs.model_validate(job_records(jobs)).model_dump_json().removeprefix('{"jobs":[').removesuffix("]}")

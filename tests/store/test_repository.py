@@ -325,12 +325,12 @@ def test_recover_leaves_alone_what_somebody_runs(store: Store) -> None:
 # -- by hand
 
 
-def test_cancel_returns_the_jobs_as_they_were_and_leaves_final_ones_alone(store: Store) -> None:
+def test_cancel_returns_the_jobs_as_they_are_then_and_leaves_final_ones_alone(store: Store) -> None:
     before = in_each_state(store)
     cancelled = store.cancel([job.id for job in before.values()] * 2 + ["nothing"], now=LATER)
-    assert {job.state: job for job in cancelled} == {state: before[state] for state in ("queued", "waiting", "running")}
-    for job in cancelled:
-        after = store.job(job.id)
+    assert {job.id for job in cancelled} == {before[state].id for state in ("queued", "waiting", "running")}
+    for after in cancelled:
+        assert after == store.job(after.id)
         assert (after.state, after.error_code, after.finished_at) == ("cancelled", "cancelled", LATER)
         assert after.error == "Download cancelled."
         assert after.next_attempt_at is None
@@ -338,6 +338,41 @@ def test_cancel_returns_the_jobs_as_they_were_and_leaves_final_ones_alone(store:
     assert (attempt.result, attempt.ended_at, attempt.error) == ("cancelled", LATER, None)
     assert store.job(before["running"].id).elapsed_seconds == 90.0
     assert all(store.job(before[state].id) == before[state] for state in ("succeeded", "failed"))
+
+
+def test_a_batch_is_cancelled_in_portions_what_runs_last(store: Store) -> None:
+    jobs = submit(store, *(post(number) for number in range(6)))
+    store.claim("tiktok", 2, now=NOW)
+    last, batch_id = store.last_event_id(), jobs[0].batch_id
+    portions = [store.cancel_batch(batch_id, now=LATER, most=3) for _ in range(3)]
+    assert [[job.id for job in portion] for portion in portions] == [
+        [job.id for job in jobs[2:5]], [*(job.id for job in jobs[:2]), jobs[5].id], []
+    ]  # fmt: skip
+    told = store.events_since(last)
+    assert [each.id for each in told] == list(range(last + 1, last + 7))
+    assert {each.job_id for each in told} == {job.id for job in jobs}
+    for each in told:
+        job = store.job(each.job_id or "")
+        assert {name: each.data[name] for name in ("state", "error_code", "error", "next_attempt_at")} == {
+            "state": "cancelled", "error_code": "cancelled", "error": job.error, "next_attempt_at": None
+        }  # fmt: skip
+
+
+def test_what_is_moved_with_others_is_found_by_its_new_error_alone(store: Store) -> None:
+    [fails, rests] = submit(store, replace(post(1), title="Straße"), post(2))
+    store.claim("tiktok", 1, now=NOW)
+    finished(store, fails, "waiting", Outcome(False, None, "Too ẞlow.", error_code="network"), next_attempt_at=LATER)
+
+    def found(text: str) -> set[str]:
+        return {job.id for job in store.jobs(JobFilter(text=text))[0]}
+
+    assert found("too sslow") == {fails.id}
+    cancelled = store.cancel_batch(fails.batch_id, now=LATER)
+    assert cancelled == [store.job(fails.id), store.job(rests.id)]
+    assert (found("too sslow"), found("Download cancelled")) == (set(), {fails.id, rests.id})
+    retried = store.retry([fails.id, rests.id], now=LATER)
+    assert retried == [store.job(fails.id), store.job(rests.id)]
+    assert (found("Download cancelled"), found("strasse"), found("post/")) == (set(), {fails.id}, {fails.id, rests.id})
 
 
 def test_retry_puts_failed_and_cancelled_jobs_back(store: Store) -> None:
