@@ -26,7 +26,9 @@ Plan = Literal[
     "throttled",  # its page answers 429, and so does all else
     "walled",  # its page redirects to the login page
     "limited",  # the third page answers 429
+    "relenting",  # the third page answers 429, once
     "expired",  # the third page's continuation is refused, twice
+    "withdrawn",  # the third page's continuation is gone, twice
     "incomplete",  # the third page comes without entries, twice
     "hanging",  # the third page never answers
     "nested",  # holds playlists, itself and a private one among them

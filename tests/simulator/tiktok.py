@@ -243,7 +243,9 @@ def _list_answer(request: Request, world: World, kind: str) -> Response:
     profile = find_list("tiktok", request.query["secUid"].removeprefix("MS4wLjABAAAA").rstrip("_"))
     assert profile is not None
     number = max(0, -(-(_CREATED_AT - cursor // 1000 + _SECONDS_BETWEEN) // _SECONDS_BETWEEN)) // _PROFILE_LENGTH
-    if number >= 2 and profile.plan == "limited":
+    if number >= 2 and (
+        profile.plan == "limited" or (profile.plan == "relenting" and world.count(f"{profile.name} trouble") <= 1)
+    ):
         return Response(status=429, headers={"Retry-After": "30"})
     if number >= 2 and profile.plan == "inlater":
         return _redirect(f"{world.canary_url()}/secret")

@@ -242,8 +242,10 @@ def _be_troubled(found: Collection, world: World) -> None:
         raise Silent
     if found.plan == "inlater":
         raise Moved
-    if found.plan == "expired" and world.count(f"{found.name} trouble") <= 2:
-        raise Refused(400)
+    if found.plan == "relenting" and world.count(f"{found.name} trouble") <= 1:
+        raise Refused(429)
+    if found.plan in ("expired", "withdrawn") and world.count(f"{found.name} trouble") <= 2:
+        raise Refused(400 if found.plan == "expired" else 410)
 
 
 def _token(found: Collection, tab: str, following: str | None) -> list[JsonObject]:

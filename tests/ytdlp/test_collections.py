@@ -280,6 +280,7 @@ def test_a_channel_that_is_gone(context: FetchContext) -> None:
     [
         ("youtube", "limited", "rate_limited"),
         ("youtube", "expired", "server_error"),
+        ("youtube", "withdrawn", "server_error"),
         ("youtube", "incomplete", "server_error"),
         ("youtube", "hanging", "timeout"),
         ("tiktok", "limited", "rate_limited"),
