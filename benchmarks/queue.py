@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import os
 import re
 import statistics
 import sys
@@ -197,8 +198,44 @@ def collection() -> dict[str, Any]:
             "server_rss_mb_before": round(before_kb / 1024, 1),
             "server_rss_mb_most": round(most_kb / 1024, 1),
         }
-        server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+        for action, method, path in (
+            ("cancel", "POST", f"{paths['batch']}/cancel"),
+            ("retry", "POST", f"{paths['batch']}/retry"),
+            ("cancel_again", "POST", f"{paths['batch']}/cancel"),
+            ("delete", "DELETE", paths["batch"]),
+        ):
+            figures |= {f"{action}_{name}": each for name, each in changed(server, method, path).items()}
         return figures
+
+
+def changed(server: Server, method: str, path: str) -> dict[str, float]:
+    """Change thousands of jobs by one request: seconds that it takes, of which the server's processor; others' median
+    meanwhile; memory of the server after it."""
+    others: list[float] = []
+    done = threading.Event()
+
+    def ask_meanwhile() -> None:
+        while not done.is_set():
+            others.append(seconds_of(lambda: server.ask("GET", "/api/v1/jobs?limit=50")))
+
+    thread = threading.Thread(target=ask_meanwhile)
+    thread.start()
+    before = processor_seconds(server)
+    taken = seconds_of(lambda: server.ask(method, path))
+    processor = processor_seconds(server) - before
+    done.set()
+    thread.join()
+    return {
+        "s": round(taken, 2),
+        "cpu_s": round(processor, 2),
+        "list_ms": milliseconds(others),
+        "rss_mb": round(resident_kb(server) / 1024, 1),
+    }
+
+
+def processor_seconds(server: Server) -> float:
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def milliseconds(seconds: list[float]) -> float:
