@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import statistics
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,3 +295,41 @@ def test_killed_ten_times_a_playlist_of_5000_is_5000_jobs(
         assert serials(entries_of(server, job_id)) == [*range(SIZE)]
     finally:
         simulator.configure(latency_ms=0, media_bytes_per_second=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_list_without_end_is_cut_and_told_and_leaves_the_server_as_it_was(
+    start_server: Callable[..., Server], slow: Simulator
+) -> None:
+    server = start_server()
+    server.ask("POST", "/download", {"url": slow.url("youtube", "removed", 1)})  # loads what it needs
+    before = resident_bytes(server)
+    batch_id, job_id = submit(server, list_url("youtube", "endless", 1), expand={"limit": 10_000})
+    seconds: list[float] = []
+
+    def is_read(job: dict[str, Any]) -> bool:
+        started = time.perf_counter()
+        server.ask("GET", "/api/v1/jobs?limit=50")
+        seconds.append(time.perf_counter() - started)
+        return is_listed(job)
+
+    job = until(server, job_id, is_read, polls=5_000)
+    assert (job["state"], job["detail"]) == (
+        "succeeded", "This list is read no further than its first 10,000 entries."
+    )  # fmt: skip
+    assert (job["entries"]["found"], job["entries"]["taken"]) == (None, 10_000)
+    assert statistics.median(seconds) <= 0.1
+    pages = [entry for entry in slow.stats().log if entry.path.startswith(("/playlist", "/youtubei/v1/browse"))]
+    assert len(pages) <= 103
+    _, answer = server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+    assert answer["batch"]["counts"]["cancelled"] == len(answer["jobs"]) > 9_000
+    assert len(server.ask("POST", f"/api/v1/batches/{batch_id}/retry")[1]["jobs"]) == len(answer["jobs"])
+    server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+    assert len(server.ask("DELETE", f"/api/v1/batches/{batch_id}")[1]["deleted"]) == 10_001
+    assert resident_bytes(server) - before <= 30_000_000
+
+
+def resident_bytes(server: Server) -> int:
+    pages = Path(f"/proc/{server.process.pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
