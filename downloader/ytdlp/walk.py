@@ -136,8 +136,7 @@ class Walk:
             self.uploader = bounded_text(collection.get("channel") or collection.get("uploader"))
             yield from self._list(collection)
         except _Enough as enough:
-            self.is_cut = True
-            self.notes[str(enough)] = None
+            self._cut(enough)
 
     def has_more(self, entries: Iterator[Entry]) -> bool:
         """Tell whether *entries*, which are of no use any more, would go on. Makes no request."""
@@ -145,7 +144,10 @@ class Walk:
         try:
             return next(entries, None) is not None
         except _Offline:
-            return True
+            if self.seen < self._bounds.entries:
+                return True
+            self._cut(self._enough_entries())
+            return False
 
     def _watch(self) -> None:
         """Watch the requests of yt-dlp, and the messages that are all it says of a list that ends too soon."""
@@ -237,7 +239,14 @@ class Walk:
         self.seen += 1
         self._pages.take(post_id)
         if self.seen > self._bounds.entries:
-            raise _Enough(f"This list is read no further than its first {self._bounds.entries:,} entries.")
+            raise self._enough_entries()
+
+    def _enough_entries(self) -> _Enough:
+        return _Enough(f"This list is read no further than its first {self._bounds.entries:,} entries.")
+
+    def _cut(self, enough: _Enough) -> None:
+        self.is_cut = True
+        self.notes[str(enough)] = None
 
     def _nested(self, info: Mapping[str, Any], target: LinkTarget, *, is_nested: bool) -> Iterator[Entry]:
         """Yield the posts of a list in the collection; one that is in such a list is left out."""

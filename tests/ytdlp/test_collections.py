@@ -388,6 +388,14 @@ def test_an_endless_list_is_read_to_a_bound(
     assert all(len(page.entries) <= 100 for page in listing.pages)
 
 
+def test_a_list_of_which_as_much_is_wanted_as_there_may_be_is_cut_too(context: FetchContext) -> None:
+    listing = Listing(context, list_url("youtube", "endless"), bounds=Bounds(entries=200), limit=200)
+    assert len(listing.entries) == 200
+    assert (listing.last.note, listing.last.has_more, listing.last.found) == (
+        "This list is read no further than its first 200 entries.", False, 240
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("plan", "size", "limit", "skip", "found"),
     [
