@@ -62,6 +62,11 @@ RETRYABLE: frozenset[ErrorCode] = frozenset(
     {"rate_limited", "network", "timeout", "server_error", "disk_full", "storage_unavailable", "interrupted"}
 )
 
+#: Codes after which the same link fails again, whatever anyone does; the page has a copy.
+HOPELESS: frozenset[ErrorCode] = frozenset(
+    {"invalid_url", "unsupported_platform", "removed", "no_video", "no_audio", "blocked_address"}
+)
+
 #: Codes for problems with the server's disk, not with a link.
 STORAGE_CODES: frozenset[ErrorCode] = frozenset({"disk_full", "storage_unavailable"})
 

@@ -199,6 +199,9 @@ class Batch:
     retry_failed_once: bool = False  #: a second round is wanted; a batch that was cancelled wants none any more
     second_round_at: datetime | None = None  #: when it began; there is one at most
     second_round_jobs: int = 0  #: put back by it
+    title: str | None = None  #: of the first link's job, as far as it is known
+    collections: Mapping[JobState, int] = field(default_factory=dict)  #: those of `counts` that are collections
+    worth_retrying: int = 0  #: jobs that failed or were cancelled, and that a retry may help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

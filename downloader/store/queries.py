@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, get_args
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
     Row,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from downloader.errors import NotFound
+from downloader.errors import HOPELESS, NotFound
 from downloader.jobs import FINAL_STATES, Attempt, Batch, CooldownState, EndedAttempts, Event, Job, JobFilter, JobState
 from downloader.platforms import PlatformType
 from downloader.store.rows import attempt_of, batch_of, event_of, job_of, read_cursor, utc, write_cursor
@@ -57,7 +58,7 @@ def batch(connection: Connection, batch_id: str) -> Batch:
     row = connection.execute(select(batches).where(batches.c.id == batch_id)).first()
     if row is None:
         raise NotFound("batch")
-    return batch_of(row, _batch_counts(connection, [row.id])[row.id])
+    return batch_of(row, _of_jobs(connection, [row.id])[row.id])
 
 
 def batch_page(connection: Connection, *, before: str | None = None, limit: int = 50) -> tuple[list[Batch], str | None]:
@@ -67,9 +68,9 @@ def batch_page(connection: Connection, *, before: str | None = None, limit: int 
         query = query.where(batches.c.seq < read_cursor("batch", before))
     rows = connection.execute(query).all()
     page = rows[:limit]
-    counts = _batch_counts(connection, [row.id for row in page])
+    of_jobs = _of_jobs(connection, [row.id for row in page])
     following = write_cursor("batch", page[-1].seq) if len(rows) > limit else None
-    return [batch_of(row, counts[row.id]) for row in page], following
+    return [batch_of(row, of_jobs[row.id]) for row in page], following
 
 
 _LINKS_OF_BATCH = (
@@ -95,18 +96,45 @@ def batch_jobs(connection: Connection, batch_id: str) -> list[tuple[str, Job]]:
     return found
 
 
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _COUNTS_OF_BATCHES = (
     select(jobs.c.batch_id, jobs.c.state, func.count().label("number"))
-    .where(jobs.c.batch_id.in_(bindparam("ids", expanding=True)))
+    .where(jobs.c.batch_id.in_(_IDS))
     .group_by(jobs.c.batch_id, jobs.c.state)
+)
+_IS_COLLECTION = jobs.c.kind == "collection"
+#: Entries are neither.
+_FIRST_AND_COLLECTIONS = (
+    select(links.c.batch_id, links.c.position, jobs.c.id, jobs.c.title, jobs.c.state, _IS_COLLECTION.label("collects"))
+    .join(jobs, jobs.c.id == links.c.job_id)
+    .where(links.c.batch_id.in_(_IDS), (links.c.position == 0) | _IS_COLLECTION)
+)
+_WORTH_RETRYING = (
+    select(jobs.c.batch_id, func.count())
+    .where(jobs.c.batch_id.in_(_IDS), jobs.c.state.in_(("failed", "cancelled")), jobs.c.platform != "unknown")
+    .where(jobs.c.error_code.is_(None) | jobs.c.error_code.not_in(sorted(HOPELESS)))
+    .group_by(jobs.c.batch_id)
 )
 
 
-def _batch_counts(connection: Connection, batch_ids: Sequence[str]) -> Mapping[str, dict[JobState, int]]:
-    counts: dict[str, dict[JobState, int]] = defaultdict(dict)
-    for row in connection.execute(_COUNTS_OF_BATCHES, {"ids": batch_ids}):
-        counts[row.batch_id][row.state] = row.number
-    return counts
+def _of_jobs(connection: Connection, batch_ids: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+    """Return the fields of each batch that its jobs set."""
+    found: dict[str, dict[str, Any]] = {id: {"counts": {}} for id in batch_ids}
+    for batch_id, state, number in connection.execute(_COUNTS_OF_BATCHES, {"ids": batch_ids}):
+        found[batch_id]["counts"][state] = number
+    collections: dict[str, dict[str, JobState]] = defaultdict(dict)
+    for row in connection.execute(_FIRST_AND_COLLECTIONS, {"ids": batch_ids}):
+        if row.position == 0:
+            found[row.batch_id]["title"] = row.title
+        if row.collects:
+            collections[row.batch_id][row.id] = row.state
+    for batch_id, states in collections.items():
+        found[batch_id]["collections"] = dict(Counter(states.values()))
+    ended = [id for id in batch_ids if not found[id]["counts"].keys().isdisjoint(("failed", "cancelled"))]
+    if ended:
+        for batch_id, number in connection.execute(_WORTH_RETRYING, {"ids": ended}):
+            found[batch_id]["worth_retrying"] = number
+    return found
 
 
 # -- jobs

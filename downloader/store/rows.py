@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, case, func
 
 from downloader.errors import BadCursor, sentence
-from downloader.jobs import Attempt, AttemptEnd, Batch, Event, Job, JobState, NewJob
+from downloader.jobs import Attempt, AttemptEnd, Batch, Event, Job, NewJob
 from downloader.models import Details, Media, Outcome
 from downloader.records import thumbnail_url
 from downloader.store.schema import clean, jobs
@@ -227,10 +227,10 @@ def _cleaned(text: str | None) -> str | None:
 # -- the others
 
 
-def batch_of(row: Row[Any], counts: Mapping[JobState, int]) -> Batch:
-    """Return the batch of a row of `batches`."""
-    values = {field.name: row._mapping[field.name] for field in fields(Batch) if field.name != "counts"}
-    return Batch(**values, counts=dict(counts))
+def batch_of(row: Row[Any], of_jobs: Mapping[str, Any]) -> Batch:
+    """Return the batch of a row of `batches`, with the fields that its jobs set."""
+    stored = row._mapping
+    return Batch(**{field.name: stored[field.name] for field in fields(Batch) if field.name in stored}, **of_jobs)
 
 
 def attempt_of(row: Row[Any]) -> Attempt:

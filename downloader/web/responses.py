@@ -167,6 +167,9 @@ class BatchRecord(ResponseModel):
     )
     second_round_at: datetime | None = Field(description="when they were retried; null if they were not")
     second_round_jobs: int = Field(description="number of jobs retried then")
+    title: str | None = Field(description="of its first link's job, as soon as it is known")
+    collections: StateCounts = Field(description="of those of its jobs that are collections")
+    worth_retrying: int = Field(description="number of its failed and cancelled jobs that a retry may help")
 
 
 class BatchPage(ResponseModel):

@@ -204,3 +204,17 @@ def test_reading_a_list_is_no_download_in_the_statistics(store: Store) -> None:
     end(store, job)
     assert store.recent(since=NOW) == {}
     assert store.ended(since=NOW, until=LATER.replace(year=2027), bucket_seconds=3600) == []
+
+
+def test_a_batch_tells_its_title_its_collections_and_what_is_worth_a_retry(store: Store) -> None:
+    job = begun(store, post(9), collection("eve"), replace(post(8), link=None, platform="unknown"))
+    list_page(store, job, 1, 2, 3, position=3, title="Ada's garden")
+    first, second, third = entries(store, job)
+    store.claim("tiktok", 5, now=NOW)
+    end(store, first, NETWORK)
+    end(store, second, Outcome(False, None, "It is gone.", error_code="removed"))
+    store.cancel([third.id], now=NOW)
+    [batch], _ = store.batches()
+    assert (batch.title, batch.collections) == ("Ada's garden", {"running": 2})
+    assert (batch.counts["failed"], batch.counts["cancelled"], batch.worth_retrying) == (3, 1, 2)
+    assert store.batch(batch.id) == batch
