@@ -12,6 +12,7 @@ from pathlib import Path
 
 from downloader.platform_detector import MAX_DEPTH, MAX_URL_LENGTH
 from downloader.platforms import PLATFORMS, LinkForm, Platform
+from downloader.presets import MAX_ENTRIES
 
 FOLDER = Path(__file__).parent
 
@@ -47,7 +48,8 @@ def _module() -> Iterator[str]:
     for field in fields(LinkForm):
         yield f" * @property {{{_JSDOC[field.name]}}} {field.name}\n"
     yield " */\n\n"
-    yield f"export const MAX_DEPTH = {MAX_DEPTH};\nexport const MAX_URL_LENGTH = {MAX_URL_LENGTH};\n\n"
+    yield f"export const MAX_DEPTH = {MAX_DEPTH};\nexport const MAX_URL_LENGTH = {MAX_URL_LENGTH};\n"
+    yield f"export const MAX_ENTRIES = {MAX_ENTRIES};\n\n"
     yield "/** @type {Record<Platform, {label: string, hosts: string[], postId: string, mirrors: string"
     yield ", linkForms: LinkForm[]}>} */\nexport const PLATFORMS = {\n"
     for platform in PLATFORMS.values():

@@ -6,10 +6,13 @@ import { copy } from "./clipboard.js";
 import { copyOf, element, icon, setText, show } from "./dom.js";
 import { deleteSoon } from "./deletion.js";
 import { offerRestart, retryJobs } from "./job_actions.js";
-import { canRetry } from "./job_facts.js";
+import { canRetry, isCollection, nameOf } from "./job_facts.js";
 import { toggleMenu } from "./menu.js";
 import { sayError } from "./notices.js";
 import { moment, percent, text } from "./text.js";
+
+/** Batches of fewer links are called by the first of their titles. */
+const FEW = 10;
 
 export class BatchCard {
   /**
@@ -28,12 +31,13 @@ export class BatchCard {
     this._open = false;
     const find = (selector) => this.element.querySelector(selector);
     this._heading = find(".heading");
-    this._summary = find(".summary");
     this._secondRound = find(".second-round");
+    this._symbol = find(".summary use");
+    this._said = find(".summary span");
     this._bar = find(".bar");
     this._content = find(".content");
     this._rows = new BatchRows(this._content, this._board);
-    this._makeTitle(find("h3"));
+    this._makeToggle(find("h3"));
     this._makeButtons(find(".actions"));
     this.paint();
   }
@@ -58,7 +62,8 @@ export class BatchCard {
 
   /** Repaint the row of *job* next time. */
   touch(job) {
-    this._rows.touch(job);
+    this._rows.touch(job.job_id);
+    if (job.parent_id) this._rows.touch(job.parent_id); // which counts it
   }
 
   /** Paint what changed. */
@@ -89,14 +94,19 @@ export class BatchCard {
   }
 
   get _isSingle() {
-    return (this._batch?.total ?? 1) === 1;
+    const { total = 1, counts = {}, collections = {} } = this._batch ?? {};
+    return total === 1 && sum(collections) === 0 && sum(counts) <= 1;
   }
 
   _paintHeading(batch, counts) {
     const { done, total, share } = this._board.progressOf(batch);
-    const running = done < total;
-    this.element.dataset.state = stateOf(counts, running);
-    setText(this._summary, summary(counts, done, total));
+    const reading = this._board.isReading(batch);
+    const running = done < total || reading;
+    const state = stateOf(counts, running);
+    this._paintTitle(batch);
+    this.element.dataset.state = state;
+    this._symbol.setAttribute("href", `#i-${SYMBOLS[state]}`);
+    setText(this._said, summary(counts, done, total, running));
     this._paintBar(counts, total, share, running);
     const retried = batch.second_round_jobs ?? 0;
     show(this._secondRound, retried > 0);
@@ -111,54 +121,65 @@ export class BatchCard {
 
   /** A part for each way in which jobs end, as long as some have not. */
   _paintBar({ succeeded, failed, cancelled }, total, share, running) {
-    show(this._bar, running);
-    if (!running) return;
+    show(this._bar, running && total > 0);
+    if (this._bar.hidden) return;
     const ended = { succeeded, failed, cancelled };
     for (const [name, count] of Object.entries(ended)) this._bar.querySelector(`.${name}`).style.flexGrow = String(count);
     const parts = share * total - succeeded - failed - cancelled; // of those that run
     this._bar.querySelector(".succeeded").style.flexGrow = String(succeeded + Math.max(0, parts));
     this._bar.querySelector(".rest").style.flexGrow = String(Math.max(0, total * (1 - share)));
     this._bar.setAttribute("aria-valuenow", String(Math.floor(share * 100)));
-    this._bar.setAttribute("aria-valuetext", `${this._summary.textContent} (${percent(share)})`);
+    this._bar.setAttribute("aria-valuetext", `${this._said.textContent} (${percent(share)})`);
   }
 
-  /** How many a retry may help; as long as the jobs are not loaded, all that did not succeed. */
+  /** How many a retry may help; as long as the jobs are not loaded, the server says it. */
   _countRetries(batch, { failed, cancelled }) {
-    return batch.jobs ? this._shownJobs(batch).filter(canRetry).length : failed + cancelled;
+    if (!batch.jobs) return batch.worth_retrying;
+    return failed + cancelled + sum(batch.collections) === 0 ? 0 : this._shownJobs(batch).filter(canRetry).length;
   }
 
   _retryLabel({ failed, cancelled }, again) {
     const count = failed + cancelled;
-    return again === count ? text("batch_retry", { count }) : text("batch_retry_some", { again, count });
+    return again >= count ? text("batch_retry", { count: again }) : text("batch_retry_some", { again, count });
   }
 
-  _makeTitle(heading) {
-    const { total, created_at: at } = this._batch;
-    this._title = text("batch_title", { count: total, time: moment(at) });
-    const name = element("span", {}, text("batch_name", { count: total }), element("span", { class: "when" }, ` · ${moment(at)}`));
-    this._toggle = element("button", { type: "button", class: "toggle", "aria-expanded": "false" }, icon("down"), name);
+  _makeToggle(heading) {
+    this._name = element("span", { class: "called", dir: "auto" });
+    const when = element("span", { class: "when" }, ` · ${moment(this._batch.created_at)}`);
+    this._toggle = element("button", { type: "button", class: "toggle", "aria-expanded": "false" }, icon("down"), element("span", {}, this._name, when));
     this._toggle.title = text("batch_show");
     this._toggle.addEventListener("click", () => this.toggle());
     heading.append(this._toggle);
-    this._bar.setAttribute("aria-label", text("batch_progress", { title: this._title }));
+  }
+
+  /** What it is called becomes known while it runs. */
+  _paintTitle(batch) {
+    const name = calledOf(batch);
+    if (name === this._name.textContent) return;
+    setText(this._name, name);
+    const title = text("batch_title", { name, time: moment(batch.created_at) });
+    this._bar.setAttribute("aria-label", text("batch_progress", { title }));
+    const { zip, cancel, more } = this._buttons;
+    for (const [button, action] of [[zip, "batch_zip"], [cancel, "batch_cancel"], [more, "more"]]) {
+      button.setAttribute("aria-label", text("action_on", { action: text(action), title }));
+    }
   }
 
   _makeButtons(group) {
-    const named = (name) => text("action_on", { action: text(name), title: this._title });
-    const zip = element("a", { class: "button", href: address(`${this._path}/zip`), download: true, "aria-label": named("batch_zip") }, icon("save"), label(text("batch_zip")));
-    const more = element("button", { type: "button", class: "round", "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": named("more"), title: text("more") }, icon("more"));
+    const zip = element("a", { class: "button", href: address(`${this._path}/zip`), download: true }, icon("save"), label(text("batch_zip")));
+    const more = element("button", { type: "button", class: "round", "aria-haspopup": "menu", "aria-expanded": "false", title: text("more") }, icon("more"));
     more.addEventListener("click", (event) => event.detail > 1 || toggleMenu(more, this._menu()));
     this._buttons = {
       zip,
       retry: this._button("retry", text("batch_retry", { count: 0 }), () => this._retry()),
-      cancel: this._button("cancel", text("batch_cancel"), () => this._cancel(), named("batch_cancel")),
+      cancel: this._button("cancel", text("batch_cancel"), () => this._cancel()),
       more,
     };
     group.append(...Object.values(this._buttons));
   }
 
-  _button(symbol, words, act, name = null) {
-    const button = element("button", { type: "button", "aria-label": name }, icon(symbol), label(words));
+  _button(symbol, words, act) {
+    const button = element("button", { type: "button" }, icon(symbol), label(words));
     button.addEventListener("click", async (event) => {
       if (event.detail > 1 || button.ariaDisabled === "true") return; // a double click counts once
       button.ariaDisabled = "true"; // not `disabled`, which would lose the focus
@@ -174,6 +195,7 @@ export class BatchCard {
   /** @returns {import("./menu.js").MenuItem[]} */
   _menu() {
     const { done, total } = this._board.progressOf(this._batch);
+    const isOver = done === total && !this._board.isReading(this._batch);
     const { succeeded, failed } = this._board.countsOf(this._batch);
     const item = (key, symbol, act, more = {}) => ({ label: text(key), icon: symbol, act: () => this._try(act), ...more });
     const zip = { label: text("batch_zip"), icon: "save", href: this._buttons.zip.getAttribute("href"), download: true };
@@ -181,8 +203,8 @@ export class BatchCard {
       succeeded > 0 && zip,
       item("copy_links", "link", () => this._copy(() => true)),
       failed > 0 && item("copy_failed_links", "link", () => this._copy((job) => job.state === "failed")),
-      done === total && item("remove", "remove", () => this._delete(false)),
-      done === total && succeeded > 0 && item("delete", "delete", () => this._delete(true), { danger: true }),
+      isOver && item("remove", "remove", () => this._delete(false)),
+      isOver && succeeded > 0 && item("delete", "delete", () => this._delete(true), { danger: true }),
     ].filter(Boolean);
   }
 
@@ -227,18 +249,37 @@ export class BatchCard {
   }
 }
 
-/** @returns {"running" | "failed" | "cancelled" | "done"} */
+const SYMBOLS = { running: "running", done: "succeeded", failed: "failed", cancelled: "cancelled", partly: "partly" };
+
+/** @returns {keyof SYMBOLS} one colour and one symbol each */
 function stateOf({ succeeded, failed, cancelled }, isRunning) {
   if (isRunning) return "running";
-  if (failed > 0) return "failed";
-  return cancelled > 0 && succeeded === 0 ? "cancelled" : "done";
+  if (failed + cancelled === 0) return "done";
+  if (succeeded > 0) return "partly";
+  return failed > 0 ? "failed" : "cancelled";
 }
 
-function summary({ succeeded, failed, cancelled }, done, total) {
-  if (done < total) return text("batch_state_running", { done, total });
-  if (cancelled > 0) return text("batch_state_cancelled", { succeeded, total, failed, cancelled });
-  if (failed > 0) return text("batch_state_mixed", { succeeded, total, failed });
-  return text("batch_state_done", { count: succeeded });
+function summary({ succeeded, failed, cancelled }, done, total, isRunning) {
+  if (isRunning) return total === 0 ? text("batch_state_reading") : text("batch_state_running", { done, total });
+  if (total === 0) return text("batch_state_empty");
+  if (failed + cancelled === 0) return text("batch_state_done", { count: succeeded });
+  const parts = [text("batch_state_succeeded", { succeeded, total })];
+  if (failed > 0) parts.push(text("batch_state_failed", { failed }));
+  if (cancelled > 0) parts.push(text("batch_state_cancelled", { cancelled }));
+  return parts.join(", ");
+}
+
+/** @param {import("./board.js").Batch} batch @returns {string} its collection, its first title, or how many links it has */
+function calledOf({ total: count, title, jobs, collections }) {
+  const all = [...(jobs?.values() ?? [])];
+  const list = sum(collections) > 0 && all.find(isCollection);
+  const first = list ? nameOf(list) : count < FEW || sum(collections) > 0 ? (all.find((job) => job.title)?.title ?? title) : null;
+  if (!first) return text("batch_name", { count });
+  return count > 1 ? text("batch_name_first", { title: first, count: count - 1 }) : first;
+}
+
+function sum(counts) {
+  return Object.values(counts).reduce((all, count) => all + count, 0);
 }
 
 /** Words that a narrow screen has no room for. */

@@ -2,6 +2,7 @@
 
 import { FINAL } from "./board.js";
 import { arrange, element, setText, show } from "./dom.js";
+import { isCollection } from "./job_facts.js";
 import { JobRow } from "./job_row.js";
 import { text } from "./text.js";
 
@@ -42,9 +43,9 @@ export class BatchRows {
     });
   }
 
-  /** Repaint the row of *job* next time. */
-  touch(job) {
-    this._dirty.add(job.job_id);
+  /** Repaint the row of a job next time. @param {string} jobId */
+  touch(jobId) {
+    this._dirty.add(jobId);
   }
 
   /** Paint the rows with a countdown. */
@@ -64,7 +65,7 @@ export class BatchRows {
   /**
    * Paint what changed.
    * @param {import("./board.js").Job[]} jobs all that are not hidden
-   * @param {Record<string, number>} states how many of them are in each state
+   * @param {Record<string, number>} states how many of them, without collections, are in each state
    */
   paint(jobs, states) {
     this._last = [jobs, states];
@@ -76,16 +77,19 @@ export class BatchRows {
     show(this._group, counts.all >= MANY || filter !== "all");
     this._paintFilters(filter, counts);
     this._list.classList.toggle("compact", counts.all >= LONG);
-    const matching = jobs.filter(FILTERS[filter]);
+    const posts = jobs.filter((job) => !isCollection(job));
+    const matching = posts.filter(FILTERS[filter]);
     if (filter === "active") matching.sort((a, b) => (b.state === "running") - (a.state === "running"));
-    arrange(this._list, matching.slice(0, this._shown).map((job) => this._row(job).element));
+    // Collections first, whatever is filtered: from them more is taken.
+    const shown = [...jobs.filter(isCollection), ...matching.slice(0, this._shown)];
+    arrange(this._list, shown.map((job) => this._row(job).element));
     for (const id of this._dirty) {
       const job = this._board.jobs.get(id);
       if (job) this._rows.get(id)?.paint(job, this._board);
       else this._rows.delete(id);
     }
     this._dirty.clear();
-    show(this._none, matching.length === 0);
+    show(this._none, shown.length === 0);
     show(this._more, matching.length > this._shown);
     setText(this._more, text("show_more", { count: Math.min(MORE, matching.length - this._shown) }));
   }

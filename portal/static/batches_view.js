@@ -4,9 +4,11 @@ import { ask, Refused } from "./api.js";
 import { BatchCard } from "./batch_card.js";
 import { FINAL } from "./board.js";
 import { arrange, show } from "./dom.js";
+import { jobsOf } from "./entries.js";
 import { nameOf } from "./job_facts.js";
 import { notify, say, sayError, setTitle } from "./notices.js";
 import { text } from "./text.js";
+import { paintToolbar } from "./toolbar.js";
 
 const PAGE = 20;
 const HIDDEN_PAINT_MS = 1000;
@@ -43,7 +45,7 @@ export class BatchesView {
     this._cursor = page.next_cursor;
     page.batches.forEach((batch) => this._board.takeBatch(batch));
     const first = page.batches[0]?.id;
-    const wanted = page.batches.filter((batch) => batch.total > 1 && (this._isAtWork(batch) || open.has(batch.id) || batch.id === first));
+    const wanted = page.batches.filter((batch) => !isSingle(batch) && (this._isAtWork(batch) || open.has(batch.id) || batch.id === first));
     for (const batch of wanted) await this._loadJobs(batch.id);
     await this._loadSingles(page.batches);
     this._arrange();
@@ -84,6 +86,13 @@ export class BatchesView {
     this._schedule();
   }
 
+  /** @returns {Promise<import("./board.js").Job[]>} all jobs of the batches that are shown */
+  async jobs() {
+    const shown = () => [...this._board.batches.values()].filter((batch) => this._board.isShown(batch));
+    for (const batch of shown()) if (!batch.jobs) await this._live.holding(() => this._loadJobs(batch.id));
+    return shown().flatMap((batch) => [...batch.jobs.values()].filter((job) => !this._board.isHidden(job.job_id)));
+  }
+
   /** Paint every row again: the cooldowns changed. */
   repaint() {
     this._cards.forEach((card) => card.repaint());
@@ -96,12 +105,18 @@ export class BatchesView {
   }
 
   async _loadJobs(id) {
-    this._board.takeDetail(await ask("GET", `/api/v1/batches/${encodeURIComponent(id)}`));
+    const detail = await ask("GET", `/api/v1/batches/${encodeURIComponent(id)}`);
+    const sent = new Set(detail.jobs.map((job) => job.job_id));
+    if (numberOf(detail.batch) > sent.size) {
+      const all = await jobsOf(`batch=${encodeURIComponent(id)}`);
+      detail.jobs.push(...all.filter((job) => !sent.has(job.job_id)));
+    }
+    this._board.takeDetail(detail);
   }
 
   /** Load the jobs of batches that have one: many with one request, as the newest jobs, the others one by one. */
   async _loadSingles(batches) {
-    const missing = new Map(batches.filter((batch) => batch.total === 1).map((batch) => [batch.id, batch]));
+    const missing = new Map(batches.filter(isSingle).map((batch) => [batch.id, batch]));
     if (missing.size > 1) {
       const { jobs } = await ask("GET", "/api/v1/jobs?limit=200");
       for (const job of jobs) {
@@ -166,6 +181,7 @@ export class BatchesView {
     const shown = [...this._board.batches.values()].filter((batch) => this._board.isShown(batch));
     if (list.childElementCount !== shown.length) this._arrange();
     this._paintTitle();
+    paintToolbar(this._board);
   }
 
   /** Announce a batch that has just finished. */
@@ -183,8 +199,8 @@ export class BatchesView {
 
   /** @returns {string | null} null: a single job was cancelled, which is said elsewhere */
   _endOf(batch) {
-    const { succeeded, failed, cancelled } = batch.counts;
-    const [job] = batch.total === 1 ? (batch.jobs?.values() ?? []) : [];
+    const { succeeded, failed, cancelled } = this._board.countsOf(batch);
+    const [job] = isSingle(batch) ? (batch.jobs?.values() ?? []) : [];
     if (job) return job.state === "succeeded" ? text("single_ended", { title: nameOf(job) }) : job.error;
     const key = cancelled > 0 ? "batch_ended_early" : "batch_ended";
     return text(key, { total: this._board.progressOf(batch).total, succeeded, failed, cancelled });
@@ -201,11 +217,21 @@ export class BatchesView {
     }
     const last = this._board.batches.get(this._lastDone);
     if (total > 0) setTitle("title_progress", { done, total });
-    else if (last?.counts.succeeded > 0) setTitle("title_done", { succeeded: last.counts.succeeded, total: this._board.progressOf(last).total });
-    else setTitle(null);
+    else if (last?.counts.succeeded > 0) {
+      setTitle("title_done", { succeeded: this._board.countsOf(last).succeeded, total: this._board.progressOf(last).total });
+    } else setTitle(null);
   }
 
   _isAtWork({ counts }) {
     return Object.entries(counts).some(([state, count]) => !FINAL.has(state) && count > 0);
   }
+}
+
+/** How many jobs it has, which may be more than were sent. */
+function numberOf({ counts }) {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
+}
+
+function isSingle(batch) {
+  return batch.total === 1 && numberOf(batch) <= 1;
 }

@@ -6,11 +6,12 @@
  *   size_bytes: number | null, duration_seconds: number | null, next_attempt_at: string | null, created_at: string,
  *   uploader?: string | null, uploaded_at?: string | null, width?: number | null, height?: number | null,
  *   thumbnail_url?: string | null, kind?: string, preset?: string, reused?: boolean, subtitles?: string[],
- *   subtitles_missing?: string[]}} Job
+ *   subtitles_missing?: string[], parent_id?: string | null, entries?: Entries | null}} Job
+ * @typedef {{found: number | null, taken: number, done?: number, failed?: number}} Entries of a collection
  * @typedef {{phase: string, attempt: number, downloaded_bytes: number, total_bytes: number | null,
  *   speed_bytes_per_second: number | null, eta_seconds: number | null}} Progress
  * @typedef {{id: string, created_at: string, total: number, counts: Record<string, number>,
- *   second_round_at: string | null, second_round_jobs: number, jobs: Map<string, Job> | null}} Batch
+ *   collections: Record<string, number>, title: string | null, worth_retrying: number, second_round_at: string | null, second_round_jobs: number, jobs: Map<string, Job> | null}} Batch
  */
 
 export const FINAL = new Set(["succeeded", "failed", "cancelled"]);
@@ -40,31 +41,58 @@ export class Board {
    */
   takeBatch(record) {
     const known = this.batches.get(record.id);
-    const batch = { ...record, jobs: known?.jobs ?? null };
-    if (batch.jobs) batch.counts = known.counts;
+    const batch = { collections: { ...NONE }, ...record, jobs: known?.jobs ?? null };
+    if (batch.jobs) {
+      batch.counts = known.counts;
+      batch.collections = known.collections;
+    }
     this.batches.set(batch.id, batch);
     this._listener.onBatch(batch);
     return batch;
   }
 
   /**
-   * Take a batch with all its jobs.
+   * Take a batch with all its jobs; entries of its collections may be missing.
    * @param {{batch: object, jobs: Job[]}} detail
    * @returns {Batch}
    */
   takeDetail({ batch: record, jobs }) {
     const batch = { ...record, jobs: new Map() };
     for (const job of jobs) batch.jobs.set(job.job_id, job);
+    for (const [id, job] of this.batches.get(record.id)?.jobs ?? []) {
+      if (job.parent_id && !batch.jobs.has(id)) batch.jobs.set(id, job);
+    }
     this.batches.set(batch.id, batch);
     batch.counts = { ...NONE };
+    batch.collections = { ...NONE };
     for (const job of batch.jobs.values()) {
-      batch.counts[job.state] += 1;
+      count(batch, job, 1);
       this.jobs.set(job.job_id, job);
       if (job.state !== "running") this.progress.delete(job.job_id);
       this._listener.onJob(job);
     }
     this._listener.onBatch(batch);
     return batch;
+  }
+
+  /**
+   * Take entries of a collection, beside those that are known.
+   * @param {string} batchId @param {Job[]} jobs
+   */
+  takeEntries(batchId, jobs) {
+    const batch = this.batches.get(batchId);
+    if (!batch?.jobs) return;
+    for (const job of jobs) {
+      if (batch.jobs.has(job.job_id)) {
+        this._change(job.job_id, job);
+        continue;
+      }
+      batch.jobs.set(job.job_id, job);
+      this.jobs.set(job.job_id, job);
+      count(batch, job, 1);
+      this._listener.onJob(job);
+    }
+    this._listener.onBatch(batch);
   }
 
   /** Take a job whose batch may not be shown. @param {Job} job as it is now */
@@ -127,22 +155,51 @@ export class Board {
     return this._hidden.has(jobId);
   }
 
-  /** @param {Batch} batch @returns {Record<string, number>} how many of its shown jobs are in each state */
+  /** @param {Batch} batch @returns {Record<string, number>} how many of its shown posts are in each state */
   countsOf(batch) {
-    const counts = { ...batch.counts };
-    for (const id of this._hidden) {
-      const job = this.jobs.get(id);
-      if (job?.batch_id === batch.id) counts[job.state] -= 1;
-    }
-    return counts;
+    const { all, collections } = this._shownOf(batch);
+    for (const state of Object.keys(all)) all[state] -= collections[state];
+    return all;
   }
 
   /** @param {Batch} batch @returns {boolean} whether any of its jobs is shown */
   isShown(batch) {
-    return Object.values(this.countsOf(batch)).some((count) => count > 0);
+    return Object.values(this._shownOf(batch).all).some((number) => number > 0);
   }
 
-  /** @param {Batch} batch @returns {{done: number, total: number, share: number}} `share` from 0 to 1 */
+  /** @param {Batch} batch @returns {boolean} whether one of its collections is still being read */
+  isReading({ collections: { queued, running, waiting } }) {
+    return queued + running + waiting > 0;
+  }
+
+  /** @param {Job} collection @returns {{done: number, failed: number, ended: number, total: number}} its entries */
+  entriesOf({ job_id: id, batch_id: batchId, entries }) {
+    const jobs = this.batches.get(batchId)?.jobs;
+    const { taken = 0, done = 0, failed = 0 } = entries ?? {};
+    if (!jobs) return { done, failed, ended: done + failed, total: taken };
+    const found = { done: 0, failed: 0, ended: 0, total: 0 };
+    for (const job of jobs.values()) {
+      if (job.parent_id !== id || this._hidden.has(job.job_id)) continue;
+      found.total += 1;
+      if (FINAL.has(job.state)) found.ended += 1;
+      if (job.state === "succeeded") found.done += 1;
+      if (job.state === "failed") found.failed += 1;
+    }
+    return found;
+  }
+
+  _shownOf(batch) {
+    const shown = { all: { ...batch.counts }, collections: { ...batch.collections } };
+    for (const id of this._hidden) {
+      const job = this.jobs.get(id);
+      if (job?.batch_id !== batch.id) continue;
+      shown.all[job.state] -= 1;
+      if (job.kind === "collection") shown.collections[job.state] -= 1;
+    }
+    return shown;
+  }
+
+  /** @param {Batch} batch @returns {{done: number, total: number, share: number}} of its posts; `share` from 0 to 1 */
   progressOf(batch) {
     const { succeeded, failed, cancelled, queued, running, waiting } = this.countsOf(batch);
     const done = succeeded + failed + cancelled;
@@ -160,13 +217,14 @@ export class Board {
     if (!before) return;
     const job = { ...before, ...changes, job_id: jobId, batch_id: before.batch_id };
     if (changes.url === undefined || before.url) job.url = before.url; // as it was sent with its batch
+    if (before.entries && changes.entries) job.entries = { ...before.entries, ...changes.entries };
     this.jobs.set(jobId, job);
     if (job.state !== "running") this.progress.delete(jobId);
     const batch = this.batches.get(job.batch_id);
     if (batch?.jobs) {
       batch.jobs.set(jobId, job);
-      batch.counts[before.state] -= 1;
-      batch.counts[job.state] += 1;
+      count(batch, before, -1);
+      count(batch, job, 1);
     }
     this._listener.onJob(job, before);
     if (batch) this._listener.onBatch(batch);
@@ -179,7 +237,7 @@ export class Board {
     this.progress.delete(jobId);
     const batch = this.batches.get(job?.batch_id);
     // A batch whose jobs are not loaded has its counts from the list of batches.
-    if (batch && (batch.jobs === null || batch.jobs.delete(jobId))) batch.counts[job.state] -= 1;
+    if (batch && (batch.jobs === null || batch.jobs.delete(jobId))) count(batch, job, -1);
     if (batchId) this.batches.delete(batchId);
     this._listener.onGone([jobId], batchId);
     if (batch && !batchId) this._listener.onBatch(batch);
@@ -197,4 +255,9 @@ export class Board {
     this.batches.clear();
     this.progress.clear();
   }
+}
+
+function count(batch, { state, kind }, by) {
+  batch.counts[state] += by;
+  if (kind === "collection") batch.collections[state] += by;
 }

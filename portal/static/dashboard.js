@@ -4,6 +4,7 @@ import { startBanners } from "./banners.js";
 import { BatchesView } from "./batches_view.js";
 import { Board } from "./board.js";
 import { CookiesView } from "./cookies_view.js";
+import { Entries } from "./entries.js";
 import { refreshStatistics, loadStatistics, startStatistics } from "./statistics_view.js";
 import { startDoubleClicks } from "./double_click.js";
 import { HistoryView } from "./history_view.js";
@@ -13,19 +14,24 @@ import { Live } from "./live.js";
 import { startMenu } from "./menu.js";
 import { sayError, startNotices } from "./notices.js";
 import { registerShell } from "./offline.js";
+import { startOptions, takeOptions } from "./options.js";
 import { OutboxView } from "./outbox_view.js";
 import { startPlayer } from "./player.js";
 import { loadPresets, presetChosen, startPresets } from "./presets.js";
 import { paintConnection, QueueView } from "./queue_view.js";
+import { Selection } from "./selection.js";
+import { startToolbar } from "./toolbar.js";
 
 const board = new Board({
   onJob: (job) => {
     batches.touchJob(job);
+    selection.touch(job);
     history.touchJob(job);
   },
   onBatch: (batch) => batches.touchBatch(batch),
   onGone: (jobIds, batchId) => {
     batches.forget(batchId);
+    jobIds.forEach((id) => selection.touch({ job_id: id }));
     jobIds.forEach((id) => history.forget(id));
   },
 });
@@ -35,6 +41,7 @@ const live = new Live({
     board.takeEvent(event);
     if (event.kind === "batch_created" || event.kind === "job_changed") batches.ensureLoaded(event.batch_id);
     if (event.kind === "job_changed") refreshStatistics();
+    if (event.data?.entries) entries.follow(event.job_id);
     if (event.kind === "platform_changed" || event.kind === "queue_changed") queue.load().catch(() => {});
   },
   onProgress: (progress) => board.takeProgress(progress),
@@ -44,7 +51,10 @@ const live = new Live({
 });
 const page = { board, live, openCookies: (job) => cookies.open(job) };
 const batches = new BatchesView(page);
+const entries = new Entries(page);
 const history = new HistoryView(board, live);
+const [list, bar, toolbar] = ["batches", "selection", "toolbar"].map((id) => document.getElementById(id));
+const selection = new Selection(list, bar, toolbar, page, () => batches.jobs());
 const queue = new QueueView(board, () => batches.repaint());
 const cookies = new CookiesView(page, () => queue.load().catch(() => {}));
 const outbox = new OutboxView(live, (detail) => batches.add(detail));
@@ -100,8 +110,10 @@ startPlayer();
 startStatistics();
 startMenu();
 startJobActions(page);
+startToolbar(page, batches, selection);
 startPresets();
-startLinksForm((links) => outbox.add(links, presetChosen()));
+startOptions();
+startLinksForm((links, wanted) => outbox.add(links, { ...presetChosen(), ...takeOptions(), ...wanted }));
 showView();
 paintConnection("connecting");
 outbox.start().catch(sayError);

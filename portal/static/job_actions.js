@@ -3,7 +3,7 @@
 import { ask, pathOf, send } from "./api.js";
 import { copy } from "./clipboard.js";
 import { deleteSoon } from "./deletion.js";
-import { canPlay, canRetry } from "./job_facts.js";
+import { canRetry, hasRest, isCollection, opening, restLabel } from "./job_facts.js";
 import { saveAddress } from "./job_row.js";
 import { parseLink } from "./links.js";
 import { toggleMenu } from "./menu.js";
@@ -51,12 +51,22 @@ export async function retryJobs(page, ids) {
   say(text("retried_now", { count }));
 }
 
+async function takeRest({ board, live }, id) {
+  await live.holding(async () => {
+    const { job } = await ask("POST", `/api/v1/jobs/${encodeURIComponent(id)}/expand`, {});
+    board.takeJobs([job]);
+  });
+  say(text("rest_wanted"));
+}
+
 const ACTIONS = {
   play: async (job) => play(job),
+  view: async (job) => play(job),
   copy_path: (job) => copy(job.files.join("\n")),
   copy_link: (job) => copy(job.url),
   cancel: (job, page) => cancelJobs(page, [job.job_id]),
   retry: (job, page) => retryJobs(page, [job.job_id]),
+  take_rest: (job, page) => takeRest(page, job.job_id),
   cookies: async (job, page) => page.openCookies(job),
   remove: async (job, page, button) => remove(job, page, button, false),
   delete: async (job, page, button) => remove(job, page, button, true),
@@ -104,11 +114,14 @@ function menuOf(job, page, button) {
     ...more,
   });
   const link = parseLink(job.url)?.url;
-  const hasFiles = job.state === "succeeded" && job.files.length > 0;
+  const list = isCollection(job);
+  const hasFiles = job.state === "succeeded" && !list && job.files.length > 0;
+  const isSavable = hasFiles || (list && page.board.entriesOf(job).done > 0);
   const isFinal = ["succeeded", "failed", "cancelled"].includes(job.state);
   return [
-    canPlay(job) && item("play", "play"),
-    hasFiles && { label: text("save"), icon: "save", href: saveAddress(job), download: true },
+    opening(job) && item(opening(job), opening(job) === "view" ? "pictures" : "play"),
+    isSavable && { label: text("save"), icon: "save", href: saveAddress(job), download: true },
+    hasRest(job) && { ...item("take_rest", "stack"), label: restLabel(job) },
     canRetry(job) && item("retry", "retry"),
     item("copy_link", "link"),
     hasFiles && item("copy_path", "copy"),

@@ -1,7 +1,7 @@
 // What a job's row says, in words.
 
 import { now } from "./api.js";
-import { PLATFORMS } from "./platforms.js";
+import { MAX_ENTRIES, PLATFORMS } from "./platforms.js";
 import { bytes, date, duration, text } from "./text.js";
 
 const SEPARATOR = " · ";
@@ -29,9 +29,29 @@ export function labelOf(platform) {
   return PLATFORMS[platform]?.label ?? "";
 }
 
-/** Whether there is something to play: of pictures alone there is not. @param {Job} job */
-export function canPlay({ state, files, kind }) {
-  return state === "succeeded" && files.length > 0 && kind !== "photos";
+/** @param {Job} job @returns {"play" | "view" | null} what can be done with its files in the page */
+export function opening({ state, files, kind }) {
+  if (state !== "succeeded" || files.length === 0 || kind === "collection") return null;
+  return kind === "photos" ? "view" : "play";
+}
+
+/** Whether it is a playlist, a channel or a profile. @param {Job} job */
+export function isCollection({ kind }) {
+  return kind === "collection";
+}
+
+/** Whether more of a collection can be taken. @param {Job} job */
+export function hasRest({ state, entries }) {
+  if (!entries || !["succeeded", "failed", "cancelled"].includes(state)) return false;
+  const { found, taken } = entries;
+  if (taken === 0 && state !== "succeeded") return false; // a retry does that
+  return taken < MAX_ENTRIES && (found === null || found > taken);
+}
+
+/** @param {Job} job a collection with a rest @returns {string} what takes it, with its number if that is known */
+export function restLabel({ entries: { found, taken } }) {
+  if (found === null) return text("take_rest");
+  return text("take_rest_of", { count: Math.min(found, MAX_ENTRIES) - taken });
 }
 
 /** Whether a retry may help. @param {Job} job */
@@ -50,7 +70,8 @@ export function factsOf(job) {
   const { uploader, platform, uploaded_at: at, state, size_bytes: size, width, height } = job;
   const parts = [uploader, labelOf(platform)];
   if (at) parts.push(date(at));
-  if (state === "succeeded") {
+  if (job.entries) parts.push(entriesText(job.entries));
+  if (state === "succeeded" && !isCollection(job)) {
     if (typeof size === "number") parts.push(bytes(size));
     if (job.kind === "audio") parts.push(text("kind_audio"));
     else if (width && height) parts.push(text("resolution", { pixels: String(Math.min(width, height)) }));
@@ -60,6 +81,17 @@ export function factsOf(job) {
     if (job.reused) parts.push(text("reused"));
   }
   return parts.filter(Boolean).join(SEPARATOR);
+}
+
+function entriesText({ found, taken }) {
+  if (found === null) return taken > 0 && text("entries_taken", { taken });
+  return found === taken ? text("entries_all", { count: found }) : text("entries_of", { found, taken });
+}
+
+/** @param {{done: number, failed: number, total: number}} entries of a collection @returns {string} how far they are */
+export function entriesNow({ done, failed, total }) {
+  if (total === 0) return "";
+  return text(failed > 0 ? "entries_failed" : "entries_done", { done, failed, total });
 }
 
 /**
@@ -88,8 +120,9 @@ export function nowOf(job, progress, cooldown) {
   return parts.join(SEPARATOR);
 }
 
-/** @param {Job} job @param {import("./board.js").Progress | undefined} progress @returns {string} */
-export function stateOf(job, progress) {
+/** @param {Job} job @param {import("./board.js").Progress | undefined} progress @param {string} state as shown @returns {string} */
+export function stateOf(job, progress, state) {
+  if (isCollection(job) && state === "running") return text(job.state === "running" ? "state_reading" : "phase_downloading");
   return text(job.state === "running" && progress ? `phase_${progress.phase}` : `state_${job.state}`);
 }
 

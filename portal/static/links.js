@@ -3,14 +3,16 @@
 
 import { findCandidates, trimEnd } from "./candidates.js";
 import { MAX_URL_LENGTH } from "./platforms.js";
-import { foldFragment, platformOfHost, readLink } from "./post_links.js";
+import { collectionBeside, foldFragment, platformOfHost, readLink } from "./post_links.js";
 import { toJson, toRecords, unquoted } from "./records.js";
 import { percentDecoded } from "./unescape.js";
 import { unwrapped } from "./wrappers.js";
 
 /** @typedef {import("./post_links.js").Platform} Platform */
 /** @typedef {"unsupported" | "too_long" | "mistyped" | "no_link" | "other"} Reason */
-/** @typedef {{url: string, platform: Platform}} Link */
+/**
+ * @typedef {{url: string, platform: Platform, beside?: string}} Link `beside`: the collection that it names too
+ */
 /** @typedef {{text: string, line: number, reason: Reason}} Problem */
 /**
  * @typedef {object} Aside a link of a platform that does not lead to a post
@@ -18,7 +20,10 @@ import { unwrapped } from "./wrappers.js";
  * @property {number} line
  * @property {string} destination what it leads to ("profile", "playlist" …); "unknown" if its form is, and it is accepted
  * @property {boolean} isAlone it is the only text in its line, so it may be meant as a download
+ * @property {Platform} [platform] of a collection, that is a playlist, a channel or a profile
+ * @property {string | null} [collection] what to list of it, or null if its platform shows no list
  */
+/** @typedef {{url: string, platform: Platform, destination: string}} Collection */
 
 const LINK = /^(?:(https?):\/\/)?([a-z0-9.-]+)(?::([0-9]{1,5}))?((?:[/?#].*)?)$/is; // no u flag: K must not match the Kelvin sign
 const BLANKS_AROUND = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
@@ -72,8 +77,8 @@ export function parseLink(text) {
 
 /**
  * @param {string} text anything: a link, a list, a message, a table, markdown, HTML, an export
- * @returns {{links: Link[], duplicates: number, problems: Problem[], asides: Aside[]}} each post once, in the order of
- *   the text
+ * @returns {{links: Link[], collections: Collection[], duplicates: number, problems: Problem[], asides: Aside[]}} each
+ *   post and each collection that is meant once, in the order of the text
  */
 export function readLinks(text) {
   const plain = text.replace(/^\ufeff/, "");
@@ -108,7 +113,13 @@ export function readLinks(text) {
   if (links.size + asides.size + problems.length === 0) {
     for (const each of found) if (each.kind === "entry") problems.push({ text: each.text, line: each.line, reason: "no_link" });
   }
-  return { links: [...links.values()], duplicates, problems, asides: [...asides.values()] };
+  const isMeant = ({ collection, isAlone }) => collection && (isAlone || links.size === 0);
+  const [meant, others] = [true, false].map((wanted) => [...asides.values()].filter((aside) => Boolean(isMeant(aside)) === wanted));
+  const collections = new Map(
+    meant.map(({ collection: url, platform, destination }) => [url, { url, platform, destination }]),
+  );
+  duplicates += meant.length - collections.size;
+  return { links: [...links.values()], collections: [...collections.values()], duplicates, problems, asides: others };
 }
 
 /** If an object has a post, its other links (to the uploader, to pictures) are not meant. */
@@ -211,9 +222,9 @@ function judge({ text, url, marks }, read, kind) {
   if (NAMESPACE.test(url)) return;
   let meaning = knownMeaningOf(url);
   if (meaning.reason === "mistyped" && marks !== "") meaning = knownMeaningOf(url + marks);
-  const { posts = [], destination, reason } = meaning;
+  const { posts = [], destination, list, reason } = meaning;
   read.posts.push(...posts);
-  if (destination) read.asides.push({ text, line: read.line, destination, isAlone: kind === "link" });
+  if (destination) read.asides.push({ text, line: read.line, destination, isAlone: kind === "link", ...list });
   if (reason) read.problems.push({ text, line: read.line, reason });
 }
 
@@ -228,12 +239,15 @@ function knownMeaningOf(url) {
   return meaning;
 }
 
-/** @returns {{posts?: {key: string, link: Link}[], destination?: string, reason?: Reason}} */
+/**
+ * @returns {{posts?: {key: string, link: Link}[], destination?: string, list?: {platform: Platform,
+ *   collection: string | null}, reason?: Reason}}
+ */
 function meaningOf(url, depth = MAX_WRAPPERS) {
   const link = parseLink(url);
   if (link === null) {
     const inner = depth > 0 ? unwrapped(url).map((each) => meaningOf(each, depth - 1)) : [];
-    return inner.find((meaning) => meaning.posts) ?? { reason: reasonOf(url) };
+    return inner.find(({ posts, list }) => posts || list?.collection) ?? { reason: reasonOf(url) };
   }
   const target = readLink(link.url);
   if (isPost(target)) return { posts: postsOf(target, link) };
@@ -247,7 +261,8 @@ function meaningOf(url, depth = MAX_WRAPPERS) {
   // Platforms invent new forms. What contains something like an id is accepted; the server decides.
   const isUnknown = UNKNOWN_FORM[target.destination]?.test(link.url) ?? false;
   if (isUnknown) return { posts: [{ key: link.url, link }], destination: "unknown" };
-  return { destination: target.destination === "unknown" ? "page" : target.destination };
+  const list = target.kind === "collection" && { platform: target.platform, collection: target.canonical_url };
+  return { destination: target.destination === "unknown" ? "page" : target.destination, list };
 }
 
 /** Whether it is a post's, or a short link that may lead to one. */
@@ -262,7 +277,8 @@ function postsOf({ platform, canonical_url: canonicalUrl, post_id: id, part, mor
   const meant = canonicalUrl.replace(code, () => whole);
   const url = whole === code && hasId(link.url, code) ? link.url : meant;
   const more = moreIds.map((each) => ({ key: `${platform} ${each} null`, link: { url: canonicalUrl.replace(id, () => each), platform } }));
-  return [{ key: id ? `${platform} ${whole} ${part}` : meant, link: { url, platform } }, ...more];
+  const beside = collectionBeside(link.url);
+  return [{ key: id ? `${platform} ${whole} ${part}` : meant, link: { url, platform, ...(beside && { beside }) } }, ...more];
 }
 
 /** A code without characters at its end that are valid in a code, but not part of this one. */

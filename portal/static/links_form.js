@@ -1,6 +1,7 @@
 // The text box for links: typed, pasted, dropped, from a file, by bookmarklet or shared from a phone.
 
 import { element, icon, setText, show } from "./dom.js";
+import { expanded, paintExpansion, startExpansion } from "./expansion.js";
 import { readLinks } from "./links.js";
 import { offerUndo, say, sayError } from "./notices.js";
 import { PLATFORMS } from "./platforms.js";
@@ -33,8 +34,8 @@ let timer = 0;
 
 /**
  * Set up the form.
- * @param {(batches: string[][]) => Promise<void>} submit takes the links, in batches of the size that the server
- *   accepts; they are stored when it resolves
+ * @param {(batches: string[][], wanted: {expand?: object}) => Promise<void>} submit takes the links, in batches of the
+ *   size that the server accepts; they are stored when it resolves
  */
 export function startLinksForm(submit) {
   form.addEventListener("submit", (event) => {
@@ -62,6 +63,7 @@ export function startLinksForm(submit) {
     file.value = "";
   });
   addEventListener("pagehide", () => store(DRAFT, box.value));
+  startExpansion(paint);
   takeDrops();
   box.value = stored(DRAFT) ?? "";
   const isShared = takeAddress();
@@ -82,20 +84,21 @@ function changed() {
 
 async function send(submit) {
   const words = box.value;
-  const { links, problems: bad, asides: others } = readLinks(words);
-  if (links.length === 0) return;
-  const urls = links.map((link) => link.url);
+  const read = readLinks(words);
+  const { problems: bad, asides: others } = read;
+  const { urls, wanted } = expanded(read);
+  if (urls.length === 0) return;
   const batches = [];
   for (let start = 0; start < urls.length; start += maxUrls) batches.push(urls.slice(start, start + maxUrls));
   // Empty the box first: a second click must find nothing, and what is typed from here on must stay. What was not a link
-  // may be a typo, and a playlist on a line of its own was meant: they stay. The draft is overwritten only when the links
+  // may be a typo, and a hashtag on a line of its own was meant: they stay. The draft is overwritten only when the links
   // are stored.
   const left = [...bad, ...others.filter(({ isAlone, destination }) => isAlone && !PASSED_OVER.has(destination))];
   box.value = left.sort((a, b) => a.line - b.line).map((problem) => problem.text).join("\n");
   paint();
   if (!matchMedia("(hover: none) and (pointer: coarse)").matches) box.focus(); // on a phone the keyboard would cover the rows
   try {
-    await submit(batches);
+    await submit(batches, wanted);
   } catch (error) {
     box.value = [words, box.value].filter(Boolean).join("\n");
     sayError(error);
@@ -105,7 +108,9 @@ async function send(submit) {
 
 /** Enter sends a single link; in longer texts it is a new line. */
 function holdsOneLink() {
-  return !box.value.trim().includes("\n") && readLinks(box.value).links.length === 1;
+  if (box.value.trim().includes("\n")) return false;
+  const { links, collections } = readLinks(box.value);
+  return links.length + collections.length === 1;
 }
 
 async function pasteAndSend(submit) {
@@ -158,27 +163,53 @@ export function addToBox(links) {
 }
 
 function paint() {
-  const { links, duplicates, problems: bad, asides: others } = readLinks(box.value);
-  const counts = new Map();
-  for (const { platform } of links) counts.set(platform, (counts.get(platform) ?? 0) + 1);
-  const chips = [...counts].map(([platform, count]) => {
-    const said = text("links_platform", { count, platform: PLATFORMS[platform].label });
-    return element("li", { class: "chip" }, icon(platform), said);
-  });
+  const read = readLinks(box.value);
+  const { links, duplicates, problems: bad, asides: others } = read;
+  paintExpansion(read);
+  const { urls, wanted } = expanded(read);
+  const chips = foundChips(read);
   const hint = (key, values) => chips.push(element("li", { class: "hint" }, text(key, values)));
   const doubts = others.filter(({ destination }) => destination === "unknown").length;
   if (duplicates > 0) hint("links_merged", { count: duplicates });
   if (doubts > 0) hint("links_doubtful", { count: doubts });
-  if (links.length > maxUrls) hint("links_batches", { count: Math.ceil(links.length / maxUrls), most: maxUrls });
+  if (urls.length > maxUrls) hint("links_batches", { count: Math.ceil(urls.length / maxUrls), most: maxUrls });
+  for (const platform of unlistedProfiles(read)) hint("profile_unlisted", { platform: PLATFORMS[platform].label });
   found.replaceChildren(...chips);
-  setText(download, links.length === 0 ? text("download_nothing") : text("download", { count: links.length }));
-  download.disabled = links.length === 0;
+  setText(download, downloadLabel(read, urls, wanted));
+  download.disabled = urls.length === 0;
   show(clear, box.value !== "");
   show(paste, canPaste && box.value === "");
   paintList(problems, text("problems", { count: bad.length }), bad);
   const summary = others.length === doubts ? "links_doubtful" : "asides";
   const count = others.length === doubts ? doubts : others.length - doubts;
   paintList(asides, text(summary, { count }), others);
+}
+
+/** How many posts, and collections of each kind, of each platform. */
+function foundChips({ links, collections }) {
+  const counts = new Map();
+  const add = (symbol, key, platform) => {
+    const known = counts.get(key + platform) ?? { symbol, key, platform, count: 0 };
+    counts.set(key + platform, { ...known, count: known.count + 1 });
+  };
+  for (const { platform } of links) add(platform, "links_platform", platform);
+  for (const { platform, destination } of collections) add("stack", `links_${destination}`, platform);
+  return [...counts.values()].map(({ symbol, key, platform, count }) =>
+    element("li", { class: "chip" }, icon(symbol), text(key, { count, platform: PLATFORMS[platform].label })),
+  );
+}
+
+/** Platforms whose profiles, of which no list can be had, are meant. */
+function unlistedProfiles({ links, asides: others }) {
+  const meant = others.filter(({ isAlone, collection, destination }) => collection === null && destination === "profile" && (isAlone || links.length === 0));
+  return new Set(meant.map(({ platform }) => platform).filter((platform) => platform !== "tiktok"));
+}
+
+function downloadLabel({ collections }, urls, { expand }) {
+  if (urls.length === 0) return text("download_nothing");
+  if (!expand) return text("download", { count: urls.length });
+  if (urls.length === 1) return text(`download_${collections[0]?.destination ?? "playlist"}`);
+  return text("download_links", { count: urls.length });
 }
 
 /** @param {HTMLElement} details @param {string} summary @param {{text: string, line: number, reason?: string, destination?: string}[]} entries */
@@ -203,7 +234,7 @@ function takeAddress() {
   const query = new URLSearchParams(location.search);
   const given = ["url", "text", "title"].flatMap((name) => query.getAll(name));
   const having = (...names) => given.filter((value) => names.some((name) => readLinks(value)[name].length > 0));
-  const [shared] = [having("links"), having("asides"), having("problems")].filter((values) => values.length > 0);
+  const [shared] = [having("links"), having("collections"), having("asides"), having("problems")].filter((values) => values.length > 0);
   if (location.search) history.replaceState(null, "", location.pathname + location.hash); // a reload must not add it twice
   if (shared === undefined) return false;
   addToBox(shared.join("\n"));

@@ -5,6 +5,7 @@ import { banner } from "./banners.js";
 import { arrange, element, setText, show } from "./dom.js";
 import { addToBox } from "./links_form.js";
 import { say, sayError } from "./notices.js";
+import { refuseOption } from "./options.js";
 import { deliver, openOutbox, takeBack } from "./outbox.js";
 import { moment, text } from "./text.js";
 
@@ -27,6 +28,7 @@ export class OutboxView {
     this._outbox = null;
     this._stopped = null;
     this._items = new Map();
+    this._added = new Set(); // keys of what was added since the page was opened
   }
 
   /** Open what was stored, and send it. */
@@ -39,11 +41,11 @@ export class OutboxView {
 
   /**
    * Store *batches* of links, then send them. They are stored when this resolves.
-   * @param {string[][]} batches @param {{preset?: string}} wanted of each of their posts
+   * @param {string[][]} batches @param {object} wanted of each of their posts, as a request says it
    */
   async add(batches, wanted) {
     const outbox = await this._opened; // this may take a moment
-    for (const urls of batches) await outbox.add(urls, wanted);
+    for (const urls of batches) this._added.add((await outbox.add(urls, wanted)).key);
     this.deliver();
     setTimeout(() => this.paint(), SHOW_AFTER_MS);
   }
@@ -61,11 +63,20 @@ export class OutboxView {
       );
       this._stopped = delivery.stopped;
       if (count > 0) say(text("queued", { count }));
+      if (delivery.refused > 0) await this._giveBack();
       if (delivery.stopped !== null) this._timer = setTimeout(() => this.deliver(), RETRY_MS);
     } catch (error) {
       sayError(error);
     }
     await this.paint();
+  }
+
+  /** What was refused because of an option goes back into the box, and the reason to the option. */
+  async _giveBack() {
+    for (const { key, urls, refused } of await this._outbox.entries()) {
+      if (!refused || !this._added.has(key) || !refuseOption(refused)) continue;
+      if (await takeBack(this._outbox, key)) addToBox(urls.join("\n"));
+    }
   }
 
   async paint() {
@@ -86,9 +97,9 @@ export class OutboxView {
   }
 
   /** Events are held back, because the response may be older than they are. */
-  _post({ key, urls, preset }) {
+  _post({ key, urls, createdAt, refused, ...wanted }) {
     return this._live.holding(async () => {
-      const response = await send("POST", "/api/v1/batches", { urls, preset, retry_failed_once: true }, { "Idempotency-Key": key });
+      const response = await send("POST", "/api/v1/batches", { urls, ...wanted, retry_failed_once: true }, { "Idempotency-Key": key });
       if (response.body?.batch) this._onSent(response.body);
       return response;
     });

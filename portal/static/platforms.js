@@ -16,6 +16,7 @@
 
 export const MAX_DEPTH = 4;
 export const MAX_URL_LENGTH = 2048;
+export const MAX_ENTRIES = 10000;
 
 /** @type {Record<Platform, {label: string, hosts: string[], postId: string, mirrors: string, linkForms: LinkForm[]}>} */
 export const PLATFORMS = {

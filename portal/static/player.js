@@ -1,25 +1,36 @@
-// The video player: plays a job's files in the page.
+// The player: plays and shows a job's files in the page, one after the other.
 
 import { pathOf, send } from "./api.js";
 import { element, setText, show } from "./dom.js";
 import { nameOf } from "./job_facts.js";
-import { fileAddress } from "./job_row.js";
+import { fileAddress, saveAddress } from "./job_row.js";
 import { text } from "./text.js";
+
+const PICTURE = /\.(?:jpe?g|png|webp|gif|avif|heic)$/i;
+const NOT_SHOWN = /\.srt$/i;
+const SWIPE_PX = 50;
 
 const dialog = document.getElementById("player");
 const video = dialog.querySelector("video");
-const files = document.getElementById("player-files");
+const picture = dialog.querySelector("img");
+const bar = document.getElementById("player-files");
 const error = document.getElementById("player-error");
+const [previous, next] = bar.querySelectorAll("button");
 
-let playing = null;
-let index = 0;
+let job = null;
+/** @type {{index: number, isPicture: boolean}[]} what is shown of its files */
+let shown = [];
+let at = 0;
 
-/** @param {import("./board.js").Job} job one that succeeded */
-export function play(job) {
-  playing = job;
-  index = 0;
+/** @param {import("./board.js").Job} opened one that succeeded */
+export function play(opened) {
+  job = opened;
+  shown = job.files
+    .map((path, index) => ({ index, isPicture: PICTURE.test(path), isShown: !NOT_SHOWN.test(path) }))
+    .filter(({ isShown }) => isShown);
+  at = 0;
   setText(document.getElementById("player-title"), nameOf(job));
-  show(files, job.files.length > 1);
+  for (const button of [previous, next]) show(button, shown.length > 1);
   load();
   dialog.showModal();
 }
@@ -28,23 +39,37 @@ export function play(job) {
 export function startPlayer() {
   document.getElementById("player-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close()); // beside it
-  dialog.addEventListener("close", () => {
-    video.removeAttribute("src");
-    video.load(); // else it keeps loading
+  dialog.addEventListener("close", unload);
+  video.addEventListener("error", () => video.hasAttribute("src") && explain(video.src));
+  picture.addEventListener("error", () => picture.hasAttribute("src") && explain(picture.src));
+  previous.addEventListener("click", () => step(-1));
+  next.addEventListener("click", () => step(1));
+  dialog.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by && event.target !== video) step(by); // there they seek
   });
-  video.addEventListener("error", explain);
-  files.querySelector("button").addEventListener("click", () => {
-    index = (index + 1) % playing.files.length;
-    load();
+  takeSwipes();
+}
+
+function takeSwipes() {
+  let start = 0;
+  picture.addEventListener("touchstart", (event) => (start = event.changedTouches[0].clientX), { passive: true });
+  picture.addEventListener("touchend", (event) => {
+    const moved = event.changedTouches[0].clientX - start;
+    if (Math.abs(moved) > SWIPE_PX) step(moved < 0 ? 1 : -1);
   });
 }
 
-/** Show whether the file is missing or the browser can't play it. */
-async function explain() {
-  if (!video.hasAttribute("src")) return; // the dialog was closed
+function step(by) {
+  at = (at + by + shown.length) % shown.length;
+  load();
+}
+
+/** Show whether the file is missing or the browser can't show it. */
+async function explain(address) {
   let sentence = text("player_failed");
   try {
-    const { status, body } = await send("GET", pathOf(video.src), null, { Range: "bytes=0-0" });
+    const { status, body } = await send("GET", pathOf(address), null, { Range: "bytes=0-0" });
     if (status >= 400 && body?.error) sentence = body.error;
   } catch (unreachable) {
     sentence = unreachable.message;
@@ -54,13 +79,29 @@ async function explain() {
 }
 
 function load() {
+  const { index, isPicture } = shown[at] ?? { index: 0, isPicture: false };
   show(error, false);
-  video.src = fileAddress(playing.job_id, index, false);
-  video.play().catch(() => {}); // autoplay is blocked: the user presses play
-  const save = element("a", { href: fileAddress(playing.job_id, index, true), download: true }, text("save"));
-  files.querySelector("span").replaceChildren(
-    text("player_file", { number: index + 1, count: playing.files.length }),
-    " · ",
-    save,
-  );
+  unload();
+  show(video, !isPicture);
+  show(picture, isPicture);
+  const where = text("player_file", { number: at + 1, count: shown.length });
+  if (isPicture) {
+    picture.alt = `${where}: ${nameOf(job)}`;
+    picture.src = fileAddress(job.job_id, index, false);
+  } else {
+    video.src = fileAddress(job.job_id, index, false);
+    video.play().catch(() => {}); // autoplay is blocked: the user presses play
+  }
+  setText(bar.querySelector("[role=status]"), shown.length > 1 ? where : "");
+  const saves = [element("a", { class: "button", href: fileAddress(job.job_id, index, true), download: true }, text("save"))];
+  if (job.files.length > 1) {
+    saves.push(element("a", { class: "button", href: saveAddress(job), download: true }, text("save_files", { count: job.files.length })));
+  }
+  bar.querySelector(".saves").replaceChildren(...saves);
+}
+
+function unload() {
+  picture.removeAttribute("src");
+  video.removeAttribute("src");
+  video.load(); // else it keeps loading
 }

@@ -51,6 +51,22 @@ export function platformOfHost(host) {
   return /** @type {Platform | "unknown"} */ (found ? found[0] : "unknown");
 }
 
+/**
+ * @param {string} url of a post
+ * @returns {string | null} the collection that it names beside the post, as watch?v=…&list=… does
+ */
+export function collectionBeside(url) {
+  const [, host = "", , query = ""] = URL_PARTS.exec(url) ?? [];
+  const platform = platformOfHost(host);
+  if (platform === "unknown") return null;
+  const sent = parameters(query);
+  for (const { kind, query: names, id, link } of PLATFORMS[platform].linkForms) {
+    const name = kind === "collection" && link && names?.find((each) => sent.has(each));
+    if (name && match(id, sent.get(name))) return link.replace("{id}", () => sent.get(name));
+  }
+  return null;
+}
+
 /** @returns {LinkTarget} */
 function read(url, depth) {
   const [, writtenHost = "", writtenPath = "", writtenQuery = ""] = URL_PARTS.exec(url) ?? [];

@@ -2,7 +2,7 @@
 
 import { ask, now } from "./api.js";
 import { banner } from "./banners.js";
-import { icon, setText } from "./dom.js";
+import { element, icon, setText } from "./dom.js";
 import { say, sayError } from "./notices.js";
 import { bytes, duration, text } from "./text.js";
 
@@ -52,7 +52,10 @@ export class QueueView {
 
   _paint({ paused, disk_low: diskLow, storage_full: storageFull, storage_error: storageError, free_bytes: free }) {
     this._paused = paused;
-    button.replaceChildren(icon(paused ? "play" : "pause"), text(paused ? "resume" : "pause"));
+    const label = text(paused ? "resume" : "pause");
+    button.replaceChildren(icon(paused ? "play" : "pause"), element("span", { class: "label" }, label));
+    button.setAttribute("aria-label", label); // where there is no room for it
+    button.title = label;
     banner("paused", paused ? text("paused") : null, { icon: "pause", label: text("resume"), act: () => this._toggle().catch(sayError) });
     banner("storage-error", storageError);
     banner("storage", storageFull ? text("server_full") : null, { closable: true });

@@ -124,3 +124,36 @@ test("an event updates its batch", () => {
   assert.equal(board.batches.get("b").second_round_jobs, 1);
   assert.equal(board.batches.get("b").jobs.size, 1);
 });
+
+// Collections
+
+const list = (more = {}) => job("list", "running", { kind: "collection", entries: { found: 240, taken: 2, done: 0, failed: 0 }, ...more });
+const entry = (id, state) => job(id, state, { parent_id: "list" });
+
+test("entries join their batch, and a collection counts them", () => {
+  const shown = board.takeDetail(batch([list()]));
+  board.takeEntries("b", [entry("1", "succeeded"), entry("2"), entry("1", "failed")]);
+  assert.deepEqual(board.countsOf(shown), { ...NONE, queued: 1, failed: 1 }); // without the collection
+  assert.deepEqual(board.progressOf(shown), { done: 1, total: 2, share: 0.5 });
+  assert.ok(board.isReading(shown));
+  assert.deepEqual(board.entriesOf(list()), { done: 0, failed: 1, ended: 1, total: 2 });
+  change("list", { state: "succeeded", entries: { found: 240, taken: 3 } });
+  assert.deepEqual(board.jobs.get("list").entries, { found: 240, taken: 3, done: 0, failed: 0 });
+  assert.ok(!board.isReading(shown));
+});
+
+test("an older answer drops no entries", () => {
+  board.takeDetail(batch([list()]));
+  board.takeEntries("b", [entry("1")]);
+  assert.deepEqual(board.countsOf(board.takeDetail(batch([list()]))), { ...NONE, queued: 1 });
+});
+
+test("a batch is shown as long as its collection is", () => {
+  const shown = board.takeDetail(batch([list({ state: "succeeded" })]));
+  board.takeEntries("b", [entry("1", "succeeded")]);
+  board.hide(["1"]);
+  assert.ok(board.isShown(shown));
+  assert.deepEqual(board.entriesOf(list()), { done: 0, failed: 0, ended: 0, total: 0 });
+  board.hide(["list"]);
+  assert.ok(!board.isShown(shown));
+});

@@ -167,17 +167,40 @@ test("lists what it cannot mend", () => {
 
 // What is no post
 
+test("takes collections that are meant", () => {
+  const list = "https://www.youtube.com/playlist?list=PL0123456789";
+  const taken = (text) => readLinks(text).collections.map(({ url, destination }) => [url, destination]);
+  for (const [text, url, destination] of [
+    ["youtube.com/@ada/videos?x=1", "https://www.youtube.com/@ada/videos", "channel"],
+    [`${list}&si=x`, list, "playlist"],
+    ["https://www.tiktok.com/@ada", "https://www.tiktok.com/@ada", "profile"],
+    ["https://www.instagram.com/stories/ada/", "https://www.instagram.com/stories/ada/", "story"],
+    ["Look at https://www.tiktok.com/@ada !", "https://www.tiktok.com/@ada", "profile"],
+    [`https://www.youtube.com/redirect?q=${encodeURIComponent(list)}`, list, "playlist"],
+  ]) {
+    assert.deepEqual([taken(text), urls(text), asides(text)], [[[url, destination]], [], []], text);
+  }
+  assert.deepEqual(taken(`${A}\n${list}\n${list}&si=x\n`), [[list, "playlist"]]);
+  assert.equal(readLinks(`${list}\n${list}&si=x`).duplicates, 1);
+  // Who posts a video is not meant, nor is a table's column of uploaders.
+  assert.deepEqual(taken(`${A} by https://www.tiktok.com/@ada`), []);
+  assert.deepEqual(taken(`url,by\n${A},https://www.tiktok.com/@ada\n`), []);
+});
+
+test("knows the list that a video is opened in", () => {
+  const beside = (text) => readLinks(text).links.map((link) => link.beside ?? null);
+  const list = "https://www.youtube.com/playlist?list=PL0123456789";
+  assert.deepEqual(beside(`${WATCH}&list=PL0123456789\nhttps://youtu.be/aaaaaaaaaaa?list=PL0123456789`), [list, list]);
+  assert.deepEqual(beside(`${A}?list=PL0123456789\n${WATCH}&list=%20`), [null, null]);
+});
+
 test("tells what is no post, and takes none of it", () => {
   for (const [text, destination] of [
-    ["https://www.youtube.com/@ada", "channel"],
-    ["https://www.youtube.com/playlist?list=PL0123456789", "playlist"],
     ["https://x.com/ada", "profile"],
     ["https://www.instagram.com/ada/", "profile"],
-    ["https://www.tiktok.com/@ada", "profile"],
     ["https://www.tiktok.com/@имя", "profile"],
     ["https://www.tiktok.com/@ada/live", "live"],
     ["https://www.tiktok.com/tag/cats", "hashtag"],
-    ["https://www.instagram.com/stories/ada/", "story"],
     ["https://www.tiktok.com/tiktoklite", "advertisement"],
     ["https://www.youtube.com/redirect?q=https%3A%2F%2Fexample.org%2F", "elsewhere"],
     ["youtube.com", "page"],

@@ -38,7 +38,7 @@ def download(page: Any, text: str) -> None:
 
 def choose(page: Any, place: Any, item: str) -> None:
     """Choose *item* of the menu of *place*."""
-    place.get_by_role("button", name="More").click()
+    place.get_by_role("button", name="More:").click()
     page.get_by_role("menuitem", name=item).click()
 
 
@@ -101,7 +101,7 @@ def test_what_is_not_a_video_is_listed_while_typing_and_not_sent(
     open_dashboard(page, server)
     page.fill(
         "#links",
-        f"{simulator.url('tiktok', 'ok')}🔥 by https://www.tiktok.com/@ada\nhttps://www.youtube.com/playlist?list=PL0123456789\n"
+        f"{simulator.url('tiktok', 'ok')}🔥 by https://www.tiktok.com/@ada\nhttps://www.youtube.com/hashtag/cats\n"
         "Download TikTok Lite to enjoy more posts: https://www.tiktok.com/tiktoklite\nhttps:/youtu.be/dQw4w",
     )
     expect(page.locator("#download")).to_have_text("Download 1 video")
@@ -110,7 +110,7 @@ def test_what_is_not_a_video_is_listed_while_typing_and_not_sent(
     expect(page.locator("#asides li")).to_have_text(
         [
             re.compile("Line 1: this is a profile"),
-            re.compile("Line 2: this is a playlist"),
+            re.compile("Line 2: this is a hashtag"),
             re.compile("Line 3: this is an adv"),
         ]
     )
@@ -118,9 +118,7 @@ def test_what_is_not_a_video_is_listed_while_typing_and_not_sent(
     expect(page.locator("#problems li")).to_contain_text("Line 4: the link is incomplete or mistyped")
     page.click("#download")
     # What had a line of its own was meant, and stays.
-    expect(page.locator("#links")).to_have_value(
-        "https://www.youtube.com/playlist?list=PL0123456789\nhttps:/youtu.be/dQw4w"
-    )
+    expect(page.locator("#links")).to_have_value("https://www.youtube.com/hashtag/cats\nhttps:/youtu.be/dQw4w")
     expect(page.locator("#batches .job")).to_have_count(1)
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
@@ -193,11 +191,11 @@ def test_what_a_phone_shares_waits_for_one_click(page: Any, server: Server, simu
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 
-def test_a_shared_profile_is_named(page: Any, server: Server) -> None:
+def test_a_shared_profile_waits_for_one_click(page: Any, server: Server) -> None:
     open_dashboard(page, server, "?title=Ada&text=https%3A%2F%2Fwww.tiktok.com%2F%40ada")
     expect(page.locator("#links")).to_have_value("https://www.tiktok.com/@ada")
-    expect(page.locator("#asides summary")).to_have_text("1 link isn't a video")
-    expect(page.locator("#download")).to_be_disabled()
+    expect(page.locator("#download")).to_have_text("Download profile")
+    expect(page.locator("#download")).to_be_focused()
 
 
 def test_a_bookmarklet_hands_over_a_link(page: Any, server: Server, simulator: Simulator) -> None:
@@ -400,7 +398,7 @@ def test_failed_links_can_be_copied_and_retried(new_page: NewPage, server: Serve
     choose(page, page.locator(".batch > .heading"), "Copy failed links")
     expect(page.locator("#status")).to_have_text("1 link copied.")
     assert page.evaluate("navigator.clipboard.readText()") == private
-    page.get_by_role("button", name="Retry 1").click()
+    page.get_by_role("button", name="Retry 1", exact=True).click()
     expect(page.locator("#status")).to_have_text("Batch finished: 1 of 2 downloaded, 1 failed.", timeout=SOON)
 
 
@@ -455,7 +453,7 @@ def test_a_hostile_title_is_shown_as_text(page: Any, server: Server, simulator: 
 def test_the_second_half_of_a_double_click_presses_nothing_else(
     page: Any, server: Server, simulator: Simulator
 ) -> None:
-    """On a phone, "Pause queue" comes where "Download" was; on a desktop, "Paste and download"."""
+    """On a phone, what is below the box comes where "Download" was; on a desktop, "Paste and download"."""
     open_dashboard(page, server)
     page.fill("#links", simulator.url("tiktok", "hang"))
     box = page.locator("#download").bounding_box()
@@ -471,7 +469,8 @@ def test_the_second_half_of_a_double_click_presses_nothing_else(
     )
     page.mouse.click(*place)
     expect(page.locator("#pause")).to_be_visible()
-    page.wait_for_function("([x, y]) => document.elementFromPoint(x, y).closest('#pause')", arg=place)
+    gone = "([x, y]) => document.elementFromPoint(x, y).closest('[id]').id !== 'download'"
+    page.wait_for_function(gone, arg=place)
     page.mouse.click(*place)
     page.keyboard.press("Tab")
     assert page.evaluate("pressed") == ["download"]
@@ -574,13 +573,13 @@ def test_the_focus_is_never_lost(page: Any, server: Server, simulator: Simulator
     page.keyboard.press("Enter")
     expect(page.locator(".batch .toggle").first).to_be_focused()
     page.locator(".batch .toggle").last.click()
-    rows(page, "succeeded").first.get_by_role("button", name="More").focus()
+    rows(page, "succeeded").first.get_by_role("button", name="More:").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     expect(rows(page, "succeeded")).to_have_count(1)
     expect(rows(page, "succeeded")).to_be_focused()
-    menu = page.locator(".batch > .heading").last.get_by_role("button", name="More")
+    menu = page.locator(".batch > .heading").last.get_by_role("button", name="More:")
     menu.focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
@@ -673,6 +672,8 @@ def test_links_added_without_the_server_are_sent_once_when_it_is_back(
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     server.stop()
     expect(page.locator("#connection")).to_have_attribute("data-state", "offline", timeout=SOON)
+    page.click("#options summary")
+    page.fill("#folder", "Later")
     download(page, simulator.url("tiktok", "ok"))
     expect(page.locator("#outbox")).to_contain_text("1 link, added")
     context = page.context
@@ -688,6 +689,7 @@ def test_links_added_without_the_server_are_sent_once_when_it_is_back(
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
     [batch] = server.ask("GET", "/api/v1/batches")[1]["batches"]
     assert batch["total"] == 1
+    assert [path.name for path in (server.storage / "raw").iterdir()] == ["Later"]
 
 
 def test_an_answer_that_got_lost_sends_nothing_twice(page: Any, server: Server, simulator: Simulator) -> None:
@@ -906,7 +908,7 @@ def test_the_page_is_accessible(new_page: NewPage, server: Server, simulator: Si
     page.get_by_role("button", name="Play").first.click()
     check_accessible(page)
     page.keyboard.press("Escape")
-    page.locator(".batch > .heading").get_by_role("button", name="More").click()
+    page.locator(".batch > .heading").get_by_role("button", name="More:").click()
     check_accessible(page)
     page.get_by_role("menuitem", name="Remove from list").click()
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
@@ -937,7 +939,7 @@ def test_everything_is_done_by_keyboard(page: Any, server: Server, simulator: Si
     expect(page.locator("#player")).to_be_visible()
     page.keyboard.press("Escape")
     expect(rows(page, "succeeded").get_by_role("button", name="Play")).to_be_focused()
-    more = rows(page, "succeeded").get_by_role("button", name="More")
+    more = rows(page, "succeeded").get_by_role("button", name="More:")
     more.focus()
     page.keyboard.press("Enter")
     page.keyboard.press("ArrowUp")
@@ -959,7 +961,7 @@ def test_the_page_is_light_and_quick(new_page: NewPage, server: Server) -> None:
     weights: list[int] = []
     page.on("requestfinished", lambda request: weights.append(weight_of(request, server)))
     open_dashboard(page, server)
-    assert 20_000 < sum(weights) < 150_000
+    assert 20_000 < sum(weights) < 200_000
     # The machine may be busy: the best of three is what the page can do.
     assert min(first_paint(page, server) for _ in range(3)) < 500
 

@@ -41,7 +41,7 @@ def entries(page: Any, place: str) -> Any:
 
 def menu_button(page: Any, place: str) -> Any:
     """Return the first menu's button there: of a batch, or of a row."""
-    return entries(page, place).first.get_by_role("button", name="More").first
+    return entries(page, place).first.get_by_role("button", name="More:").first
 
 
 def delete(page: Any, place: str, item: str = "Remove from list") -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from downloader.errors import HOPELESS
 from downloader.platform_detector import parse_link, read_link
 from downloader.platforms import DESTINATIONS
 from tests.test_platform_detector import CASES, NOT_OURS, OURS
@@ -44,6 +45,10 @@ def run_in_node(function: str, texts: list[str], *, module: str = "links.js", fo
 def of_server(text: str) -> dict[str, str] | None:
     link = parse_link(text)
     return None if link is None else {"url": link.url, "platform": link.platform}
+
+
+def as_sent(link: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in link.items() if name != "beside"}
 
 
 def as_server_reads(url: str) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def test_the_server_accepts_what_the_page_finds() -> None:
     texts = [f"Look ({text}), and\n{text}." for text, _ in OURS]
     for found in run_in_node("readLinks", texts):
         for link in found["links"]:
-            assert of_server(link["url"]) == link
+            assert of_server(link["url"]) == as_sent(link)
 
 
 def test_the_page_finds_the_post_that_is_meant() -> None:
@@ -148,7 +153,7 @@ def test_in_any_jumble_the_page_finds_only_what_the_server_accepts() -> None:
         unknown = any(aside["destination"] == "unknown" for aside in found["asides"])
         for link in found["links"]:
             taken += 1
-            assert of_server(link["url"]) == link, text
+            assert of_server(link["url"]) == as_sent(link), text
             assert unknown or read_link(link["url"]).canonical_url, text
     assert taken > 4000
 
@@ -157,7 +162,16 @@ def test_the_page_reports_what_is_not_a_post() -> None:
     others = [case for case in CASES if case["kind"] in {"collection", "other"} and case["destination"] != "unknown"]
     for case, found in zip(others, run_in_node("readLinks", [case["url"] for case in others]), strict=True):
         assert [found["links"], found["problems"]] == [[], []], case["url"]
-        assert [aside["destination"] for aside in found["asides"]] == [case["destination"]], case["url"]
+        told = [each["destination"] for each in found["asides"] + found["collections"]]
+        assert told == [case["destination"]], case["url"]
+        listed = case.get("canonical_url")
+        assert [collection["url"] for collection in found["collections"]] == [listed] * bool(listed), case["url"]
+
+
+def test_page_and_server_agree_on_which_errors_no_retry_helps() -> None:
+    facts = (REPOSITORY / "portal/static/job_facts.js").read_text(encoding="utf-8")
+    [listed] = re.findall(r"HOPELESS = new Set\(\[(.*?)\]\)", facts, re.DOTALL)
+    assert set(re.findall(r'"(\w+)"', listed)) == HOPELESS
 
 
 def test_every_destination_of_a_link_has_its_text() -> None:
