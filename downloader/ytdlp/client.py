@@ -153,6 +153,7 @@ class _Download:
         self._layout = Layout()
         self._details: Details | None = None  #: of the first video, once its page is read
         self._missing: str | None = None  #: pictures that could not be had, each with the reason
+        self._started = False  #: the folders are in use
 
     def outcome(self) -> Outcome:
         """Return what came of it. Never raises."""
@@ -171,6 +172,7 @@ class _Download:
         if preset is None:  # the operator's, and removed since it was chosen
             raise PresetGone(context.preset, context.settings.presets)
         self._layout = _layout(context)
+        self._started = True
         attempt = partial(self._attempt, post, preset)
         if context.work_dir is None:
             with temporary_work_dir(self._output_dir) as work_dir:
@@ -351,7 +353,7 @@ class _Download:
     def _failure(self, error: Exception) -> Outcome:
         """Log *error*, which ended the download, and return the outcome."""
         failure = self._classify(error)
-        if failure.code in MAYBE_STORAGE:
+        if self._started and failure.code in MAYBE_STORAGE:
             failure = self._storage_failure() or failure
         return failed("download failed", self._platform, self._url, self._context.settings, failure, error)
 

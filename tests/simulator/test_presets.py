@@ -203,12 +203,19 @@ def raise_interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("work_dir", [None, "work/1"], ids=["alone", "in the queue"])
 def test_an_operators_preset_that_was_removed_fails_and_says_so(
-    simulator: Simulator, make_settings: Callable[..., Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    work_dir: str | None,
+    simulator: Simulator,
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    context = FetchContext(settings=make_settings().for_downloads(), preset="tiny")
+    (raw := tmp_path / "raw").mkdir()
+    settings = make_settings().for_downloads()
+    context = FetchContext(settings=settings, preset="tiny", work_dir=None if work_dir is None else tmp_path / work_dir)
     with fetch_context(context):
-        outcome = fetch(DECLARED["tiktok"], simulator.url("tiktok", "ok"), str(tmp_path))
+        outcome = fetch(DECLARED["tiktok"], simulator.url("tiktok", "ok"), str(raw))
     assert (outcome.error_code, outcome.detail) == ("internal", "there is no preset 'tiny' any more")
     assert outcome[2] == (
         "This server no longer has the preset 'tiny'. Send the link again with one of video, 1080p, 720p, 480p,"
