@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from downloader.jobs import Had, Job, NewJob
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 #: How long a submission waits for the storage to say whether files are there; then they are taken for missing.
 CHECK_TIMEOUT_SECONDS = 5.0
+
+#: What retention deletes so soon is downloaded again: its files might go between their check and the new job's commit.
+RETENTION_MARGIN = timedelta(seconds=60)
 
 
 def post_key(link: str | None, preset: str, subtitles: Iterable[str], photos: bool = True) -> str | None:
@@ -94,7 +97,13 @@ class Reuse:
         return found
 
     def _has_files(self, job: Job) -> bool:
-        return bool(job.files) and all(map(self._is_file, job.files))
+        return bool(job.files) and self._stays(job) and all(map(self._is_file, job.files))
+
+    def _stays(self, job: Job) -> bool:
+        days = self.settings.retention_days
+        if days is None or job.finished_at is None:
+            return True
+        return self.clock() < job.finished_at + timedelta(days=days) - RETENTION_MARGIN
 
     def _is_file(self, stored: str) -> bool:
         path = Path(stored)

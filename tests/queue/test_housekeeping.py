@@ -93,6 +93,20 @@ async def test_what_ended_long_ago_is_deleted_with_its_files(open_world: Callabl
     assert list(world.settings.raw_dir.iterdir()) == []
 
 
+async def test_what_is_about_to_be_deleted_is_not_reused(open_world: Callable[..., Any]) -> None:
+    """Its files are deleted before its record: a job that comes in between would have succeeded without any."""
+    world: World = await open_world(retention_days=0.5)
+    first, second = [await finished(world, number) for number in (1, 2)]
+    await world.forward(12 * 3600 - 90)
+    [early] = await world.submit(tiktok(1))
+    await world.forward(60)
+    [late] = await world.submit(tiktok(2))
+    assert (early.reused, late.reused) == (True, False)
+    await world.forward(700)
+    await gone(world, first, second)
+    assert Path(early.files[0]).exists()
+
+
 async def test_after_a_month_off_all_of_it_goes_in_portions(
     open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
