@@ -59,7 +59,7 @@ _ANYTHING = {"*/*": None}
 #: convert line ends.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
-_GONE = "This file no longer exists: it was moved or deleted. Retry the job to download it again."
+_GONE = "This file no longer exists: it was moved or deleted. Send the link again to download it."
 
 
 def create_files_api(services: Services) -> Routes:

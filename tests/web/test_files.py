@@ -146,7 +146,9 @@ def test_a_job_without_its_file_says_so(client: FlaskClient, services: Services,
     assert "numbered from 0" in refused(client.get(f"{V1}/files/{job_id}?index=1"), 404)
     for path in services.settings.raw_dir.iterdir():
         path.unlink()
-    assert "no longer exists" in refused(client.get(f"{V1}/files/{job_id}"), 404)
+    sentence = refused(client.get(f"{V1}/files/{job_id}"), 404)
+    # A job that succeeded cannot be retried.
+    assert sentence == "This file no longer exists: it was moved or deleted. Send the link again to download it."
     unsupported = submit(client, "rubbish")["jobs"][0]["job_id"]
     assert "no file" in refused(client.get(f"{V1}/files/{unsupported}"), 404)
 
