@@ -43,7 +43,7 @@ def find_places(
     for number, each in enumerate(downloads, start=1):
         own = paths(each, number)
         if layout.replaces:
-            first_is_taken = spelling(own[0]) in taken or _is_taken_by_other_case(output_dir, own[0])
+            first_is_taken = spelling(own[0]) in taken or _is_taken_by_another(output_dir, own[0])
             if first_is_taken or not taken.isdisjoint(map(spelling, own)):
                 others = paths(replace(each, video_id=f"{each.video_id}-{number}"), number)
                 own = others if first_is_taken else [own[0], *others[1:]]
@@ -71,11 +71,14 @@ def beside_video(places: Sequence[Path], suffix: str) -> tuple[Path, ...]:
     return tuple(place.with_name(place.stem + suffix) for place in places)
 
 
-def _is_taken_by_other_case(output_dir: Path, path: str) -> bool:
-    """Tell whether *path* leads to a file that is spelled in another case: not every file system is case-sensitive."""
+def _is_taken_by_another(output_dir: Path, path: str) -> bool:
+    """Tell whether *path* leads to a folder, which a request may have named so, or a file spelled in another case."""
     place = output_dir / path
     if not os.path.lexists(place):
         return False
+    if place.is_dir():
+        return True
+    # Not every file system is case-sensitive.
     parts = place.relative_to(output_dir).parts
     return any(map(_is_in_other_case, (place, *place.parents[: len(parts) - 1])))
 

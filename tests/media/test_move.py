@@ -332,6 +332,18 @@ def test_a_file_whose_name_differs_by_case_alone_is_not_replaced_where_that_is_n
     assert put("aBc") == "youtube_aBc_Ada.mp4"
 
 
+def test_a_folder_that_is_named_as_a_file_is_in_no_files_way(
+    work_dir: Path, output_dir: Path, sample_mp4: Path
+) -> None:
+    """Requests name folders too."""
+    for _ in range(2):
+        shutil.copyfile(sample_mp4, work_dir / "1.mp4")
+        found = Downloaded(path=work_dir / "1.mp4", post_id="7", video_id="7", title="Ada", duration_seconds=None)
+        (output_dir / "tiktok_7_Ada.mp4").mkdir(exist_ok=True)
+        finalize("tiktok", [found], output_dir, ffmpeg=None, work_dir=work_dir)
+        assert names(output_dir) == {"tiktok_7_Ada.mp4", "tiktok_7_7-1_Ada.mp4"}
+
+
 def test_files_of_one_post_stay_apart_whatever_their_names_become(
     work_dir: Path, output_dir: Path, sample_mp4: Path, refuse_names: Callable[[Callable[[str], int]], None]
 ) -> None:
