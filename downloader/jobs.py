@@ -204,16 +204,25 @@ class Batch:
     worth_retrying: int = 0  #: jobs that failed or were cancelled, and that a retry may help
 
 
+#: How jobs are listed. What has no size, length or title comes last.
+JobOrder = Literal["newest", "oldest", "largest", "longest", "title"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs to list, newest first, and which page of them; an empty field filters nothing."""
+    """Which jobs to list, in which order, and which page of them; an empty field filters nothing."""
 
     states: Sequence[JobState] = ()
     platform: PlatformType | None = None
     batch_id: str | None = None
     parent_id: str | None = None
+    kind: Kind | None = None
+    preset: str | None = None
+    since: datetime | None = None  #: submitted then or later
+    until: datetime | None = None  #: submitted before
     text: str | None = None  #: searched for in URL, title and error, literally, without regard to case
-    cursor: str | None = None  #: from the page before
+    sort: JobOrder = "newest"
+    cursor: str | None = None  #: from the page before, which must have had the same order
     limit: int = 50
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -126,6 +127,16 @@ def finished(
     ended = store.finish(job.id, state=state, result=result, outcome=outcome, now=NOW, next_attempt_at=next_attempt_at)
     assert ended is not None
     return ended
+
+
+def pages(ask: Callable[[str | None], tuple[list[Any], str | None]]) -> list[list[str]]:
+    """Return the ids of all pages."""
+    found, cursor = ask(None)
+    all_pages = [[one.id for one in found]]
+    while cursor is not None:
+        found, cursor = ask(cursor)
+        all_pages.append([one.id for one in found])
+    return all_pages
 
 
 # -- the second round

@@ -240,6 +240,7 @@ class JobQueue:
     job = _query(Store.job)
     job_ids = _query(Store.job_ids)
     jobs = _query(Store.jobs)
+    number_of_jobs = _query(Store.number_of_jobs)
     attempts = _query(Store.attempts)
     counts = _query(Store.counts)
     events_since = _query(Store.events_since)

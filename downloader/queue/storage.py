@@ -122,7 +122,7 @@ def _sentence(error: OSError) -> str:
 
 
 class QuotaWatch:
-    """Whether some folders hold as much as they may; without a limit it does nothing."""
+    """Whether some folders hold as much as they may; without a limit they are measured only on demand."""
 
     def __init__(self, folders: Iterable[Path], max_bytes: int | None) -> None:
         self._folders = tuple(folders)
@@ -140,14 +140,18 @@ class QuotaWatch:
         self._every.expire()
 
     def poll(self, now: datetime) -> bool:
-        """Measure if it is time to; tell whether `full` changed. 100,000 files take half a second."""
+        """Measure if it is time to; tell whether `full` changed."""
         if self.max_bytes is None:
             return False
+        before, self.full = self.full, self.measure(now) >= self.max_bytes
+        return self.full != before
+
+    def measure(self, now: datetime) -> int:
+        """Return how many bytes the folders hold, measured again if it is time to. 100,000 files take half a second."""
         if self._every.is_due(now):
             self._every.done(now)
             self._used_bytes = sum(size for folder in self._folders for size in _sizes(folder))
-        before, self.full = self.full, self._used_bytes >= self.max_bytes
-        return self.full != before
+        return self._used_bytes
 
 
 def _sizes(folder: Path | str) -> Iterator[int]:
@@ -216,6 +220,10 @@ class StorageMonitor:
     def fault(self) -> str | None:
         """In a sentence why nothing can be stored, as of the last check."""
         return self.disk.fault or self.database_fault
+
+    async def used_bytes(self) -> int | None:
+        """Return how much the folders hold, as of half a minute ago at most; None if they cannot be read."""
+        return None if self.fault else await asyncio.to_thread(self.quota.measure, self._clock())
 
     def failed_since(self, faults: int) -> bool:
         """Whether the disk failed since `disk.faults` was *faults*, or nothing can be stored now."""

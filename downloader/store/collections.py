@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, or_, select
 from downloader.errors import NotExpandable, NotFound
 from downloader.jobs import FINAL_STATES, EntryCounts, Job, JobFilter, Listed, NewJob
 from downloader.presets import MAX_ENTRIES
-from downloader.store import queries
+from downloader.store import listing, queries
 from downloader.store.changes import Change
 from downloader.store.queries import chunks
 from downloader.store.rows import first_job
@@ -106,8 +106,8 @@ def job(connection: Connection, job_id: str) -> Job:
 
 
 def job_page(connection: Connection, wanted: JobFilter = JobFilter()) -> tuple[list[Job], str | None]:  # noqa: B008 -- frozen
-    """See `queries.job_page`."""
-    page, cursor = queries.job_page(connection, wanted)
+    """See `listing.job_page`."""
+    page, cursor = listing.job_page(connection, wanted)
     return with_entries(connection, page), cursor
 
 

@@ -13,27 +13,21 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
     bindparam,
     case,
     cast,
     func,
     select,
     type_coerce,
-    union_all,
 )
 
 from downloader.errors import HOPELESS, NotFound
-from downloader.jobs import FINAL_STATES, Attempt, Batch, CooldownState, EndedAttempts, Event, Job, JobFilter, JobState
+from downloader.jobs import FINAL_STATES, Attempt, Batch, CooldownState, EndedAttempts, Event, Job, JobState
 from downloader.platforms import PlatformType
 from downloader.store.rows import attempt_of, batch_of, event_of, job_of, read_cursor, utc, write_cursor
 from downloader.store.schema import attempts, batches, cooldowns, events, files, jobs, links, numbers
 
 PLATFORMS: tuple[PlatformType, ...] = get_args(PlatformType)
-STATES: tuple[JobState, ...] = get_args(JobState)
-
-_ALL_JOBS = JobFilter()
-
 #: How many ids one statement names; databases bound it.
 CHUNK = 500
 
@@ -65,7 +59,7 @@ def batch_page(connection: Connection, *, before: str | None = None, limit: int 
     """Newest first; the second value is the cursor of the next page, None at the end. Raises BadCursor."""
     query = select(batches).order_by(batches.c.seq.desc()).limit(limit + 1)
     if before is not None:
-        query = query.where(batches.c.seq < read_cursor("batch", before))
+        query = query.where(batches.c.seq < read_cursor("batch", before, int)[0])
     rows = connection.execute(query).all()
     page = rows[:limit]
     of_jobs = _of_jobs(connection, [row.id for row in page])
@@ -152,56 +146,6 @@ def job(connection: Connection, job_id: str) -> Job:
     if row is None:
         raise NotFound("job")
     return jobs_of(connection, [row])[0]
-
-
-def job_page(connection: Connection, wanted: JobFilter = _ALL_JOBS) -> tuple[list[Job], str | None]:
-    """Newest first; the second value is the cursor of the next page, None at the end; new jobs move no page.
-
-    Raises:
-        BadCursor: it is not ours.
-    """
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.platform is not None:
-        conditions.append(jobs.c.platform == wanted.platform)
-    if wanted.batch_id is not None:
-        conditions.append(jobs.c.batch_id == wanted.batch_id)
-    if wanted.parent_id is not None:
-        conditions.append(jobs.c.parent_id == wanted.parent_id)
-    states = wanted.states
-    if not states and conditions:
-        states = STATES  # for the indexes: all of them have the state before the order
-    if wanted.text:
-        conditions.append(_contains(connection, jobs.c.search, wanted.text.casefold()))
-    if wanted.cursor is not None:
-        conditions.append(jobs.c.seq < read_cursor("job", wanted.cursor))
-    rows = connection.execute(_newest(conditions, states, wanted.limit + 1)).all()
-    page = rows[: wanted.limit]
-    following = write_cursor("job", page[-1].seq) if len(rows) > wanted.limit else None
-    return jobs_of(connection, page), following
-
-
-def _newest(conditions: Sequence[ColumnElement[bool]], states: Sequence[JobState], limit: int) -> Select[Any]:
-    """Return what asks for the newest jobs that meet *conditions* and are in one of *states*; none given means any.
-
-    Each state by itself is read in order from an index, a page at most; asked for several at once, a database would
-    read and sort all that there are.
-    """
-    newest = jobs.c.seq.desc()
-    if len(states) < 2:
-        of_state = [jobs.c.state == state for state in states]
-        return select(jobs).where(*conditions, *of_state).order_by(newest).limit(limit)
-    parts = (
-        select(jobs.c.seq).where(*conditions, jobs.c.state == state).order_by(newest).limit(limit).subquery()
-        for state in sorted(set(states))
-    )
-    among = union_all(*(select(part.c.seq) for part in parts))
-    return select(jobs).where(jobs.c.seq.in_(among)).order_by(newest).limit(limit)
-
-
-def _contains(connection: Connection, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    # Not LIKE: it has wildcards, and SQLite refuses long patterns.
-    position = func.instr if connection.dialect.name == "sqlite" else func.strpos
-    return position(column, type_coerce(text, column.type)) > 0
 
 
 _PATHS = (

@@ -28,7 +28,7 @@ from downloader.jobs import (
 )
 from downloader.models import Outcome
 from downloader.platforms import PlatformType
-from downloader.store import claiming, collections, queries, remembered, reuse, thumbnails
+from downloader.store import claiming, collections, listing, queries, remembered, reuse, thumbnails
 from downloader.store.cancellation import cancel, cancel_batch
 from downloader.store.changes import SecondTry
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
@@ -104,6 +104,7 @@ class Store:
     batch_jobs = _query(collections.batch_jobs)
     job = _query(collections.job)
     jobs = _query(collections.job_page)
+    number_of_jobs = _query(listing.number_of_jobs)
     jobs_by_id = _query(collections.jobs_by_id)
     with_entries = _query(collections.with_entries)
     entries_due = _query(collections.entries_due)
@@ -216,15 +217,8 @@ class Store:
         attempt: int | None = None,
     ) -> Job | None:
         """Store how one attempt ended: see `AttemptEnd` and `exchange`."""
-        end = AttemptEnd(
-            job_id=job_id,
-            state=state,
-            result=result,
-            outcome=outcome,
-            at=now,
-            next_attempt_at=next_attempt_at,
-            attempt=attempt,
-        )
+        times: dict[str, Any] = {"at": now, "next_attempt_at": next_attempt_at}
+        end = AttemptEnd(job_id=job_id, state=state, result=result, outcome=outcome, attempt=attempt, **times)
         return self.exchange([end], {}, now=now)[0][0]
 
     def resolve(

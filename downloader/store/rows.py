@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import ColumnElement, Row, case, func
 
@@ -50,29 +49,36 @@ def utc(moment: datetime) -> datetime:
 
 # -- cursors
 
-CursorKind = Literal["batch", "job"]
+#: A whole number that every database can hold is less than this.
+_MOST = 2**63
+
+Key = int | float | str
 
 
-def write_cursor(kind: CursorKind, seq: int) -> str:
-    """Return the cursor of the page after row *seq*."""
-    return base64.urlsafe_b64encode(f"{kind}:{seq}".encode("ascii")).decode("ascii").rstrip("=")
+def write_cursor(kind: str, *keys: Key) -> str:
+    """Return the cursor of the page after the row with these *keys*, the last of which is its `seq`."""
+    text = json.dumps(keys, separators=(",", ":"))[1:-1]
+    return base64.urlsafe_b64encode(f"{kind}:{text}".encode("ascii")).decode("ascii").rstrip("=")
 
 
-def read_cursor(kind: CursorKind, cursor: str) -> int:
-    """Return the row that *cursor* stands for.
+def read_cursor(kind: str, cursor: str, *types: type[Key]) -> list[Key]:
+    """Return the keys of the row that *cursor* stands for, which are of these *types*.
 
     Raises:
         BadCursor: `write_cursor` never gave it.
     """
     try:
-        plain = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError:
+        found, _, text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
+        keys: list[Key] = json.loads(f"[{text}]")
+    except (ValueError, RecursionError):
         raise BadCursor from None
-    found = re.fullmatch(f"{kind}:([0-9]{{1,18}})", plain)
-    # Base64 has several spellings of one text; only ours is taken.
-    if found is None or write_cursor(kind, int(found[1])) != cursor:
+    known = found == kind and [type(key) for key in keys] == list(types)
+    # JSON and Base64 have several spellings of one value; only ours is taken.
+    if not known or not 0 <= keys[-1] < _MOST or write_cursor(kind, *keys) != cursor:  # type: ignore[operator]
         raise BadCursor
-    return int(found[1])
+    if any(isinstance(key, int) and abs(key) >= _MOST for key in keys):
+        raise BadCursor
+    return keys
 
 
 # -- jobs

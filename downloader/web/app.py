@@ -17,6 +17,7 @@ from downloader.web.jobs import create_jobs_api
 from downloader.web.openapi import create_docs
 from downloader.web.presets import create_presets_api
 from downloader.web.queue import create_queue_api
+from downloader.web.settings import create_settings_api
 from downloader.web.status import create_probes
 from downloader.web.thumbnails import create_thumbnails_api
 from downloader.web.zip import create_zip_api
@@ -42,6 +43,7 @@ def create_app(services: Services, version: str) -> Flask:
         create_jobs_api(services),
         create_presets_api(services),
         create_queue_api(services),
+        create_settings_api(services),
         create_files_api(services),
         create_thumbnails_api(services),
         create_events_api(services),

@@ -13,7 +13,8 @@ from downloader.queue.operations import PORTION, JobQueue
 from downloader.queue.services import Services
 from downloader.web.jobs import job_record, job_records_json
 from downloader.web.openapi import JSON, Content
-from downloader.web.requests import BatchesQuery, DeleteQuery, QueuedBatchRequest, SubmitHeaders
+from downloader.web.queries import BatchesQuery, DeleteQuery, SubmitHeaders
+from downloader.web.requests import QueuedBatchRequest
 from downloader.web.responses import BatchDetail, BatchPage, Deleted
 from downloader.web.routes import Routes
 

@@ -13,7 +13,7 @@ from downloader.queue.feed import EventFeed, EventPage, poll
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.openapi import JSON
-from downloader.web.requests import EventsQuery, ResumeHeaders
+from downloader.web.queries import EventsQuery, ResumeHeaders
 from downloader.web.responses import EventRecord, Events, Hello, ProgressRecord, ResponseModel
 from downloader.web.routes import Routes, client_gone, stream
 from downloader.web.slots import Slots

@@ -16,7 +16,7 @@ from werkzeug.wsgi import wrap_file
 from downloader.jobs import Job
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
-from downloader.web.requests import FileQuery
+from downloader.web.queries import FileQuery
 from downloader.web.routes import Routes
 
 #: Followed by the job's id.

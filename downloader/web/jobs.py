@@ -13,7 +13,8 @@ from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.records import Record
 from downloader.web.files import FILES_PATH
-from downloader.web.requests import DeleteQuery, JobIds, JobIdsToDelete, JobsQuery, TakeMore
+from downloader.web.queries import DeleteQuery, JobsQuery
+from downloader.web.requests import JobIds, JobIdsToDelete, TakeMore
 from downloader.web.responses import ChangedJob, ChangedJobs, Deleted, JobDetail, JobPage
 from downloader.web.routes import Routes
 
@@ -28,9 +29,11 @@ def create_jobs_api(services: Services) -> Routes:
 
     @routes.route("GET", "/jobs", JobPage)
     async def list_jobs(query: JobsQuery) -> dict[str, Any]:
-        """List jobs, newest first."""
-        jobs, cursor = await services.acall(JobQueue.jobs, JobFilter(**dict(query)))
-        return {**job_records(jobs), "next_cursor": cursor}
+        """List jobs, newest first or in another order."""
+        wanted = JobFilter(**dict(query))
+        jobs, cursor = await services.acall(JobQueue.jobs, wanted)
+        total = await services.acall(JobQueue.number_of_jobs, wanted)
+        return {**job_records(jobs), "total": total, "next_cursor": cursor}
 
     @routes.route("POST", "/jobs/cancel", ChangedJobs)
     async def cancel_jobs(body: JobIds) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from downloader.jobs import JobState, PlatformView
 from downloader.platforms import PlatformType
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
-from downloader.web.requests import StatisticsQuery
-from downloader.web.responses import PlatformRecord, Platforms, QueueRecord, StatisticsReport, Tools
+from downloader.web.queries import StatisticsQuery
+from downloader.web.queue_responses import PlatformRecord, Platforms, QueueRecord, StatisticsReport, Tools
 from downloader.web.routes import Routes, known_platform
 from downloader.ytdlp import tools
 

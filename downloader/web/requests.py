@@ -1,4 +1,4 @@
-"""Request bodies, queries and headers: their models, and a sentence for everything that does not match."""
+"""Request bodies: their models; parsing of all that a request has, and a sentence for what does not match."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic.fields import FieldInfo
 
 from downloader.errors import RequestRefused
-from downloader.jobs import JobState
 from downloader.media.folders import parse_folder
-from downloader.platforms import PlatformType
 from downloader.presets import MAX_ENTRIES, Expand, ListingOrder, Wanted
 from downloader.settings import Settings
 from downloader.util.languages import CODE_PATTERN, MAX_CODES, language_codes
@@ -21,23 +19,10 @@ from downloader.util.languages import CODE_PATTERN, MAX_CODES, language_codes
 #: Jobs that one request may change.
 MAX_JOB_IDS = 1000
 
-#: Jobs whose files one request may ask for: their ids must fit into its address.
-MAX_ZIP_JOBS = 200
-
-#: The greatest integer that every database can compare with.
-MAX_EVENT_ID = 2**63 - 1
-
 Model = TypeVar("Model", bound="RequestModel")
 
 
 # Field types
-
-
-def _number(value: object) -> object:
-    # Pydantic would accept "1_000", " 7 " and "7.0" too.
-    if isinstance(value, str) and not re.fullmatch("[0-9]{1,19}", value):
-        raise ValueError("it must be a whole number")
-    return value
 
 
 UrlText = Annotated[
@@ -47,13 +32,6 @@ UrlText = Annotated[
     # Blank URLs are refused separately, by number; this documents it. Python has more blanks than regular expressions.
     WithJsonSchema({"type": "string", "pattern": r"[^\s\x1c-\x1f\x85]"}),
 ]
-# The bounds go before the validator: after it they would be missing in the OpenAPI document.
-Limit = Annotated[int, Field(ge=1, le=200, description="maximum number of results"), BeforeValidator(_number)]
-Hours = Annotated[int, Field(ge=1, le=168, description="how far to look back"), BeforeValidator(_number)]
-Index = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)]
-EventNumber = Annotated[int, Field(ge=0, le=MAX_EVENT_ID), BeforeValidator(_number)]
-# Pydantic would accept "yes", "on" and "1" too.
-Flag = Annotated[bool, Field(strict=True), BeforeValidator(lambda value: {"true": True, "false": False}.get(value))]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 LanguageCodes = Annotated[
     list[str],
@@ -82,13 +60,6 @@ def _date(value: object) -> object:
     if value is not None and not (isinstance(value, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
         raise ValueError("it must be a date such as 2026-01-31")
     return value
-
-
-Cursor = Annotated[
-    str | None,
-    BeforeValidator(lambda value: value or None),
-    Field(description="`next_cursor` of the previous page; empty: the first page"),
-]
 
 
 class RequestModel(BaseModel):
@@ -227,80 +198,6 @@ class QueuedBatchRequest(BatchRequest, extra="forbid"):
 
 
 # Everything else
-
-
-class BatchesQuery(RequestModel):
-    """Which batches to list."""
-
-    cursor: Cursor = None
-    limit: Limit = 50
-
-
-class JobsQuery(RequestModel):
-    """Which jobs to list; the fields are those of JobFilter."""
-
-    states: list[JobState] = Field([], alias="state", description="only these states: `state=a&state=b` or `state=a,b`")
-    platform: PlatformType | None = Field(None, description="only this platform")
-    batch_id: Id | None = Field(None, alias="batch", description="only this batch")
-    parent_id: Id | None = Field(None, alias="parent", description="only the entries of this collection")
-    text: Annotated[str, StringConstraints(max_length=500)] | None = Field(
-        None, description="only jobs with this text in their URL, title or error"
-    )
-    cursor: Cursor = None
-    limit: Limit = 50
-
-
-class DeleteQuery(RequestModel):
-    """What to delete along with a record."""
-
-    files: Flag = Field(False, description="`true`: delete the media files too")
-
-
-class FileQuery(RequestModel):
-    """Which file of a job to send, and how."""
-
-    index: Index = Field(0, description="which of the job's files, from 0")
-    download: Flag = Field(False, description="`true`: as an attachment, to be saved instead of shown")
-
-
-class ZipQuery(RequestModel):
-    """Whose files to send."""
-
-    ids: list[Id] = Field([], max_length=MAX_ZIP_JOBS, description="jobs: `ids=a,b` or `ids=a&ids=b`")
-
-
-class EventsQuery(RequestModel):
-    """Which events to send."""
-
-    batch: Id | None = Field(None, description="only events of this batch")
-    since: EventNumber | None = Field(
-        None, description="id of the last event that the client has; the header `Last-Event-ID` takes precedence"
-    )
-
-
-class StatisticsQuery(RequestModel):
-    """Which time span to count."""
-
-    hours: Hours = 24
-
-
-class ResumeHeaders(RequestModel):
-    """What a browser sends when it reconnects to a stream."""
-
-    last_event_id: EventNumber | None = Field(
-        None, alias="Last-Event-ID", description="id of the last event that the client has"
-    )
-
-
-class SubmitHeaders(RequestModel):
-    """What makes a submission safe to repeat."""
-
-    idempotency_key: Annotated[str, StringConstraints(max_length=200, pattern="^[!-~]([ -~]*[!-~])?$")] | None = Field(
-        None,
-        alias="Idempotency-Key",
-        description="1 to 200 printable ASCII characters of your choice; a repeated request with the same key and the"
-        " same URLs and choices returns the first batch",
-    )
 
 
 class TakeMore(RequestModel):

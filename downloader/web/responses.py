@@ -5,7 +5,7 @@ A *record* is the JSON of one object.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,6 @@ from downloader.errors import ErrorCode
 from downloader.jobs import AttemptResult, EventKind, JobState, Phase
 from downloader.platforms import PlatformType
 from downloader.presets import Kind, PresetKind
-from downloader.queue.statistics import ErrorCount
 
 
 class ResponseModel(BaseModel):
@@ -187,9 +186,10 @@ class BatchDetail(ResponseModel):
 
 
 class JobPage(ResponseModel):
-    """Jobs, newest first."""
+    """Jobs, in the order asked for."""
 
     jobs: list[JobRecord]
+    total: int = Field(description="number of jobs on all pages together")
     next_cursor: str | None = Field(description="cursor of the next page; null at the end")
 
 
@@ -217,76 +217,6 @@ class Deleted(ResponseModel):
     """The ids of the deleted jobs."""
 
     deleted: list[str]
-
-
-class QueueRecord(ResponseModel):
-    """Whether new downloads start, and the number of jobs."""
-
-    paused: bool = Field(description="by a user")
-    disk_low: bool = Field(description="no download starts, because the disk is nearly full")
-    storage_full: bool = Field(description="no download starts, because DOWNLOADER_MAX_STORAGE_BYTES is reached")
-    storage_error: str | None = Field(
-        description="a sentence: no download starts, because the storage folder or the database cannot be used"
-    )
-    free_bytes: int = Field(description="on the disk of the media files, or of unfinished ones if that has less")
-    counts: StateCounts
-
-
-class PlatformRecord(ResponseModel):
-    """A platform's limits and its results in the last hour."""
-
-    platform: PlatformType
-    label: str
-    cap: int = Field(description="concurrent downloads that it is allowed at present")
-    running: int
-    queued: int
-    waiting: int
-    cooling_until: datetime | None = Field(description="end of its cooldown; null if it is not cooling down")
-    succeeded_last_hour: int = Field(description="attempts")
-    failed_last_hour: int = Field(description="attempts")
-    success_rate_last_hour: float | None = Field(description="from 0 to 1; null without attempts")
-    mean_seconds_last_hour: float | None = Field(description="of the attempts that succeeded")
-
-
-class Platforms(ResponseModel):
-    """All platforms."""
-
-    platforms: list[PlatformRecord]
-
-
-class StatisticsBucket(ResponseModel):
-    """The attempts that ended within a bucket."""
-
-    at: datetime = Field(description="start of the bucket")
-    succeeded: int
-    failed: int
-    bytes: int
-    median_seconds: float | None = Field(description="of the attempts that succeeded; null if none did")
-
-
-class PlatformStatistics(ResponseModel):
-    """A platform's results, counted in attempts by the time they ended."""
-
-    platform: PlatformType
-    label: str
-    succeeded: int
-    failed: int
-    success_rate: float | None = Field(description="from 0 to 1; null if nothing ended")
-    bytes: int = Field(description="of the attempts that succeeded")
-    bytes_per_second: float | None = Field(description="of those together, while they ran; null if none did")
-    median_seconds: float | None = Field(description="of the attempts that succeeded, to a tenth; null if none did")
-    p90_seconds: float | None = Field(description="90th percentile; null if none succeeded")
-    errors: list[ErrorCount] = Field(description="most frequent first")
-    buckets: list[StatisticsBucket] = Field(description="the whole span in order, including empty buckets")
-
-
-class StatisticsReport(ResponseModel):
-    """The results of all platforms over a time span."""
-
-    since: datetime
-    until: datetime
-    bucket_seconds: int = Field(description="length of a bucket; the last one may be shorter")
-    platforms: list[PlatformStatistics]
 
 
 class ArchiveAdded(ResponseModel):
@@ -341,33 +271,6 @@ class Presets(ResponseModel):
 
     presets: list[PresetRecord]
     default: str = Field(description="the one that is used if a request names none")
-
-
-class ToolRecord(ResponseModel):
-    """An external program."""
-
-    name: str
-    version: str | None = Field(description="null if it is unknown without running the program")
-
-
-class YtdlpRecord(ResponseModel):
-    """The running version of yt-dlp."""
-
-    version: str | None
-    installed: str | None = Field(description="differs from `version` if it was updated since the start")
-    released: date | None
-    age_days: int | None
-    old: bool = Field(description="whether an update is due; platforms change often")
-    restart_needed: bool = Field(description="whether the installed version differs from the running one")
-    advice: str | None = Field(description="a sentence: what to do; null if nothing")
-
-
-class Tools(ResponseModel):
-    """The tools that downloads use; null if missing."""
-
-    ytdlp: YtdlpRecord
-    ffmpeg: ToolRecord | None
-    javascript: ToolRecord | None = Field(description="required for YouTube")
 
 
 class EventRecord(ResponseModel):

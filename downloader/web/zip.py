@@ -15,7 +15,7 @@ from downloader.media.zip import MediaZip, ZipBroken
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.web.files import media_path
-from downloader.web.requests import ZipQuery
+from downloader.web.queries import ZipQuery
 from downloader.web.routes import Routes, stream
 from downloader.web.slots import Slots
 

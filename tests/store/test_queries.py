@@ -36,6 +36,7 @@ from tests.store_world import (
     in_each_state,
     migrated_sqlite,
     open_store,
+    pages,
     post,
     store,
     submit,
@@ -63,101 +64,10 @@ def test_what_is_not_there_is_not_found(store: Store, ask: Callable[[Store, str]
         ask(store, "nothing")
 
 
-def pages(ask: Callable[[str | None], tuple[list[Any], str | None]]) -> list[list[str]]:
-    """Return the ids of all pages."""
-    found, cursor = ask(None)
-    all_pages = [[one.id for one in found]]
-    while cursor is not None:
-        found, cursor = ask(cursor)
-        all_pages.append([one.id for one in found])
-    return all_pages
-
-
-def test_pages_of_jobs_join_up_newest_first(store: Store) -> None:
-    ids = [job.id for job in submit(store, *(post(number) for number in range(7)))][::-1]
-    assert pages(lambda cursor: store.jobs(JobFilter(cursor=cursor, limit=3))) == [ids[:3], ids[3:6], ids[6:]]
-    assert pages(lambda cursor: store.jobs(JobFilter(cursor=cursor, limit=7))) == [ids]
-
-
 def test_pages_of_batches_join_up_newest_first(store: Store) -> None:
     ids = [store.submit([post(1), post(number)], now=NOW).batch.id for number in range(5)][::-1]
     assert pages(lambda cursor: store.batches(before=cursor, limit=2)) == [ids[:2], ids[2:4], ids[4:]]
     assert store.batches()[0] == [store.batch(batch_id) for batch_id in ids]
-
-
-def test_jobs_that_come_meanwhile_move_no_page(store: Store) -> None:
-    ids = [job.id for job in submit(store, *(post(number) for number in range(6)))][::-1]
-    first, cursor = store.jobs(JobFilter(limit=3))
-    submit(store, *(post(number) for number in range(10, 20)))
-    store.cancel([ids[0]], now=NOW)
-    store.delete([ids[0]], now=NOW)
-    second, _ = store.jobs(JobFilter(limit=3, cursor=cursor))
-    assert [job.id for job in first + second] == ids
-
-
-def test_jobs_are_filtered_by_state_platform_and_batch(store: Store) -> None:
-    by_state = in_each_state(store)
-    batch_id = by_state["running"].batch_id
-    other = submit(store, post(1, "youtube"), post(2, "youtube"))
-    everything = pages(lambda cursor: store.jobs(JobFilter(cursor=cursor, limit=100)))[0]
-    assert len(everything) == 8
-
-    def ids(**filters: Any) -> list[str]:
-        found = [
-            job_id
-            for page in pages(lambda cursor: store.jobs(JobFilter(**filters, cursor=cursor, limit=2)))
-            for job_id in page
-        ]
-        assert found == [job_id for job_id in everything if job_id in found]  # newest first, none twice
-        return found
-
-    for state, job in by_state.items():
-        assert set(ids(states=[state], platform="tiktok")) == {job.id}
-    assert set(ids(states=["queued"])) == {by_state["queued"].id, other[0].id, other[1].id}
-    assert set(ids(states=["failed", "running", "failed"])) == {by_state["failed"].id, by_state["running"].id}
-    assert set(ids(platform="youtube")) == {job.id for job in other}
-    assert set(ids(batch_id=batch_id)) == {job.id for job in by_state.values()} - {by_state["cancelled"].id}
-    assert set(ids(batch_id=batch_id, states=["waiting", "succeeded"], platform="tiktok")) == {
-        by_state["waiting"].id,
-        by_state["succeeded"].id,
-    }
-    assert ids(batch_id=batch_id, platform="youtube") == []
-    assert ids(batch_id="nothing") == []
-
-
-#: What is searched for, and the numbers of the jobs that have it, newest first.
-SEARCHES: list[tuple[str, list[int]]] = [
-    ("äpfel", [0]),
-    ("ÄPFEL", [0]),
-    ("STRASSE", [0]),
-    ("100%", [1]),
-    ("%", [1]),
-    ("under_score", [2]),
-    ("under%score", []),
-    ("_", [2]),
-    ("back\\slash", [2]),
-    ("BROKE off", [1]),
-    ("/post/", [2, 1, 0]),
-    ("", [2, 1, 0]),
-    ("nowhere", []),
-    ("x" * 100_000, []),
-]
-
-
-def test_text_is_looked_for_literally_in_url_title_and_error(store: Store) -> None:
-    jobs = submit(store, post(0), post(1), post(2))
-    for job in store.claim("tiktok", 3, now=NOW):
-        number = [one.id for one in jobs].index(job.id)
-        if number == 1:
-            finished(store, job, "failed", Outcome(False, None, "It broke off at 100%", error_code="network"))
-        else:
-            title = ["Äpfel in der Straße", "", "under_score back\\slash"][number]
-            finished(store, job, "succeeded", downloaded("/a", title=title))
-    states: list[JobState] = ["failed", "succeeded"]
-    for searched, found in SEARCHES:
-        expected = [jobs[number].id for number in found]
-        assert [job.id for job in store.jobs(JobFilter(text=searched))[0]] == expected, searched[:20]
-        assert [job.id for job in store.jobs(JobFilter(text=searched, states=states))[0]] == expected, searched[:20]
 
 
 BAD_CURSORS = [

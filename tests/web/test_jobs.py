@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -77,6 +78,38 @@ def test_jobs_are_filtered(client: FlaskClient) -> None:
     assert urls(batch=first["batch"]["id"], platform="tiktok") == [f"{TIKTOK}1"]
     assert urls(text="%_") == urls(text="RUBBISH") == ["rubbish%_"]
     assert urls(batch="nothing") == []
+
+
+def test_jobs_are_filtered_by_what_they_are_and_when_they_came(client: FlaskClient) -> None:
+    paused(client)
+    submit(client, f"{TIKTOK}1", "rubbish")
+    client.post(f"{V1}/batches", json={"urls": [f"{TIKTOK}2"], "preset": "mp3"})
+
+    def urls(**query: Any) -> list[str]:
+        page = client.get(f"{V1}/jobs", query_string=query).get_json()
+        assert page["total"] == len(page["jobs"])
+        return [job["url"] for job in page["jobs"]]
+
+    assert urls(kind="audio") == urls(preset="mp3") == [f"{TIKTOK}2"]
+    assert urls(sort="oldest", platform="tiktok") == [f"{TIKTOK}1", f"{TIKTOK}2"]
+    today = datetime.now(UTC)
+    day, before = today.date().isoformat(), (today.date() - timedelta(days=1)).isoformat()
+    assert len(urls(since=day)) == len(urls(since=before, until=day)) == 3
+    assert urls(until=before) == urls(since="9999-12-31") == urls(since=(today + timedelta(hours=1)).isoformat()) == []
+    assert client.get(f"{V1}/jobs?limit=1&state=queued").get_json()["total"] == 2
+
+
+@pytest.mark.parametrize("time", ["yesterday", "1700000000", "2026-13-01", "2026-01-31T10:00:00", "9999-12-31", ""])
+def test_what_is_no_time_is_refused(client: FlaskClient, time: str) -> None:
+    assert "until" in refused(client.get(f"{V1}/jobs", query_string={"until": time}), 400)
+
+
+def test_a_cursor_of_another_order_is_refused(client: FlaskClient) -> None:
+    paused(client)
+    submit(client, f"{TIKTOK}1", f"{TIKTOK}2")
+    cursor = client.get(f"{V1}/jobs?limit=1&sort=title").get_json()["next_cursor"]
+    assert len(client.get(f"{V1}/jobs?sort=title&cursor={cursor}").get_json()["jobs"]) == 1
+    refused(client.get(f"{V1}/jobs?sort=longest&cursor={cursor}"), 400)
 
 
 def test_jobs_come_in_pages(client: FlaskClient) -> None:
