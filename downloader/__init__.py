@@ -34,6 +34,11 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     settings = load_settings() if settings is None else settings
     app = create_app(Services(settings, engine=engine), __version__)
     app.register_blueprint(
-        create_portal(version=__version__, max_batch_urls=settings.max_batch_urls, open_to_all=settings.is_open_to_all)
+        create_portal(
+            version=__version__,
+            max_batch_urls=settings.max_batch_urls,
+            open_to_all=settings.is_open_to_all,
+            has_login=settings.api_key is not None,
+        )
     )
     return app

@@ -31,10 +31,10 @@ _HEADERS = {
 _FOREVER = "public, max-age=31536000, immutable"
 
 
-def create_portal(*, version: str, max_batch_urls: int, open_to_all: bool) -> Blueprint:
+def create_portal(*, version: str, max_batch_urls: int, open_to_all: bool, has_login: bool) -> Blueprint:
     """Return the dashboard's routes; its page shows these facts, with a warning if it is *open_to_all*."""
     portal = Blueprint("portal", __name__, template_folder="templates")
-    shell = load_shell(Path(__file__).parent, version, max_batch_urls, open_to_all)
+    shell = load_shell(Path(__file__).parent, version, max_batch_urls, open_to_all, has_login)
 
     # The second address has an endpoint of its own, so that links always use the first.
     @portal.get("/portal/downloader_dashboard", endpoint="dashboard_by_template_name")
@@ -51,6 +51,7 @@ def create_portal(*, version: str, max_batch_urls: int, open_to_all: bool) -> Bl
             version=version,
             max_batch_urls=max_batch_urls,
             open_to_all=open_to_all,
+            has_login=has_login,
         )
         response = _cached(page, "text/html; charset=utf-8")
         response.headers["X-Shell-Digest"] = shell.digest  # the service worker knows the page by it

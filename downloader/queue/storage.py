@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,6 +130,7 @@ class QuotaWatch:
         self.max_bytes = max_bytes
         self._every = Every(MEASURE_INTERVAL_SECONDS)
         self._used_bytes = 0
+        self._measuring = threading.Lock()  # of two that ask at once, the second must not get what was before
         self.full = False  #: as of the last measurement
 
     def arrived(self, size_bytes: int) -> None:
@@ -148,10 +150,11 @@ class QuotaWatch:
 
     def measure(self, now: datetime) -> int:
         """Return how many bytes the folders hold, measured again if it is time to. 100,000 files take half a second."""
-        if self._every.is_due(now):
-            self._every.done(now)
-            self._used_bytes = sum(size for folder in self._folders for size in _sizes(folder))
-        return self._used_bytes
+        with self._measuring:
+            if self._every.is_due(now):
+                self._every.done(now)
+                self._used_bytes = sum(size for folder in self._folders for size in _sizes(folder))
+            return self._used_bytes
 
 
 def _sizes(folder: Path | str) -> Iterator[int]:

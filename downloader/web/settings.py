@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint
 
 from downloader.download_settings import PREFIX
+from downloader.presets import PRESETS
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.settings import Settings
@@ -46,7 +47,7 @@ _SHOWN: Mapping[str, Callable[[Any], object]] = {
     "proxy": _without_credentials,
     "database_url": _without_credentials,
     "ytdlp_options": sorted,
-    "presets": list,
+    "presets": lambda presets: [name for name in presets if name not in PRESETS],
 }
 
 

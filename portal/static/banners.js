@@ -49,7 +49,7 @@ function addCloser(found) {
   button.addEventListener("click", () => {
     store({ ...closedOnes(), [found.dataset.id]: sentenceOf(found) });
     show(found, false);
-    document.getElementById("links").focus();
+    document.querySelector("nav [aria-current]").focus(); // in a text box, a phone would open its keyboard
   });
   found.append(button);
 }

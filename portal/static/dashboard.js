@@ -6,6 +6,7 @@ import { Board } from "./board.js";
 import { CookiesView } from "./cookies_view.js";
 import { Entries } from "./entries.js";
 import { refreshStatistics, loadStatistics, startStatistics } from "./statistics_view.js";
+import { loadSettings } from "./settings_view.js";
 import { startDoubleClicks } from "./double_click.js";
 import { HistoryView } from "./history_view.js";
 import { startJobActions } from "./job_actions.js";
@@ -83,7 +84,7 @@ function showView() {
   }
   if (view === "history") history.load();
   if (view === "statistics") loadStatistics();
-  if (view === "settings") cookies.load().catch(sayError);
+  if (view === "settings") Promise.all([cookies.load(), loadSettings()]).catch(sayError);
 }
 
 function startTheme() {

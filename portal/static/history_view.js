@@ -1,23 +1,24 @@
-// All downloads, with search.
+// All downloads by day, with search, filters and a choice of their order.
 
 import { ask } from "./api.js";
 import { element, setText, show } from "./dom.js";
 import { JobRow } from "./job_row.js";
 import { sayError } from "./notices.js";
 import { PLATFORMS } from "./platforms.js";
-import { text } from "./text.js";
+import { date, text, timeOf } from "./text.js";
 
 const PAGE = 50;
 const TYPING_MS = 250;
 const STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"];
+const KINDS = ["video", "audio", "photos", "collection"];
+const WIDE = matchMedia("(min-width: 40.01rem)");
 
 const form = document.getElementById("history-form");
-const search = document.getElementById("history-text");
-const platform = document.getElementById("history-platform");
-const state = document.getElementById("history-state");
+const filters = document.getElementById("history-filters");
 const list = document.getElementById("history-jobs");
 const more = document.getElementById("history-more");
 const status = document.getElementById("history-status");
+const reset = document.getElementById("history-reset");
 
 export class HistoryView {
   /** @param {import("./board.js").Board} board @param {import("./live.js").Live} live */
@@ -26,15 +27,17 @@ export class HistoryView {
     this._live = live;
     this._rows = new Map();
     this._cursor = null;
+    this._total = 0;
     this._turn = 0;
     this._timer = 0;
-    for (const [name, { label }] of Object.entries(PLATFORMS)) platform.append(element("option", { value: name }, label));
-    for (const name of STATES) state.append(element("option", { value: name }, text(`state_${name}`)));
+    this._fillChoices();
+    filters.open = WIDE.matches;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {
       clearTimeout(this._timer);
       this._timer = setTimeout(() => this.load(), TYPING_MS);
     });
+    form.addEventListener("reset", () => setTimeout(() => this.load())); // once the form is empty
     more.addEventListener("click", () => this._page());
   }
 
@@ -60,22 +63,41 @@ export class HistoryView {
   /** @param {string} jobId of a deleted job */
   forget(jobId) {
     this._rows.get(jobId)?.element.remove();
-    if (this._rows.delete(jobId)) this._paintCount();
+    if (!this._rows.delete(jobId)) return;
+    this._total -= 1;
+    this._paintCount();
+  }
+
+  _fillChoices() {
+    const fill = (name, values, label) => form.elements[name].append(...values.map((value) => element("option", { value }, label(value))));
+    fill("platform", Object.keys(PLATFORMS), (name) => PLATFORMS[name].label);
+    fill("state", STATES, (name) => text(`state_${name}`));
+    fill("kind", KINDS, (name) => text(`kinds_${name}`));
+    ask("GET", "/api/v1/presets").then(
+      ({ presets }) => form.elements.preset.append(...presets.map(({ name, label }) => element("option", { value: name }, label))),
+      () => {}, // the others do without it
+    );
+  }
+
+  /** What is chosen, without what is not. @returns {Record<string, string>} */
+  _wanted() {
+    const { text: words, sort, days, ...others } = Object.fromEntries(new FormData(form));
+    const wanted = { text: words.trim(), ...others, since: days && midnight(Number(days) - 1) };
+    return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value));
   }
 
   async _page() {
     const turn = (this._turn += 1);
-    const query = new URLSearchParams({ limit: String(PAGE) });
-    if (search.value.trim()) query.set("text", search.value.trim());
-    if (platform.value) query.set("platform", platform.value);
-    if (state.value) query.set("state", state.value);
+    const sort = form.elements.sort.value;
+    const query = new URLSearchParams({ limit: String(PAGE), sort, ...this._wanted() });
     if (this._cursor) query.set("cursor", this._cursor);
     try {
       await this._live.holding(async () => {
         const page = await ask("GET", `/api/v1/jobs?${query}`);
         if (turn !== this._turn) return; // a newer search was started
         this._cursor = page.next_cursor;
-        for (const job of page.jobs) this._add(job);
+        this._total = page.total;
+        for (const job of page.jobs) this._add(job, sort === "newest" || sort === "oldest");
         this._paintCount();
       });
     } catch (error) {
@@ -85,21 +107,46 @@ export class HistoryView {
   }
 
   _paintCount() {
-    const count = [...this._rows.values()].filter((row) => !row.element.hidden).length;
-    const isFiltered = Boolean(search.value.trim() || platform.value || state.value);
-    const none = text(isFiltered ? "history_none" : "history_empty");
-    setText(status, count === 0 ? none : text("history_count", { count }));
-    show(list, count > 0);
+    const rows = [...this._rows.values()];
+    const shown = rows.filter((row) => !row.element.hidden).length;
+    const count = this._total - (rows.length - shown);
+    const isFiltered = Object.keys(this._wanted()).length > 0;
+    if (shown === 0 && this._cursor === null) setText(status, text(isFiltered ? "history_none" : "history_empty"));
+    else setText(status, text(shown < count ? "history_shown" : "history_count", { count, shown }));
+    show(reset, isFiltered);
+    show(list, shown > 0);
     show(more, this._cursor !== null);
+    for (const day of list.children) show(day, day.querySelector(".job:not([hidden])") !== null);
   }
 
-  _add(job) {
+  _add(job, byDay) {
     if (this._rows.has(job.job_id)) return; // it moved to this page while the previous one was read
     this._board.see(job);
     const row = new JobRow(job);
     row.paint(this._board.jobs.get(job.job_id), this._board);
     row.element.hidden = this._board.isHidden(job.job_id);
+    const { created_at: at } = job;
+    row.element.querySelector(".line").append(element("time", { datetime: at }, byDay ? timeOf(at) : date(at)));
     this._rows.set(job.job_id, row);
-    list.append(row.element);
+    this._listOf(byDay ? date(at) : null).append(row.element);
   }
+
+  /** The list of a day, or the only one if *day* is null; in their order the last is the one that is filled. */
+  _listOf(day) {
+    let last = list.lastElementChild;
+    if (!last || (last.dataset.day ?? null) !== day) {
+      const heading = day === null ? [] : [element("h3", {}, day === date(new Date()) ? text("today") : day)];
+      last = element("section", { "data-day": day, "aria-label": day }, ...heading, element("ol", { class: "jobs" }));
+      list.append(last);
+    }
+    return last.querySelector("ol");
+  }
+}
+
+/** @param {number} days @returns {string} when that day before today began, here */
+function midnight(days) {
+  const start = new Date();
+  start.setHours(0, 0, 0, 0);
+  start.setDate(start.getDate() - days);
+  return start.toISOString();
 }

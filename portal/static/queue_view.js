@@ -21,7 +21,7 @@ export class QueueView {
     button.addEventListener("click", () => this._toggle().catch(sayError));
     setInterval(() => this._tick(), 1000);
     setInterval(() => document.hidden || this.load().catch(() => {}), REFRESH_MS);
-    ask("GET", "/api/v1/tools").then(({ ytdlp }) => banner("ytdlp", ytdlp.advice, { closable: true }), () => {});
+    ask("GET", "/api/v1/tools").then(warnOfTools, () => {});
   }
 
   /** Load the current state. */
@@ -90,6 +90,12 @@ export class QueueView {
     say(text("cooldown_ended", { platform: label }));
     await this.load();
   }
+}
+
+function warnOfTools({ ytdlp, ffmpeg, javascript }) {
+  banner("ytdlp", ytdlp.advice, { closable: true });
+  banner("ffmpeg", ffmpeg ? null : text("banner_ffmpeg"), { closable: true });
+  banner("javascript", javascript ? null : text("banner_javascript"), { closable: true });
 }
 
 /**

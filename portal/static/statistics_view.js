@@ -1,18 +1,15 @@
 // Statistics by platform: numbers and charts.
 
 import { ask } from "./api.js";
-import { drawing, element, icon, setText } from "./dom.js";
+import { barChart, lineChart } from "./chart.js";
+import { element, icon, setText } from "./dom.js";
 import { sayError } from "./notices.js";
-import { bytes, measured, moment, percent, text } from "./text.js";
+import { bytes, dayOf, measured, moment, percent, text, timeOf } from "./text.js";
 
 const view = document.getElementById("view-statistics");
 const hours = document.getElementById("statistics-hours");
 const place = document.getElementById("statistics-platforms");
 const status = document.getElementById("statistics-status");
-
-const WIDTH = 480;
-const HEIGHT = 110;
-const FOOT = 4;
 
 /** While many downloads finish, reload at most this often. */
 const REFRESH_MS = 2000;
@@ -41,7 +38,9 @@ export async function loadStatistics() {
     const { platforms } = await ask("GET", `/api/v1/statistics?hours=${hours.value}`);
     if (asked !== turn) return; // another period was chosen
     setText(status, "");
+    const open = new Set([...place.querySelectorAll("details[open]")].map((table) => table.dataset.platform));
     place.replaceChildren(...platforms.filter(({ platform }) => platform !== "unknown").map(panel));
+    for (const table of place.querySelectorAll("details")) table.open = open.has(table.dataset.platform);
   } catch (error) {
     setText(status, error.message);
     sayError(error);
@@ -65,62 +64,70 @@ function panel(statistics) {
     ["statistics_median", known(statistics.median_seconds, measured)],
     ["statistics_p90", known(statistics.p90_seconds, measured)],
   ];
-  const errors = statistics.errors.map(({ error_code: code, count }) => element("li", {}, `${count} × ${code}`));
   return element(
     "article",
     { class: "panel statistics" },
     heading,
     element("dl", {}, ...facts.map(([key, value]) => element("div", {}, element("dt", {}, text(key)), element("dd", {}, value)))),
-    figure("statistics_downloads_axis", bars(label, statistics)),
-    ...(statistics.median_seconds === null ? [] : [figure("statistics_seconds_axis", line(label, statistics))]),
-    ...(errors.length > 0 ? [element("h4", {}, text("statistics_errors")), element("ul", { class: "errors" }, ...errors)] : []),
+    element("div", { class: "charts" }, ...charts(statistics)),
+    ...reasons(statistics.errors),
+    table(statistics),
   );
 }
 
-function figure(caption, chart) {
-  return element("figure", {}, chart, element("figcaption", {}, text(caption)));
-}
+/** From so many milliseconds on, the times below a chart are days. */
+const LONG_MS = 36 * 3600 * 1000;
 
-/** Downloads on top of failed attempts, a bar for each interval. */
-function bars(label, { buckets, succeeded, failed }) {
-  const most = Math.max(1, ...buckets.map((bucket) => bucket.succeeded + bucket.failed));
-  const chart = canvas(text("statistics_chart", { platform: label, succeeded, failed, most }));
-  const width = WIDTH / buckets.length;
-  buckets.forEach((bucket, index) => {
-    const tall = (count) => (count / most) * (HEIGHT - FOOT);
-    const bar = (kind, count, from) => {
-      if (count === 0) return [];
-      const height = tall(count);
-      return [drawing("rect", { class: kind, x: index * width + 1, width: Math.max(1, width - 2), y: HEIGHT - tall(from) - height, height, rx: 1 })];
-    };
-    const { at, succeeded: good, failed: bad } = bucket;
-    const what = text("statistics_bar", { time: moment(at), succeeded: good, failed: bad });
-    const group = drawing("g", {}, drawing("title", {}, what), ...bar("bad", bad, 0), ...bar("good", good, bad));
-    if (good + bad > 0) chart.append(group);
+function charts({ label, buckets, succeeded, failed, median_seconds: median }) {
+  const isLong = Date.parse(buckets[buckets.length - 1].at) - Date.parse(buckets[0].at) > LONG_MS;
+  const most = Math.max(...buckets.map((bucket) => bucket.succeeded + bucket.failed));
+  const counts = [
+    { kind: "good", name: text("statistics_succeeded"), values: buckets.map((bucket) => bucket.succeeded) },
+    { kind: "bad", name: text("statistics_failed"), values: buckets.map((bucket) => bucket.failed) },
+  ];
+  const slots = buckets.map((bucket) => ({
+    start: isLong ? dayOf(bucket.at) : timeOf(bucket.at),
+    title: text("statistics_bar", { time: moment(bucket.at), succeeded: bucket.succeeded, failed: bucket.failed }),
+  }));
+  const bars = barChart(text("statistics_chart", { platform: label, succeeded, failed, most }), text("statistics_downloads_axis"), counts, slots);
+  if (median === null) return [bars];
+  const times = buckets.map((bucket) => bucket.median_seconds);
+  const longest = measured(Math.max(...times.filter((time) => time !== null)));
+  const timed = slots.map(({ start }, index) => {
+    const time = moment(buckets[index].at);
+    return { start, title: times[index] === null ? time : text("statistics_point", { time, seconds: measured(times[index]) }) };
   });
-  return chart;
+  const name = text("statistics_chart_seconds", { platform: label, most: longest });
+  return [bars, lineChart(name, text("statistics_seconds_axis"), times, measured, timed)];
 }
 
-/** The median download time; a gap where there were no downloads. */
-function line(label, { buckets }) {
-  const known = buckets.filter((bucket) => bucket.median_seconds !== null);
-  const most = Math.max(...known.map((bucket) => bucket.median_seconds), 0.1);
-  const chart = canvas(text("statistics_chart_seconds", { platform: label, most: measured(most) }));
-  const width = WIDTH / buckets.length;
-  let path = "";
-  buckets.forEach(({ at, median_seconds: seconds }, index) => {
-    if (seconds === null) return;
-    const x = (index + 0.5) * width;
-    const y = HEIGHT - FOOT - (seconds / most) * (HEIGHT - 3 * FOOT);
-    const connected = index > 0 && buckets[index - 1].median_seconds !== null;
-    path += `${connected ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
-    const what = text("statistics_point", { time: moment(at), seconds: measured(seconds) });
-    chart.append(drawing("circle", { cx: x.toFixed(1), cy: y.toFixed(1), r: 3.5 }, drawing("title", {}, what)));
+/** Why attempts failed, in words, the most frequent first. */
+function reasons(errors) {
+  if (errors.length === 0) return [];
+  const lines = errors.map(({ error_code: code, count }) => {
+    return element("li", {}, element("span", {}, text(`reason_${code}`)), element("strong", {}, text("times", { count })));
   });
-  chart.prepend(drawing("path", { d: path, class: "line" }));
-  return chart;
+  return [element("h4", {}, text("statistics_errors")), element("ul", { class: "errors" }, ...lines)];
 }
 
-function canvas(label) {
-  return drawing("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
+/** What the charts show, as a table. */
+function table({ platform, label, buckets }) {
+  const heads = ["statistics_time", "statistics_succeeded", "statistics_failed", "statistics_median"];
+  const rows = buckets
+    .filter(({ succeeded, failed }) => succeeded + failed > 0)
+    .map(({ at, succeeded, failed, median_seconds: seconds }) => {
+      const cells = [String(succeeded), String(failed), seconds === null ? "–" : measured(seconds)];
+      return element("tr", {}, element("th", { scope: "row" }, moment(at)), ...cells.map((cell) => element("td", {}, cell)));
+    });
+  return element(
+    "details",
+    { "data-platform": platform },
+    element("summary", {}, text("statistics_table"), element("span", { class: "visually-hidden" }, `: ${label}`)),
+    element(
+      "table",
+      {},
+      element("thead", {}, element("tr", {}, ...heads.map((key) => element("th", { scope: "col" }, text(key))))),
+      element("tbody", {}, ...rows),
+    ),
+  );
 }

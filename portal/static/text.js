@@ -10,6 +10,7 @@ const PERCENT = new Intl.NumberFormat(LANGUAGE, { style: "percent", maximumFract
 const TIME = new Intl.DateTimeFormat(LANGUAGE, { timeStyle: "short" });
 const DAY_AND_TIME = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "short" });
 const DAY = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium" });
+const SHORT_DAY = new Intl.DateTimeFormat(LANGUAGE, { month: "short", day: "numeric" });
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 const FIXED_SPACE = "\u00a0"; // a number and its unit stay on one line
 
@@ -68,7 +69,17 @@ export function moment(iso) {
   return (date.toDateString() === new Date().toDateString() ? TIME : DAY_AND_TIME).format(date);
 }
 
-/** @param {string} iso @returns {string} the date */
+/** @param {string} iso @returns {string} the time of day */
+export function timeOf(iso) {
+  return TIME.format(new Date(iso));
+}
+
+/** @param {string} iso @returns {string} the day, without its year */
+export function dayOf(iso) {
+  return SHORT_DAY.format(new Date(iso));
+}
+
+/** @param {string | Date} iso @returns {string} the date */
 export function date(iso) {
   return DAY.format(new Date(iso));
 }

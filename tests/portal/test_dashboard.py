@@ -634,32 +634,6 @@ def files_of(server: Server) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (server.storage / "raw").iterdir()}
 
 
-def test_the_history_is_searched(page: Any, server: Server, simulator: Simulator) -> None:
-    urls = [simulator.url("tiktok", "ok"), simulator.url("youtube", "private"), simulator.url("youtube", "removed")]
-    server.ask("POST", "/download/batch", {"urls": urls})
-    open_dashboard(page, server, "#history")
-    jobs = page.locator("#history-jobs .job")
-    expect(jobs).to_have_count(3)
-    page.select_option("#history-platform", "youtube")
-    expect(jobs).to_have_count(2)
-    page.fill("#history-text", "is private")
-    expect(jobs).to_have_count(1)
-    expect(page.locator("#history-status")).to_have_text("1 download shown.")
-    page.select_option("#history-state", "succeeded")
-    expect(page.locator("#history-status")).to_have_text("No matches.")
-
-
-def test_a_long_history_is_paged(page: Any, server: Server, simulator: Simulator) -> None:
-    server.ask("POST", "/api/v1/queue/pause")
-    server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok", number) for number in range(70)]})
-    open_dashboard(page, server, "#history")
-    jobs = page.locator("#history-jobs .job")
-    expect(jobs).to_have_count(50)
-    page.get_by_role("button", name="Show more").click()
-    expect(jobs).to_have_count(70)
-    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
-
-
 # Offline
 
 
@@ -838,47 +812,10 @@ def test_a_file_that_holds_no_cookies_is_refused_in_a_sentence(page: Any, server
     expect(page.locator("#cookies").get_by_role("button", name="Remove")).to_have_count(0)
 
 
-# Statistics
-
-
-def test_statistics_are_drawn(page: Any, start_server: Start, simulator: Simulator) -> None:
-    server = start_server()
-    urls = [simulator.url("tiktok", "ok"), simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "removed")]
-    server.ask("POST", "/download/batch", {"urls": urls})
-    open_dashboard(page, server, "#statistics")
-    tiktok = page.locator(".statistics", has_text="TikTok")
-    expect(tiktok.locator("dd").first).to_have_text("67%")
-    expect(tiktok.get_by_role("img", name="TikTok: downloads and failed attempts")).to_be_visible()
-    assert tiktok.locator("rect.good").count() >= 1
-    expect(page.locator(".statistics", has_text="YouTube")).to_contain_text("No downloads from YouTube")
-    page.select_option("#statistics-hours", "168")
-    expect(tiktok.locator("dd").first).to_have_text("67%")
-
-
-def test_statistics_on_screen_are_kept_up_to_date(page: Any, start_server: Start, simulator: Simulator) -> None:
-    server = start_server()
-    page.clock.install()  # it runs normally, and can be advanced
-    open_dashboard(page, server, "#statistics")
-    tiktok = page.locator(".statistics", has_text="TikTok")
-    expect(tiktok).to_contain_text("No downloads from TikTok")
-    server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "ok")]})
-    expect(tiktok.locator("dd").first).to_have_text("100%")
-    # Not on screen: not loaded.
-    page.goto(f"{page.url.partition('#')[0]}#downloads")
-    asked = []
-    page.on("request", lambda request: asked.append(request.url) if "/statistics?" in request.url else None)
-    server.ask("POST", "/download/batch", {"urls": [simulator.url("tiktok", "removed")]})
-    expect(rows(page, "failed")).to_have_count(1)
-    page.clock.run_for(60_000)
-    assert asked == []
-    page.goto(f"{page.url.partition('#')[0]}#statistics")
-    expect(tiktok.locator("dd").first).to_have_text("50%")
-
-
 # Accessibility and speed
 
 
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("width", [360, 768, 1440])
 def test_the_page_is_accessible(new_page: NewPage, server: Server, simulator: Simulator, width: int) -> None:
     page = new_page(viewport={"width": width, "height": 900})
     open_dashboard(page, server)
