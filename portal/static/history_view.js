@@ -135,7 +135,7 @@ export class HistoryView {
   _listOf(day) {
     let last = list.lastElementChild;
     if (!last || (last.dataset.day ?? null) !== day) {
-      const heading = day === null ? [] : [element("h3", {}, day === date(new Date()) ? text("today") : day)];
+      const heading = day === null ? [] : [element("h2", {}, day === date(new Date()) ? text("today") : day)];
       last = element("section", { "data-day": day, "aria-label": day }, ...heading, element("ol", { class: "jobs" }));
       list.append(last);
     }

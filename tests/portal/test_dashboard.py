@@ -834,11 +834,12 @@ def test_the_page_is_accessible(new_page: NewPage, server: Server, simulator: Si
         "#downloads": page.locator(".batch .summary"),
         "#history": page.locator("#history-jobs .job").first,
         "#statistics": page.locator(".statistics dl").first,
-        "#settings": page.locator("#cookies li").first,
+        "#settings": page.locator("#server-settings details").first,
     }
     for view, shown in views.items():
         page.locator(f"nav a[href='{view}']").click()
         expect(shown).to_be_visible()
+        page.evaluate("document.querySelectorAll('main details').forEach(details => (details.open = true))")
         check_accessible(page)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), view
     page.locator("nav a[href='#downloads']").click()

@@ -58,7 +58,7 @@ def test_the_history_is_searched_filtered_and_sorted(page: Any, server: Server, 
     expect(status).to_have_text("No matches.")
     page.get_by_role("button", name="Clear filters").click()
     page.select_option("#history-sort", "longest")
-    expect(page.locator("#history-jobs h3")).to_have_count(0)
+    expect(page.locator("#history-jobs h2")).to_have_count(0)
     expect(jobs.first).to_have_attribute("data-state", "succeeded")
     expect(jobs.first.locator("time")).to_contain_text("20")  # the date
 
@@ -72,9 +72,9 @@ def test_the_history_is_grouped_by_day(page: Any, server: Server, simulator: Sim
     open_view(page, server, "history")
     days = page.locator("#history-jobs section")
     expect(days).to_have_count(2)
-    expect(days.first.locator("h3")).to_have_text("Today")
+    expect(days.first.locator("h2")).to_have_text("Today")
     expect(days.first.locator(".job")).to_have_count(2)
-    expect(days.last.locator("h3")).to_have_text(re.compile(r"\w+ \d+, \d{4}"))
+    expect(days.last.locator("h2")).to_have_text(re.compile(r"\w+ \d+, \d{4}"))
     page.locator("#history-filters summary").click()  # a phone's are folded
     page.select_option("#history-days", "30")
     expect(days).to_have_count(1)
