@@ -241,3 +241,5 @@ def test_everything_on_a_phone_is_large_enough_to_touch(
         )
         assert small == []
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), view
+        for panel in place.locator(".panel").all():
+            assert panel.evaluate("panel => panel.scrollWidth <= panel.clientWidth"), view
