@@ -217,8 +217,15 @@ class Store:
         attempt: int | None = None,
     ) -> Job | None:
         """Store how one attempt ended: see `AttemptEnd` and `exchange`."""
-        times: dict[str, Any] = {"at": now, "next_attempt_at": next_attempt_at}
-        end = AttemptEnd(job_id=job_id, state=state, result=result, outcome=outcome, attempt=attempt, **times)
+        end = AttemptEnd(
+            job_id=job_id,
+            state=state,
+            result=result,
+            outcome=outcome,
+            at=now,
+            next_attempt_at=next_attempt_at,
+            attempt=attempt,
+        )
         return self.exchange([end], {}, now=now)[0][0]
 
     def resolve(
