@@ -55,7 +55,7 @@ def test_the_document_says_whether_a_key_is_needed(document: dict[str, Any], tmp
     keyed = create_downloader_app(Settings.model_validate({"storage_dir": tmp_path, "api_key": key})).test_client()
     assert keyed.get("/openapi.json").status_code == 401
     told = keyed.get("/openapi.json", headers={"Authorization": f"Bearer {key}"}).get_json()
-    assert told["security"] == [{"key": []}]
+    assert told["security"] == [{"key": []}, {"password": []}]
     assert told["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
 
 
