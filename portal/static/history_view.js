@@ -39,6 +39,9 @@ export class HistoryView {
     });
     form.addEventListener("reset", () => setTimeout(() => this.load())); // once the form is empty
     more.addEventListener("click", () => this._page());
+    addEventListener("keydown", (event) => {
+      if (location.hash === "#history" && isTyped(event)) form.elements.text.focus(); // the key goes there
+    });
   }
 
   /** Load the first page of what is searched for. */
@@ -141,6 +144,11 @@ export class HistoryView {
     }
     return last.querySelector("ol");
   }
+}
+
+/** Whether a key writes, where nothing else takes it. @param {KeyboardEvent} event */
+function isTyped({ key, ctrlKey, metaKey, altKey, target }) {
+  return key.length === 1 && key !== " " && !ctrlKey && !metaKey && !altKey && !target.closest("input, textarea, select, dialog, #menu");
 }
 
 /** @param {number} days @returns {string} when that day before today began, here */

@@ -271,6 +271,15 @@ def test_what_to_get_is_remembered_and_sent(page: Any, server: Server, simulator
     [batch] = server.ask("GET", "/api/v1/batches")[1]["batches"]
     [job] = server.ask("GET", f"/api/v1/batches/{batch['id']}")[1]["jobs"]
     assert job["preset"] == "audio"
+    sound = page.get_by_role("button", name="Sound only")
+    expect(sound).to_have_attribute("aria-pressed", "true")
+    sound.click()
+    expect(page.get_by_label("What to get")).to_have_value("video")
+    page.get_by_label("What to get").select_option("Smallest video")
+    sound.click()
+    expect(page.get_by_label("What to get")).to_have_value("audio")
+    sound.click()
+    expect(page.get_by_label("What to get")).to_have_value("smallest")
 
 
 def test_a_thumbnail_that_is_gone_leaves_the_platforms_icon(page: Any, server: Server, simulator: Simulator) -> None:

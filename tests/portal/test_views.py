@@ -61,6 +61,10 @@ def test_the_history_is_searched_filtered_and_sorted(page: Any, server: Server, 
     expect(page.locator("#history-jobs h2")).to_have_count(0)
     expect(jobs.first).to_have_attribute("data-state", "succeeded")
     expect(jobs.first.locator("time")).to_contain_text("20")  # the date
+    page.get_by_role("link", name="History").focus()
+    page.keyboard.type("is private")  # anywhere
+    expect(page.locator("#history-text")).to_have_value("is private")
+    expect(jobs).to_have_count(1)
 
 
 def test_the_history_is_grouped_by_day(page: Any, server: Server, simulator: Simulator) -> None:
