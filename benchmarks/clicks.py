@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import command_line
-from benchmarks.tables import table
-from tests.browser import ARGUMENTS, CHROMIUM, DESKTOP, expect
+from benchmarks.tables import Cell, table
+from tests.browser import ARGUMENTS, CHROMIUM, expect
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 from tests.simulator.lists import list_url
@@ -251,12 +251,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         server = Server(simulator, Path(folder) / "storage")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
-            context = browser.new_context(viewport=DESKTOP, permissions=["clipboard-read", "clipboard-write"])
+            context = browser.new_context(
+                viewport={"width": 1440, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
+            )
             found["done"] = done = count(Desk(context.new_page(), server, simulator))
         finally:
             browser.close()
             server.close()
-    rows = [[name, *_cells(acts), TASKS[name][0]] for name, acts in done.items()]
+    rows: list[list[Cell]] = [[name, *_cells(acts), TASKS[name][0]] for name, acts in done.items()]
     sys.stdout.write(table(["", "done", "actions", "goal"], rows) + "\n")
     if names := missed(done):
         sys.exit(f"More than their goal: {', '.join(names)}.")

@@ -42,6 +42,13 @@ export function now() {
   return Date.now() + clockAheadMs;
 }
 
+/** The oldest browsers have no signal of that kind. @returns {AbortSignal} */
+function timeLimit() {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), TIMEOUT_MS);
+  return controller.signal;
+}
+
 /**
  * @param {string} method @param {string} path @param {object | null} [body]
  * @param {Record<string, string>} [headers]
@@ -58,7 +65,7 @@ export async function send(method, path, body = null, headers = {}, options = {}
       headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
       body: body && JSON.stringify(body),
       cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: timeLimit(),
     });
   } catch {
     throw new Unreachable(text("unreachable"));
