@@ -38,7 +38,7 @@ export function barChart(label, caption, series, slots) {
  * @param {Slot[]} slots
  */
 export function lineChart(label, caption, values, write, slots) {
-  const top = topOf(Math.max(...values.filter((value) => value !== null), 0.1));
+  const top = topOf(Math.max(...values.filter((value) => value !== null), 0.2)); // half of it can be written too
   const svg = canvas(label, slots);
   let path = "";
   const dots = values.flatMap((value, index) => {

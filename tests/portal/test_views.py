@@ -125,6 +125,7 @@ def test_statistics_are_drawn(page: Any, start_server: Start, simulator: Simulat
     assert chart.locator("rect.slot").count() >= 24
     heights = [float(bar.get_attribute("height")) for bar in chart.locator("rect.good").all()]
     assert sum(heights) == pytest.approx(float(chart.locator("rect.slot").first.get_attribute("height")) * 3 / 4)
+    assert len(set(tiktok.locator("figure").last.locator(".scale span").all_inner_texts())) == 3
     expect(figure.locator("figcaption")).to_contain_text("Downloaded")
     expect(figure.locator(".times")).to_contain_text("Now")
     expect(youtube.locator(".errors")).to_have_text(re.compile("^Private post1.$"))
