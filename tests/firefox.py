@@ -146,7 +146,7 @@ def firefox(folder: Path) -> Iterator[Firefox]:
 
 
 def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:
-    """Return the port that Firefox chose: it writes it into a file, and tells nobody."""
+    """Return the port that Firefox chose: it only writes it into a file."""
     file = profile / "MarionetteActivePort"
     deadline = time.monotonic() + 2 * PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
