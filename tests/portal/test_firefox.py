@@ -58,8 +58,10 @@ def test_links_are_pasted_watched_saved_retried_and_deleted(
 
         # Retry.
         server.ask("POST", "/download", {"url": simulator.url("youtube", "private")})
+        server.ask("POST", "/api/v1/queue/pause")  # or the next failure overwrites the notice
         browser.click(".job[data-state=failed] button", "Retry")
         browser.see("#status", "1 link is back in the queue.")
+        server.ask("POST", "/api/v1/queue/resume")
         browser.see(".job[data-state=failed]", "private")
 
         # Delete, and undo it.
