@@ -292,5 +292,7 @@ def _validated(model: type[Model], body: object, what: str = "field") -> Model:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(_shortened(part)[1:-1] if isinstance(part, str) else str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] in ("model_type", "dict_type"):
+            reason = "it must be an object"
         reason = reason[0].lower() + reason[1:]
         raise RequestRefused(f"The request's {what} {where} is not valid: {reason}.") from error

@@ -177,8 +177,8 @@ PLAYLIST = "https://www.youtube.com/playlist?list=PL1"
 
 EXPANDS: list[tuple[Any, str]] = [
     (5, "expand is not valid"),
-    ("all", "expand is not valid"),
-    ([], "expand is not valid"),
+    ("all", "expand is not valid: it must be an object."),
+    ([], "expand is not valid: it must be an object."),
     ({"limit": 0}, "expand.limit is not valid"),
     ({"limit": 10_001}, "expand.limit is not valid"),
     ({"limit": "100"}, "expand.limit is not valid: it must be a whole number"),
