@@ -73,10 +73,10 @@ def read_cursor(kind: str, cursor: str, *types: type[Key]) -> list[Key]:
     except (ValueError, RecursionError):
         raise BadCursor from None
     known = found == kind and [type(key) for key in keys] == list(types)
+    numbers = [key for key in keys if isinstance(key, int)]
+    fits = all(abs(number) < _MOST for number in numbers) and numbers[-1:] >= [0]  # a `seq` is never negative
     # JSON and Base64 have several spellings of one value; only ours is taken.
-    if not known or not 0 <= keys[-1] < _MOST or write_cursor(kind, *keys) != cursor:  # type: ignore[operator]
-        raise BadCursor
-    if any(isinstance(key, int) and abs(key) >= _MOST for key in keys):
+    if not known or not fits or write_cursor(kind, *keys) != cursor:
         raise BadCursor
     return keys
 

@@ -1,6 +1,6 @@
 // The visible part of a batch's jobs, and what filters them.
 
-import { FINAL } from "./board.js";
+import { BY_STATE } from "./board.js";
 import { arrange, element, setText, show } from "./dom.js";
 import { isCollection } from "./job_facts.js";
 import { JobRow } from "./job_row.js";
@@ -13,14 +13,6 @@ const MORE = 200;
 /** From so many jobs on there are filters, and rows are lower. */
 const MANY = 10;
 const LONG = 21;
-
-const FILTERS = {
-  all: () => true,
-  active: (job) => !FINAL.has(job.state),
-  failed: (job) => job.state === "failed",
-  cancelled: (job) => job.state === "cancelled",
-  done: (job) => job.state === "succeeded",
-};
 
 export class BatchRows {
   /** @param {HTMLElement} place the batch's content @param {import("./board.js").Board} board */
@@ -78,7 +70,7 @@ export class BatchRows {
     this._paintFilters(filter, counts);
     this._list.classList.toggle("compact", counts.all >= LONG);
     const posts = jobs.filter((job) => !isCollection(job));
-    const matching = posts.filter(FILTERS[filter]);
+    const matching = posts.filter(BY_STATE[filter]);
     if (filter === "active") matching.sort((a, b) => (b.state === "running") - (a.state === "running"));
     // Collections first, whatever is filtered: from them more is taken.
     const shown = [...jobs.filter(isCollection), ...matching.slice(0, this._shown)];
@@ -115,7 +107,7 @@ export class BatchRows {
 
   _makeFilters() {
     this._filters = new Map(
-      Object.keys(FILTERS).map((name) => {
+      Object.keys(BY_STATE).map((name) => {
         const button = element("button", { type: "button", class: "chip", "aria-pressed": "false" });
         button.addEventListener("click", () => {
           this._filter = name;

@@ -16,6 +16,15 @@
 
 export const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 
+/** Which jobs a choice by state means. */
+export const BY_STATE = {
+  all: () => true,
+  active: (job) => !FINAL.has(job.state),
+  failed: (job) => job.state === "failed",
+  cancelled: (job) => job.state === "cancelled",
+  done: (job) => job.state === "succeeded",
+};
+
 const NONE = { queued: 0, running: 0, waiting: 0, succeeded: 0, failed: 0, cancelled: 0 };
 
 export class Board {

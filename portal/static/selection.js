@@ -3,7 +3,7 @@
 import { copy } from "./clipboard.js";
 import { deleteSoon } from "./deletion.js";
 import { element, icon, setText, show } from "./dom.js";
-import { FINAL } from "./board.js";
+import { BY_STATE, FINAL } from "./board.js";
 import { cancelJobs, retryJobs } from "./job_actions.js";
 import { canRetry, isCollection } from "./job_facts.js";
 import { saveAddress, zipAddress } from "./job_row.js";
@@ -12,14 +12,6 @@ import { sayError } from "./notices.js";
 import { text } from "./text.js";
 
 const MOST_IN_A_ZIP = 200;
-
-const BY_STATE = {
-  all: () => true,
-  active: (job) => !FINAL.has(job.state),
-  done: (job) => job.state === "succeeded",
-  failed: (job) => job.state === "failed",
-  cancelled: (job) => job.state === "cancelled",
-};
 
 /** What has its own meaning for a click. */
 const CONTROLS = "a, button, summary, details, select, textarea, input:not(.pick input)";
