@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import logging
 import os
 import re
@@ -19,35 +18,23 @@ from pydantic.fields import FieldInfo
 
 from downloader.access.keys import parse_keys
 from downloader.access.origins import parse_allowed_hosts, parse_origins
-from downloader.download_settings import DEFAULT_NAME_TEMPLATE, NAME_FIELDS, PREFIX, DownloadSettings
+from downloader.download_settings import (
+    DEFAULT_NAME_TEMPLATE,
+    NAME_FIELDS,
+    PREFIX,
+    DownloadSettings,
+    check_ytdlp_options,
+    parse_json_object,
+    parse_presets,
+)
 from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
 from downloader.platforms import PLATFORMS
-from downloader.presets import DEFAULT_PRESET, PRESETS, Preset
+from downloader.presets import DEFAULT_PRESET, Preset
 from downloader.util.sizes import parse_size
 from downloader.util.templates import parse_template
 
 log = logging.getLogger(__name__)
-
-#: Options of yt-dlp that are refused, and why. All others are allowed.
-REFUSED_YTDLP_OPTIONS: Mapping[str, str] = {
-    **dict.fromkeys((
-        "outtmpl", "paths", "playlist_items", "logger", "progress_hooks", "match_filter", "ignoreerrors", "simulate",
-        "skip_download", "allowed_extractors", "force_generic_extractor", "enable_file_urls", "cookiefile",
-        "postprocessor_hooks", "post_hooks",
-    ), "is the service's own and cannot be set"),
-    **dict.fromkeys((
-        "proxy", "geo_verification_proxy", "source_address", "external_downloader", "external_downloader_args",
-        "debug_printtraffic",
-    ), f"would bypass the guard of private networks; an upstream proxy is set by {PREFIX}PROXY"),
-    **dict.fromkeys(
-        ("download_archive", "print_to_file", "write_pages", "cachedir"), "would write outside the storage folder"
-    ),
-    "netrc_cmd": "would run a program",
-    "remote_components": "would fetch a program from elsewhere and run it",
-    "cookiesfrombrowser": f"would read a browser's cookies for all sites; cookies are set by {PREFIX}COOKIES_DIR",
-    "load_info_filename": "would read a file in place of the link",
-}  # fmt: skip
 
 
 def _absolute(path: Path) -> Path:
@@ -73,17 +60,6 @@ Origins = Annotated[tuple[str, ...] | None, _parsed_by(parse_origins)]
 
 #: A number of bytes, or text with a unit.
 Bytes = Annotated[int, BeforeValidator(parse_size)]
-
-
-def _parse_json_object(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = None
-    if not isinstance(value, dict):
-        raise ValueError('must be a JSON object, such as {"format": "worst"}')
-    return value
 
 
 def _matching(pattern: str, rule: str) -> AfterValidator:
@@ -120,52 +96,6 @@ def _check_proxy(value: str | None) -> str | None:
     if not usable:  # without the reason: it could repeat the password
         raise ValueError("must be a URL such as http://user:password@host:3128")
     return value
-
-
-def _check_ytdlp_options(value: dict[str, Any]) -> dict[str, Any]:
-    if refused := sorted(REFUSED_YTDLP_OPTIONS.keys() & value.keys()):
-        raise ValueError(f"{refused[0]!r} {REFUSED_YTDLP_OPTIONS[refused[0]]}")
-    if "exec" in json.dumps(value.get("postprocessors")).lower():
-        raise ValueError("the postprocessor 'Exec' would run a program")
-    if "allow-unsafe-ext" in json.dumps(value.get("compat_opts")):
-        raise ValueError("'allow-unsafe-ext' would let a platform choose any file extension")
-    return value
-
-
-#: In file names, URLs and on command lines.
-_PRESET_NAME = re.compile("[a-z0-9][a-z0-9-]{0,31}")
-_PRESET_RULE = 'must be a JSON object, such as {"tiny": {"label": "Tiny", "ytdlp_options": {"format": "worst"}}}'
-
-
-def _parse_presets(value: object) -> dict[str, Preset]:
-    """Return our presets and the operator's, which are given as a JSON object."""
-    try:
-        written = _parse_json_object(value)
-    except ValueError as error:
-        raise ValueError(_PRESET_RULE) from error
-    assert isinstance(written, dict)
-    theirs = {name: fields for name, fields in written.items() if PRESETS.get(name) != fields}
-    return {**PRESETS, **{name: _parse_preset(name, fields) for name, fields in theirs.items()}}
-
-
-def _parse_preset(name: str, written: object) -> Preset:
-    if isinstance(written, Preset):
-        return written
-    if not _PRESET_NAME.fullmatch(name):
-        raise ValueError("a preset's name must have at most 32 characters of a-z, 0-9 and -")
-    if name in PRESETS:
-        raise ValueError(f"{name!r} is one of the service's own presets")
-    if not isinstance(written, dict) or not isinstance(written.get("ytdlp_options"), dict):
-        raise ValueError(_PRESET_RULE)
-    if unknown := sorted(written.keys() - {"label", "description", "kind", "ytdlp_options"}):
-        raise ValueError(f"the preset {name!r} has an unknown field {unknown[0]!r}")
-    texts = {field: written[field] for field in ("label", "description") if field in written}
-    if not all(isinstance(text, str) for text in texts.values()):
-        raise ValueError(f"the label and description of the preset {name!r} must be text")
-    if (kind := written.get("kind", "video")) not in ("video", "audio"):
-        raise ValueError(f"the kind of the preset {name!r} must be video or audio")
-    options = _check_ytdlp_options(written["ytdlp_options"])
-    return Preset(name=name, kind=kind, ytdlp_options=options, **{"label": name, **texts})
 
 
 def _check_default_preset(value: str, info: ValidationInfo) -> str:
@@ -259,9 +189,9 @@ class Settings(BaseModel):
         " unset: `cookies` in the storage folder",
     )
     ytdlp_options: Annotated[
-        dict[str, Any], BeforeValidator(_parse_json_object), AfterValidator(_check_ytdlp_options)
+        dict[str, Any], BeforeValidator(parse_json_object), AfterValidator(check_ytdlp_options)
     ] = Field(default_factory=dict, description="options of yt-dlp's Python API, as a JSON object; they override ours")
-    presets: Annotated[Mapping[str, Preset], BeforeValidator(_parse_presets)] = Field(
+    presets: Annotated[Mapping[str, Preset], BeforeValidator(parse_presets)] = Field(
         default_factory=dict, description="further presets, as a JSON object"
     )
     default_preset: Annotated[str, AfterValidator(_check_default_preset)] = Field(
