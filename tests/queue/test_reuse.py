@@ -327,8 +327,10 @@ async def test_two_short_links_to_one_post_are_one_download(world: World) -> Non
     first, second = await world.submit(*others)
     for link in others:
         await running(world, link)
-    for link in others:
-        world.engine.on_resolved[link](LED_TO)
+    world.engine.on_resolved[others[0]](LED_TO)
+    while world.engine.proceeding != [first.id]:
+        await asyncio.sleep(0)
+    world.engine.on_resolved[others[1]](LED_TO)
     await world.until(second, lambda job: job.state == "queued")
     assert world.engine.proceeding == [first.id]
     succeed(world, others[0])

@@ -22,6 +22,7 @@ from tests.simulator.client import Simulator
 from tests.simulator.model import PLATFORMS, Platform
 from tests.simulator.scenarios import find_post
 from tests.simulator.thumbnails import png, thumbnail_of
+from tests.waiting import until
 
 #: Where each platform has its thumbnails.
 PATHS = ("cover.jpeg", "cover.jpg", "a.jpg", "hqdefault.jpg")
@@ -84,15 +85,6 @@ def service(start: Callable[..., Service]) -> Service:
 def asked(simulator: Simulator) -> int:
     """Return how often the simulator was asked for a thumbnail."""
     return len([entry for entry in simulator.stats().log if entry.path.endswith(PATHS)])
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    passed = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if condition():
-            return
-        passed.wait(0.02)
-    raise AssertionError("it did not come to pass")
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
