@@ -29,6 +29,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     from downloader.queue.services import Services
     from downloader.settings import load_settings
     from downloader.web.app import create_app
+    from downloader.web.proxies import place_behind
     from portal.blueprint import create_portal
 
     settings = load_settings() if settings is None else settings
@@ -41,4 +42,5 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
             has_login=settings.api_key is not None,
         )
     )
+    place_behind(app, trusted_proxies=settings.trusted_proxies, prefix=settings.url_prefix)
     return app

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from downloader.access.keys import parse_keys
 from downloader.access.origins import parse_allowed_hosts, parse_origins
+from downloader.access.prefix import parse_prefix
 from downloader.download_settings import (
     DEFAULT_NAME_TEMPLATE,
     NAME_FIELDS,
@@ -214,6 +215,9 @@ class Settings(BaseModel):
     cors_origins: Origins = Field(None, description="other sites and extensions that may use the API")
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="number of reverse proxies in front, whose `X-Forwarded-…` headers are used"
+    )
+    url_prefix: Annotated[str, AfterValidator(parse_prefix)] = Field(
+        "", examples=["/videos"], description="path below which a reverse proxy serves this server, such as `/videos`"
     )
     rate_limit: Annotated[
         str | None,

@@ -317,6 +317,8 @@ def test_the_docs_have_every_setting_with_its_default() -> None:
         shown = f"`{default}`"
         if default is None or isinstance(default, bool):  # not by a look-up: 0 is equal to False
             shown = "" if default is None else f"`{str(default).lower()}`"
+        if default == "":
+            shown = ""
         if name == "storage_dir":
             shown = "`./storage`"
         assert documented[name] == shown, name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import Blueprint, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -57,7 +58,7 @@ def create_download_api(services: Services, version: str) -> Routes:
         wanted = body.wanted(settings)
         with slots.slot():
             [record] = await services.download([body.url], wanted)
-        return jsonify(record)
+        return jsonify(_below(request.script_root, record))
 
     @routes.route("POST", "/download/batch", {200: {JSON: Downloads, NDJSON: DownloadRecord}})
     async def download_batch(body: BatchRequest) -> ResponseReturnValue:
@@ -69,9 +70,17 @@ def create_download_api(services: Services, version: str) -> Routes:
         wanted = body.wanted(settings)
         with slots.slot() as slot:
             if request.accept_mimetypes.best_match([JSON, NDJSON]) != NDJSON:
-                return jsonify(downloads=await services.download(body.urls, wanted))
+                records = await services.download(body.urls, wanted)
+                return jsonify(downloads=[_below(request.script_root, record) for record in records])
             submission = await services.acall(JobQueue.submit, body.urls, wanted)
-            records = records_as_they_end(services, submission, body.urls, client_gone())
-            return slot.hold_until_sent(stream((json.dumps(record) + "\n" for record in records), NDJSON))
+            ended = records_as_they_end(services, submission, body.urls, client_gone())
+            root = request.script_root
+            return slot.hold_until_sent(stream((json.dumps(_below(root, each)) + "\n" for each in ended), NDJSON))
 
     return routes
+
+
+def _below(root: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Return *record* with its addresses below *root*."""
+    path = record["thumbnail_url"]
+    return {**record, "thumbnail_url": f"{root}{path}"} if path else record

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import TypeVar
 
 from flask import Blueprint, Response, request
 
@@ -17,6 +19,10 @@ from downloader.web.queries import EventsQuery, ResumeHeaders
 from downloader.web.responses import EventRecord, Events, Hello, ProgressRecord, ResponseModel
 from downloader.web.routes import Routes, client_gone, stream
 from downloader.web.slots import Slots
+
+News = TypeVar("News", EventPage, Event, Progress)
+
+Feed = Iterator[list[EventPage | Event | Progress]]
 
 EVENT_STREAM = "text/event-stream"
 
@@ -61,15 +67,26 @@ def create_events_api(services: Services) -> Routes:
         if query.batch is not None:
             services.call(JobQueue.batch, query.batch)  # raises NotFound
         if request.accept_mimetypes.best_match([EVENT_STREAM, JSON]) == JSON:
-            return services.call(poll, batch_id=query.batch, since=since)
+            return _below(request.script_root, services.call(poll, batch_id=query.batch, since=since))
         if request.method == "HEAD":
             return stream(iter(()), EVENT_STREAM)
         with slots.slot() as slot:
-            feed = EventFeed(services, batch_id=query.batch, since=since).read()
+            feed: Feed = EventFeed(services, batch_id=query.batch, since=since).read()
+            if root := request.script_root:
+                feed = ([*map(partial(_below, root), bundle)] for bundle in feed)
             frames = sse(feed, client_gone(), lambda: pace_seconds(len(queue.hub)))
             return slot.hold_until_sent(stream(frames, EVENT_STREAM))
 
     return routes
+
+
+def _below(root: str, news: News) -> News:
+    """Return *news* with addresses below *root*."""
+    if root and isinstance(news, Event) and news.data.get("thumbnail_url"):
+        return replace(news, data={**news.data, "thumbnail_url": f"{root}{news.data['thumbnail_url']}"})
+    if root and isinstance(news, EventPage):
+        return replace(news, events=tuple(_below(root, event) for event in news.events))
+    return news
 
 
 def pace_seconds(streams: int) -> float:
@@ -78,7 +95,7 @@ def pace_seconds(streams: int) -> float:
 
 
 def sse(
-    feed: Iterator[list[EventPage | Event | Progress]],
+    feed: Feed,
     gone: Callable[[], bool],
     pace: Callable[[], float] = lambda: MAX_PACE_SECONDS,
 ) -> Iterator[str]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from flask import Flask, Response, g, redirect, request
+from flask import Flask, Response, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
 from werkzeug.http import parse_date
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from downloader.access.keys import ApiKeys, sent_key
 from downloader.access.origins import AllowedOrigins, classify_origin, is_known_host, machine_names, normal_origin
@@ -51,7 +50,7 @@ _PAGE_POLICIES = {
     "login": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 }
 
-NEEDS_KEY = "This server needs a key: send it as `Authorization: Bearer <key>`, or log in at /login."
+NEEDS_KEY = "This server needs a key: send it as `Authorization: Bearer <key>`, or log in at {login}."
 WRONG_KEY = "This is not a key of this server: check the Authorization header against DOWNLOADER_API_KEY."
 
 
@@ -61,9 +60,6 @@ def guard(app: Flask, settings: Settings) -> None:
     Raises:
         StartRefused: a key is set, and the session secret cannot be stored in the storage folder.
     """
-    if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     # One that has no key can do nothing. Without keys, the operator has to name them.
     allowed = AllowedOrigins(settings.cors_origins or (), extensions=settings.api_key is not None)
     _Guard(app, settings, allowed)
@@ -127,7 +123,7 @@ class _Guard:
             return None
         if wants_page() and not from_allowed_origin:
             return redirect(login_address(), 303)
-        raise Unauthorized(NEEDS_KEY, www_authenticate=_challenges())
+        raise Unauthorized(NEEDS_KEY.format(login=url_for("login.show")), www_authenticate=_challenges())
 
     def add_headers(self, response: Response) -> Response:
         """Add the security headers to *response*, except those that its view has set."""

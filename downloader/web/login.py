@@ -23,9 +23,15 @@ _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM_BYTES = 64 * 1024
 
 
-def own_path(text: str | None) -> str | None:
-    """Return *text* if it is a path on this server, else None: no open redirects."""
-    return text if text is not None and _OWN_PATH.fullmatch(text) else None
+def own_path(text: str | None, root: str = "") -> str | None:
+    """Return *text* if it is a path of this server, which is below *root*, else None: no open redirects."""
+    is_own = text is not None and _OWN_PATH.fullmatch(text) and _below(root, text) == text
+    return text if is_own else None
+
+
+def _below(root: str, path: str) -> str:
+    """Return *path* below *root*, which a proxy may have stripped."""
+    return path if re.match(rf"{re.escape(root)}(?![^/?])", path) else f"{root}{path}"
 
 
 def wants_page() -> bool:
@@ -43,7 +49,8 @@ def login_address() -> str:
     here = None
     if request.method == "GET":
         # As it was received: decoded, it could be a different path.
-        here = own_path(request.environ.get("REQUEST_URI") or request.full_path.removesuffix("?"))
+        path = request.environ.get("REQUEST_URI") or request.full_path.removesuffix("?")
+        here = own_path(_below(request.script_root, path))
     return url_for("login.show", next=here)
 
 
@@ -80,7 +87,7 @@ def create_login(keys: ApiKeys, sessions: Sessions | None, limits: RateLimits) -
         if sessions is not None and (token := session_token()) is not None:
             sessions.end(token, keys.digests)
         response = redirect(url_for("login.show"), 303)
-        response.delete_cookie(_cookie_name(), httponly=True, secure=request.is_secure, samesite="Lax")
+        response.delete_cookie(_cookie_name(), _cookie_path(), httponly=True, secure=request.is_secure, samesite="Lax")
         return response
 
     @login.get("/login.css")
@@ -97,6 +104,7 @@ def _logged_in(token: str) -> ResponseReturnValue:
         _cookie_name(),
         token,
         max_age=LIFETIME_SECONDS,
+        path=_cookie_path(),
         httponly=True,
         secure=request.is_secure,
         # Not Strict: users who follow a bookmarklet or a shared link would have to log in each time. No GET changes
@@ -107,12 +115,18 @@ def _logged_in(token: str) -> ResponseReturnValue:
 
 
 def _cookie_name() -> str:
-    # Browsers accept the prefix __Host- over TLS only, and only from this very host.
-    return "__Host-downloader_session" if request.is_secure else "downloader_session"
+    # Browsers accept these prefixes over TLS only, and __Host- only from this very host, for all its paths.
+    prefix = "" if not request.is_secure else "__Secure-" if request.script_root else "__Host-"
+    return f"{prefix}downloader_session"
+
+
+def _cookie_path() -> str:
+    """Return the path of this server: the host may have others, below other prefixes."""
+    return request.script_root or "/"
 
 
 def _destination() -> str:
-    return own_path(request.values.get("next")) or url_for("portal.dashboard")
+    return own_path(request.values.get("next"), request.script_root) or url_for("portal.dashboard")
 
 
 def _page(*, signed_in: bool = False, error: str | None = None) -> str:

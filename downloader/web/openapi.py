@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
@@ -64,14 +64,14 @@ def create_docs(
                 schema["properties"]["preset"] |= {"enum": [*presets], "default": default_preset}
         return document
 
-    @cache
-    def serialized() -> str:
-        return json.dumps(described(), indent=2)
+    @lru_cache(maxsize=4)  # not more: a stranger may choose the prefix
+    def serialized(root: str) -> str:
+        return json.dumps({**described(), **({"servers": [{"url": root}]} if root else {})}, indent=2)
 
     @docs.get("/openapi.json")
     async def show_document() -> ResponseReturnValue:
         """Return the OpenAPI document."""
-        return Response(serialized(), content_type=JSON)
+        return Response(serialized(request.script_root), content_type=JSON)
 
     @docs.get("/api/docs")
     async def show_docs() -> ResponseReturnValue:

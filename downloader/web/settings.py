@@ -30,7 +30,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "storage_dir", "name_template", "max_storage_bytes", "min_free_bytes", "retention_days", "database_url",
         "cookies_dir", "umask",
     ),
-    "server": ("host", "port", "proxy", "allow_private_addresses", "trusted_proxies", "log_level"),
+    "server": ("host", "port", "proxy", "allow_private_addresses", "trusted_proxies", "url_prefix", "log_level"),
     "access": ("api_key", "allowed_hosts", "cors_origins"),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 // The text box for links: typed, pasted, dropped, from a file, by bookmarklet or shared from a phone.
 
+import { address } from "./api.js";
 import { element, icon, setText, show } from "./dom.js";
 import { expanded, paintExpansion, startExpansion } from "./expansion.js";
 import { readLinks } from "./links.js";
@@ -7,7 +8,8 @@ import { offerUndo, say, sayError } from "./notices.js";
 import { PLATFORMS } from "./platforms.js";
 import { text } from "./text.js";
 
-const DRAFT = "draft-links";
+// Servers below different prefixes of one host share what browsers store.
+const DRAFT = `draft-links${address("")}`;
 const AT_ONCE = "at-once";
 const MOST_PROBLEMS = 20;
 const LONG_TEXT = 100_000;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,8 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.nginx import SETTINGS as NGINX_SETTINGS
+from tests.nginx import Nginx
 from tests.real_server import ForkedServer, Server
 from tests.simulator.client import Simulator
+
+#: Set by CI for a second run: each page is served by nginx below a prefix, and asks for nothing else.
+BEHIND_NGINX = os.environ.get("TESTS_BEHIND_NGINX") == "1"
 
 #: What a platform's record says of other tests, but not whether one has left anything behind.
 RESULTS = frozenset({"succeeded_last_hour", "failed_last_hour", "success_rate_last_hour", "mean_seconds_last_hour"})
@@ -35,11 +41,21 @@ def server(
             server, new = idle_servers.pop()
             stack.callback(server.close)
         else:
-            server = ForkedServer(simulator, tmp_path_factory.mktemp("server") / "storage")
+            folder = tmp_path_factory.mktemp("server")
+            settings: dict[str, Any] = {**NGINX_SETTINGS} if BEHIND_NGINX else {}
+            server = ForkedServer(simulator, folder / "storage", **settings)
             stack.callback(server.close)
             new = state(server)
         logged = len(server.log)
+        if BEHIND_NGINX:
+            nginx = Nginx(tmp_path_factory.mktemp("nginx"), server.port)
+            stack.callback(nginx.close)
+            at, server.url = server.url, nginx.url
         yield server
+        if BEHIND_NGINX:
+            nginx.close()
+            server.url = at
+            assert nginx.elsewhere() == []
         # pytest shows it where the test fails.
         sys.stdout.writelines(server.log[logged:])
         shown = ("url", "state", "attempts", "error_code", "next_attempt_at")
