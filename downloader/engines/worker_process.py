@@ -170,12 +170,16 @@ def _start() -> subprocess.Popen[bytes]:
         [sys.executable, "-c", _PROGRAM, *sys.path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if not _is_private(name)},
+        env=_environment(),
         start_new_session=True,  # leads a group of its own, which its ffmpeg will be in too
     )
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment of workers and the programs they start, which some variables are kept from."""
+    return {name: value for name, value in os.environ.items() if not _is_private(name)}
+
+
 def _is_private(name: str) -> bool:
-    """Tell whether the environment variable *name* is to be kept from workers and the programs they start."""
     # Libraries use proxy variables on their own, past the egress proxy.
     return name.lower().endswith("_proxy") or name.upper().startswith(PREFIX)

@@ -28,6 +28,8 @@ from tests.engines.helpers import SIZE_BYTES, Kind, ignore, work
 from tests.simulator.client import Simulator
 from tests.simulator.scenarios import SCENARIOS
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 @pytest.fixture(params=["threads", "processes"])
 def kind(request: pytest.FixtureRequest) -> Kind:
@@ -212,6 +214,7 @@ async def test_a_slow_download_does_not_time_out(
     kind: Kind, start_engine: StartEngine, full_speed: Simulator, tmp_path: Path
 ) -> None:
     engine = await start_engine(kind, stall_timeout_seconds=1)
+    await engine.run(work(tmp_path, full_speed, "removed"), ignore)  # loads yt-dlp, which a busy machine takes long for
     full_speed.configure(media_bytes_per_second=60_000)  # three seconds
     assert (await engine.run(work(tmp_path, full_speed), ignore))[0]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +20,8 @@ from downloader.settings import Settings
 from tests.engines.conftest import StartEngine
 from tests.engines.helpers import SIZE_BYTES, ignore, started, wait_for_exit, work, workers
 from tests.simulator.client import Simulator
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 @pytest.mark.parametrize(
@@ -105,22 +105,6 @@ def test_the_server_keeps_one_of_the_cpus_it_may_use(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cpus)), raising=False)
     assert default_processes() == processes
-
-
-async def test_a_worker_that_cannot_start_costs_one_attempt(
-    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = await start_engine(max_attempts=1)
-    [pid] = workers(engine)
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "executable", str(tmp_path / "missing"))
-        os.kill(pid, signal.SIGKILL)
-        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
-        if outcome.error_code is None or "could not be started" not in (outcome.detail or ""):
-            outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
-        assert outcome.error_code == "interrupted"
-        assert "could not be started" in (outcome.detail or "")
-    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
 
 
 async def test_a_worker_that_never_becomes_ready_costs_one_attempt(

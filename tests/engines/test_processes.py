@@ -29,6 +29,8 @@ from tests.engines.helpers import (
 )
 from tests.simulator.client import Simulator
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 async def test_a_killed_worker_costs_one_attempt_and_the_next_resumes(
     start_engine: StartEngine, large: Simulator, tmp_path: Path

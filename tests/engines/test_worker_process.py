@@ -58,6 +58,22 @@ async def test_ffmpeg_ends_with_its_worker(
     assert await asyncio.to_thread(wait_for_exit, ffmpeg, 2)
 
 
+async def test_a_worker_that_cannot_start_costs_one_attempt(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await start_engine(max_attempts=1)
+    [pid] = workers(engine)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "missing"))
+        os.kill(pid, signal.SIGKILL)
+        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
+        if outcome.error_code is None or "could not be started" not in (outcome.detail or ""):
+            outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
+        assert outcome.error_code == "interrupted"
+        assert "could not be started" in (outcome.detail or "")
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+
+
 async def test_a_worker_can_be_killed_while_it_starts(start_engine: StartEngine) -> None:
     engine = await start_engine()
     config = engine.pool.ready[0].process.config
