@@ -55,7 +55,7 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
             return context.new_page()
 
         yield open_page
-    assert complaints == []
+    assert complaints == [], complaints
 
 
 @pytest.fixture

@@ -164,10 +164,14 @@ def test_what_was_cancelled_is_retried_also_where_something_failed(
 # Deleting
 
 
-@PLACES
 @pytest.mark.parametrize(
-    ("item", "said", "files_left"),
-    [("Remove from list", "1 item removed.", 2), ("Delete with files", "1 item and its files deleted.", 1)],
+    ("place", "item", "said", "files_left"),
+    [
+        (ROW, "Remove from list", "1 item removed.", 2),
+        (BATCH, "Remove from list", "1 item removed.", 2),
+        (BATCH, "Delete with files", "1 item and its files deleted.", 1),
+        (HISTORY, "Delete with files", "1 item and its files deleted.", 1),
+    ],
 )
 def test_the_server_deletes_when_the_time_to_undo_is_over(
     page: Any, server: Server, simulator: Simulator, place: str, item: str, said: str, files_left: int
