@@ -72,6 +72,7 @@ class Thumbnails:
         self._latest: deque[str] = deque(maxlen=LATEST_JOBS)
         self._deleted: deque[str] = deque()
         self._wanted = asyncio.Event()  #: there is something in these
+        self._disturbed = False  #: a download started since it was last checked whether nothing runs
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         database.store.on_event(self._note)
@@ -184,6 +185,7 @@ class Thumbnails:
         elif event.data.get("state") in FINAL_STATES and event.data.get("thumbnail_url"):
             self._latest.append(event.job_id)
         else:
+            self._disturbed |= event.data.get("state") == "running"
             return
         if self._loop is not None and not self._wanted.is_set():
             with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -200,10 +202,11 @@ class Thumbnails:
             if not (self._latest or self._deleted):
                 await self._wanted.wait()
             self._wanted.clear()
+            self._disturbed = False
             was_idle = self._is_idle()
             await asyncio.sleep(IDLE_POLL_SECONDS)
             try:
-                await self._work_off(fetch=was_idle)
+                await self._work_off(fetch=was_idle and not self._disturbed)
             except Exception:
                 log.exception("thumbnails could not be worked off")
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from flask import Flask
 
 from downloader import create_downloader_app
-from downloader.jobs import Job
+from downloader.jobs import Event, Job
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.queue.thumbnails import ThumbnailFolder, _first_picture
@@ -226,6 +227,25 @@ def test_a_pause_between_two_downloads_is_no_time_to_fetch_them(
     until(lambda: asked_for >= 20)
     assert asked(simulator) == 0
     service.services.open().thumbnails._is_idle = lambda: True
+    until(lambda: service.kept() == {job.id})
+
+
+def test_nor_is_one_in_which_downloads_start_and_end(start: Callable[..., Service], simulator: Simulator) -> None:
+    service = start(background=True)
+    thumbnails = service.services.open().thumbnails
+    checks = 0
+
+    def is_idle() -> bool:
+        nonlocal checks
+        checks += 1
+        thumbnails._note(Event(id=0, at=datetime.now(UTC), kind="job_changed", job_id="x", data={"state": "running"}))
+        return True
+
+    thumbnails._is_idle = is_idle
+    [job] = service.download(simulator.url("tiktok", "ok"))
+    until(lambda: checks >= 20)
+    assert asked(simulator) == 0
+    thumbnails._is_idle = lambda: True
     until(lambda: service.kept() == {job.id})
 
 
