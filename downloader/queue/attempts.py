@@ -170,7 +170,7 @@ class AttemptRunner:
             attempt.extracting = False
             self.governor.extracted(job.platform)
             self.governor.let_through(job.platform)
-            self.wake()
+            self.make_room()
         if attempt.permitted and attempt.asks_no_more:
             attempt.permitted = False
             self.governor.released(job.platform)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from downloader.jobs import FINAL_STATES
+from downloader.jobs import FINAL_STATES, Progress
 from downloader.queue.preemption import PREEMPT_AFTER_SECONDS
 from downloader.store.repository import Store
 from tests.queue_world import World, open_world, running, tiktok, world, youtube
@@ -187,6 +187,8 @@ async def test_what_is_due_is_asked_for_once_and_not_for_each_job(open_world: Ca
     await world.scheduler.set_paused(False)
     for number, job in enumerate(jobs, 1):
         await running(world, tiktok(number))
+        world.engine.on_progress[tiktok(number)](Progress(job_id=job.id, phase="downloading"))
+        await world.queue.counts()  # long enough for another look
         world.engine.succeed(tiktok(number))
         await world.until(job, lambda job: job.state in FINAL_STATES)
     assert asked <= 3  # before the first, after the last, and where the last look came too soon
