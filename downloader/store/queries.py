@@ -68,7 +68,8 @@ def batch_page(connection: Connection, *, before: str | None = None, limit: int 
 
 
 _LINKS_OF_BATCH = (
-    select(links.c.url.label("sent_url"), jobs)
+    select(jobs, links.c.url.label("sent_url"))
+    .select_from(links)
     .join(jobs, jobs.c.id == links.c.job_id)
     .where(links.c.batch_id == bindparam("batch"))
     .order_by(links.c.position)

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, case, func
@@ -19,6 +20,8 @@ from downloader.records import thumbnail_url
 from downloader.store.schema import clean, jobs
 
 _COLUMNS = tuple(field.name for field in fields(Job) if field.name not in ("files", "entries"))
+
+_values_of = itemgetter(*(jobs.c.keys().index(name) for name in _COLUMNS))
 
 #: What is told of a job before it ends, and at its end.
 _DETAILS = tuple(field.name for field in fields(Details))
@@ -85,9 +88,9 @@ def read_cursor(kind: str, cursor: str, *types: type[Key]) -> list[Key]:
 
 
 def job_of(row: Row[Any], files: Iterable[str] = ()) -> Job:
-    """Return the job of a row of `jobs`."""
-    values = row._mapping
-    return Job(**{name: values[name] for name in _COLUMNS}, files=tuple(files))
+    """Return the job of a row that begins with the columns of `jobs`."""
+    # By place: by name it takes twice as long.
+    return Job(**dict(zip(_COLUMNS, _values_of(row), strict=True)), files=tuple(files))
 
 
 def new_row(job: Job) -> dict[str, Any]:
@@ -253,4 +256,11 @@ def event_row(event: Event) -> dict[str, Any]:
     """Return *event* as a row to insert."""
     # In ASCII: text that no database can store goes through escaped.
     data = json.dumps(event.data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return {field.name: getattr(event, field.name) for field in fields(Event)} | {"data": data}
+    return {
+        "id": event.id,
+        "at": event.at,
+        "kind": event.kind,
+        "batch_id": event.batch_id,
+        "job_id": event.job_id,
+        "data": data,
+    }
