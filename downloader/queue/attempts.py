@@ -185,12 +185,14 @@ class AttemptRunner:
 
         Those come first whose pages are read, for the others' may never come; of either, the oldest.
         """
+        waiting = [attempt for attempt in self.running.values() if attempt.needs_permit]
+        if not waiting:
+            return
         silent = self.preemption.silent(self.clock())
-        for attempt in sorted(self.running.values(), key=lambda attempt: attempt.extracting):
-            if attempt.needs_permit:
-                attempt.permitted = self.governor.permit(attempt.job.platform, silent=silent)
-                if attempt.permitted:
-                    self.engine.permit(attempt.job.id)
+        for attempt in sorted(waiting, key=lambda attempt: attempt.extracting):
+            attempt.permitted = self.governor.permit(attempt.job.platform, silent=silent)
+            if attempt.permitted:
+                self.engine.permit(attempt.job.id)
 
     # Its end
 

@@ -93,7 +93,8 @@ class RunningAttempt:
     @property
     def silent_at(self) -> datetime | None:
         """When it counts as silent if nothing comes; None: never."""
-        return None if self.awaits_permit else self.activity.silent_at()
+        at = self.activity.silent_at()
+        return None if at is None or self.awaits_permit else at
 
 
 class Preemption:
