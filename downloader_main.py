@@ -1,8 +1,8 @@
-"""The server's command line: `python downloader_main.py`."""
+"""The program: `python downloader_main.py [word]`, or `batch-video-downloader` where it is installed."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import json
 import logging
 import os
@@ -10,30 +10,26 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+# What only `serve` needs is imported by it: the other words start in a fifth of the time.
 from downloader import __version__, create_downloader_app
-from downloader.download_settings import PREFIX
-from downloader.engines.malloc import tune_malloc
-from downloader.engines.worker_process import prestart
+from downloader.cli.arguments import parse
+from downloader.download_settings import OPEN_TO_ALL, PREFIX
 from downloader.errors import StartRefused
-from downloader.server.wsgi import WsgiServer, listen
-from downloader.settings import Settings, load_settings
+from downloader.util.printable import visible
 from downloader.ytdlp import tools as toolchain
 from downloader.ytdlp.tools import ytdlp_release
 
 if TYPE_CHECKING:
     from downloader.queue.services import Services
+    from downloader.server.wsgi import WsgiServer
+    from downloader.settings import Settings
 
 log = logging.getLogger("downloader")
 
 #: How long requests in progress may take after a stop signal.
 SHUTDOWN_SECONDS = 5.0
-
-_OPEN_LINE = (
-    "OPEN TO ALL: anyone who can reach this machine over the network can use this server and see its files. Set"
-    " DOWNLOADER_API_KEY to require a key, or start it with --host 127.0.0.1 to allow this machine only."
-)
 
 _PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -51,26 +47,37 @@ class LogFormatter(logging.Formatter):
         facts = {name: value for name, value in vars(record).items() if name not in _PLAIN_FIELDS}
         head, *trace = super().format(record).split("\n")
         words = "".join(f" {name}={_to_json(value)}" for name, value in facts.items())
-        return "\n".join([head + words, *(f"  {_visible(line)}" for line in trace)])
+        return "\n".join([head + words, *(f"  {visible(line)}" for line in trace)])
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         # Libraries put text from outside into their messages: waitress the requested path.
-        return _visible(super().formatMessage(record))
-
-
-def _visible(text: str) -> str:
-    """Return *text* with everything that is not printable, line ends included, escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+        return visible(super().formatMessage(record))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or Ctrl-C; return the exit status."""
-    options = _parse(arguments)
+    """Do what *arguments*, by default those of the process, say; return the exit status."""
+    options = parse(arguments, version=f"{__version__} ({toolchain.ytdlp()})")
+    if options.word == "serve":
+        return serve(host=options.host, port=options.port)
+    if options.word == "check":
+        from downloader.checks.report import check
+
+        return check(host=options.host, port=options.port)
+    from downloader.cli.commands import run
+
+    return run(options)
+
+
+def serve(**options: str | None) -> int:
+    """Serve until SIGTERM or Ctrl-C, with *options* in place of the environment's; return the exit status."""
+    from downloader.engines.malloc import tune_malloc
+    from downloader.engines.worker_process import prestart
+    from downloader.server.wsgi import WsgiServer, listen
+    from downloader.settings import load_settings
+
     _set_up_logging()
     try:
-        settings = load_settings(**{name: value for name, value in vars(options).items() if value})
+        settings = load_settings(**{name: value for name, value in options.items() if value})
         logging.getLogger().setLevel(settings.log_level)
         # Programs that we start inherit the environment, and must not see the passwords in it.
         for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
@@ -88,17 +95,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="downloader_main.py",
-        description="Run the batch video downloader. Other settings are environment variables: see the README.",
-    )
-    parser.add_argument("--host", help="address to listen on (default: 0.0.0.0, every interface)")
-    parser.add_argument("--port", help="TCP port to listen on (default: 8000; 0 picks a free one)")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__} ({toolchain.ytdlp()})")
-    return parser.parse_args(arguments)
 
 
 def _set_up_logging() -> None:
@@ -120,7 +116,7 @@ def _serve(server: WsgiServer, services: Services, settings: Settings) -> int:
     sys.stdout.write(_start_line(settings.host, server.port) + "\n")
     if settings.is_open_to_all:
         log.warning("open to all", extra={"host": settings.host})
-        sys.stdout.write(_OPEN_LINE + "\n")
+        sys.stdout.write(OPEN_TO_ALL + "\n")
     sys.stdout.flush()
     warn_if_ytdlp_is_old()
     # With a timeout, as Windows delivers no Ctrl-C to a thread that waits without one.
@@ -151,9 +147,15 @@ def warn_if_ytdlp_is_old() -> None:
         log.warning("yt-dlp is old", extra=facts)
 
 
-if __name__ == "__main__":
+def run_script() -> NoReturn:
+    """Run the program as a process of its own."""
     status = main()
     logging.shutdown()
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):  # as by `list | head`
+        sys.stdout.flush()
     # Not sys.exit, which waits for threads that libraries started for downloads that hang.
     os._exit(status)
+
+
+if __name__ == "__main__":
+    run_script()

@@ -17,6 +17,14 @@ from downloader.presets import PRESETS, Preset
 #: Prefix of every environment variable that is a setting.
 PREFIX = "DOWNLOADER_"
 
+#: Not settings: the server that `add`, `list` and `get` talk to, and its key.
+CLIENT_SERVER, CLIENT_KEY = f"{PREFIX}CLIENT_SERVER", f"{PREFIX}CLIENT_KEY"
+
+OPEN_TO_ALL = (
+    "OPEN TO ALL: anyone who can reach this machine over the network can use this server and see its files. Set"
+    f" {PREFIX}API_KEY to require a key, or start it with --host 127.0.0.1 to allow this machine only."
+)
+
 #: Where media files go, below the output folder. The extension is added.
 DEFAULT_NAME_TEMPLATE = "{platform}_{id}_{title}"
 NAME_FIELDS = ("platform", "id", "title", "uploader", "date", "preset", "index")

@@ -290,8 +290,17 @@ def load_settings(**overrides: Any) -> Settings:
     environment = read_environment(os.environ, Settings.model_fields)
     for variable, sentence in environment.notes.items():
         log.warning("setting needs attention", extra={"variable": variable, "detail": sentence})
+    return parse_settings({**environment.values, **overrides})
+
+
+def parse_settings(values: Mapping[str, Any]) -> Settings:
+    """Return *values*, by field name, as settings.
+
+    Raises:
+        StartRefused: as `load_settings`.
+    """
     try:
-        return Settings.model_validate({**environment.values, **overrides})
+        return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name, reason = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")

@@ -6,7 +6,14 @@ from importlib import import_module
 from downloader.engines import worker
 from downloader.ytdlp import tools as toolchain
 
-for name in ("downloader_main", "downloader.web.app", "downloader.queue.services", "portal.blueprint"):
+for name in (
+    "downloader_main",
+    "downloader.engines.worker_process",
+    "downloader.server.wsgi",
+    "downloader.web.app",
+    "downloader.queue.services",
+    "portal.blueprint",
+):
     import_module(name)
 import_module("sqlalchemy.dialects.sqlite")
 toolchain.ffmpeg()  # remembers what it finds

@@ -14,7 +14,7 @@ from tests.real_server import REPOSITORY
 
 #: What a server with SQLite and worker processes does without; each takes megabytes, and time to load.
 NOT_FOR_THE_SERVER = {"alembic", "av", "curl_cffi", "multiprocessing", "requests", "yt_dlp"}
-NOT_FOR_THE_SERVER |= {"sqlalchemy.dialects.postgresql", "sqlalchemy.orm"}
+NOT_FOR_THE_SERVER |= {"sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "tqdm", "downloader.cli.commands"}
 
 FORGED = "\n2026-01-01 00:00:00,000 CRITICAL downloader: forged"
 HOSTILE = [FORGED, "\r\n" + FORGED, "\x1b[2J", "\x9b2J", "\x85", "\u2028", "\u202e", "\x00", "\udc80"]
@@ -55,7 +55,10 @@ def test_printable_text_is_logged_unchanged() -> None:
 
 
 def test_the_server_loads_nothing_that_only_others_need() -> None:
-    code = "import sys, downloader_main, downloader.web.app, portal.blueprint; print(*sys.modules)"
+    code = (
+        "import sys, downloader_main, downloader.engines.worker_process, downloader.server.wsgi, downloader.web.app,"
+        " portal.blueprint; print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert "flask" in done.stdout.split()
     assert NOT_FOR_THE_SERVER.isdisjoint(done.stdout.split())

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from downloader.download_settings import PREFIX
+from downloader.download_settings import CLIENT_KEY, CLIENT_SERVER, PREFIX
 from downloader.errors import StartRefused
 
 #: Docker's --env-file makes quotation marks part of the value, and people copy curly ones from web pages.
@@ -31,7 +31,7 @@ def read_environment(environ: Mapping[str, str], settings: Collection[str]) -> E
     values: dict[str, str] = {}
     notes: dict[str, str] = {}
     for variable in sorted(environ):  # DOWNLOADER_PORT before downloader_port
-        if not variable.upper().startswith(PREFIX):
+        if not variable.upper().startswith(PREFIX) or variable.upper() in (CLIENT_SERVER, CLIENT_KEY):
             continue
         name, text = variable[len(PREFIX) :].lower(), environ[variable].strip()
         if name not in settings:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     URL,
@@ -31,6 +31,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from downloader.errors import StartRefused
 from downloader.store.schema import HEAD, metadata, numbers, use_postgresql
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 log = logging.getLogger(__name__)
 
@@ -63,24 +66,36 @@ def open_database(database_url: str) -> Engine:
     Raises:
         StartRefused: it cannot be opened, is not ours, or was made by a newer version.
     """
-    url = _parse(database_url)
-    name = _name(url)
+    engine, name = connect(database_url)
     try:
-        engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgresql_engine(url)
-    except ModuleNotFoundError as error:
-        raise StartRefused(
-            f"The database {name} needs a driver that is not installed: pip install 'psycopg[binary]'."
-        ) from error
-    try:
-        _migrate(engine, name)
-    except (DBAPIError, OSError) as error:
-        engine.dispose()
-        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().split("\n")[0]
-        raise StartRefused(f"The database {name} cannot be opened ({reason}): {_advice(error)}.") from error
+        with refusing(name):
+            _migrate(engine, name)
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+def connect(database_url: str) -> tuple[Engine, str]:
+    """Return the engine of *database_url* and the name of that database."""
+    url = _parse(database_url)
+    name = _name(url)
+    try:
+        return _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgresql_engine(url), name
+    except ModuleNotFoundError as error:
+        raise StartRefused(
+            f"The database {name} needs a driver that is not installed: pip install 'psycopg[binary]'."
+        ) from error
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Turn what the database's driver raises into StartRefused."""
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().split("\n")[0]
+        raise StartRefused(f"The database {name} cannot be opened ({reason}): {_advice(error)}.") from error
 
 
 @contextmanager
@@ -318,13 +333,13 @@ def _identity(file: Path) -> tuple[int, int] | None:
 
 def _migrate(engine: Engine, name: str) -> None:
     with reading(engine) as connection:
-        if _revision(connection) == HEAD:
+        if revision(connection) == HEAD:
             return
     # Anything else is rare: first start, and the first one after an update.
     with writing(engine) as connection:
         if engine.dialect.name != "sqlite":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-        before = _revision(connection)
+        before = revision(connection)
         if before == HEAD:
             return  # another process was quicker
         if before is None:
@@ -334,7 +349,7 @@ def _migrate(engine: Engine, name: str) -> None:
     log.info("database migrated", extra={"from_revision": before, "to_revision": HEAD})
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
     """Return the revision of the schema; None where there is none yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -353,18 +368,25 @@ def _make_schema(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection, before: str | None, name: str) -> None:
-    # Costs a quarter of a second, which only the first start after an update has to pay.
     from alembic import command
+
+    config = migrations(before, name)
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def migrations(before: str | None, name: str) -> Config:
+    """Return Alembic's configuration. Raises StartRefused if it does not know the revision *before*."""
+    # Costs a quarter of a second, which only the first start after an update has to pay.
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if before is not None and before not in known:
         raise StartRefused(
             f"The database {name} was made by a newer version of this program (schema {before}, this one has {HEAD}):"
             " update the program, or set DATABASE_URL to another database."
         )
-    command.upgrade(config, "head")
+    return config

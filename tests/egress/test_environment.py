@@ -72,7 +72,7 @@ def test_an_unknown_name_is_told_with_the_nearest_right_one(
     assert "hunter2" not in repr(vars(record))
 
 
-@pytest.mark.parametrize("variable", ["DOWNLOADERS_PORT", "MY_DOWNLOADER_PORT", "PORT", "DOWNLOADER"])
+@pytest.mark.parametrize("variable", ["DOWNLOADERS_PORT", "PORT", "DOWNLOADER", "DOWNLOADER_CLIENT_KEY"])
 def test_what_is_none_of_ours_is_not_told(variable: str) -> None:
     environment = read_environment({variable: "x"}, Settings.model_fields)
     assert (environment.values, environment.notes) == ({}, {})

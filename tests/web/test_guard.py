@@ -491,8 +491,9 @@ def test_a_proxy_that_is_trusted_tells_who_asks(start_server: Callable[..., Serv
 def test_a_server_open_to_all_says_so(host: str, key: str, is_open: bool, tmp_path: Path) -> None:
     # This server stops itself, so that it is reachable from the network for a moment only.
     script = (
-        "import os, signal, sys, threading, downloader_main as main; serve = main.WsgiServer.start;"
-        "main.WsgiServer.start = lambda server: (serve(server), os.kill(os.getpid(), signal.SIGTERM));"
+        "import os, signal, sys, downloader_main as main; from downloader.server.wsgi import WsgiServer;"
+        "serve = WsgiServer.start;"
+        "WsgiServer.start = lambda server: (serve(server), os.kill(os.getpid(), signal.SIGTERM));"
         "status = main.main(sys.argv[1:]); print(os.environ.get('DOWNLOADER_API_KEY'), flush=True); os._exit(status)"
     )
     environment = {"DOWNLOADER_STORAGE_DIR": str(tmp_path), "DOWNLOADER_API_KEY": key}
