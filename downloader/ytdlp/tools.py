@@ -93,13 +93,13 @@ class YtdlpRelease:
     def advice(self) -> str | None:
         """What the operator should do, in a sentence, or None."""
         if self.installed is None:
-            return "yt-dlp is no longer installed: run make update-ytdlp, then restart this server."
+            return "yt-dlp is no longer installed: install it, then restart this server."
         if self.restart_needed:
             return f"Restart this server to use yt-dlp {self.installed}: it still runs {self.version}."
         if self.old:
             return (
-                f"yt-dlp is {self.age_days} days old, and platforms change often: run make update-ytdlp, then restart"
-                " this server."
+                f"yt-dlp is {self.age_days} days old, and platforms change often: update it, as docs/operate.md"
+                " says, then restart this server."
             )
         return None
 

@@ -62,7 +62,7 @@ def test_it_is_old_after_two_months(
     assert (release.age_days, release.old, release.restart_needed) == (age_days, old, False)
     assert (release.advice is not None) == old
     if old:
-        assert "make update-ytdlp" in str(release.advice)
+        assert "update it" in str(release.advice)
 
 
 def test_an_update_waits_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,4 +123,4 @@ def test_the_start_warns_of_an_old_one(
         downloader_main.warn_if_ytdlp_is_old()
     assert [record.levelname for record in caplog.records] == ["WARNING"] * warned
     if warned:
-        assert "make update-ytdlp" in caplog.records[0].detail  # type: ignore[attr-defined]
+        assert "update it" in caplog.records[0].detail  # type: ignore[attr-defined]
