@@ -248,6 +248,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What one receiver is to be told of a batch that ended."""
+
+    id: str  #: of the end: the same for all receivers and attempts
+    receiver: str
+    body: str  #: JSON, as it is sent
+    created_at: datetime
+    attempts: int  #: to deliver it, so far
+    next_attempt_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One post of a collection."""
 

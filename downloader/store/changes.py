@@ -23,6 +23,7 @@ from downloader.jobs import (
     Job,
     JobState,
 )
+from downloader.store.outbox import Outbox
 from downloader.store.queries import chunks, jobs_of
 from downloader.store.rows import changed_columns, details_fields, end_fields, event_row, job_view, search_with, utc
 from downloader.store.schema import attempts, batches, events, files, jobs, numbers
@@ -69,12 +70,19 @@ class Change:
 
     Attributes:
         events: with their numbers, once they are written.
+        ended_batches: those that may have ended other than by the moves.
+        has_messages: once they are written, whether it put some in the outbox.
     """
 
-    def __init__(self, connection: Connection, now: datetime, take_turn: Callable[[], object]) -> None:
+    def __init__(
+        self, connection: Connection, now: datetime, take_turn: Callable[[], object], outbox: Outbox | None = None
+    ) -> None:
         self.connection = connection
         self.now = now
         self.events: list[Event] = []
+        self.ended_batches: set[str] = set()
+        self.has_messages = False
+        self._outbox = outbox
         self._take_turn = take_turn
         self._moved: list[Job] = []
         self._unwritten: dict[str, dict[str, Any]] = {}  #: columns of these, by job
@@ -99,8 +107,11 @@ class Change:
         """As `lock_ids`, for what may become final; `begin_second_rounds` goes with it.
 
         Of two changes that end the last two jobs of a batch, exactly one must see itself as the last: hence the batch
-        is locked, where it has a second round to come. Until then nothing of it can become final, or be retried.
+        is locked, where it has a second round to come, or its end is to be told. Until then nothing of it can become
+        final, or be retried.
         """
+        if self._outbox is not None:
+            self.lock_batches(ids)
         named, failed = set(ids), set[str]()
         for batch_id in self.lock_second_rounds(ids):
             of_batch = select(jobs.c.id).where(jobs.c.batch_id == batch_id)
@@ -315,8 +326,11 @@ class Change:
         self._unwritten = {}
 
     def write(self) -> None:
-        """Write the moves, and the events last."""
+        """Write the moves, what is to be told of batches that ended with them, and the events last."""
         self.flush()
+        if self._outbox is not None:
+            ended = self.ended_batches | {job.batch_id for job in self._moved if job.state in FINAL_STATES}
+            self.has_messages = bool(ended) and self._outbox.add_ended(self.connection, ended, self.now)
         if self._started:
             rows = [
                 {"job_id": job.id, "number": job.attempt_number, "result": "running", "started_at": self.now}

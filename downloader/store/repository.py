@@ -32,6 +32,7 @@ from downloader.store import claiming, collections, listing, queries, remembered
 from downloader.store.cancellation import cancel, cancel_batch
 from downloader.store.changes import SecondTry
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
+from downloader.store.outbox import Outbox
 from downloader.store.schema import attempts, events, jobs
 from downloader.store.submission import first_submission, store_batch
 from downloader.store.writer import Writer
@@ -62,8 +63,8 @@ class Store:
         """For `open`, which sees to it that *engine* has our tables."""
         self._engine = engine
         self._files = DatabaseFiles(engine)
-        writer = Writer(engine, self._files)
-        self._change, self.on_event = writer.change, writer.on_event
+        self._writer = Writer(engine, self._files)
+        self._change, self.on_event = self._writer.change, self._writer.on_event
         self._lock: DatabaseLock | None = None
         self._second_try: SecondTry = lambda job, now: None
         # Of two jobs for one post, one is the first to run. A database has one server, so this is enough.
@@ -293,6 +294,11 @@ class Store:
         never raise.
         """
         self._second_try = second_try
+
+    def open_outbox(self, receivers: Sequence[str], *, only_problems: bool) -> Outbox:
+        """Have messages to *receivers* stored with the end of each batch from now on; see `Outbox`."""
+        self._writer.outbox = Outbox(self._engine, receivers, only_problems=only_problems)
+        return self._writer.outbox
 
     # -- by hand
 

@@ -30,7 +30,7 @@ from downloader.presets import Expand
 
 #: The newest revision in migrations/versions. Written down here so that a start with a database that has it
 #: needs neither Alembic nor its import.
-HEAD = "0005"
+HEAD = "0006"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -258,6 +258,19 @@ events = Table(
     Column("data", Text, nullable=False),  # JSON
 )
 Index("ix_events_batch", events.c.batch_id, events.c.id)
+
+#: What is to be told of batches that ended, for each receiver. A batch may be deleted before that.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("receiver", Text, primary_key=True),
+    Column("body", Text, nullable=False),  # JSON
+    Column("created_at", UtcTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", UtcTime, nullable=False),
+)
+Index("ix_outbox_next", outbox.c.receiver, outbox.c.next_attempt_at)
 
 cooldowns = Table(
     "platform_rests",

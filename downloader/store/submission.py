@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from downloader.errors import IdempotencyConflict
-from downloader.jobs import Job, NewJob, Submission
+from downloader.jobs import FINAL_STATES, Job, NewJob, Submission
 from downloader.presets import DEFAULT_PRESET
 from downloader.store import queries
 from downloader.store.changes import Change
@@ -67,6 +67,8 @@ def store_batch(change: Change, new_jobs: Sequence[NewJob], key: str | None, ret
         ],
     )
     change.tell("batch_created", batch_id=batch_id, data={"total": len(new_jobs)})
+    if all(job.state in FINAL_STATES for job in by_link.values()):
+        change.ended_batches.add(batch_id)
     batch = queries.batch(change.connection, batch_id)
     return Submission(batch=batch, jobs=tuple(in_order), created=True)
 

@@ -15,6 +15,7 @@ from downloader.errors import StoreUnavailable
 from downloader.jobs import Event
 from downloader.store.changes import Change
 from downloader.store.database import DatabaseFiles, writing
+from downloader.store.outbox import Outbox
 from downloader.store.rows import utc
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Writer:
         self._listeners: list[Callable[[Event], None]] = []
         self._undelivered: deque[Event] = deque()
         self._delivering = False
+        self.outbox: Outbox | None = None  #: set: what is told of batches that end is stored there
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
         """Register a callable that gets every event after its transaction is committed, in order, in the thread that
@@ -52,10 +54,12 @@ class Writer:
                 # It has one writer at a time anyway, and makes the others poll for their turn.
                 held.enter_context(self._turn)
             with writing(self._engine, durable=durable) as connection:
-                change = Change(connection, utc(now), lambda: held.enter_context(self._turn))
+                change = Change(connection, utc(now), lambda: held.enter_context(self._turn), self.outbox)
                 yield change
                 change.write()
             self._deliver(change.events)
+        if self.outbox is not None and change.has_messages:
+            self.outbox.on_added()
 
     def _deliver(self, events: list[Event]) -> None:
         self._undelivered.extend(events)

@@ -302,6 +302,19 @@ def test_jobs_from_before_keys_get_those_that_new_ones_have(
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
+def test_a_batch_from_before_the_outbox_is_told_when_it_ends(new_database_url: str) -> None:
+    migrate(new_database_url, "0002")
+    fill(new_database_url, OF_0002)
+    migrate(new_database_url, "0005")
+    with contextlib.closing(Store.open(new_database_url)) as store:
+        outbox = store.open_outbox(["webhook"], only_problems=False)
+        [job] = store.claim("tiktok", 1, now=NOW)
+        finished(store, job, "failed", NETWORK)
+        message = outbox.next("webhook")
+        assert message is not None
+        assert '"counts":{"queued":0,"running":0,"waiting":0,"succeeded":1,"failed":1,' in message.body
+
+
 def test_many_that_open_a_new_database_at_once_all_get_it(new_database_url: str) -> None:
     barrier = threading.Barrier(8)
 
