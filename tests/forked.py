@@ -54,6 +54,7 @@ def _text(pipe: Connection) -> TextIO:
 
 def _serve(arguments: Sequence[str], environment: Mapping[str, str], out: Connection, err: Connection) -> None:
     import downloader_main  # here: only servers need these
+    from downloader.egress.environment import child_environment
     from downloader.engines import worker_process
     from tests.forked_worker import CAN_FORK as CAN_FORK_WORKERS
     from tests.forked_worker import Template
@@ -65,5 +66,5 @@ def _serve(arguments: Sequence[str], environment: Mapping[str, str], out: Connec
         pipe.close()
     if CAN_FORK_WORKERS:
         template = Template()
-        worker_process._start = lambda: template.start(worker_process._environment())  # type: ignore[assignment, return-value]
+        worker_process._start = lambda: template.start(child_environment(os.environ))  # type: ignore[assignment, return-value]
     sys.exit(downloader_main.main(arguments))

@@ -46,6 +46,15 @@ class Rules:
     allow_private: bool = False  #: any address and any port
     ports: frozenset[int] = WEB_PORTS
     idle_seconds: float = 120.0  #: an idle connection is closed after this
+    #: Hosts that the operator wrote down, normalized; reached on any port.
+    named: frozenset[str] = frozenset()
+
+    def opens(self, host: str) -> bool:
+        """Tell whether *host* may be private, as the operator wrote down its address or its name in the local network.
+
+        A public name may not: where it leads is up to others.
+        """
+        return host in self.named and (literal(host) is not None or host_refusal(host) is not None)
 
 
 async def resolve(name: str) -> Sequence[str]:
@@ -104,22 +113,24 @@ class Dialer:
             Blocked: *rules* forbid it.
             Unreachable: it could not be opened.
         """
-        if not rules.allow_private:
-            if port not in rules.ports:
+        host = normalize_host(host)
+        is_local = rules.opens(host)
+        is_open = rules.allow_private or is_local
+        if not is_open:
+            if port not in rules.ports and host not in rules.named:
                 raise Blocked(f"port {port} is not the web's")
             if why := host_refusal(host):
                 raise Blocked(why)
-        host = normalize_host(host)
-        if not rules.allow_private and (address := literal(host)) is not None:
+        if not is_open and (address := literal(host)) is not None:
             # Before a proxy is chosen: one on this machine would reach private addresses too.
             self._check([address])
-        upstream = rules.upstreams.before(host, port, secure=secure)
+        upstream = None if is_local else rules.upstreams.before(host, port, secure=secure)
         try:
             if upstream is not None:
                 async with asyncio.timeout(UPSTREAM_SECONDS):
                     return await self._through(upstream, host, port, secure=secure)
             addresses = await self._addresses(host)
-            if not rules.allow_private:
+            if not is_open:
                 self._check(addresses)
             return await self._first(addresses, port), None
         except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""Reads the `DOWNLOADER_…` variables, ignoring what env files and clusters add to them."""
+"""The environment: our `DOWNLOADER_…` variables, without what env files and clusters add; and what others get of it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ class Environment:
 
     values: Mapping[str, str]  #: by setting; no empty ones
     notes: Mapping[str, str]  #: warnings by variable, without values, which may be secret
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what of *environ* a program that we start may see: no setting, which may be secret, and no proxy.
+
+    Libraries use proxy variables on their own, past the egress proxy.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if not (name.lower().endswith("_proxy") or name.upper().startswith(PREFIX))
+    }
 
 
 def read_environment(environ: Mapping[str, str], settings: Collection[str]) -> Environment:

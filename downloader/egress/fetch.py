@@ -69,7 +69,7 @@ def fetch(url: str, settings: DownloadSettings, *, max_bytes: int, timeout_secon
 def _follow(connections: Connections, grant: Grant, url: str, max_bytes: int, timeout_seconds: float) -> bytes:
     for _ in range(MAX_REDIRECTS + 1):
         reply = connections.request(
-            "GET", _plain(url), _HEADERS, timeout_seconds=timeout_seconds, context=tls_context()
+            "GET", plain_url(url), _HEADERS, timeout_seconds=timeout_seconds, context=tls_context()
         )
         with closing(reply):
             if reply.status in _REDIRECTS:
@@ -82,8 +82,8 @@ def _follow(connections: Connections, grant: Grant, url: str, max_bytes: int, ti
     raise FetchFailed("too many redirects")
 
 
-def _plain(url: str) -> str:
-    """Return *url* in ASCII, without user, password and fragment."""
+def plain_url(url: str) -> str:
+    """Return *url* in ASCII, without user, password and fragment. Raises FetchFailed, ValueError or LookupError."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > MAX_URL:

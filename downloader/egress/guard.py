@@ -10,12 +10,14 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from urllib.request import getproxies
 
 from downloader.download_settings import PREFIX, DownloadSettings
 from downloader.egress.dialer import Rules
+from downloader.egress.policy import normalize_host
 from downloader.egress.proxy import EgressProxy, Grant
 from downloader.egress.upstream import InvalidProxyUrl, Upstreams
 from downloader.errors import StartRefused
@@ -143,3 +145,8 @@ def open_egress(settings: DownloadSettings, rules: Rules | None = None) -> Grant
         if _GUARD is None or not _GUARD.thread.is_alive():
             _GUARD = _Guard()
         return _GUARD.proxy.grant(rules)
+
+
+def open_named(settings: DownloadSettings, hosts: Iterable[str]) -> Grant:
+    """As `open_egress`, for what is sent to *hosts* that the operator wrote down: they may be of the local network."""
+    return open_egress(settings, replace(rules_of(settings), named=frozenset(map(normalize_host, hosts))))

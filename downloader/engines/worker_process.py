@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import IO, TypeVar
 
-from downloader.download_settings import PREFIX
+from downloader.egress.environment import child_environment
 from downloader.engines.worker import START, Message, Report, WorkerConfig
 
 log = logging.getLogger(__name__)
@@ -170,16 +170,6 @@ def _start() -> subprocess.Popen[bytes]:
         [sys.executable, "-c", _PROGRAM, *sys.path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=_environment(),
+        env=child_environment(os.environ),
         start_new_session=True,  # leads a group of its own, which its ffmpeg will be in too
     )
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment of workers and the programs they start, which some variables are kept from."""
-    return {name: value for name, value in os.environ.items() if not _is_private(name)}
-
-
-def _is_private(name: str) -> bool:
-    # Libraries use proxy variables on their own, past the egress proxy.
-    return name.lower().endswith("_proxy") or name.upper().startswith(PREFIX)

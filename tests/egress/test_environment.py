@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from downloader.egress.environment import read_environment
+from downloader.egress.environment import child_environment, read_environment
 from downloader.errors import StartRefused
 from downloader.settings import Settings, load_settings
 
@@ -87,3 +87,11 @@ def test_a_lone_quotation_mark_is_refused_without_the_value() -> None:
     with pytest.raises(StartRefused, match="DOWNLOADER_API_KEY is set wrongly: write it without") as refusal:
         read_environment({"DOWNLOADER_API_KEY": '"hunter2'}, Settings.model_fields)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_programs_that_we_start_get_neither_settings_nor_proxies() -> None:
+    secret = {"DOWNLOADER_API_KEY": "x", "downloader_webhook_url": "x", "HTTPS_PROXY": "x", "no_proxy": "x"}
+    assert child_environment({**secret, "PATH": "/bin", "SSL_CERT_FILE": "/ca.pem"}) == {
+        "PATH": "/bin",
+        "SSL_CERT_FILE": "/ca.pem",
+    }

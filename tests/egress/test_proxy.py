@@ -15,6 +15,7 @@ from downloader.egress.dialer import Rules, connect, is_own
 from downloader.egress.http import basic
 from downloader.egress.policy import literal
 from downloader.egress.proxy import EgressProxy, Grant
+from downloader.egress.upstream import Upstreams
 from tests.egress_world import PUBLIC, Client, Handler, Origin, World, echo
 
 
@@ -213,6 +214,51 @@ async def test_trusted_set_ups_reach_everything_but_still_need_the_credential() 
             assert (await client.tunnel(f"127.0.0.1:{here.origin.port}"))[0] == 200
         async with Client(proxy) as client:
             assert (await client.tunnel(f"127.0.0.1:{here.origin.port}"))[0] == 407
+
+
+NAMED = frozenset({"127.0.0.1", "localhost", "nas.local", "hook", "192.168.1.5", "93.184.216.34", "site.example"})
+
+
+@pytest.mark.parametrize(
+    ("at", "names", "status"),
+    [
+        ("127.0.0.1:{port}", {}, 200),
+        ("127.0.0.2:{port}", {}, 403),
+        ("2130706433:{port}", {}, 403),
+        ("localhost:{port}", {"localhost": ["127.0.0.1"]}, 200),
+        ("NAS.local.:8123", {"nas.local": ["192.168.1.7", "fd00::7"]}, 200),
+        ("hook:9000", {"hook": ["10.0.0.7"]}, 200),
+        ("other:9000", {"other": ["10.0.0.7"]}, 403),
+        ("192.168.1.5:8123", {}, 200),
+        ("192.168.1.6:8123", {}, 403),
+        ("site.example:8443", {"site.example": [PUBLIC]}, 200),
+        ("site.example:8443", {"site.example": [PUBLIC, "192.168.1.5"]}, 403),  # others decide where it leads
+        ("site.example:443", {"site.example": ["127.0.0.1"]}, 403),
+        ("a.site.example:443", {"a.site.example": [PUBLIC]}, 200),
+        ("a.site.example:8443", {"a.site.example": [PUBLIC]}, 403),
+    ],
+)
+async def test_what_the_operator_wrote_down_may_be_private_and_a_public_name_may_not(
+    at: str, names: dict[str, list[str]], status: int
+) -> None:
+    async with world() as (here, proxy, _):
+        here.names |= names
+        named = proxy.grant(Rules(named=NAMED))
+        async with Client(proxy, named) as client:
+            assert (await client.tunnel(at.format(port=here.origin.port)))[0] == status
+        assert bool(here.connected) == (status == 200)
+
+
+async def test_a_named_private_host_is_reached_without_the_proxy_that_others_need() -> None:
+    async with world() as (here, proxy, _):
+        here.names["nas.local"] = ["192.168.1.7"]
+        upstreams = Upstreams.of("http://127.0.0.1:9", {})
+        named = proxy.grant(Rules(named=frozenset({"nas.local", "site.example"}), upstreams=upstreams))
+        async with Client(proxy, named) as client:
+            assert (await client.tunnel("nas.local:8123"))[0] == 200
+        assert here.connected == ["192.168.1.7"]
+        async with Client(proxy, named) as client:
+            assert (await client.tunnel("site.example:443"))[0] == 502
 
 
 async def test_a_further_port_can_be_allowed() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from downloader.egress.environment import child_environment
 from downloader.engines import worker_process
 from downloader.engines.pool import PoolLimits
 from downloader.engines.processes import ProcessEngine
@@ -30,7 +32,7 @@ def template() -> Template | None:
 def forked_workers(template: Template | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have workers forked: for tests of what they do once they run."""
     if template is not None:
-        monkeypatch.setattr(worker_process, "_start", lambda: template.start(worker_process._environment()))
+        monkeypatch.setattr(worker_process, "_start", lambda: template.start(child_environment(os.environ)))
 
 
 @pytest.fixture
