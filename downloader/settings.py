@@ -30,6 +30,7 @@ from downloader.download_settings import (
 )
 from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
+from downloader.notify.receivers import check_webhook_secret, check_webhook_url, parse_apprise_urls
 from downloader.platforms import PLATFORMS
 from downloader.presets import DEFAULT_PRESET, Preset
 from downloader.util.sizes import parse_size
@@ -58,6 +59,7 @@ def _parsed_by(parse: Callable[[str], tuple[str, ...]]) -> BeforeValidator:
 Keys = Annotated[tuple[str, ...] | None, _parsed_by(parse_keys)]
 Hosts = Annotated[tuple[str, ...] | None, _parsed_by(parse_allowed_hosts)]
 Origins = Annotated[tuple[str, ...] | None, _parsed_by(parse_origins)]
+AppriseUrls = Annotated[tuple[str, ...] | None, _parsed_by(parse_apprise_urls)]
 
 #: A number of bytes, or text with a unit.
 Bytes = Annotated[int, BeforeValidator(parse_size)]
@@ -227,6 +229,16 @@ class Settings(BaseModel):
             "must be a number per second, minute, hour or day, such as 1200/minute, or off",
         ),
     ] = Field("1200/minute", description="requests that one address may send; `off`: no limit")
+    notify: AppriseUrls = Field(None, repr=False, description="Apprise URLs that are told when a batch has ended")
+    webhook_url: Annotated[str | None, AfterValidator(check_webhook_url)] = Field(
+        None, repr=False, description="URL that gets a JSON message when a batch has ended"
+    )
+    webhook_secret: Annotated[str | None, AfterValidator(check_webhook_secret)] = Field(
+        None, repr=False, description="signs the webhook's messages, in `X-Signature-256`"
+    )
+    notify_on: Annotated[str, _matching("always|problems", "must be always or problems")] = Field(
+        "always", description="`problems`: only of batches in which something failed"
+    )
     log_level: Annotated[
         str, AfterValidator(str.upper), _matching("DEBUG|INFO|WARNING|ERROR", "must be DEBUG, INFO, WARNING or ERROR")
     ] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")

@@ -125,6 +125,22 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("MAX_DURATION_SECONDS", "inf"),
         ("RETENTION_DAYS", "0"),
         ("RETENTION_DAYS", "nan"),
+        ("WEBHOOK_URL", "example.org/hunter2"),
+        ("WEBHOOK_URL", "ftp://example.org/hunter2"),
+        ("WEBHOOK_URL", "http:///hunter2"),
+        ("WEBHOOK_URL", "http://ada:hunter2@host:99999/"),
+        ("WEBHOOK_URL", "http://example.org/hunter2 x"),
+        ("WEBHOOK_URL", "http://example.org\\@hunter2/"),
+        ("WEBHOOK_URL", "http://a..b/hunter2"),
+        ("WEBHOOK_SECRET", "hunter2"),
+        ("NOTIFY", "hunter2"),
+        ("NOTIFY", "ntfy://example.org/topic, mail hunter2"),
+        ("NOTIFY", "ntfy://example.org/topic syslog://"),
+        ("NOTIFY", "exec://hunter2"),
+        ("NOTIFY", "file:///hunter2"),
+        ("NOTIFY", "DBUS://"),
+        ("NOTIFY", "windows://"),
+        ("NOTIFY_ON", "never"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -232,6 +248,11 @@ def test_what_is_no_size_is_refused_in_peoples_words(monkeypatch: pytest.MonkeyP
         ("DEFAULT_PRESET", "8k", "must be one of the presets: video, 1080p, 720p, 480p, smallest, audio, mp3"),
         ("PRESETS", '{"audio": {"ytdlp_options": {}}}', "'audio' is one of the service's own presets"),
         ("UMASK", "private", "must be three octal digits of which the first is 0, such as 077 or 027"),
+        ("NOTIFY_ON", "never", "must be always or problems"),
+        ("NOTIFY", "exec://x", "exec:// would use files, programs or devices of this machine, which is refused"),
+        ("NOTIFY", "x", "must be Apprise URLs, such as ntfy://example.org/topic, separated by commas"),
+        ("WEBHOOK_URL", "x", "must be a URL such as https://example.org/hook"),
+        ("WEBHOOK_SECRET", "x", "must have at least 16 characters"),
         ("RATE_LIMIT", "many", "must be a number per second, minute, hour or day, such as 1200/minute, or off"),
     ],
 )
@@ -294,6 +315,27 @@ def test_a_bad_template_is_refused_with_its_fields(monkeypatch: pytest.MonkeyPat
         "DOWNLOADER_NAME_TEMPLATE is set wrongly: it has an unknown field; it is a path of text and the fields"
         " {platform}, {id}, {title}, {uploader}, {date}, {preset}, {index}. Correct it and start again."
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "urls"),
+    [
+        ("ntfy://example.org/a,b", ("ntfy://example.org/a,b",)),
+        (
+            " mailto://ada:x@example.org?to=a,b , json://localhost:8080/\ntgram://1:a/2,",
+            ("mailto://ada:x@example.org?to=a,b", "json://localhost:8080/", "tgram://1:a/2"),
+        ),
+        ("json://a json://a", ("json://a",)),
+        ("", None),
+    ],
+)
+def test_apprise_urls_are_separated_by_commas_or_blanks(
+    monkeypatch: pytest.MonkeyPatch, value: str, urls: tuple[str, ...] | None
+) -> None:
+    monkeypatch.setenv("DOWNLOADER_NOTIFY", value)
+    settings = load_settings()
+    assert settings.notify == urls
+    assert "json" not in repr(settings)
 
 
 def test_a_refusal_does_not_repeat_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

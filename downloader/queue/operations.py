@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from downloader.errors import DownloaderError, NotFound, StoreUnavailable
 from downloader.jobs import FINAL_STATES, Job, NewJob, PlatformView, Submission
 from downloader.media.removal import MediaRemoval
+from downloader.notify.deliverer import Deliverer
 from downloader.platform_detector import parse_link, read_link
 from downloader.platforms import PlatformType
 from downloader.presets import Wanted
@@ -71,6 +72,7 @@ class JobQueue:
     removal: MediaRemoval
     clock: Callable[[], datetime]
     labels: Mapping[PlatformType, str]  #: of the platforms that are served
+    notifier: Deliverer | None = None  #: tells others of batches that end
 
     def __post_init__(self) -> None:
         self._store = self.database.store
@@ -107,6 +109,8 @@ class JobQueue:
                     if not future.done():
                         future.set_exception(StoreUnavailable())
         self.hub.close()
+        if self.notifier is not None:
+            await asyncio.to_thread(self.notifier.close)
         await asyncio.to_thread(self._store.close)
 
     # Submitting

@@ -26,6 +26,7 @@ from downloader.queue.hub import EventHub
 from downloader.queue.lock import InstanceLock
 from downloader.queue.loop import ServiceLoop
 from downloader.queue.metrics import Metrics, Snapshot
+from downloader.queue.notifications import check_receivers, start_notifications
 from downloader.queue.operations import JobQueue
 from downloader.queue.scheduler import Scheduler, utc_now
 from downloader.queue.storage import QueueStatus
@@ -60,7 +61,8 @@ class Services:
         """Wire the services as *settings* say; nothing runs yet.
 
         Raises:
-            StartRefused: the storage folder cannot be written, or a proxy is not a proxy URL.
+            StartRefused: the storage folder cannot be written, a proxy is not a proxy URL, or Apprise cannot be
+                used as is set.
         """
         self.settings = settings
         self.cookies = CookieStore(settings.cookies_folder)
@@ -72,6 +74,7 @@ class Services:
         self._closed = False
         self._metrics = Metrics(self._snapshot)
         check_proxies(settings.for_downloads())
+        check_receivers(settings)
         _check_writable(settings)
 
     # The queue
@@ -160,6 +163,7 @@ class Services:
             removal=removal,
             clock=utc_now,
             labels={name: platform.label for name, platform in PLATFORMS.items()},
+            notifier=await asyncio.to_thread(start_notifications, settings, store, utc_now),
         )
         await queue.start()
         return queue

@@ -113,9 +113,10 @@ class SettingRecord(ResponseModel):
     """A setting, without anything that is secret."""
 
     name: str = Field(description="the environment variable")
-    group: Literal["downloads", "limits", "storage", "server", "access"]
+    group: Literal["downloads", "limits", "storage", "server", "access", "notifications"]
     value: bool | int | float | str | list[str] | None = Field(
-        description="null if it is not set; of keys their number, of URLs no credentials, of yt-dlp's options the names"
+        description="null if it is not set; of keys and receivers their number, of a webhook true, of other URLs no"
+        " credentials, of yt-dlp's options the names"
     )
     source: Literal["environment", "default"] = Field(
         description="`environment`: its variable is set, or its option on the command line"

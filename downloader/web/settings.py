@@ -32,6 +32,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "server": ("host", "port", "proxy", "allow_private_addresses", "trusted_proxies", "url_prefix", "log_level"),
     "access": ("api_key", "allowed_hosts", "cors_origins"),
+    "notifications": ("notify", "webhook_url", "webhook_secret", "notify_on"),
 }  # fmt: skip
 
 
@@ -44,6 +45,9 @@ def _without_credentials(url: str) -> str:
 #: How values are shown that are not as they are.
 _SHOWN: Mapping[str, Callable[[Any], object]] = {
     "api_key": len,
+    "notify": len,
+    "webhook_url": bool,
+    "webhook_secret": bool,
     "proxy": _without_credentials,
     "database_url": _without_credentials,
     "ytdlp_options": sorted,

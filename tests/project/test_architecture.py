@@ -17,15 +17,17 @@ ARROWS = {
     "checks": {"settings", "server", "queue", "store", "media", "ytdlp", "cookies", "egress"},
     "downloader": {"web", "queue", "settings", "portal"},
     "web": {"queue", "cookies", "media", "ytdlp", "access", "settings"},
-    "queue": {"engines", "store", "batch_downloader", "cookies", "media", "ytdlp", "egress", "settings"},
+    "queue": {"engines", "store", "batch_downloader", "cookies", "media", "ytdlp", "egress", "notify", "settings"},
+    "notify": {"egress"},
     "engines": {"batch_downloader", "egress", "ytdlp"},
     "batch_downloader": {*WRAPPERS, "ytdlp", "limiter", "settings"},
     **{wrapper: {"ytdlp"} for wrapper in WRAPPERS},
     "ytdlp": {"media", "cookies", "egress", "settings"},
-    "settings": {"access", "egress"},
+    "settings": {"access", "egress", "notify"},
 }
 LIBRARIES = {"flask": {"downloader", "web", "portal"}, "pydantic": {"web", "settings"}, "waitress": {"server"}}
 LIBRARIES |= {"yt_dlp": {"ytdlp"}, "sqlalchemy": {"store"}, "alembic": {"store"}, "av": {"media"}}
+LIBRARIES |= {"apprise": {"notify"}}
 LIBRARIES |= {"multiprocessing": set(), "": set()}  # the nameless one: relative imports
 PATHS = [path for top in ("downloader*.py", "downloader/**/*.py", "portal/**/*.py") for path in REPOSITORY.glob(top)]
 MODULES = {

@@ -17,6 +17,9 @@ SECRETS = {
     "proxy": "http://ada:pass-word@proxy.example:3128/?token=pass-word",
     "database_url": "postgresql://ada:pass-word@db.example/videos?password=pass-word",
     "ytdlp_options": '{"username": "ada", "password": "pass-word", "http_headers": {"Cookie": "pass-word"}}',
+    "notify": "tgram://pass-word/1, json://ada:pass-word@localhost/",
+    "webhook_url": "https://ada:pass-word@hooks.example.org/pass-word",
+    "webhook_secret": "pass-word-of-many-letters",
     "presets": '{"tiny": {"ytdlp_options": {"password": "pass-word"}}}',
 }
 
@@ -44,6 +47,8 @@ def test_no_secret_is_shown() -> None:
     assert settings["database_url"]["value"] == "postgresql://db.example/videos"
     assert settings["ytdlp_options"]["value"] == ["http_headers", "password", "username"]
     assert settings["presets"]["value"] == ["tiny"]
+    assert settings["notify"]["value"] == 2  # URLs
+    assert (settings["webhook_url"]["value"], settings["webhook_secret"]["value"]) == (True, True)
     for secret in ("pass-word", "ada", KEY, "another-key"):
         assert secret not in str(records)
 

@@ -1,0 +1,1 @@
+"""Tells others when a batch has ended: a signed webhook, and Apprise."""
