@@ -14,7 +14,7 @@ from pathlib import Path
 
 from itsdangerous import BadSignature, TimestampSigner
 
-from downloader.errors import StartRefused
+from downloader.access.secret_files import stored_secret
 from downloader.util.files import atomic_write
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,6 @@ LIFETIME_SECONDS = 30 * 24 * 3600
 
 SECRET_FILE = "session.key"
 ENDED_FILE = "sessions.ended"
-
-_SECRET_BYTES = 32
 
 
 class Sessions:
@@ -36,12 +34,7 @@ class Sessions:
         Raises:
             StartRefused: the secret cannot be read or written.
         """
-        try:
-            self._secret = _secret(folder / SECRET_FILE)
-        except OSError as error:
-            raise StartRefused(
-                f"Cannot store {SECRET_FILE} in {folder} ({error.strerror}): give this user write access to it."
-            ) from error
+        self._secret = stored_secret(folder, SECRET_FILE)
         self._ended_file = folder / ENDED_FILE
         self._ended = _read_ended(self._ended_file)
         self._lock = threading.Lock()
@@ -89,12 +82,3 @@ def _read_ended(path: Path) -> dict[str, float]:
             until, _, name = line.partition(" ")
             ended[name] = float(until)
     return ended
-
-
-def _secret(path: Path) -> bytes:
-    with contextlib.suppress(FileNotFoundError):
-        path.chmod(0o600)  # a copied folder may have lost its permissions
-        if len(secret := path.read_bytes()) == _SECRET_BYTES:
-            return secret
-    atomic_write(path, secrets.token_bytes(_SECRET_BYTES))
-    return path.read_bytes()
