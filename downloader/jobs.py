@@ -131,6 +131,11 @@ class Job:
     attempt_number: int = 0  #: of the latest attempt; all count
     final_attempt: bool = False  #: put back by its batch's second round: it fails for good the next time
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it was added without starting it, and waits for a retry: a state of its own would be one for all."""
+        return self.state == "failed" and self.error_code == "cancelled"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:

@@ -50,6 +50,9 @@ ARCHIVE_PORTION = 5000
 #: Jobs that are changed at once.
 PORTION = 500
 
+#: What a job that is held says.
+HELD = "This was added without starting it. Retry it to download it."
+
 
 def _query(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[JobQueue, P], Coroutine[Any, Any, T]]:
     """Return *method* of the store as one of the queue, off its loop."""
@@ -122,15 +125,19 @@ class JobQueue:
         *,
         idempotency_key: str | None = None,
         retry_failed_once: bool = False,
+        hold: bool = False,
     ) -> Submission:
         """Store a batch of *urls*, to get of each what is *wanted*; it is durable when this returns.
 
         *retry_failed_once*: when all of it has ended, what failed and may succeed later is tried once more.
+        *hold*: nothing is downloaded before a retry; see `Job.is_held`.
 
         Raises:
             IdempotencyConflict: the key was used for other URLs, or to get something else of them.
         """
         new_jobs = [self._new_job(url, wanted) for url in urls]
+        if hold:
+            new_jobs = [replace(new, error_code="cancelled", error=HELD) if new.link else new for new in new_jobs]
         submission = await self._db(
             self._store.submit,
             await self._stored(self.scheduler.reuse.find(new_jobs)),
@@ -172,11 +179,12 @@ class JobQueue:
         """
         jobs = {job.id: job for job in submission.jobs if job.state in FINAL_STATES}  # failed at once, or reused
         ids = tuple(dict.fromkeys(job.id for job in submission.jobs if job.id not in jobs))
-        ended = await asyncio.gather(*(self._ended_with_entries(job_id) for job_id in ids))
+        ended = await asyncio.gather(*map(self.wait_for, ids))
         jobs |= zip(ids, ended, strict=True)
         return [jobs[job.id] for job in submission.jobs]
 
-    async def _ended_with_entries(self, job_id: str) -> Job:
+    async def wait_for(self, job_id: str) -> Job:
+        """Return one job once it is final; see `wait`."""
         job = await self._ended(job_id)
         if job.kind != "collection" or job.state not in FINAL_STATES:
             return job
@@ -244,6 +252,8 @@ class JobQueue:
     job = _query(Store.job)
     job_ids = _query(Store.job_ids)
     jobs = _query(Store.jobs)
+    jobs_with_urls = _query(Store.jobs_with_urls)
+    file_users = _query(Store.file_users)
     number_of_jobs = _query(Store.number_of_jobs)
     attempts = _query(Store.attempts)
     counts = _query(Store.counts)

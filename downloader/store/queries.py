@@ -175,6 +175,16 @@ def job_ids(connection: Connection, batch_id: str, *, states: Sequence[JobState]
     return found
 
 
+def jobs_with_urls(connection: Connection, urls: Collection[str], states: Collection[JobState]) -> list[Job]:
+    """Jobs of *urls*, as they were sent, in one of *states*; newest first."""
+    found = [
+        row
+        for some in chunks(urls)
+        for row in connection.execute(select(jobs).where(jobs.c.state.in_(sorted(states)), jobs.c.url.in_(some)))
+    ]
+    return jobs_of(connection, sorted(found, key=lambda row: -int(row.seq)))
+
+
 def job_attempts(connection: Connection, job_id: str) -> list[Attempt]:
     """In their order. Raises NotFound."""
     rows = connection.execute(select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)).all()

@@ -110,6 +110,7 @@ class Store:
     with_entries = _query(collections.with_entries)
     entries_due = _query(collections.entries_due)
     job_ids = _query(queries.job_ids)
+    jobs_with_urls = _query(queries.jobs_with_urls)
     attempts = _query(queries.job_attempts)
     file_users = _query(queries.file_users)
     finished_before = _query(queries.finished_before)

@@ -45,6 +45,21 @@ async def test_every_attempt_of_a_job_gets_its_preset(world: World) -> None:
     ]
 
 
+async def test_what_is_held_starts_with_a_retry(world: World) -> None:
+    submission = await world.queue.submit([tiktok(1), "https://netflix.com"], hold=True)
+    held, unsupported = submission.jobs
+    assert (held.is_held, held.state, unsupported.is_held) == (True, "failed", False)
+    assert unsupported.error_code == "unsupported_platform"
+    await world.submit(tiktok(2))
+    await world.engine.until(lambda engine: bool(engine.running))
+    assert [work.link for work in world.engine.started] == [tiktok(2)]
+    [job] = await world.queue.retry([held.id])
+    assert (job.is_held, job.error) == (False, None)
+    await world.engine.until(lambda engine: len(engine.started) == 2)
+    await world.queue.cancel([held.id])
+    assert not (await world.queue.job(held.id)).is_held
+
+
 async def test_a_waiter_is_answered_where_its_job_is_cancelled_and_deleted(world: World) -> None:
     submission = await world.queue.submit([tiktok(1)])
     waiting = asyncio.create_task(world.queue.wait(submission))

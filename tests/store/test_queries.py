@@ -117,6 +117,15 @@ def test_a_file_of_two_jobs_has_two_users(store: Store) -> None:
     assert store.file_users("/raw/a.mp4", [job.id]) == 1
 
 
+def test_jobs_are_found_by_their_urls_newest_first(store: Store) -> None:
+    first, second = (submit(store, post(1), post(2))[0] for _ in range(2))
+    store.cancel([first.id], now=NOW)
+    urls = [post(1).url, "https://nothing.example", "x" * 9]
+    assert [job.id for job in store.jobs_with_urls(urls, FINAL_STATES | {"queued"})] == [second.id, first.id]
+    assert [job.id for job in store.jobs_with_urls(urls, FINAL_STATES)] == [first.id]
+    assert store.jobs_with_urls([], FINAL_STATES) == []
+
+
 def test_what_ended_before_a_moment_is_found_oldest_first_with_its_files(store: Store) -> None:
     before = in_each_state(store)
     ended = [job for state, job in before.items() if state in FINAL_STATES]
