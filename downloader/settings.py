@@ -215,6 +215,7 @@ class Settings(BaseModel):
     )
     allowed_hosts: Hosts = Field(None, description="further names of the server, besides the machine's own")
     cors_origins: Origins = Field(None, description="other sites and extensions that may use the API")
+    compat: bool = Field(True, description="also answer programs that were written for MeTube or cobalt")
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="number of reverse proxies in front, whose `X-Forwarded-…` headers are used"
     )

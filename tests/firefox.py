@@ -121,17 +121,17 @@ class Firefox:
 
 
 @contextlib.contextmanager
-def firefox(folder: Path) -> Iterator[Firefox]:
-    """Start Firefox with a new profile in *folder*; what it downloads is there too."""
+def firefox(folder: Path, *arguments: str, **preferences: Any) -> Iterator[Firefox]:
+    """Start Firefox with a new profile in *folder*, and with more *arguments*; what it downloads is there too."""
     assert FIREFOX
     profile, downloads = folder / "profile", folder / "downloads"
     for each in (profile, downloads):
         each.mkdir()
-    preferences = PREFERENCES | {"browser.download.dir": str(downloads)}
+    preferences = PREFERENCES | {"browser.download.dir": str(downloads)} | preferences
     lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in preferences.items())
     (profile / "user.js").write_text("".join(lines))
     process = subprocess.Popen(
-        [FIREFOX, "--headless", "--marionette", "--no-remote", "--profile", str(profile)],
+        [FIREFOX, "--headless", "--marionette", "--no-remote", "--profile", str(profile), *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

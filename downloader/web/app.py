@@ -7,8 +7,10 @@ from flask import Flask
 from downloader.queue.services import Services
 from downloader.web.archive import create_archive_api
 from downloader.web.batches import create_batches_api
+from downloader.web.compat.cobalt import create_cobalt
+from downloader.web.compat.metube import create_metube
 from downloader.web.cookies import create_cookies_api
-from downloader.web.download import create_download_api
+from downloader.web.download import create_download_api, create_waiting_slots
 from downloader.web.errors import handle_errors
 from downloader.web.events import create_events_api
 from downloader.web.files import create_files_api
@@ -27,9 +29,10 @@ def create_app(services: Services, version: str) -> Flask:
     """Return the app with the routes of *services*; it finds them as `extensions["downloader"]`.
 
     Raises:
-        StartRefused: a key is set, and the session secret cannot be stored in the storage folder.
+        StartRefused: a secret, of sessions or of links, cannot be stored in the storage folder.
     """
     settings = services.settings
+    waiting = create_waiting_slots()
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider; records keep their order
@@ -38,7 +41,7 @@ def create_app(services: Services, version: str) -> Flask:
     app.extensions["downloader"] = services
     guard(app, settings)
     apis = (
-        create_download_api(services, version),
+        create_download_api(services, version, waiting),
         create_batches_api(services),
         create_jobs_api(services),
         create_presets_api(services),
@@ -63,5 +66,8 @@ def create_app(services: Services, version: str) -> Flask:
     )
     app.register_blueprint(docs)
     app.register_blueprint(create_probes(services))
+    if settings.compat:
+        app.register_blueprint(create_metube(services, version))
+        app.register_blueprint(create_cobalt(services, waiting))
     handle_errors(app)
     return app

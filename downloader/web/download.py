@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from flask import Blueprint, jsonify, redirect, request, url_for
@@ -12,6 +13,7 @@ from downloader.platform_detector import detect_platform
 from downloader.queue.feed import records_as_they_end
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
+from downloader.web.compat.cobalt import service_info
 from downloader.web.login import wants_page
 from downloader.web.openapi import DESCRIPTION, JSON, NAME
 from downloader.web.requests import BatchRequest, DownloadRequest, SingleRequest
@@ -27,11 +29,16 @@ MAX_WAITING_REQUESTS = 48
 BUSY = "Too many requests are waiting for downloads: try again in a moment, or send one batch."
 
 
-def create_download_api(services: Services, version: str) -> Routes:
-    """Return the routes that wait for downloads, and the service info."""
+def create_waiting_slots() -> Slots:
+    """Return the slots of all requests that wait for downloads."""
+    return Slots(MAX_WAITING_REQUESTS, BUSY, retry_after_seconds=30)
+
+
+def create_download_api(services: Services, version: str, slots: Slots) -> Routes:
+    """Return the routes that wait for downloads, in one of *slots*, and the service info."""
     routes = Routes(Blueprint("download", __name__), tag="downloads", takes_any_query=True)
     settings = services.settings
-    slots = Slots(MAX_WAITING_REQUESTS, BUSY, retry_after_seconds=30)
+    started_at = time.time()
 
     @routes.route("GET", "/", {200: {JSON: ServiceInfo}, 302: {}})
     async def index() -> ServiceInfo | ResponseReturnValue:
@@ -45,6 +52,7 @@ def create_download_api(services: Services, version: str) -> Routes:
             dashboard=url_for("portal.dashboard"),
             documentation=url_for("docs.show_docs"),
             routes=["POST /detect-platform", "POST /download", "POST /download/batch", "POST /api/v1/batches"],
+            **(service_info(version, started_at) if settings.compat else {}),
         )
 
     @routes.route("POST", "/detect-platform", Detected)

@@ -50,8 +50,13 @@ def handle_errors(app: Flask) -> None:
     app.register_error_handler(Exception, _crashed)
 
 
+def refusal_status(error: RequestRefused) -> int:
+    """Return the status that *error* is answered with."""
+    return _STATUSES.get(type(error), 400)
+
+
 def _refused(error: RequestRefused) -> ResponseReturnValue:
-    return {"error": str(error)}, _STATUSES.get(type(error), 400)
+    return {"error": str(error)}, refusal_status(error)
 
 
 def _unavailable(error: StartRefused | StoreUnavailable) -> ResponseReturnValue:

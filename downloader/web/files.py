@@ -79,14 +79,19 @@ def create_files_api(services: Services) -> Routes:
         """Send a media file of a job, or the requested `Range` of it."""
         job = await services.acall(JobQueue.job, job_id)
         path = media_path(job, query.index, services.settings.raw_dir)
-        content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
-        _normalize_range(path)
-        as_attachment = query.download or not content_type.startswith(_SHOWN)
-        response = _sent(path, mimetype=content_type, as_attachment=as_attachment)
-        response.headers["Content-Security-Policy"] = "sandbox"
-        return response
+        return send_media_file(path, as_attachment=query.download)
 
     return routes
+
+
+def send_media_file(path: Path, *, as_attachment: bool, name: str | None = None) -> Response:
+    """Return a response with the file at *path*, or the requested `Range` of it, to be saved as *name*."""
+    content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
+    _normalize_range(path)
+    as_attachment = as_attachment or not content_type.startswith(_SHOWN)
+    response = _sent(path, name or path.name, mimetype=content_type, as_attachment=as_attachment)
+    response.headers["Content-Security-Policy"] = "sandbox"
+    return response
 
 
 def media_path(job: Job, index: int, raw_dir: Path) -> Path:
@@ -99,8 +104,17 @@ def media_path(job: Job, index: int, raw_dir: Path) -> Path:
         raise NotFound(f"This job has no files: it is {job.state}.")
     if index >= len(job.files):
         raise NotFound(f"This job has no file {index}: it has {len(job.files)}, numbered from 0.")
+    return real_path(job.files[index], raw_dir)
+
+
+def real_path(file: str, raw_dir: Path) -> Path:
+    """Return the real path of *file*, as the store has it, which is always within *raw_dir*.
+
+    Raises:
+        werkzeug.exceptions.NotFound: it no longer exists.
+    """
     try:
-        path = Path(job.files[index]).resolve(strict=True)
+        path = Path(file).resolve(strict=True)
         if path.is_relative_to(raw_dir.resolve()) and path.is_file():
             return path
     except (OSError, RuntimeError, ValueError):  # gone; a link to itself; a NUL in its name
@@ -122,8 +136,8 @@ def _normalize_range(path: Path) -> None:
         request.environ["HTTP_RANGE"] = "bytes=0-"
 
 
-def _sent(path: Path, *, mimetype: str, as_attachment: bool) -> Response:
-    """Return a response with the file at *path*, conditional and by range."""
+def _sent(path: Path, name: str, *, mimetype: str, as_attachment: bool) -> Response:
+    """Return a response with the file at *path*, called *name*, conditional and by range."""
     try:
         file = os.fdopen(os.open(path, _FLAGS), "rb")
     except OSError:
@@ -137,7 +151,7 @@ def _sent(path: Path, *, mimetype: str, as_attachment: bool) -> Response:
             mimetype=mimetype,
             as_attachment=as_attachment,
             # No control characters in the header; our own names have none, but a file moved there may.
-            download_name=re.sub(r"[\x00-\x1f\x7f]", "_", path.name),
+            download_name=re.sub(r"[\x00-\x1f\x7f]", "_", name),
             conditional=False,
             etag=f"{seen.st_mtime_ns}-{seen.st_size}-{adler32(os.fsencode(path))}",
             last_modified=seen.st_mtime,

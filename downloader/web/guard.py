@@ -28,12 +28,19 @@ OPEN_PATHS = frozenset({
     "/favicon.ico",
 })  # fmt: skip
 OPEN_FOLDER = "/portal/static/"
+#: Too, where programs written for cobalt are answered: what they ask first, and links that are signed.
+_OPEN_INFO, _OPEN_LINKS = "/", "/tunnel"
 
 #: Refused even to navigation from another site: a page could take up all stream slots by sending browsers there.
 STREAMS = frozenset({"/api/v1/events"})
 
 #: Request headers that hold a date.
 _DATES = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_RANGE")
+
+#: What programs written for cobalt may read, if it comes.
+_COBALT_HEADERS = (
+    *(f"Ratelimit-{name}" for name in ("Limit", "Policy", "Remaining", "Reset")), "Estimated-Content-Length",
+)  # fmt: skip
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -68,7 +75,7 @@ def guard(app: Flask, settings: Settings) -> None:
         # As a pattern, because flask-cors would take a literal with brackets (IPv6) for a malformed pattern.
         origins=[allowed.pattern],
         methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
-        expose_headers=["Content-Disposition", "Content-Range", "ETag", "Location", "Retry-After"],
+        expose_headers=["Content-Disposition", "Content-Range", "ETag", "Location", "Retry-After", *_COBALT_HEADERS],
         max_age=600,
         always_send=False,
         allow_private_network=True,
@@ -81,6 +88,7 @@ class _Guard:
         self.sessions = Sessions(settings.storage_dir) if self.keys else None
         self._allowed_hosts = settings.allowed_hosts or ()
         self._allowed_origins = allowed_origins
+        self._answers_cobalt = settings.compat
         app.before_request(self.check_origin)
         self.limits = RateLimits(app, self.keys, per_address=settings.rate_limit)  # checked at this place, too
         app.before_request(self.check_key)
@@ -105,7 +113,7 @@ class _Guard:
 
     def check_key(self) -> ResponseReturnValue | None:
         """Require a key or a session, where keys are set; redirect browsers to the login page."""
-        if not self.keys or request.path in OPEN_PATHS or request.path.startswith(OPEN_FOLDER):
+        if not self.keys or self._is_open():
             return None
         from_allowed_origin = self._is_from_allowed_origin()
         if from_allowed_origin and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
@@ -124,6 +132,14 @@ class _Guard:
         if wants_page() and not from_allowed_origin:
             return redirect(login_address(), 303)
         raise Unauthorized(NEEDS_KEY.format(login=url_for("login.show")), www_authenticate=_challenges())
+
+    def _is_open(self) -> bool:
+        path = request.path
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return True
+        # A browser at `/` wants the page, and so has to log in.
+        is_info = path == _OPEN_INFO and request.method in ("GET", "HEAD") and not wants_page()
+        return self._answers_cobalt and (path == _OPEN_LINKS or is_info)
 
     def add_headers(self, response: Response) -> Response:
         """Add the security headers to *response*, except those that its view has set."""

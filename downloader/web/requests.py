@@ -142,7 +142,7 @@ class WantedRequest(RequestModel):
             return Wanted(
                 preset=presets[name],
                 subtitles=tuple(self.subtitles),
-                folder=_folder(self.folder),
+                folder=checked_folder(self.folder),
                 again=self.again,
                 expand=None if self.expand is None else Expand(**dict(self.expand)),
                 photos=photos,
@@ -150,7 +150,8 @@ class WantedRequest(RequestModel):
         raise RequestRefused(f"There is no such preset. Send one of {', '.join(presets)}, or none to get {default}.")
 
 
-def _folder(value: object) -> str:
+def checked_folder(value: object) -> str:
+    """Return *value* as the path of a folder below that of all files; "": none. Raises RequestRefused."""
     if not isinstance(value, str):
         raise RequestRefused("The folder must be text, such as Music/2026.")
     try:

@@ -29,6 +29,23 @@ class ErrorResponse(ResponseModel):
     error: str = Field(description="a sentence: what is wrong, and what to do")
 
 
+class CobaltInfo(ResponseModel):
+    """What programs written for cobalt ask for."""
+
+    version: str = Field(description="of cobalt's API")
+    url: str
+    startTime: str = Field(description="milliseconds since 1970")
+    services: list[PlatformType]
+
+
+class GitInfo(ResponseModel):
+    """What runs here, for the same programs."""
+
+    commit: str
+    branch: str
+    remote: str
+
+
 class ServiceInfo(ResponseModel):
     """Name, version and routes of this service."""
 
@@ -38,6 +55,8 @@ class ServiceInfo(ResponseModel):
     dashboard: str
     documentation: str
     routes: list[str]
+    cobalt: CobaltInfo | None = Field(None, description="null if DOWNLOADER_COMPAT is false; so is `git`")
+    git: GitInfo | None = None
 
 
 class Detected(ResponseModel):

@@ -102,7 +102,7 @@ class Routes:
         if operation.parse_bytes is not None:
             inputs["body"] = operation.parse_bytes(request.get_data())
         elif operation.body is not None:
-            inputs["body"] = operation.body.parse(_json_body())
+            inputs["body"] = operation.body.parse(json_body())
         return inputs
 
 
@@ -139,7 +139,7 @@ def client_gone() -> Callable[[], bool]:
     return lambda: disconnected() or not is_logged_in()
 
 
-def _json_body() -> object:
+def json_body() -> object:
     """Return the JSON body of the request, whatever its Content-Type; {} if it has none."""
     if not request.get_data():
         return {}

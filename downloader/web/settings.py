@@ -30,7 +30,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "storage_dir", "name_template", "max_storage_bytes", "min_free_bytes", "retention_days", "database_url",
         "cookies_dir", "umask",
     ),
-    "server": ("host", "port", "proxy", "allow_private_addresses", "trusted_proxies", "url_prefix", "log_level"),
+    "server": (
+        "host", "port", "proxy", "allow_private_addresses", "trusted_proxies", "url_prefix", "compat", "log_level",
+    ),
     "access": ("api_key", "allowed_hosts", "cors_origins"),
     "notifications": ("notify", "webhook_url", "webhook_secret", "notify_on"),
 }  # fmt: skip

@@ -247,7 +247,8 @@ def log_in(page: Any, address: str) -> None:
 
 def reading_paths(job_id: str) -> list[str]:
     return ["/", "/dashboard", "/healthz", "/metrics", "/openapi.json", "/api/v1/events", "/api/v1/events?since=0",
-            "/api/v1/batches", "/api/v1/queue", f"/api/v1/files/{job_id}", "/login"]  # fmt: skip
+            "/api/v1/batches", "/api/v1/queue", f"/api/v1/files/{job_id}", "/login", "/history", "/tunnel?id=x",
+            "/download/tiktok%207.mp4"]  # fmt: skip
 
 
 def attack(page: Any, victim: Victim, target: str) -> tuple[list[str], list[tuple[str, str, int]]]:

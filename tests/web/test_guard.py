@@ -33,7 +33,12 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 NAMED = "https://named.example"
 
 #: All that is answered without a key.
-OPEN = ("/healthz", "/login", "/portal/static/", "/manifest.webmanifest", "/service-worker.js", "/portal/shell.json")
+OPEN = ("/healthz", "/login", "/portal/static/", "/manifest.webmanifest", "/service-worker.js", "/portal/shell.json",
+        "/tunnel")  # fmt: skip
+#: What programs written for cobalt ask first.
+INFO = (("GET", "/"), ("HEAD", "/"))
+#: Refuses in cobalt's words: see test_cobalt.py.
+COBALT = ("POST", "/")
 
 
 @pytest.fixture
@@ -66,8 +71,10 @@ def test_every_route_wants_the_key(app: Flask, monkeypatch: pytest.MonkeyPatch) 
     ]
     assert {path for _, path in routes} >= {"/", "/metrics", "/readyz", "/openapi.json", "/api/docs", "/api/v1/events"}
     for method, path in routes:
-        if path.startswith(OPEN) and path != "/healthz/":
-            assert path == "/login" or ask(app, method, path).status_code != 401, (method, path)
+        if (method, path) == COBALT:
+            continue
+        if (method, path) in INFO or (path.startswith(OPEN) and path != "/healthz/"):
+            assert path in ("/login", "/tunnel") or ask(app, method, path).status_code != 401, (method, path)
             continue
         for headers in ({}, {"Authorization": f"Bearer {KEY}x"}, {"Authorization": f"Basic {KEY}"}, {"X-Api-Key": KEY}):
             answer = ask(app, method, path, headers=headers)
@@ -79,6 +86,12 @@ def test_every_route_wants_the_key(app: Flask, monkeypatch: pytest.MonkeyPatch) 
         for header in (f"bearer {KEY}", f"Api-Key {SECOND}", basic(f"any name:{KEY}")):
             answer = ask(app, method, path, headers={"Authorization": header})
             assert answer.status_code not in (401, 403, 429), (method, path)
+
+
+def test_cobalts_doors_are_closed_with_the_setting(make_app: Callable[..., Flask]) -> None:
+    app = make_app(api_key=KEY, compat=False)
+    for method, path in (*INFO, ("GET", "/tunnel"), ("POST", "/"), ("POST", "/add")):
+        assert ask(app, method, path).status_code == 401, (method, path)
 
 
 def test_without_a_key_every_route_is_open(open_app: Flask) -> None:

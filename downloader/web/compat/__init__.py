@@ -1,0 +1,1 @@
+"""Other people's APIs, MeTube's and cobalt's, on the same queue, so that programs written for them can be used."""
