@@ -113,7 +113,7 @@ def _serve(server: WsgiServer, services: Services, settings: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     services.start()
     server.start()
-    sys.stdout.write(_start_line(settings.host, server.port) + "\n")
+    sys.stdout.write(_start_line(settings, server.port) + "\n")
     if settings.is_open_to_all:
         log.warning("open to all", extra={"host": settings.host})
         sys.stdout.write(OPEN_TO_ALL + "\n")
@@ -130,14 +130,16 @@ def _serve(server: WsgiServer, services: Services, settings: Settings) -> int:
     return 0
 
 
-def _start_line(host: str, port: int) -> str:
+def _start_line(settings: Settings, port: int) -> str:
+    host = settings.host
     shown = "localhost" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
     tools = [
         str(toolchain.ytdlp()),
         str(toolchain.ffmpeg() or "NO ffmpeg: merging will fail, install ffmpeg"),
         str(toolchain.js_runtime() or "NO JavaScript runtime: YouTube may fail, install deno"),
     ]
-    return f"Dashboard: http://{shown}:{port}/dashboard (listening on {host}, port {port}); using {', '.join(tools)}"
+    dashboard = f"http://{shown}:{port}{settings.url_prefix}/dashboard"
+    return f"Dashboard: {dashboard} (listening on {host}, port {port}); using {', '.join(tools)}"
 
 
 def warn_if_ytdlp_is_old() -> None:

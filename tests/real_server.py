@@ -52,7 +52,7 @@ class Server:
         # Read as it comes: a full pipe would stop the server.
         self._reader = threading.Thread(target=self.log.extend, args=(self.process.stderr,), daemon=True)
         self._reader.start()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/dashboard", self.start_line)
+        found = re.search(r"http://127\.0\.0\.1:(\d+)[^ ]*/dashboard ", self.start_line)
         assert found, self.start_line
         self.port = int(found[1])
         self.url = f"http://127.0.0.1:{self.port}"

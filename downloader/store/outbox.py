@@ -24,7 +24,11 @@ MAX_TEXT = 300
 MAX_URL = 1000
 
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_unfinished = select(jobs.c.seq).where(jobs.c.batch_id == batches.c.id, jobs.c.state.in_(sorted(UNFINISHED_STATES)))
+#: A held job (see `Job.is_held`) has not been started yet.
+_is_unfinished = jobs.c.state.in_(sorted(UNFINISHED_STATES)) | (
+    (jobs.c.state == "failed") & (jobs.c.error_code == "cancelled")
+)
+_unfinished = select(jobs.c.seq).where(jobs.c.batch_id == batches.c.id, _is_unfinished)
 _ENDED = select(batches.c.id).where(batches.c.id.in_(_IDS), ~_unfinished.exists()).order_by(batches.c.seq)
 _PROBLEMS = (
     select(jobs.c.id, jobs.c.url, jobs.c.platform, jobs.c.title, jobs.c.error_code, jobs.c.error)

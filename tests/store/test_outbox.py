@@ -106,6 +106,18 @@ def test_what_has_ended_when_it_is_submitted_is_told_too(store: Store) -> None:
     assert ends(outbox) == [(reused, {"succeeded": 1})]
 
 
+def test_a_batch_that_is_held_has_not_ended(store: Store) -> None:
+    outbox = opened(store)
+    held = replace(post(1), error_code="cancelled", error="It waits to be started.")
+    [job] = submit(store, held)
+    assert job.is_held
+    assert ends(outbox) == []
+    store.retry([job.id], now=NOW)
+    [job] = store.claim("tiktok", 1, now=NOW)
+    finished(store, job, "succeeded", downloaded("/raw/a.mp4"))
+    assert ends(outbox) == [(job.batch_id, {"succeeded": 1})]
+
+
 def test_a_batch_that_is_cancelled_part_by_part_ends_once(store: Store) -> None:
     outbox = opened(store)
     batch_id = submit(store, *map(post, range(3)))[0].batch_id
