@@ -23,10 +23,11 @@ from tests.simulator.model import Platform
 
 WAIT_MS = 30_000
 RUNNING = ".job[data-state=running] progress[value]"
+TOUCH = {"device_scale_factor": 1.5, "has_touch": True, "is_mobile": True}
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1200, "height": 1000}}
-PHONE: dict[str, Any] = {
-    "viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5, "has_touch": True, "is_mobile": True,
-}  # fmt: skip
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, **TOUCH}
+WIDE: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
+NARROW: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, **TOUCH}
 
 
 def main() -> None:
@@ -124,7 +125,7 @@ class Visit:
 
 def take_all(browser: Any, server: Server, simulator: Simulator, folder: Path) -> None:
     """Take every view, light and dark, on a desktop and a phone."""
-    for size, kind in (("desktop", DESKTOP), ("phone", PHONE)):
+    for size, kind in (("desktop", WIDE), ("phone", NARROW)):
         for colours in ("light", "dark"):
             visit = Visit(browser, server, colours, kind)
             for name in take_views(visit, simulator):
@@ -150,6 +151,14 @@ def take_views(visit: Visit, simulator: Simulator) -> Iterator[str]:
     page.locator("#batches .job .facts").first.click()
     yield "selection"
     page.keyboard.press("Escape")
+    page.locator("#sort").click()
+    yield "order"
+    page.keyboard.press("Escape")
+    page.locator("#pause").click()
+    expect(page.locator(".banner[data-id=paused]")).to_be_visible()
+    yield "paused"
+    page.locator("#pause").click()
+    expect(page.locator(".banner[data-id=paused]")).to_be_hidden()
     page.locator("#layout").click()
     visit.settle()
     yield "grid"
@@ -161,6 +170,11 @@ def take_views(visit: Visit, simulator: Simulator) -> Iterator[str]:
     ):
         visit.open(view, shown)
         yield view
+        if view == "history":
+            page.locator("#history-select").click()
+            page.locator("#history-jobs .facts").nth(5).click()
+            yield "history-selection"
+            page.keyboard.press("Escape")
     visit.open("downloads", RUNNING)
     page.locator(".job .thumb button:has(use[href='#i-pictures'])").first.click()
     expect(page.locator("#player img")).to_be_visible()

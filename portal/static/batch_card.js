@@ -47,6 +47,13 @@ export class BatchCard {
     return this._open || this._isSingle;
   }
 
+  /** What it is sorted by. @returns {{time: string, name: string, state: string}} */
+  get facts() {
+    const [job] = this._isSingle ? (this._batch.jobs?.values() ?? []) : [];
+    const { created_at: time } = this._batch;
+    return { time, name: job ? nameOf(job) : calledOf(this._batch), state: job?.state ?? SYMBOLS[this._state] };
+  }
+
   /** Show or hide its jobs. */
   async toggle(open = !this._open) {
     this._open = open;
@@ -91,6 +98,12 @@ export class BatchCard {
 
   get _batch() {
     return this._board.batches.get(this._id);
+  }
+
+  /** How it is, as a whole. @returns {keyof SYMBOLS} */
+  get _state() {
+    const { done, total } = this._board.progressOf(this._batch);
+    return stateOf(this._board.countsOf(this._batch), done < total || this._board.isReading(this._batch));
   }
 
   get _isSingle() {

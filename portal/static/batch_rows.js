@@ -4,6 +4,7 @@ import { BY_STATE } from "./board.js";
 import { arrange, element, setText, show } from "./dom.js";
 import { isCollection } from "./job_facts.js";
 import { JobRow } from "./job_row.js";
+import { sortedJobs } from "./sorting.js";
 import { text } from "./text.js";
 
 /** Rows shown at first, and how many each "Show more" adds. */
@@ -70,7 +71,7 @@ export class BatchRows {
     this._paintFilters(filter, counts);
     this._list.classList.toggle("compact", counts.all >= LONG);
     const posts = jobs.filter((job) => !isCollection(job));
-    const matching = posts.filter(BY_STATE[filter]);
+    const matching = sortedJobs(posts.filter(BY_STATE[filter]));
     if (filter === "active") matching.sort((a, b) => (b.state === "running") - (a.state === "running"));
     // Collections first, whatever is filtered: from them more is taken.
     const shown = [...jobs.filter(isCollection), ...matching.slice(0, this._shown)];

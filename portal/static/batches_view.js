@@ -7,6 +7,7 @@ import { arrange, show } from "./dom.js";
 import { jobsOf } from "./entries.js";
 import { nameOf } from "./job_facts.js";
 import { notify, say, sayError, setTitle } from "./notices.js";
+import { isOldestFirst, sorted } from "./sorting.js";
 import { text } from "./text.js";
 import { paintToolbar } from "./toolbar.js";
 
@@ -32,6 +33,7 @@ export class BatchesView {
     this._gone = new Set(); // batches that were already deleted when an event named them
     this._busy = new Set(); // batches that had unfinished jobs
     this._lastDone = null;
+    this._placeOlder();
     older.addEventListener("click", () => this._loadOlder().catch(sayError));
     setInterval(() => document.hidden || this._cards.forEach((card) => card.tick()), 1000);
   }
@@ -57,7 +59,7 @@ export class BatchesView {
   add(detail) {
     const { id } = this._board.takeDetail(detail);
     this._arrange();
-    if (!this._cards.get(id).open) this._cards.get(id).toggle(true);
+    this._cards.get(id).toggle(true); // also of one link: it may turn out to be a collection
   }
 
   /** Load a batch that an event named, unless it is known. @param {string} id */
@@ -91,6 +93,18 @@ export class BatchesView {
     const shown = () => [...this._board.batches.values()].filter((batch) => this._board.isShown(batch));
     for (const batch of shown()) if (!batch.jobs) await this._live.holding(() => this._loadJobs(batch.id));
     return shown().flatMap((batch) => [...batch.jobs.values()].filter((job) => !this._board.isHidden(job.job_id)));
+  }
+
+  /** Put the batches, and the rows of each, into another order. */
+  sort() {
+    this._placeOlder();
+    this._arrange();
+    this._cards.forEach((card) => card.paint());
+  }
+
+  /** The button for older batches is where these will be. */
+  _placeOlder() {
+    list[isOldestFirst() ? "before" : "after"](older.parentElement);
   }
 
   /** Paint every row again: the cooldowns changed. */
@@ -151,16 +165,16 @@ export class BatchesView {
   }
 
   _arrange() {
-    const newest = [...this._board.batches.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
-    for (const batch of newest) {
+    for (const batch of this._board.batches.values()) {
       if (!this._cards.has(batch.id)) {
         this._cards.set(batch.id, new BatchCard(batch, this._page, (id) => this._live.holding(() => this._loadJobs(id))));
       }
     }
     for (const id of this._cards.keys()) if (!this._board.batches.has(id)) this._cards.delete(id);
-    const shown = newest.filter((batch) => this._board.isShown(batch));
+    const shown = [...this._board.batches.values()].filter((batch) => this._board.isShown(batch));
     const focused = [...list.children].findIndex((element) => element.contains(document.activeElement));
-    arrange(list, shown.map((batch) => this._cards.get(batch.id).element));
+    const cards = sorted(shown.map((batch) => this._cards.get(batch.id)), (card) => card.facts);
+    arrange(list, cards.map((card) => card.element));
     if (focused >= 0 && !list.contains(document.activeElement)) {
       const neighbour = list.children[focused] ?? list.lastElementChild;
       const entry = neighbour?.querySelector(neighbour.classList.contains("single") ? ".job" : ".toggle");

@@ -21,6 +21,7 @@ import { startPlayer } from "./player.js";
 import { loadPresets, presetChosen, startPresets } from "./presets.js";
 import { paintConnection, QueueView } from "./queue_view.js";
 import { Selection } from "./selection.js";
+import { startSorting } from "./sorting.js";
 import { startToolbar } from "./toolbar.js";
 
 const board = new Board({
@@ -53,7 +54,7 @@ const live = new Live({
 const page = { board, live, openCookies: (job) => cookies.open(job) };
 const batches = new BatchesView(page);
 const entries = new Entries(page);
-const history = new HistoryView(board, live);
+const history = new HistoryView(page);
 const [list, bar, toolbar] = ["batches", "selection", "toolbar"].map((id) => document.getElementById(id));
 const selection = new Selection(list, bar, toolbar, page, () => batches.jobs());
 const queue = new QueueView(board, () => batches.repaint());
@@ -112,6 +113,7 @@ startStatistics();
 startMenu();
 startJobActions(page);
 startToolbar(page, batches, selection);
+startSorting(() => batches.sort());
 startPresets();
 startOptions();
 startLinksForm((links, wanted) => outbox.add(links, { ...presetChosen(), ...takeOptions(), ...wanted }));

@@ -44,6 +44,7 @@ export function show(node, visible) {
  * @param {Element} parent @param {Element[]} wanted
  */
 export function arrange(parent, wanted) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   // First remove what is not wanted: else what follows would be moved, and moved elements lose the focus.
   const staying = new Set(wanted);
   for (const node of [...parent.children]) if (!staying.has(node)) node.remove();
@@ -52,6 +53,7 @@ export function arrange(parent, wanted) {
     if (node === next) next = next.nextElementSibling;
     else parent.insertBefore(node, next);
   }
+  if (focused?.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true }); // it was moved
 }
 
 function filled(node, attributes, children) {

@@ -1,13 +1,19 @@
-// All downloads by day, with search, filters and a choice of their order.
+// All downloads by day, with search, filters, a choice of their order, and of many at once.
 
 import { ask } from "./api.js";
 import { element, setText, show } from "./dom.js";
+import { jobsOf } from "./entries.js";
 import { JobRow } from "./job_row.js";
 import { sayError } from "./notices.js";
 import { PLATFORMS } from "./platforms.js";
+import { Selection } from "./selection.js";
 import { date, text, timeOf } from "./text.js";
 
 const PAGE = 50;
+
+/** So many can be chosen at once. */
+const MOST = 5000;
+
 const TYPING_MS = 250;
 const STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"];
 const KINDS = ["video", "audio", "photos", "collection"];
@@ -19,21 +25,29 @@ const list = document.getElementById("history-jobs");
 const more = document.getElementById("history-more");
 const status = document.getElementById("history-status");
 const reset = document.getElementById("history-reset");
+const select = document.getElementById("history-select");
+const selectionBar = document.getElementById("history-selection");
+const toolbar = document.getElementById("history-tools");
 
 export class HistoryView {
-  /** @param {import("./board.js").Board} board @param {import("./live.js").Live} live */
-  constructor(board, live) {
-    this._board = board;
-    this._live = live;
+  /** @param {import("./job_actions.js").Page} page */
+  constructor(page) {
+    this._board = page.board;
+    this._live = page.live;
     this._rows = new Map();
+    this._found = new Set(); // ids of those with a row, and of those that were chosen without one
     this._cursor = null;
     this._total = 0;
     this._turn = 0;
     this._timer = 0;
+    this._isDue = false;
+    this._selection = new Selection(list, selectionBar, toolbar, page, () => this._all());
+    select.addEventListener("click", () => this._selection.start());
     this._fillChoices();
     filters.open = WIDE.matches;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {
+      this._selection.stop(); // what is chosen would be out of sight
       clearTimeout(this._timer);
       this._timer = setTimeout(() => this.load(), TYPING_MS);
     });
@@ -47,6 +61,7 @@ export class HistoryView {
   /** Load the first page of what is searched for. */
   async load() {
     this._rows.clear();
+    this._found.clear();
     this._cursor = null;
     list.replaceChildren();
     await this._page();
@@ -54,21 +69,22 @@ export class HistoryView {
 
   /** @param {import("./board.js").Job} job that changed */
   touchJob(job) {
+    if (!this._found.has(job.job_id)) return;
+    this._selection.touch(job);
     const row = this._rows.get(job.job_id);
-    if (!row) return;
-    row.paint(job, this._board);
-    const hidden = this._board.isHidden(job.job_id);
-    if (row.element.hidden === hidden) return;
-    row.element.hidden = hidden;
-    this._paintCount();
+    row?.paint(job, this._board);
+    if (row) row.element.hidden = this._board.isHidden(job.job_id);
+    this._paintCountSoon();
   }
 
   /** @param {string} jobId of a deleted job */
   forget(jobId) {
+    if (!this._found.delete(jobId)) return;
     this._rows.get(jobId)?.element.remove();
-    if (!this._rows.delete(jobId)) return;
+    this._rows.delete(jobId);
     this._total -= 1;
-    this._paintCount();
+    this._selection.touch({ job_id: jobId });
+    this._paintCountSoon();
   }
 
   _fillChoices() {
@@ -109,22 +125,51 @@ export class HistoryView {
     }
   }
 
+  /** @returns {Promise<import("./board.js").Job[]>} all that match, also those without a row */
+  async _all() {
+    if (this._cursor !== null && this._found.size < Math.min(this._total, MOST)) {
+      let count = 0;
+      const query = new URLSearchParams(this._wanted());
+      await this._live.holding(async () => {
+        const jobs = await jobsOf(query, (page) => (count += page.length) >= MOST);
+        for (const job of jobs) this._see(job);
+      });
+    }
+    return [...this._found].filter((id) => !this._board.isHidden(id)).map((id) => this._board.jobs.get(id));
+  }
+
+  _see(job) {
+    this._board.see(job);
+    this._found.add(job.job_id);
+  }
+
+  /** Once, however many jobs change at once. */
+  _paintCountSoon() {
+    if (this._isDue) return;
+    this._isDue = true;
+    requestAnimationFrame(() => {
+      this._isDue = false;
+      this._paintCount();
+    });
+  }
+
   _paintCount() {
     const rows = [...this._rows.values()];
     const shown = rows.filter((row) => !row.element.hidden).length;
-    const count = this._total - (rows.length - shown);
+    const count = this._total - [...this._found].filter((id) => this._board.isHidden(id)).length;
     const isFiltered = Object.keys(this._wanted()).length > 0;
-    if (shown === 0 && this._cursor === null) setText(status, text(isFiltered ? "history_none" : "history_empty"));
+    if (count === 0) setText(status, text(isFiltered ? "history_none" : "history_empty"));
     else setText(status, text(shown < count ? "history_shown" : "history_count", { count, shown }));
     show(reset, isFiltered);
+    show(select, count > 0);
     show(list, shown > 0);
-    show(more, this._cursor !== null);
+    show(more, this._cursor !== null && shown < count);
     for (const day of list.children) show(day, day.querySelector(".job:not([hidden])") !== null);
   }
 
   _add(job, byDay) {
     if (this._rows.has(job.job_id)) return; // it moved to this page while the previous one was read
-    this._board.see(job);
+    this._see(job);
     const row = new JobRow(job);
     row.paint(this._board.jobs.get(job.job_id), this._board);
     row.element.hidden = this._board.isHidden(job.job_id);

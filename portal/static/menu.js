@@ -14,8 +14,9 @@ let home = null;
 let around = new DOMRect();
 
 /**
- * @typedef {{label: string, icon: string, act?: () => void, href?: string, download?: boolean, danger?: boolean}} MenuItem
- *   `act` is called when it is chosen; with `href` it is a link
+ * @typedef {{label: string, icon?: string, act?: () => void, href?: string, download?: boolean, danger?: boolean,
+ *   checked?: boolean}} MenuItem `act` is called when it is chosen; with `href` it is a link; `checked`: whether it is the
+ *   one of a choice
  */
 
 /** Set up what closes it. */
@@ -62,8 +63,11 @@ function closeIfMoved() {
   if (top !== around.top || left !== around.left) closeMenu();
 }
 
-function itemElement({ label, icon: symbol, act, href, download, danger }) {
-  const attributes = { role: "menuitem", tabindex: "-1", class: danger ? "danger" : null };
+function itemElement({ label, icon: symbol = "succeeded", act, href, download, danger, checked }) {
+  const isChoice = checked !== undefined;
+  const attributes = {
+    role: isChoice ? "menuitemradio" : "menuitem", "aria-checked": isChoice ? String(checked) : null, tabindex: "-1", class: danger ? "danger" : null,
+  };
   if (href) {
     const link = element("a", { ...attributes, href, download, target: download ? null : "_blank", rel: "noopener noreferrer" }, icon(symbol), label);
     link.addEventListener("click", () => setTimeout(closeMenu)); // once the browser has followed it

@@ -61,6 +61,7 @@ function languages() {
 /** The summary tells what is chosen while the options are folded. */
 function paint() {
   const chosen = [languages().join(", "), fields.folder.value.trim(), again.checked && text("again_short")].filter(Boolean);
+  place.classList.toggle("chosen", chosen.length > 0);
   setText(place.querySelector("summary span"), chosen.length > 0 ? text("options_chosen", { chosen: chosen.join(" · ") }) : text("options"));
 }
 

@@ -56,7 +56,7 @@ export class QueueView {
     button.replaceChildren(icon(paused ? "play" : "pause"), element("span", { class: "label" }, label));
     button.setAttribute("aria-label", label); // where there is no room for it
     button.title = label;
-    banner("paused", paused ? text("paused") : null, { icon: "pause", label: text("resume"), act: () => this._toggle().catch(sayError) });
+    banner("paused", paused ? text("paused") : null, { icon: "pause", label: text("paused_end"), act: () => this._toggle().catch(sayError) });
     banner("storage-error", storageError);
     banner("storage", storageFull ? text("server_full") : null, { closable: true });
     banner("disk", diskLow ? text("disk_low", { free: bytes(free) }) : null, { closable: true });

@@ -133,7 +133,7 @@ export class Selection {
   _toggle(row, through) {
     const id = row.dataset.job;
     const wanted = !this._ids.has(id);
-    const rows = [...this._place.querySelectorAll(".job")];
+    const rows = [...this._place.querySelectorAll(".job:not([hidden])")];
     const [from, to] = [rows.findIndex((each) => each.dataset.job === this._anchor), rows.indexOf(row)];
     const range = through && from >= 0 ? rows.slice(Math.min(from, to), Math.max(from, to) + 1) : [row];
     for (const each of range) this._set(each.dataset.job, wanted);
@@ -167,7 +167,9 @@ export class Selection {
   }
 
   async _add(name) {
-    for (const job of (await this._jobs()).filter(BY_STATE[name])) this._ids.add(job.job_id);
+    const jobs = await this._jobs();
+    if (!this.active) return; // it was ended meanwhile
+    for (const job of jobs.filter(BY_STATE[name])) this._ids.add(job.job_id);
     this._paint();
   }
 

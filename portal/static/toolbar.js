@@ -6,7 +6,7 @@ import { jobsOf } from "./entries.js";
 import { retryJobs } from "./job_actions.js";
 import { canRetry } from "./job_facts.js";
 import { say, sayError } from "./notices.js";
-import { text } from "./text.js";
+import { bytes, text } from "./text.js";
 
 const LAYOUT = "layout";
 
@@ -17,6 +17,8 @@ const clear = document.getElementById("clear-finished");
 const retry = document.getElementById("retry-failed");
 const select = document.getElementById("select");
 const layout = document.getElementById("layout");
+const sort = document.getElementById("sort");
+const queueState = document.getElementById("queue-state");
 
 /**
  * @param {import("./job_actions.js").Page} page
@@ -38,19 +40,36 @@ export function startToolbar(page, batches, selection) {
 
 /** Show what there is to do. @param {import("./board.js").Board} board */
 export function paintToolbar(board) {
-  let [finished, failed, shown] = [0, 0, 0];
+  let [finished, failed, shown, running, pending] = [0, 0, 0, 0, 0];
   for (const batch of board.batches.values()) {
     const counts = board.countsOf(batch);
     finished += counts.succeeded + counts.cancelled;
+    running += counts.running;
+    pending += counts.queued + counts.waiting;
     shown += board.isShown(batch) ? 1 : 0;
     if (counts.failed > 0) failed += batch.jobs ? hopeful(board, batch) : Math.min(counts.failed, batch.worth_retrying);
   }
   show(clear, finished > 0);
   show(retry, failed > 0);
+  setText(retry.querySelector(".count"), String(failed));
   setText(retry.lastElementChild, text("retry_failed", { count: failed }));
   retry.setAttribute("aria-label", retry.lastElementChild.textContent);
   show(select, shown > 0);
   show(layout, shown > 0);
+  show(sort, shown > 1);
+  setText(queueState, running + pending > 0 ? stateOf(running, pending, speedOf(board)) : "");
+}
+
+/** What there is to do, and how fast it gets less. */
+function stateOf(running, pending, speed) {
+  const parts = [running > 0 && text("queue_running", { count: running }), pending > 0 && text("queue_pending", { count: pending })];
+  return [...parts, speed > 0 && text("per_second", { bytes: bytes(speed) })].filter(Boolean).join(" · ");
+}
+
+function speedOf(board) {
+  let sum = 0;
+  for (const { phase, speed_bytes_per_second: speed } of board.progress.values()) if (phase === "downloading") sum += speed ?? 0;
+  return sum;
 }
 
 function hopeful(board, batch) {

@@ -205,6 +205,7 @@ def test_a_bookmarklet_hands_over_a_link(page: Any, server: Server, simulator: S
 
 def test_pasted_links_start_at_once_if_that_is_chosen(page: Any, server: Server, simulator: Simulator) -> None:
     open_dashboard(page, server)
+    page.click("#options summary")
     page.check("#at-once")
     page.focus("#links")
     page.evaluate(
@@ -368,7 +369,7 @@ def test_the_queue_can_be_paused(page: Any, server: Server, simulator: Simulator
     expect(page.locator(".banner[data-id=paused]")).to_be_visible()
     download(page, simulator.url("tiktok", "ok"))
     expect(rows(page, "queued")).to_have_count(1)
-    page.locator(".banner").get_by_role("button", name="Resume queue").click()
+    page.locator(".banner").get_by_role("button", name="Resume").click()
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
 
 

@@ -153,13 +153,30 @@ def test_a_post_of_several_pictures_is_looked_through_and_saved(
     assert zipped(saved.value) == files_of(server)
 
 
-def test_tiles_are_remembered(page: Any, server: Server) -> None:
-    submit(server, f"{NO_VIDEO}1")
+def test_order_and_tiles_are_remembered(page: Any, server: Server, simulator: Simulator) -> None:
+    server.ask("POST", "/api/v1/queue/pause")
     submit(server, f"{NO_VIDEO}2")
+    submit(server, simulator.url("tiktok", "ok"))
+    submit(server, f"{NO_VIDEO}1")
     open_dashboard(page, server)
+    titles = page.locator("#batches .job .title")
+    video, one, two = re.compile("tiktok"), "netflix.com/1", "netflix.com/2"
+    expect(titles).to_have_text([one, video, two])
+    expect(page.locator("#queue-state")).to_have_text("1 queued")
+    for name, expected in (
+        ("By title", [one, two, video]),
+        ("Oldest first", [two, video, one]),
+        ("By status", [video, one, two]),
+    ):
+        page.get_by_role("button", name="Order:").click()
+        page.get_by_role("menuitemradio", name=name).click()
+        expect(titles).to_have_text(expected)
     page.get_by_role("button", name="Show as grid").click()
     page.reload()
-    expect(page.locator("#batches .job")).to_have_count(2)
+    expect(titles).to_have_text([video, one, two])
+    page.get_by_role("button", name="Order: By status").click()
+    expect(page.get_by_role("menuitemradio", checked=True)).to_have_text("By status")
+    page.keyboard.press("Escape")
     tops = page.locator("#batches .job").evaluate_all("rows => rows.map(row => row.getBoundingClientRect().top)")
     assert tops[0] == tops[1]
     page.get_by_role("button", name=re.compile("Show as list")).click()

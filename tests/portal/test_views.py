@@ -90,18 +90,36 @@ def test_the_history_is_grouped_by_day(page: Any, server: Server, simulator: Sim
     assert page.evaluate("navigator.clipboard.readText()") == simulator.url("tiktok", "ok", 2)
 
 
-def test_a_long_history_is_paged(page: Any, server: Server, simulator: Simulator) -> None:
+def test_a_long_history_is_paged_and_changed_as_a_whole(page: Any, server: Server, simulator: Simulator) -> None:
     server.ask("POST", "/api/v1/queue/pause")
     server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok", number) for number in range(70)]})
     open_view(page, server, "history")
     jobs, status = page.locator("#history-jobs .job"), page.locator("#history-status")
     expect(jobs).to_have_count(50)
     expect(status).to_have_text("70 downloads, 50 shown")
+    page.get_by_role("button", name="Select", exact=True).click()
+    jobs.nth(2).locator(".state").click()
+    bar = page.locator("#history-selection")
+    expect(bar.locator("p")).to_have_text("1 selected")
+    bar.get_by_role("button", name="Select which").click()
+    page.get_by_role("menuitem", name="All 70").click()  # also those that are not shown
+    bar.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#undo")).to_contain_text("70 downloads cancelled.")
+    bar.get_by_role("button", name="Remove").click()
+    page.get_by_role("menuitem", name="Remove from list").click()
+    expect(page.locator("#undo")).to_contain_text("70 items removed.")
+    expect(status).to_have_text("Nothing downloaded yet.")
+    page.get_by_role("button", name="Undo").click()
+    expect(bar.locator("p")).to_have_text("70 selected")
+    page.fill("#history-text", "0000000069")  # what is chosen would be out of sight
+    expect(bar).to_be_hidden()
+    expect(status).to_have_text("1 download")
+    page.fill("#history-text", "")
+    expect(status).to_have_text("70 downloads, 50 shown")
     page.get_by_role("button", name="Show more").click()
     expect(jobs).to_have_count(70)
     expect(status).to_have_text("70 downloads")
     expect(page.get_by_role("button", name="Show more")).to_be_hidden()
-    server.ask("POST", "/api/v1/jobs/cancel", {"ids": [jobs.first.get_attribute("data-job")]})
     server.ask("POST", "/api/v1/jobs/delete", {"ids": [jobs.first.get_attribute("data-job")]})
     expect(status).to_have_text("69 downloads")
 
