@@ -31,18 +31,20 @@ export function paintExpansion(read) {
 
 /**
  * @param {{links: Link[], collections: Collection[]}} read
- * @returns {{urls: string[], wanted: {expand?: {limit: number}}}} what to send, and what to say of it
+ * @returns {{urls: string[], isList: boolean, wanted: {expand?: {limit: number}}}} what to send, whether a collection is
+ *   among it, and what to say of all
  */
 export function expanded(read) {
   const { links, collections } = read;
   const urls = [...links, ...collections].map(({ url }) => url);
   const beside = besideOf(read);
-  const isTaken = collections.length > 0 || (beside !== null && !inputs.get("video").checked);
-  if (!isTaken) return { urls, wanted: {} };
-  const expand = { limit: inputs.get("all").checked ? MAX_ENTRIES : NEWEST };
-  if (beside === null) return { urls, wanted: { expand } };
+  const isList = collections.length > 0 || (beside !== null && !inputs.get("video").checked);
+  const expand = { limit: isList && inputs.get("all").checked ? MAX_ENTRIES : NEWEST };
+  // A short link may lead to a profile, which is then taken as its long link would be.
+  if (!isList) return { urls, isList, wanted: links.some(({ isShort }) => isShort) ? { expand } : {} };
+  if (beside === null) return { urls, isList, wanted: { expand } };
   const others = links.filter((link) => link.beside !== beside);
-  return { urls: [beside, ...others.map(({ url }) => url)], wanted: { expand } };
+  return { urls: [beside, ...others.map(({ url }) => url)], isList, wanted: { expand } };
 }
 
 /** The one collection that the videos name beside themselves. */

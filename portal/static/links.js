@@ -11,7 +11,8 @@ import { unwrapped } from "./wrappers.js";
 /** @typedef {import("./post_links.js").Platform} Platform */
 /** @typedef {"unsupported" | "too_long" | "mistyped" | "no_link" | "other"} Reason */
 /**
- * @typedef {{url: string, platform: Platform, beside?: string}} Link `beside`: the collection that it names too
+ * @typedef {{url: string, platform: Platform, beside?: string, isShort?: true}} Link `beside`: the collection that it
+ *   names too; `isShort`: where it leads is known once it is followed
  */
 /** @typedef {{text: string, line: number, reason: Reason}} Problem */
 /**
@@ -271,14 +272,14 @@ function isPost({ kind, canonical_url: canonicalUrl }) {
 }
 
 /** The link as written if it names the post's id in the usual place, else the canonical one; and the further posts it names. */
-function postsOf({ platform, canonical_url: canonicalUrl, post_id: id, part, more_ids: moreIds }, link) {
+function postsOf({ kind, platform, canonical_url: canonicalUrl, post_id: id, part, more_ids: moreIds }, link) {
   const code = id ?? canonicalUrl.split("/").slice(3).filter(Boolean).pop();
   const whole = withoutTail(platform, code);
   const meant = canonicalUrl.replace(code, () => whole);
   const url = whole === code && hasId(link.url, code) ? link.url : meant;
   const more = moreIds.map((each) => ({ key: `${platform} ${each} null`, link: { url: canonicalUrl.replace(id, () => each), platform } }));
   const beside = collectionBeside(link.url);
-  return [{ key: id ? `${platform} ${whole} ${part}` : meant, link: { url, platform, ...(beside && { beside }) } }, ...more];
+  return [{ key: id ? `${platform} ${whole} ${part}` : meant, link: { url, platform, ...(beside && { beside }), ...(kind === "short" && { isShort: true }) } }, ...more];
 }
 
 /** A code without characters at its end that are valid in a code, but not part of this one. */

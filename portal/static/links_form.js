@@ -168,7 +168,7 @@ function paint() {
   const read = readLinks(box.value);
   const { links, duplicates, problems: bad, asides: others } = read;
   paintExpansion(read);
-  const { urls, wanted } = expanded(read);
+  const { urls, isList } = expanded(read);
   const chips = foundChips(read);
   const hint = (key, values) => chips.push(element("li", { class: "hint" }, text(key, values)));
   const doubts = others.filter(({ destination }) => destination === "unknown").length;
@@ -177,7 +177,7 @@ function paint() {
   if (urls.length > maxUrls) hint("links_batches", { count: Math.ceil(urls.length / maxUrls), most: maxUrls });
   for (const platform of unlistedProfiles(read)) hint("profile_unlisted", { platform: PLATFORMS[platform].label });
   found.replaceChildren(...chips);
-  setText(download, downloadLabel(read, urls, wanted));
+  setText(download, downloadLabel(read, urls, isList));
   download.disabled = urls.length === 0;
   show(clear, box.value !== "");
   show(paste, canPaste && box.value === "");
@@ -207,9 +207,9 @@ function unlistedProfiles({ links, asides: others }) {
   return new Set(meant.map(({ platform }) => platform).filter((platform) => platform !== "tiktok"));
 }
 
-function downloadLabel({ collections }, urls, { expand }) {
+function downloadLabel({ collections }, urls, isList) {
   if (urls.length === 0) return text("download_nothing");
-  if (!expand) return text("download", { count: urls.length });
+  if (!isList) return text("download", { count: urls.length });
   if (urls.length === 1) return text(`download_${collections[0]?.destination ?? "playlist"}`);
   return text("download_links", { count: urls.length });
 }

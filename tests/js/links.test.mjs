@@ -44,6 +44,11 @@ finds([
   ["no look at other parts than the host", "a@youtube.com/watch?v=dQw4w9WgXcQ my-youtu.be/x netflix.com/x ax.com/a/status/1", []],
 ]);
 
+test("a link that must be followed to know where it leads says so", () => {
+  const { links } = readLinks(`https://vm.tiktok.com/ZMabc123\n${A}`);
+  assert.deepEqual(links.map(({ isShort }) => isShort), [true, undefined]);
+});
+
 // What is glued to a link
 
 for (const tail of ["🔥🔥 must see", "❤️", "👨‍👩‍👧", "🇩🇪", "1️⃣", "👍🏽", "–worth it", "—", "؟", "، شاهد", "।", "。", "！", "…", "’", "»", "すごい", "입니다", "/すごい", "?すごい",

@@ -48,7 +48,7 @@ def of_server(text: str) -> dict[str, str] | None:
 
 
 def as_sent(link: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in link.items() if name != "beside"}
+    return {name: value for name, value in link.items() if name not in ("beside", "isShort")}
 
 
 def as_server_reads(url: str) -> dict[str, Any]:
