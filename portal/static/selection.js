@@ -195,9 +195,11 @@ export class Selection {
   }
 
   _paintRows() {
-    for (const box of this._place.querySelectorAll(".pick input")) {
-      const isChosen = this._ids.has(box.closest(".job").dataset.job);
-      if (box.checked !== isChosen) box.checked = isChosen;
+    for (const row of this._place.querySelectorAll(".job")) {
+      const isChosen = this._ids.has(row.dataset.job);
+      if (row.classList.contains("chosen") === isChosen) continue;
+      row.classList.toggle("chosen", isChosen);
+      row.querySelector(".pick input").checked = isChosen;
     }
   }
 

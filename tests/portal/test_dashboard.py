@@ -17,6 +17,8 @@ import pytest
 from tests.browser import DESKTOP, expect, needs_browser
 from tests.real_server import Server
 from tests.simulator.client import Simulator
+from tests.simulator.scenarios import find_post
+from tests.simulator.thumbnails import thumbnail_of
 
 pytestmark = [needs_browser, pytest.mark.timeout(120)]
 
@@ -309,6 +311,7 @@ def test_a_reload_in_the_middle_loses_nothing(page: Any, server: Server, simulat
     open_dashboard(page, server)
     download(page, "\n".join(simulator.url("tiktok", "ok", number) for number in range(3)))
     expect(rows(page, "running").first).to_contain_text("Downloading", timeout=SOON)
+    expect(page.locator("#queue-state")).to_contain_text(re.compile("in progress.*/s"), timeout=SOON)
     bar = rows(page, "running").first.locator("progress")
     expect(bar).to_have_attribute("value", re.compile("."), timeout=SOON)
     assert page.title().endswith("/3 · Batch Video Downloader")
@@ -364,6 +367,8 @@ def test_a_platform_that_cools_down_shows_a_countdown(page: Any, server: Server,
     banner = page.locator(".banner[data-id=tiktok]")
     expect(banner).to_contain_text("TikTok is limiting requests. Resuming automatically in", timeout=SOON)
     expect(rows(page, "waiting")).to_contain_text("retrying in")
+    download(page, simulator.url("tiktok", "ok"))
+    expect(rows(page, "queued").locator(".now")).to_contain_text("TikTok is limiting requests")
     banner.get_by_role("button", name="Resume now").click()
     expect(page.locator("#status")).to_contain_text("TikTok resumed.")
 
@@ -950,8 +955,11 @@ def test_two_thousand_jobs_stay_smooth(new_page: NewPage, server: Server, simula
         urls = [simulator.url("tiktok", "ok", half * 1000 + number) for number in range(1000)]
         ids.append(server.ask("POST", "/api/v1/batches", {"urls": urls})[1]["batch"]["id"])
     page = new_page(viewport=DESKTOP)
+    shown = have_thumbnails(page)
     open_dashboard(page, server)
     expect(rows(page, "queued")).to_have_count(50)  # the newest is open
+    expect(page.locator(".thumb img").first).to_have_js_property("complete", True)
+    assert 5 < len(shown) < 40  # those near the window, not those below it
     page.locator(".toggle[aria-expanded=false]").click()
     expect(rows(page, "queued")).to_have_count(100)
     page.get_by_role("button", name="Show 200 more").first.click()
@@ -965,6 +973,29 @@ def test_two_thousand_jobs_stay_smooth(new_page: NewPage, server: Server, simula
             break
         slowest = min(slowest, slowest_interaction(page, server, []))
     assert slowest < 100
+
+
+def have_thumbnails(page: Any) -> list[str]:
+    """Let *page* believe that every job of a batch has a thumbnail; return those that it asks for, as they come."""
+    asked: list[str] = []
+    post = find_post("tiktok", "7000000000000000001")
+    assert post
+    picture = thumbnail_of(post)
+
+    def detail(route: Any) -> None:
+        response = route.fetch()
+        found = response.json()
+        for job in found["jobs"]:
+            job["thumbnail_url"] = f"/api/v1/jobs/{job['job_id']}/thumbnail"
+        route.fulfill(response=response, json=found)
+
+    def thumbnail(route: Any) -> None:
+        asked.append(route.request.url)
+        route.fulfill(body=picture, content_type="image/jpeg")
+
+    page.route(re.compile(r"/api/v1/batches/\w+$"), detail)
+    page.route("**/thumbnail", thumbnail)
+    return asked
 
 
 def slowest_interaction(page: Any, server: Server, cancelled: list[str]) -> float:

@@ -196,8 +196,11 @@ def test_on_a_phone_all_of_it_is_accessible_and_can_be_hit(
 ) -> None:
     page = new_page(viewport=PHONE, has_touch=True, is_mobile=True)
     server.ask("POST", "/download/batch", {"urls": [simulator.url("youtube", "private"), f"{NO_VIDEO}1"]})
+    server.ask("POST", "/api/v1/queue/pause")
     open_dashboard(page, server)
     expect(page.locator("#batches .job")).to_have_count(2)
+    for place, most in ((".banner[data-id=paused]", 70), (".choices", 60), ("#toolbar", 60)):
+        assert page.locator(place).bounding_box()["height"] < most, place  # two lines of text, or one row
     page.tap("#options summary")
     page.fill("#links", list_url("youtube", "plain", 240))
     expect(page.locator("#expansion")).to_be_visible()
@@ -209,3 +212,6 @@ def test_on_a_phone_all_of_it_is_accessible_and_can_be_hit(
     assert [
         each for each in page.evaluate(SMALL) if each[0] not in ("Subtitles", "Folder")
     ] == []  # of the fields below
+    page.tap("#download")
+    expect(page.locator("#links")).to_have_value("")
+    expect(page.locator("#links")).not_to_be_focused()  # the keyboard would cover the rows
