@@ -69,7 +69,7 @@ class RateLimits:
             for limit, client in limits[:1] if address in self._known else limits:
                 if not self._limiter.limiter.test(limit, "wrong keys", client):
                     raise TooManyRequests(
-                        "Too many wrong keys from your address: wait for the seconds in Retry-After.",
+                        "Too many wrong keys from your address: wait a while, then try again.",
                         retry_after=self._seconds_left(limit, "wrong keys", client),
                     )
             found = self._keys.find(candidate)
