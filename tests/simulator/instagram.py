@@ -224,9 +224,8 @@ def _product(world: World, post: Post) -> JsonObject:
     product: JsonObject = {
         "pk": str(_pk(post.id)),
         "code": post.id,
-        # Most posts have a caption and no title; ours have both, so that the title reaches the file name.
-        "title": title,
-        "caption": {"text": title},
+        # Few posts have a title.
+        "caption": {"text": f"{title}\n\n#garden #ada"},
         "user": _user(),
         "taken_at": 1773480413,
         "like_count": 12,

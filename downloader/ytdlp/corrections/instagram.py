@@ -1,6 +1,7 @@
-"""Instagram: pictures, and items of stories.
+"""Instagram: pictures, titles, and items of stories.
 
-yt-dlp knows a picture only as the thumbnail of a video that is not there, and a story only as a whole.
+yt-dlp knows a picture only as the thumbnail of a video that is not there, and a story only as a whole. It calls nearly
+all posts "Video by" and the uploader's name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from downloader.ytdlp.plain_files import plain_file
 
 #: What Instagram calls a picture; a video is 2.
 _PICTURE = 1
+
+#: What yt-dlp calls a post without a title.
+_NO_TITLE = re.compile(r"(?:(?:Video|Post) by |$)")
 
 #: Beside the picture as it is, some answers list it cut to a square.
 _SAME_SHAPE = 0.02
@@ -37,6 +41,8 @@ def pictures(base: Any) -> Any:
             post = super()._extract_product(*args, **kwargs)
             for part in post.get("entries") or ():
                 part["display_id"] = post["id"]
+                _name_by_caption(part)
+            _name_by_caption(post)
             return post
 
         def _extract_product_media(self, product_media: Mapping[str, Any]) -> Any:
@@ -49,6 +55,13 @@ def pictures(base: Any) -> Any:
             return {**found, **file, "formats": [{"url": file["url"]}]}
 
     return InstagramIE
+
+
+def _name_by_caption(post: dict[str, Any]) -> None:
+    """Call *post* by the first line of its caption, unless it has a title, which few have."""
+    caption = str(post.get("description") or "").strip()
+    if caption and _NO_TITLE.match(post.get("title") or ""):
+        post["title"] = caption.splitlines()[0]
 
 
 def _address(media: Mapping[str, Any]) -> str:
