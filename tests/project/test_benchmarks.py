@@ -22,6 +22,7 @@ from benchmarks import (
     commands,
     comparison,
     growth,
+    page,
     photos,
     process_tree,
     server_tree,
@@ -90,6 +91,18 @@ def test_figures_are_medians_of_the_rounds_and_the_worst_count() -> None:
     assert found["right_files"] == 3
     assert found["files_s"] == 2
     assert found["healthz_p99_ms"] == 5
+
+
+def test_an_interaction_that_takes_too_long_is_named() -> None:
+    took = {each.__name__: {"cpu_ms": [20.0, 30.0, 990.0], "painted_ms": [40.0]} for each in page.INTERACTIONS}
+    slow = took | {"select_all": {"cpu_ms": [20.0, 130.0, 140.0], "painted_ms": [40.0]}}
+    found = {
+        "opened": {"first_paint_ms": 100.0, "page_bytes": page.WEIGHT_BYTES + 1},
+        "interactions": {"list": took, "tiles": slow},
+    }
+    assert page.missed(found) == ["page_bytes", "select_all (tiles)"]
+    [row] = [line for line in page.report(found).splitlines() if line.startswith("select all")]
+    assert row.split() == ["select", "all", "30.0", "40.0", "130", "40.0"]
 
 
 def test_growth_is_told_from_one_step_to_the_next() -> None:
