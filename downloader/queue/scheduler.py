@@ -264,6 +264,8 @@ class Scheduler:
         if self._due_changed:
             self._due_changed = False  # before it is asked for: it may change meanwhile
             self._due = await self.database.call(self._store.due)
+        if self._paused:  # meanwhile
+            return None
         due = self._due
         ready = [platform for platform, at in due.items() if at is None or at <= now]
         # Begin with another platform each time, so that none is always served first.

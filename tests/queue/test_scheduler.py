@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+
+import pytest
 
 from downloader.jobs import FINAL_STATES, Progress
 from downloader.queue.preemption import PREEMPT_AFTER_SECONDS
@@ -121,6 +124,27 @@ async def test_a_paused_queue_begins_nothing(world: World) -> None:
     assert world.scheduler.status().paused
     await world.scheduler.set_paused(False)
     await world.engine.until(lambda engine: bool(engine.running))
+
+
+async def test_a_pause_during_a_round_stops_it_before_it_starts_anything(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_room = world.scheduler.storage.has_room
+
+    async def pause_meanwhile(now: datetime) -> bool:
+        await world.scheduler.set_paused(True)
+        return await has_room(now)
+
+    monkeypatch.setattr(world.scheduler.storage, "has_room", pause_meanwhile)
+    [job] = await world.submit(tiktok(1))
+    while not world.scheduler.status().paused:
+        await asyncio.sleep(0)
+    for _ in range(50):  # long enough for the round to go on
+        assert (await world.queue.job(job.id)).state == "queued"
+    monkeypatch.undo()
+    await world.scheduler.set_paused(False)
+    await running(world, tiktok(1))
+    assert [attempt.result for attempt in await world.queue.attempts(job.id)] == ["running"]
 
 
 async def test_what_ran_when_the_process_died_runs_again(open_world: Callable[..., Any]) -> None:
