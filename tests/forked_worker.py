@@ -32,7 +32,9 @@ class ForkedWorker:
         """Return its exit code, or minus the signal that ended it."""
         ended = os.pidfd_open(self.pid)
         try:
-            if not select.select([ended], [], [], timeout)[0]:
+            poll = select.poll()  # `select` takes no file descriptors above 1,024
+            poll.register(ended, select.POLLIN)
+            if not poll.poll(timeout * 1000):
                 raise subprocess.TimeoutExpired("worker", timeout)
         finally:
             os.close(ended)
