@@ -16,7 +16,7 @@ from downloader.checks.findings import Finding, Grade
 from downloader.download_settings import PREFIX
 from downloader.errors import StartRefused
 from downloader.media.move import try_move
-from downloader.queue.storage import QuotaWatch
+from downloader.queue.storage import QuotaWatch, missing_target
 from downloader.server.wsgi import listen
 from downloader.settings import Settings
 from downloader.store.inspection import is_migrated
@@ -57,6 +57,9 @@ def check_storage(settings: Settings) -> Iterator[Finding]:
     if hasattr(os, "geteuid") and os.geteuid() == 0 != owner:
         yield Finding("WARNING", "user", f"This is root, but {existing} is not root's: check as the server's user.")
     folders = [settings.raw_dir, settings.work_dir]
+    if missing := missing_target(folder, *folders):
+        yield Finding("FAULT", "storage", missing)
+        return
     if all(path.is_dir() for path in folders):
         try_move(settings.work_dir, settings.raw_dir)
     elif not os.access(existing, os.W_OK | os.X_OK):  # not by trying: what root makes, the server could not use

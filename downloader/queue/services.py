@@ -29,7 +29,7 @@ from downloader.queue.metrics import Metrics, Snapshot
 from downloader.queue.notifications import check_receivers, start_notifications
 from downloader.queue.operations import JobQueue
 from downloader.queue.scheduler import Scheduler, utc_now
-from downloader.queue.storage import QueueStatus
+from downloader.queue.storage import QueueStatus, missing_target
 from downloader.records import Record
 from downloader.settings import Settings
 from downloader.store.repository import Store
@@ -255,6 +255,7 @@ def _check_writable(settings: Settings) -> None:
         try_move(settings.work_dir, settings.raw_dir)
     except OSError as error:
         raise StartRefused(
-            f"Cannot write to {settings.storage_dir} ({error.strerror}): set DOWNLOADER_STORAGE_DIR to a folder that"
+            missing_target(settings.storage_dir, settings.raw_dir, settings.work_dir)
+            or f"Cannot write to {settings.storage_dir} ({error.strerror}): set DOWNLOADER_STORAGE_DIR to a folder that"
             " this user may write."
         ) from error

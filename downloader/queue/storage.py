@@ -33,6 +33,14 @@ MEASURE_INTERVAL_SECONDS = 30.0
 CHECK_TIMEOUT_SECONDS = 10.0
 
 
+def missing_target(*folders: Path) -> str | None:
+    """Return, in a sentence, which of *folders* is a link to one that is not there; None if none of them is."""
+    for folder in folders:
+        if folder.is_symlink() and not folder.exists():
+            return f"{folder} is a link to {folder.readlink()}, which is not there: mount its disk, or change the link."
+    return None
+
+
 class DiskWatch:
     """Whether the two folders that downloads use are there and can be written."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from pathlib import Path
 import pytest
 
 import downloader_main
+from downloader import create_downloader_app
 from downloader.checks.network import clock_finding
+from downloader.errors import StartRefused
+from downloader.settings import Settings
 from downloader.store.inspection import is_migrated
 from tests.real_server import Server
 from tests.simulator.client import Simulator
@@ -67,6 +71,19 @@ def test_a_fault_is_told_with_what_to_do(check: Check, setting: str, value: str,
     assert sentence in found[what]
     assert "secret" not in str(found)
     assert found["ffmpeg"].startswith("OK")  # the other things are checked all the same
+
+
+def test_a_link_to_a_share_that_is_not_mounted_is_a_fault(check: Check, tmp_path: Path) -> None:
+    raw, share = tmp_path / "storage" / "raw", tmp_path / "nas" / "videos"
+    raw.parent.mkdir()
+    raw.symlink_to(share)
+    sentence = f"{raw} is a link to {share}, which is not there: mount its disk"
+    status, found = check()
+    assert status == 1
+    assert sentence in found["storage"]
+    with pytest.raises(StartRefused, match=re.escape(sentence)):  # a server says the same
+        create_downloader_app(Settings(storage_dir=raw.parent))
+    assert not share.parent.exists()
 
 
 def test_a_taken_port_is_a_fault_unless_a_server_of_ours_has_it(check: Check, shared_server: Server) -> None:
