@@ -18,7 +18,7 @@ class Request:
     """A request as it came."""
 
     def __init__(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        self.path, self.headers, self.body = handler.path, handler.headers, body
+        self.method, self.path, self.headers, self.body = handler.command, handler.path, handler.headers, body
 
     @property
     def json(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 answer = receiver.answers.popleft() if receiver.answers else 200
                 receiver.requests.put(Request(self, body))
                 with suppress(OSError):
