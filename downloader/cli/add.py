@@ -27,6 +27,7 @@ def add(server: Server, options: Namespace) -> int:
         _submit(server, links, wanted, receipt, batch_ids)
         if options.wait:
             wait(server, batch_ids)
+        failed = list(failures(server, batch_ids))
     except KeyboardInterrupt:
         sys.stderr.write(_how_to_continue("Stopped", receipt, batch_ids))
         return 130
@@ -39,7 +40,6 @@ def add(server: Server, options: Namespace) -> int:
         sys.stderr.write(f"{error}\n{_how_to_continue('Not done', receipt, batch_ids)}")
         return 3
     receipt.discard()
-    failed = list(failures(server, batch_ids))
     for link, sentence in failed:
         sys.stderr.write(f"{visible(link)}: {visible(sentence)}\n")
     if options.wait and failed:

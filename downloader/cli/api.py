@@ -9,6 +9,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import IO, Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -20,6 +21,9 @@ TIMEOUT_SECONDS = 60.0
 
 #: Most results of one request.
 PAGE = 200
+
+#: More than any answer has, and less than fills the memory.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 Query = Mapping[str, str | int | None]
 
@@ -106,13 +110,16 @@ class Server:
 
     def jobs(self, **query: str | int | None) -> Iterator[dict[str, Any]]:
         """Yield the records of all jobs that match *query*, newest first. Raises ServerError."""
-        cursor = None
+        cursor, seen = None, set[str]()
         while True:
             page = self.ask("/api/v1/jobs", {"limit": PAGE, **query, "cursor": cursor})
             yield from page["jobs"]
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+            if cursor in seen:
+                raise ServerError(self._not_ours())
+            seen.add(cursor)
 
     def _refusal(self, error: urllib.error.HTTPError) -> ServerError:
         seconds = error.headers.get("Retry-After", "")
@@ -158,9 +165,12 @@ def _is_this_machine(host: str) -> bool:
 
 def _read(response: IO[bytes]) -> bytes:
     try:
-        return response.read()
+        content = response.read(MAX_ANSWER_BYTES)
     except (OSError, http.client.HTTPException) as error:
         raise ServerError("The connection to the server was lost.") from error
+    if len(content) == MAX_ANSWER_BYTES:
+        raise ServerError("The server's answer does not end.", status=HTTPStatus.OK)
+    return content
 
 
 def _json(text: bytes) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from downloader.cli.api import Server, ServerError, UsageError
 from downloader.cli.get import get
 from downloader.cli.listing import list_jobs
 from downloader.download_settings import CLIENT_KEY, CLIENT_SERVER
+from downloader.util.printable import visible
 
 _WORDS: dict[str, Callable[[Server, Namespace], int]] = {"add": add, "list": list_jobs, "get": get}
 
@@ -36,9 +37,9 @@ def run(options: Namespace) -> int:
     except BrokenPipeError:  # as by `list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INCOMPLETE
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         sentence = "The server answered in a way that this version does not know"
-        return _failed(SERVER_FAILED, f"{sentence} ({type(error).__name__}: {error}).")
+        return _failed(SERVER_FAILED, f"{sentence} ({type(error).__name__}: {visible(str(error))}).")
     except KeyboardInterrupt:
         return _failed(STOPPED, "Stopped. The same command continues from here.")
 

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from downloader.media.move import move_new
 from downloader.util.files import atomic_write
 
 #: After so long, the same command is a new one.
@@ -39,11 +40,7 @@ class Receipt:
             self._file = folder / digest[:32]
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _remove_old(folder)
-            with contextlib.suppress(FileNotFoundError):
-                self.key = self._file.read_text("ascii")
-                self.kept = True
-                return
-            atomic_write(self._file, self.key.encode())
+            self.key = _kept_key(self._file, self.key)
             self.kept = True
         except (OSError, RuntimeError, ValueError):  # no home, or a full or read-only disk
             pass
@@ -53,6 +50,19 @@ class Receipt:
         if self.kept:
             with contextlib.suppress(OSError):
                 self._file.unlink()
+
+
+def _kept_key(file: Path, key: str) -> str:
+    """Return the key in *file*; if it is not there yet, *key*, which is then."""
+    mine = file.with_name(f".{key}")
+    atomic_write(mine, key.encode())
+    try:
+        # Of two commands that begin at once, one makes the file, and both use what is in it.
+        with contextlib.suppress(FileExistsError):
+            move_new(mine, [file])
+        return file.read_text("ascii")
+    finally:
+        mine.unlink(missing_ok=True)
 
 
 def _remove_old(folder: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,24 @@ def test_a_receipt_is_found_again_until_it_is_discarded_or_old(tmp_path: Path) -
     assert second.key != first.key
     second.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_commands_that_begin_at_once_have_one_receipt(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        keys = {receipt.key for receipt in threads.map(lambda _: Receipt(["a"], tmp_path), range(40))}
+    assert len(keys) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_command_that_could_not_say_what_failed_continues_when_it_is_repeated(run: Run) -> None:
+    """Its links were added, so that a new key would add them twice."""
+    batch, gone = Answer(body=b'{"batch": {"id": "b1"}}'), Answer(status=502)
+    with stranger({"/api/v1/batches": [batch], "*": [gone]}) as other:
+        ended = [run("add", "https://youtu.be/1", at=other.url) for _ in range(2)]
+    assert [(each.status, "The same command continues from here." in each.err) for each in ended] == [(3, True)] * 2
+    keys = [headers["Idempotency-Key"] for path, headers in other.requests if path == "/api/v1/batches"]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
 
 
 def test_without_a_place_for_its_receipt_it_adds_all_the_same(tmp_path: Path) -> None:

@@ -150,3 +150,22 @@ def test_a_folder_that_cannot_be_written_is_told(run: Run, tmp_path: Path) -> No
         ended = run("get", "j1", "-o", str(tmp_path / "file" / "here"), at=other.url)
     assert ended.status == 1
     assert ended.err.endswith("here (Not a directory).\n")
+
+
+@pytest.mark.parametrize(
+    ("told", "headers"),
+    [
+        (job(url=5), {}),
+        (job("a.mp4"), {"Last-Modified": "rubbish \x1b[2J"}),
+        (job("a.mp4"), {"Last-Modified": "Mon, 01 Jan 99999999999 00:00:00 GMT"}),
+        (job("a.mp4"), {"Content-Length": "9" * 5000}),
+    ],
+)
+def test_a_strange_answer_is_one_sentence(
+    run: Run, tmp_path: Path, told: dict[str, list[Answer]], headers: dict[str, str]
+) -> None:
+    with stranger({**told, "*": [Answer(body=b"ab", headers=headers)]}) as other:
+        ended = run("get", "j1", "-o", str(tmp_path), at=other.url)
+    assert ended.status == 3
+    assert ended.err.removesuffix("\n").isprintable()
+    assert list(tmp_path.glob("*.mp4")) == []

@@ -52,3 +52,26 @@ def test_it_may_end_in_a_pipe_that_no_one_reads(shared_server: Server, batch_id:
     ended = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert json.loads(ended.stdout)
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"jobs": [{"job_id": 1}], "next_cursor": null}',
+        b'{"jobs": [1], "next_cursor": null}',
+        b'{"jobs": [], "next_cursor": ["\\u001b[2J"]}',
+        b'{"jobs": [], "next_cursor": "again"}',
+    ],
+)
+def test_a_strange_list_is_one_sentence(run: Run, answer: bytes) -> None:
+    with stranger({"*": [Answer(body=answer)]}) as other:
+        ended = run("list", at=other.url)
+    assert (ended.status, ended.out) == (3, "")
+    assert ended.err.removesuffix("\n").isprintable()
+
+
+def test_an_answer_without_end_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("downloader.cli.api.MAX_ANSWER_BYTES", 1000)
+    with stranger({"*": [Answer(body=b" " * 2000)]}) as other:
+        ended = run("list", at=other.url)
+    assert (ended.status, ended.err) == (3, "The server's answer does not end.\n")
