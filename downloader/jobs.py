@@ -134,7 +134,8 @@ class Job:
     @property
     def is_held(self) -> bool:
         """Whether it was added without starting it, and waits for a retry: a state of its own would be one for all."""
-        return self.state == "failed" and self.error_code == "cancelled"
+        # One that ran can fail so too: yt-dlp's own word for a download that the operator's options end.
+        return self.state == "failed" and self.error_code == "cancelled" and self.attempt_number == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,9 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 3600.0
 #: A message that is older is given up if it fails once more.
 GIVE_UP_SECONDS = 86_400.0
+#: All that are older are, if their receiver failed so often in a row, which takes a quarter of an hour: many have not
+#: each a turn in a day, so that there would be more and more.
+HOPELESS_FAILURES = 20
 
 #: A receiver that fails at one message after the other gets a pause between them, which doubles up to this.
 LONGEST_RECEIVER_PAUSE_SECONDS = 60.0
@@ -39,6 +42,7 @@ class Outbox(Protocol):
     def delivered(self, message: Message, *, now: datetime) -> None: ...
     def postpone(self, message: Message, until: datetime) -> None: ...
     def give_up(self, message: Message) -> None: ...
+    def give_up_before(self, receiver: str, moment: datetime) -> int: ...
 
 
 class Delivery:
@@ -94,8 +98,11 @@ class Delivery:
         pause_seconds = max(asked_seconds, min(2.0 ** min(self._failures, 10), LONGEST_RECEIVER_PAUSE_SECONDS))
         self._not_before = now + timedelta(seconds=pause_seconds)
         if (now - message.created_at).total_seconds() >= GIVE_UP_SECONDS:
-            log.error("a notification was given up", extra=facts)
             self._outbox.give_up(message)
+            if self._failures >= HOPELESS_FAILURES:
+                before = now - timedelta(seconds=GIVE_UP_SECONDS)
+                facts["older_ones"] = self._outbox.give_up_before(self.receiver.name, before)
+            log.error("a notification was given up", extra=facts)
             return
         until = now + timedelta(seconds=max(asked_seconds, self._pause_seconds(message.attempts)))
         if message.attempts == 0:  # the others say the same

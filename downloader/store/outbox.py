@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, case, delete, insert, literal, select, update
 
 from downloader.jobs import UNFINISHED_STATES, Batch, JobState, Message
 from downloader.store import queries
 from downloader.store.database import reading, writing
 from downloader.store.queries import chunks
 from downloader.store.rows import new_id, utc
-from downloader.store.schema import batches, jobs, outbox
+from downloader.store.schema import UtcTime, batches, jobs, outbox
 from downloader.util.plain_text import plain
 
 #: Problems that a message lists; it counts the others.
@@ -24,12 +24,19 @@ MAX_TEXT = 300
 MAX_URL = 1000
 
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-#: A held job (see `Job.is_held`) has not been started yet.
-_is_unfinished = jobs.c.state.in_(sorted(UNFINISHED_STATES)) | (
-    (jobs.c.state == "failed") & (jobs.c.error_code == "cancelled")
+_unfinished = select(jobs.c.seq).where(jobs.c.batch_id == batches.c.id, jobs.c.state.in_(sorted(UNFINISHED_STATES)))
+_FINAL = select(batches.c.id).where(batches.c.id.in_(_IDS), ~_unfinished.exists()).order_by(batches.c.seq)
+#: See `Job.is_held`. Asked apart, of what is final: it looks at all that failed, each time.
+_HELD = (
+    select(jobs.c.seq)
+    .where(
+        jobs.c.batch_id == bindparam("batch"),
+        jobs.c.state == "failed",
+        jobs.c.error_code == "cancelled",
+        jobs.c.attempt_number == 0,
+    )
+    .limit(1)
 )
-_unfinished = select(jobs.c.seq).where(jobs.c.batch_id == batches.c.id, _is_unfinished)
-_ENDED = select(batches.c.id).where(batches.c.id.in_(_IDS), ~_unfinished.exists()).order_by(batches.c.seq)
 _PROBLEMS = (
     select(jobs.c.id, jobs.c.url, jobs.c.platform, jobs.c.title, jobs.c.error_code, jobs.c.error)
     .where(jobs.c.batch_id == bindparam("batch"), jobs.c.state == "failed")
@@ -60,7 +67,9 @@ class Outbox:
         whether there are any."""
         rows = []
         for ids in chunks(batch_ids):
-            for batch_id in connection.scalars(_ENDED, {"ids": ids}).all():
+            for batch_id in connection.scalars(_FINAL, {"ids": ids}).all():
+                if connection.scalar(_HELD, {"batch": batch_id}) is not None:
+                    continue  # it has not been started yet
                 batch = queries.batch(connection, batch_id)
                 if self._only_problems and not batch.counts.get("failed"):
                     continue
@@ -94,7 +103,9 @@ class Outbox:
         with writing(self._engine) as connection:
             connection.execute(delete(outbox).where(*_is(message)))
             late = outbox.c.receiver == message.receiver, outbox.c.next_attempt_at > utc(now)
-            connection.execute(update(outbox).where(*late).values(next_attempt_at=utc(now)))
+            # The oldest first, and no two at one time, where `next` would have to sort them for each message.
+            at = case((outbox.c.created_at < utc(now), outbox.c.created_at), else_=literal(utc(now), UtcTime))
+            connection.execute(update(outbox).where(*late).values(next_attempt_at=at))
 
     def postpone(self, message: Message, until: datetime) -> None:
         """Count a failed attempt to deliver *message*, and have the next one *until* then."""
@@ -106,6 +117,12 @@ class Outbox:
         """Forget *message*."""
         with writing(self._engine) as connection:
             connection.execute(delete(outbox).where(*_is(message)))
+
+    def give_up_before(self, receiver: str, moment: datetime) -> int:
+        """Forget the messages for *receiver* that are as old as that; return how many."""
+        old = outbox.c.receiver == receiver, outbox.c.created_at <= utc(moment)
+        with writing(self._engine) as connection:
+            return connection.execute(delete(outbox).where(*old)).rowcount
 
     def drop_others(self) -> int:
         """Forget the messages of receivers that there are no more; return how many."""

@@ -151,6 +151,39 @@ def test_many_messages_do_not_storm_a_receiver_that_is_down(
     assert len(set(hand.sent)) == 60
 
 
+def test_what_waits_for_a_receiver_that_stays_away_is_bounded(
+    outbox: Outbox, end_batch: Callable[[], str], clock: FakeClock
+) -> None:
+    """Each has its day, however many there are."""
+    for _ in range(100):
+        end_batch()
+    hand = Hand()
+    hand.failure = NotDelivered("no answer")
+    delivery = Delivery(hand, outbox, clock, Random(1))
+    run(delivery, clock, 85_000)
+    end_batch()
+    run(delivery, clock, 2_500)
+    hand.failure = None
+    run(delivery, clock, 3_600)
+    assert len(hand.sent) == 1
+
+
+def test_a_receiver_that_is_back_after_days_gets_what_waited(
+    outbox: Outbox, end_batch: Callable[[], str], clock: FakeClock
+) -> None:
+    """The server was off, so that nothing could be tried."""
+    for _ in range(10):
+        end_batch()
+    clock.forward(3 * 86_400)
+    hand = Hand()
+    hand.failure = NotDelivered("no answer")
+    delivery = Delivery(hand, outbox, clock, Random(1))
+    delivery.step()
+    hand.failure = None
+    run(delivery, clock, 60)
+    assert len(hand.sent) == 9
+
+
 def test_a_clock_that_is_set_back_delays_nothing_for_days(
     outbox: Outbox, end_batch: Callable[[], str], clock: FakeClock
 ) -> None:

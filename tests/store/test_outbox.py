@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import event
@@ -116,6 +117,33 @@ def test_a_batch_that_is_held_has_not_ended(store: Store) -> None:
     [job] = store.claim("tiktok", 1, now=NOW)
     finished(store, job, "succeeded", downloaded("/raw/a.mp4"))
     assert ends(outbox) == [(job.batch_id, {"succeeded": 1})]
+
+
+def test_one_that_ran_and_failed_as_cancelled_is_not_held(store: Store) -> None:
+    """The operator's options may end a download with that word of yt-dlp's."""
+    outbox = opened(store)
+    batch_id, [one] = running(store, 1)
+    ended = finished(store, one, "failed", Outcome(False, None, "It was stopped.", error_code="cancelled"))
+    assert not ended.is_held
+    assert ends(outbox) == [(batch_id, {"failed": 1})]
+
+
+def test_what_waited_for_a_receiver_has_times_of_its_own(store: Store) -> None:
+    """Thousands may wait after a day: to sort those of one time takes 20 ms of the processor, for each of them."""
+    outbox, times = opened(store), [NOW + timedelta(seconds=number) for number in range(4)]
+    sent = [store.submit([nobody("a")], now=time).batch.id for time in times]
+    for minutes in (3, 2, 1):
+        waiting = outbox.next("webhook")
+        assert waiting is not None
+        outbox.postpone(waiting, LATER + timedelta(minutes=minutes))
+    last = outbox.next("webhook")
+    assert last is not None
+    outbox.delivered(last, now=LATER)
+    due = []
+    while (message := outbox.next("webhook")) is not None:
+        due.append((json.loads(message.body)["batch"]["id"], message.next_attempt_at))
+        outbox.delivered(message, now=LATER)
+    assert due == list(zip(sent[:3], times[:3], strict=True))
 
 
 def test_a_batch_that_is_cancelled_part_by_part_ends_once(store: Store) -> None:
