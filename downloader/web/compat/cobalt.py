@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import Any, cast, get_args
@@ -33,7 +34,7 @@ from downloader.web.compat.cobalt_errors import CobaltError, failed
 from downloader.web.compat.cobalt_names import file_name
 from downloader.web.compat.cobalt_request import SaveRequest, Style
 from downloader.web.files import CONTENT_TYPES, media_path, send_media_file
-from downloader.web.routes import json_body
+from downloader.web.routes import client_gone, json_body
 from downloader.web.slots import Slots
 
 #: The version of cobalt's API that is answered here.
@@ -45,6 +46,9 @@ WAIT_SECONDS = 15.0
 #: How long a link works once its file is there, and how long one that waits for it.
 LIFETIME = timedelta(hours=1)
 WAITING_LIFETIME = timedelta(days=1)
+
+#: How often a link that waits looks whether its client has left.
+GONE_CHECK_SECONDS = 1.0
 
 #: How soon a link may be asked again whose download has not ended after all.
 RETRY_SECONDS = 60
@@ -106,7 +110,7 @@ def create_cobalt(services: Services, waiting: Slots) -> Blueprint:
             return Response()
         if job.state not in FINAL_STATES:
             with waiting.slot():
-                job = await services.acall(JobQueue.wait_for, job_id)
+                job = await services.acall(_ended, job_id, client_gone())
         if job.state not in FINAL_STATES:
             raise ServiceUnavailable(Record.reply(job, job.url).error, retry_after=RETRY_SECONDS)
         if job.state != "succeeded":
@@ -156,6 +160,18 @@ async def _download(queue: JobQueue, url: str, wanted: Wanted) -> tuple[Job, boo
         if (await asyncio.wait({waiting}, timeout=WAIT_SECONDS))[0]:
             return waiting.result()[0], True
         return await queue.job(submission.jobs[0].id), False
+    finally:
+        waiting.cancel()
+
+
+async def _ended(queue: JobQueue, job_id: str, gone: Callable[[], bool]) -> Job:
+    """Return a job once there is no more to wait for, or its client is *gone*, so that its place is free."""
+    waiting = asyncio.create_task(queue.wait_for(job_id))
+    try:
+        while not gone():
+            if (await asyncio.wait({waiting}, timeout=GONE_CHECK_SECONDS))[0]:
+                return waiting.result()
+        return await queue.job(job_id)
     finally:
         waiting.cancel()
 

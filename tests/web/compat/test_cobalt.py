@@ -267,11 +267,11 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
 
 
 @contextlib.contextmanager
-def getting(app: Flask, tunnel: str) -> Iterator[Future[TestResponse]]:
+def getting(app: Flask, tunnel: str, **environ: Any) -> Iterator[Future[TestResponse]]:
     """Get a link whose download has not ended, in a thread; give the answer to come once it waits."""
     queue = app.extensions["downloader"].open()
     with ThreadPoolExecutor() as pool:
-        answer = pool.submit(lambda: app.test_client().get(tunnel))
+        answer = pool.submit(lambda: app.test_client().get(tunnel, environ_overrides=environ))
         until(lambda: bool(queue._waiters))
         yield answer
 
@@ -298,6 +298,21 @@ def test_a_slow_download_is_a_link_that_waits_and_takes_a_place(
     assert (answer.status_code, answer.data) == (200, b"a slow video")
     answer.close()
     assert save(client, url=LINK).status_code == 200  # the place is free
+
+
+def test_a_client_that_has_left_takes_no_place(
+    make_app: Callable[..., Flask], slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some ask again after 30 seconds, and a link needs no key: they would take all places for as long as it takes."""
+    monkeypatch.setattr("downloader.web.download.MAX_WAITING_REQUESTS", 1)
+    monkeypatch.setattr(cobalt, "GONE_CHECK_SECONDS", 0.02)
+    app, left = make_app(), threading.Event()
+    tunnel = tunnel_of(save(app.test_client(), url=LINK))
+    with getting(app, tunnel, **{"waitress.client_disconnected": left.is_set}) as waiting:
+        assert not waiting.done()
+        left.set()
+        assert waiting.result(5).status_code == 503
+    tunnel_of(save(app.test_client(), url=LINK))  # the place is free
 
 
 def test_a_download_that_fails_while_its_link_waits_is_no_empty_file(
