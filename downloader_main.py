@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 # What only `serve` needs is imported by it: the other words start in a fifth of the time.
@@ -59,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments, version=f"{__version__} ({toolchain.ytdlp()})")
     if options.word == "serve":
         return serve(host=options.host, port=options.port)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # titles and paths have characters that not every terminal has
+            stream.reconfigure(errors="backslashreplace")
     if options.word == "check":
         from downloader.checks.report import check
 
@@ -151,7 +155,10 @@ def warn_if_ytdlp_is_old() -> None:
 
 def run_script() -> NoReturn:
     """Run the program as a process of its own."""
-    status = main()
+    try:
+        status = main()
+    except KeyboardInterrupt:  # where there is nothing to say of it
+        status = 130
     logging.shutdown()
     with contextlib.suppress(BrokenPipeError):  # as by `list | head`
         sys.stdout.flush()

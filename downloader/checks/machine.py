@@ -1,4 +1,4 @@
-"""Checks of this machine: port, storage, database and tools."""
+"""Checks of this machine: port, storage, database, notifications and tools."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from downloader.checks.findings import Finding, Grade
 from downloader.download_settings import PREFIX
 from downloader.errors import StartRefused
 from downloader.media.move import try_move
+from downloader.queue.notifications import check_receivers
 from downloader.queue.storage import QuotaWatch, missing_target
 from downloader.server.wsgi import listen
 from downloader.settings import Settings
@@ -89,6 +90,13 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         yield Finding("OK", "database", "It answers, and its schema is this version's.")
     else:
         yield Finding("OK", "database", "It answers; the next start migrates it to this version. Back it up before.")
+
+
+def check_notifications(settings: Settings) -> Iterator[Finding]:
+    """Check that there is what notifications need; none is sent."""
+    check_receivers(settings)
+    number = len(settings.notify or ()) + (settings.webhook_url is not None)
+    yield Finding("OK", "notifications", f"Receivers that are set: {number}.")
 
 
 def check_tools() -> Iterator[Finding]:

@@ -7,7 +7,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from http import HTTPStatus
-from io import TextIOWrapper
 
 from downloader.cli.add import add
 from downloader.cli.api import Server, ServerError, UsageError
@@ -24,9 +23,6 @@ INCOMPLETE, WRONG_COMMAND, SERVER_FAILED, STOPPED = 1, 2, 3, 130
 
 def run(options: Namespace) -> int:
     """Do what *options* say; return the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # titles have characters that not every terminal has
-            stream.reconfigure(errors="backslashreplace")
     try:
         url, key = _server_and_key(options)
         return _WORDS[options.word](Server(url, key), options)

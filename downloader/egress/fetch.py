@@ -92,7 +92,8 @@ def plain_url(url: str) -> str:
         raise FetchFailed("no host")
     path = quote(parts.path, safe=_SAFE) or "/"
     query = f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
-    return f"{parts.scheme}://{host.encode('idna').decode('ascii')}{path}{query}"
+    name, colon, rest = host.partition(":")  # of an IPv6 address, the rest is more than the port
+    return f"{parts.scheme}://{name.encode('idna').decode('ascii')}{colon}{rest}{path}{query}"
 
 
 def _body(reply: Reply, max_bytes: int) -> bytes:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +22,7 @@ from downloader.checks.network import clock_finding
 from downloader.errors import StartRefused
 from downloader.settings import Settings
 from downloader.store.inspection import is_migrated
-from tests.real_server import Server
+from tests.real_server import REPOSITORY, Server
 from tests.simulator.client import Simulator
 from tests.sqlite import make_database
 
@@ -48,7 +52,7 @@ def test_a_good_set_up_has_no_fault_and_stays_as_it_is(check: Check, tmp_path: P
     status, found = check()
     assert status == 0, found
     assert found["last"].startswith("0 faults")
-    for what in ("settings", "port", "storage", "database", "proxy", "cookies", "yt-dlp", "ffmpeg"):
+    for what in ("settings", "port", "storage", "database", "proxy", "cookies", "notifications", "yt-dlp", "ffmpeg"):
         assert found[what].startswith("OK"), found[what]
     assert list(tmp_path.iterdir()) == []
 
@@ -84,6 +88,44 @@ def test_a_link_to_a_share_that_is_not_mounted_is_a_fault(check: Check, tmp_path
     with pytest.raises(StartRefused, match=re.escape(sentence)):  # a server says the same
         create_downloader_app(Settings(storage_dir=raw.parent))
     assert not share.parent.exists()
+
+
+def test_what_apprise_does_not_know_is_a_fault(check: Check) -> None:
+    pytest.importorskip("apprise")
+    status, found = check(DOWNLOADER_NOTIFY="nosuchservice://secret")
+    assert status == 1
+    assert found["notifications"].startswith("FAULT")
+    assert "secret" not in str(found)
+
+
+def test_a_path_that_the_terminal_cannot_show_is_escaped(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, "ascii"))
+    monkeypatch.setenv("DOWNLOADER_STORAGE_DIR", str(tmp_path / "vidéos"))
+    assert downloader_main.main(["check", "--host", "127.0.0.1", "--port", "0"]) == 0
+    assert rb"vid\xe9os" in terminal.getvalue()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {
+            "DOWNLOADER_PROXY": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "DOWNLOADER_STORAGE_DIR": str(tmp_path),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "downloader_main.py", "check", "--port", "0"], cwd=REPOSITORY,
+            env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        silent.accept()[0].close()  # it looked whether the proxy is there
+        connection = silent.accept()[0]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        connection.close()
+    assert process.returncode == 130
+    assert err == ""
 
 
 def test_a_taken_port_is_a_fault_unless_a_server_of_ours_has_it(check: Check, shared_server: Server) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from downloader.egress import fetch as fetching
-from downloader.egress.fetch import FetchFailed, fetch
+from downloader.egress.fetch import FetchFailed, fetch, plain_url
 from downloader.settings import Settings
 from tests.simulator.client import Simulator
 from tests.simulator.scenarios import find_post
@@ -147,3 +147,16 @@ def test_an_address_that_is_none_of_the_internets_is_refused(
     with pytest.raises(FetchFailed):
         get(url.format(at=simulator.canary.removeprefix("http://")), make_settings(proxy=None))
     assert simulator.stats().canary_hits == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("http://ada:pass@ex\u00e4mple.org:8080/\u00e9?q=\u00e9#x", "http://xn--exmple-cua.org:8080/%C3%A9?q=%C3%A9"),
+        (f"http://{'a' * 63}:8080/", f"http://{'a' * 63}:8080/"),
+        ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+        ("https://[::1]", "https://[::1]/"),
+    ],
+)
+def test_a_url_becomes_plain(url: str, plain: str) -> None:
+    assert plain_url(url) == plain
