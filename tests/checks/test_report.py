@@ -61,6 +61,7 @@ def test_a_good_set_up_has_no_fault_and_stays_as_it_is(check: Check, tmp_path: P
     ("setting", "value", "what", "sentence"),
     [
         ("WORKERS", "many", "settings", "DOWNLOADER_WORKERS is set wrongly"),
+        ("URL_PREFIX", "/api/videos", "settings", "DOWNLOADER_URL_PREFIX is set wrongly: must not begin like"),
         ("STORAGE_DIR", os.devnull + "/storage", "storage", "cannot be written: set DOWNLOADER_STORAGE_DIR"),
         ("MIN_FREE_BYTES", "900000G", "storage", "free some space, or lower DOWNLOADER_MIN_FREE_BYTES"),
         ("DATABASE_URL", "sqlite:////nowhere/a.db", "database", "The folder of the database"),

@@ -11,8 +11,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from downloader import create_downloader_app
+from downloader.access.prefix import OWN_PARTS, first_part
 from downloader.errors import StartRefused
-from downloader.settings import Settings
+from downloader.settings import Settings, load_settings
 from tests.simulator.client import Simulator
 
 BROWSER = {"Accept": "text/html"}
@@ -67,9 +68,14 @@ def test_what_is_not_below_it_is_not_found(make_app: MakeApp, path: str) -> None
 
 
 @pytest.mark.parametrize("prefix", ["/api", "/download/batch", "/portal/x", "/healthz"])
-def test_a_prefix_that_begins_like_a_route_is_refused(make_app: MakeApp, prefix: str) -> None:
-    with pytest.raises(StartRefused, match=f"DOWNLOADER_URL_PREFIX is set wrongly: {prefix} begins like"):
-        make_app(url_prefix=prefix)
+def test_a_prefix_that_begins_like_a_route_is_refused(prefix: str) -> None:
+    """With the settings, so that `check` says so too."""
+    with pytest.raises(StartRefused, match="DOWNLOADER_URL_PREFIX is set wrongly: must not begin like"):
+        load_settings(url_prefix=prefix)
+
+
+def test_what_a_prefix_must_not_begin_like_are_the_routes(make_app: MakeApp) -> None:
+    assert {first_part(rule.rule) for rule in make_app().url_map.iter_rules()} == {"", *OWN_PARTS}
 
 
 def test_a_forwarded_one_that_begins_like_a_route_has_been_stripped(make_app: MakeApp) -> None:
