@@ -28,6 +28,13 @@ def run_main(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )  # fmt: skip
 
 
+def interruptible(*arguments: str) -> list[str]:
+    """Return a command that obeys Ctrl-C: a shell that runs the tests in the background has its programs ignore it."""
+    program = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); del sys.argv[0];"
+    program += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    return [sys.executable, "-c", program, "downloader_main.py", *arguments]
+
+
 class Server:
     """A server in a process of its own, started as the README says."""
 

@@ -22,7 +22,7 @@ from downloader.checks.network import clock_finding
 from downloader.errors import StartRefused
 from downloader.settings import Settings
 from downloader.store.inspection import is_migrated
-from tests.real_server import REPOSITORY, Server
+from tests.real_server import REPOSITORY, Server, interruptible
 from tests.simulator.client import Simulator
 from tests.sqlite import make_database
 
@@ -117,7 +117,7 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
             "DOWNLOADER_STORAGE_DIR": str(tmp_path),
         }
         process = subprocess.Popen(
-            [sys.executable, "downloader_main.py", "check", "--port", "0"], cwd=REPOSITORY,
+            interruptible("check", "--port", "0"), cwd=REPOSITORY,
             env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         silent.accept()[0].close()  # it looked whether the proxy is there

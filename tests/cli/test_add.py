@@ -20,7 +20,7 @@ from downloader.cli.receipts import KEPT_SECONDS, Receipt
 from downloader.download_settings import CLIENT_KEY, CLIENT_SERVER
 from tests.cli.conftest import Ended, Run
 from tests.cli.stranger import Answer, stranger
-from tests.real_server import REPOSITORY, ForkedServer, Server
+from tests.real_server import REPOSITORY, ForkedServer, Server, interruptible
 from tests.simulator.client import Simulator
 from tests.waiting import until
 
@@ -109,10 +109,7 @@ def test_without_the_right_key_it_says_what_to_do(
 
 
 def start(server: Server, *arguments: str, **pipes: int) -> subprocess.Popen[str]:
-    # A shell that runs the tests in the background has its programs ignore Ctrl-C.
-    program = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); del sys.argv[0];"
-    program += "runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-c", program, "downloader_main.py", *arguments, "--server", server.url]
+    command = interruptible(*arguments, "--server", server.url)
     return subprocess.Popen(command, cwd=REPOSITORY, text=True, **{"stdout": subprocess.PIPE, **pipes})  # type: ignore[call-overload, no-any-return]
 
 
