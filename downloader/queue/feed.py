@@ -126,7 +126,8 @@ def records_as_they_end(
     for url, job in zip(urls, submission.jobs, strict=True):
         urls_of[job.id].append(url)
     ended: SimpleQueue[Job | None] = SimpleQueue()
-    watching = services.loop.submit(_watch(services.open(), submission, ended.put))
+    queue = services.open()
+    watching = services.loop.submit(_watch(queue, submission, ended.put))
     try:
         while not gone():
             try:

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import os
 import threading
+import weakref
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -42,8 +43,23 @@ class ServiceLoop:
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
-                self._loop = asyncio.new_event_loop()
+                # In an empty context, which it keeps.
+                loop = self._loop = contextvars.Context().run(asyncio.new_event_loop)
                 self._pid = os.getpid()
                 # A daemon: the service decides how long it waits for its downloads, not the interpreter.
-                threading.Thread(target=self._loop.run_forever, name="service-loop", daemon=True).start()
+                threading.Thread(target=_run, args=(loop,), name="service-loop", daemon=True).start()
+                # Not when the service closes: who waits then is still answered.
+                weakref.finalize(self, _stop, loop, self._pid).atexit = False
             return self._loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _stop(loop: asyncio.AbstractEventLoop, pid: int) -> None:
+    if pid == os.getpid():  # the loop of a fork's parent is not its own
+        loop.call_soon_threadsafe(loop.stop)

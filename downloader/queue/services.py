@@ -83,7 +83,8 @@ class Services:
         self, function: Callable[Concatenate[JobQueue, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Call *function* with the queue and the other arguments on the service's loop; return its result. Blocking."""
-        return self.loop.submit(function(self.open(), *args, **kwargs)).result()
+        queue = self.open()  # first: the queue of another app of this process comes with its loop
+        return self.loop.submit(function(queue, *args, **kwargs)).result()
 
     async def acall(
         self, function: Callable[Concatenate[JobQueue, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs

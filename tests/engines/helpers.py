@@ -84,8 +84,9 @@ class HangingFfmpeg:
 
     def pidfd(self) -> int:
         """Return the process that hangs, once there is one."""
-        readable, _, _ = select.select([self._fd], [], [], 20)
-        if not readable:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        if not poll.poll(20_000):
             pytest.fail("no ffmpeg was asked to merge")
         return os.pidfd_open(int(os.read(self._fd, 100)))
 
