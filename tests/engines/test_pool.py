@@ -107,18 +107,6 @@ def test_the_server_keeps_one_of_the_cpus_it_may_use(
     assert default_processes() == processes
 
 
-async def test_a_worker_that_never_becomes_ready_costs_one_attempt(
-    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("downloader.engines.pool.READY_TIMEOUT_SECONDS", 0)
-        engine = await start_engine()
-        assert engine.health().workers == 0
-        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
-        assert outcome.error_code == "interrupted"
-    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
-
-
 async def test_a_waiting_attempt_gets_a_new_worker_when_the_old_one_drains(
     start_engine: StartEngine, simulator: Simulator, tmp_path: Path
 ) -> None:

@@ -58,6 +58,18 @@ async def test_ffmpeg_ends_with_its_worker(
     assert await asyncio.to_thread(wait_for_exit, ffmpeg, 2)
 
 
+async def test_a_worker_that_never_becomes_ready_costs_one_attempt(
+    start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("downloader.engines.pool.READY_TIMEOUT_SECONDS", 0)
+        engine = await start_engine()
+        assert engine.health().workers == 0
+        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
+        assert outcome.error_code == "interrupted"
+    assert (await engine.run(work(tmp_path, simulator), ignore))[0]
+
+
 async def test_a_worker_that_cannot_start_costs_one_attempt(
     start_engine: StartEngine, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
