@@ -918,26 +918,12 @@ def test_the_colours_can_be_chosen_and_stay(page: Any, server: Server) -> None:
     expect(page.get_by_label("Colours")).to_have_value("dark")
 
 
-def test_the_page_is_light_and_quick(new_page: NewPage, server: Server) -> None:
+def test_the_page_is_light(new_page: NewPage, server: Server) -> None:
     page = new_page(viewport=DESKTOP)
     weights: list[int] = []
     page.on("requestfinished", lambda request: weights.append(weight_of(request, server)))
     open_dashboard(page, server)
-    assert 20_000 < sum(weights) < 200_000
-    # The machine may be busy: the best of three is what the page can do.
-    assert min(first_paint(page, server) for _ in range(3)) < 500
-
-
-def first_paint(page: Any, server: Server) -> float:
-    """Load the page; return the milliseconds until its first paint."""
-    page.goto(f"{server.url}/dashboard")
-    return float(
-        page.evaluate(
-            """() => new Promise(resolve => new PerformanceObserver(
-                 list => list.getEntriesByName("first-contentful-paint").forEach(entry => resolve(entry.startTime))
-               ).observe({type: "paint", buffered: true}))"""
-        )
-    )
+    assert 20_000 < sum(weights) < 200_000  # how quick it is: python -m benchmarks.page
 
 
 def weight_of(request: Any, server: Server) -> int:
@@ -948,7 +934,9 @@ def weight_of(request: Any, server: Server) -> int:
     return int(sizes["responseBodySize"] + sizes["responseHeadersSize"])
 
 
-def test_two_thousand_jobs_stay_smooth(new_page: NewPage, server: Server, simulator: Simulator) -> None:
+def test_two_thousand_jobs_change_only_rows_that_are_shown(
+    new_page: NewPage, server: Server, simulator: Simulator
+) -> None:
     server.ask("POST", "/api/v1/queue/pause")
     ids = []
     for half in range(2):
@@ -964,15 +952,22 @@ def test_two_thousand_jobs_stay_smooth(new_page: NewPage, server: Server, simula
     expect(rows(page, "queued")).to_have_count(100)
     page.get_by_role("button", name="Show 200 more").first.click()
     expect(rows(page, "queued")).to_have_count(300)
-    page.fill("#links", "\n".join(simulator.url("tiktok", "ok", 5000 + number) for number in range(500)))
 
-    # The machine may be busy: the best of all turns is what the page can do.
-    slowest = min(slowest_interaction(page, server, ids if turn == 2 else []) for turn in range(3))
-    for _ in range(10):
-        if slowest < 100:
-            break
-        slowest = min(slowest, slowest_interaction(page, server, []))
-    assert slowest < 100
+    page.evaluate(NOTE_CHANGES)
+    for batch_id in ids:
+        server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+    for summary in page.locator(".batch .summary").all():
+        expect(summary).to_contain_text("1,000 cancelled", timeout=SOON)
+    expect(page.locator(".job")).to_have_count(300)
+    # To draw all rows with each event would be hundreds of thousands. How long it takes: python -m benchmarks.page
+    assert 300 < page.evaluate("window.changes") < 40_000
+
+
+NOTE_CHANGES = """() => {
+  window.changes = 0;
+  new MutationObserver((changes) => { window.changes += changes.length; })
+    .observe(document.body, { subtree: true, childList: true, attributes: true });
+}"""
 
 
 def have_thumbnails(page: Any) -> list[str]:
@@ -996,37 +991,3 @@ def have_thumbnails(page: Any) -> list[str]:
     page.route(re.compile(r"/api/v1/batches/\w+$"), detail)
     page.route("**/thumbnail", thumbnail)
     return asked
-
-
-def slowest_interaction(page: Any, server: Server, cancelled: list[str]) -> float:
-    """Scroll and type while the jobs of *cancelled* batches send events; return the slowest, in milliseconds."""
-    page.evaluate(
-        """() => {
-             window.durations = [];
-             const note = list => window.durations.push(...list.getEntries().map(entry => entry.duration));
-             window.observers = [["event", {durationThreshold: 16}], ["longtask", {}]].map(([type, more]) => {
-               const observer = new PerformanceObserver(note);
-               observer.observe({type, ...more});
-               return observer;
-             });
-           }"""
-    )
-    for batch_id in cancelled:
-        server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
-    page.mouse.move(700, 600)
-    for _ in range(10):
-        page.mouse.wheel(0, 900)
-        page.evaluate("() => new Promise(requestAnimationFrame)")
-    page.evaluate("scrollTo(0, 0)")
-    page.focus("#links")
-    page.keyboard.type(" https://youtu.be/dQw4w9WgXcQ ")
-    if cancelled:
-        expect(page.locator(".batch .summary").first).to_contain_text("1,000 cancelled", timeout=SOON)
-    return float(
-        page.evaluate(
-            """() => new Promise(resolve => requestAnimationFrame(() => setTimeout(() => {
-                 window.observers.forEach(observer => observer.disconnect());
-                 resolve(Math.max(0, ...window.durations));
-               })))"""
-        )
-    )
