@@ -15,6 +15,9 @@ const MORE = 200;
 const MANY = 10;
 const LONG = 21;
 
+/** Rows of one list: lists out of sight cost nothing, whatever happens to their rows. In tiles it fills 2 to 6 columns. */
+const CHUNK = 60;
+
 export class BatchRows {
   /** @param {HTMLElement} place the batch's content @param {import("./board.js").Board} board */
   constructor(place, board) {
@@ -23,7 +26,8 @@ export class BatchRows {
     this._shown = PAGE;
     this._rows = new Map();
     this._dirty = new Set();
-    this._list = place.querySelector(".jobs");
+    this._place = place.querySelector(".lists");
+    this._lists = [];
     this._group = place.querySelector(".filters");
     this._none = place.querySelector(".none");
     this._more = place.querySelector(".more");
@@ -69,22 +73,35 @@ export class BatchRows {
     const filter = this._filter ?? (counts.all > PAGE && active > 0 ? "active" : "all");
     show(this._group, counts.all >= MANY || filter !== "all");
     this._paintFilters(filter, counts);
-    this._list.classList.toggle("compact", counts.all >= LONG);
+    this._place.classList.toggle("compact", counts.all >= LONG);
     const posts = jobs.filter((job) => !isCollection(job));
     const matching = sortedJobs(posts.filter(BY_STATE[filter]));
     if (filter === "active") matching.sort((a, b) => (b.state === "running") - (a.state === "running"));
     // Collections first, whatever is filtered: from them more is taken.
-    const shown = [...jobs.filter(isCollection), ...matching.slice(0, this._shown)];
-    arrange(this._list, shown.map((job) => this._row(job).element));
+    const collections = jobs.filter(isCollection);
+    const shown = matching.slice(0, this._shown);
+    this._arrange([collections, ...chunks(shown)].filter((list) => list.length > 0));
     for (const id of this._dirty) {
       const job = this._board.jobs.get(id);
       if (job) this._rows.get(id)?.paint(job, this._board);
       else this._rows.delete(id);
     }
     this._dirty.clear();
-    show(this._none, shown.length === 0);
+    show(this._none, shown.length + collections.length === 0);
     show(this._more, matching.length > this._shown);
     setText(this._more, text("show_more", { count: Math.min(MORE, matching.length - this._shown) }));
+  }
+
+  /** @param {import("./board.js").Job[][]} lists */
+  _arrange(lists) {
+    const had = this._place.contains(document.activeElement) ? document.activeElement : null;
+    while (this._lists.length < lists.length) this._lists.push(element("ol", { class: "jobs" }));
+    arrange(this._place, this._lists.slice(0, lists.length));
+    for (const [index, jobs] of lists.entries()) {
+      this._lists[index].style.setProperty("--rows", String(jobs.length));
+      arrange(this._lists[index], jobs.map((job) => this._row(job).element));
+    }
+    if (had?.isConnected) had.focus({ preventScroll: true }); // its row was moved to another list
   }
 
   _paintFilters(filter, counts) {
@@ -120,4 +137,8 @@ export class BatchRows {
       }),
     );
   }
+}
+
+function chunks(jobs) {
+  return Array.from({ length: Math.ceil(jobs.length / CHUNK) }, (_, index) => jobs.slice(index * CHUNK, (index + 1) * CHUNK));
 }
