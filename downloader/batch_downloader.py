@@ -98,7 +98,8 @@ async def download_batch(
     """
     session = session or _shared_session()
     preset = session.settings.default_preset if preset is None else preset
-    if preset not in (presets := session.settings.presets):
+    presets = session.settings.presets
+    if not isinstance(preset, str) or preset not in presets:
         raise ValueError(f"There is no preset {preset!r}. There are: {', '.join(presets)}.")
     urls = [url if isinstance(url, str) else repr(url) for url in urls]  # what is not a string becomes a failed record
     target = str(session.settings.raw_dir if output_dir is None else output_dir)

@@ -279,9 +279,9 @@ def test_library_use_needs_no_server(patch: Patch, tmp_path: Path) -> None:
     assert seen == [str(tmp_path)] * 2
 
 
-@pytest.mark.parametrize("preset", ["", "8k", "VIDEO", "audio "])
+@pytest.mark.parametrize("preset", ["", "8k", "VIDEO", "audio ", ["video"], 720])
 async def test_a_preset_that_does_not_exist_is_refused_before_anything_starts(
-    patch: Patch, alone: DownloadSession, preset: str
+    patch: Patch, alone: DownloadSession, preset: Any
 ) -> None:
     patch("tiktok", lambda url, output_dir: pytest.fail("it was downloaded"))
     with pytest.raises(ValueError, match=r"There are: video, 1080p, 720p, 480p, smallest, audio, mp3\."):

@@ -295,5 +295,7 @@ def _validated(model: type[Model], body: object, what: str = "field") -> Model:
         reason = first["msg"].removeprefix("Value error, ")
         if first["type"] in ("model_type", "dict_type"):
             reason = "it must be an object"
+        if first["type"] == "extra_forbidden":
+            reason = "there is none of that name"
         reason = reason[0].lower() + reason[1:]
         raise RequestRefused(f"The request's {what} {where} is not valid: {reason}.") from error

@@ -188,7 +188,7 @@ EXPANDS: list[tuple[Any, str]] = [
     ({"since": "yesterday"}, "expand.since is not valid: it must be a date such as 2026-01-31"),
     ({"since": "2026-02-30"}, "expand.since is not valid"),
     ({"since": 5}, "expand.since is not valid: it must be a date such as 2026-01-31"),
-    ({"number": 5}, "expand.number is not valid"),
+    ({"number": 5}, "expand.number is not valid: there is none of that name."),
 ]
 
 
