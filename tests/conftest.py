@@ -18,14 +18,21 @@ from flask import Flask
 from downloader import create_downloader_app
 from downloader.batch_downloader import DownloadSession
 from downloader.download_settings import PREFIX
+from downloader.egress.environment import child_environment
+from downloader.engines import worker_process
 from downloader.settings import Settings
 from downloader.ytdlp import tools as toolchain
 from tests.browser import browser, new_page, page
+from tests.forked import fork_server
+from tests.forked_worker import CAN_FORK, Template
+from tests.once import compute_once
 from tests.real_server import ForkedServer, Server
 from tests.simulator.client import Simulator
 from tests.sqlite import make_database
 
 __all__ = ["browser", "new_page", "page"]  # fixtures of tests/browser.py, which every test may use
+
+compute_once()
 
 #: The benchmarks read /proc.
 collect_ignore = [] if sys.platform.startswith("linux") else ["project/test_benchmarks.py"]
@@ -169,6 +176,18 @@ def shared_server(running_simulator: Simulator, tmp_path_factory: pytest.TempPat
     server = ForkedServer(running_simulator, tmp_path_factory.mktemp("server") / "storage")
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def template() -> Template | None:
+    return Template(fork_server()) if CAN_FORK else None
+
+
+@pytest.fixture
+def forked_workers(template: Template | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers forked: for tests of what they do once they run."""
+    if template is not None:
+        monkeypatch.setattr(worker_process, "_start", lambda: template.start(child_environment(os.environ)))
 
 
 @pytest.fixture

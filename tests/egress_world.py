@@ -135,14 +135,14 @@ class Client:
 
     async def head(self) -> tuple[int, dict[str, str]]:
         """Return status and headers (names in lower case) of what comes next."""
-        raw = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
+        raw = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 30)).decode("latin-1")
         first, *lines = raw.removesuffix("\r\n\r\n").split("\r\n")
         return int(first.split()[1]), {line.partition(":")[0].lower(): line.partition(": ")[2] for line in lines}
 
     async def rest(self) -> bytes:
         """Return all that comes until the proxy hangs up."""
         try:
-            return await asyncio.wait_for(self.reader.read(), 10)
+            return await asyncio.wait_for(self.reader.read(), 30)
         except ConnectionResetError:
             return b""
 

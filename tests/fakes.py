@@ -85,7 +85,7 @@ class HandEngine:
 
     async def until(self, condition: Callable[[HandEngine], bool]) -> None:
         """Wait until *condition* holds, looked at whenever an attempt starts."""
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(lambda: condition(self))
 
     async def _tell(self) -> None:

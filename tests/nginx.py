@@ -85,4 +85,4 @@ class Nginx:
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(30)

@@ -86,7 +86,7 @@ class World:
         """Wait for a stored change that makes *condition* true of *job*."""
         with self.queue.hub.subscribe() as changes:
             while not condition(now := await self.queue.job(job.id)):
-                assert await asyncio.to_thread(changes.get, 10), now
+                assert await asyncio.to_thread(changes.get, 30), now
         return now
 
 

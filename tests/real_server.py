@@ -28,6 +28,16 @@ def run_main(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )  # fmt: skip
 
 
+def run_forked(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Do the same in a process that is forked, where that is possible."""
+    if not CAN_FORK:
+        return run_main(*arguments, **environment)
+    process = ForkedProcess(arguments, {**os.environ, **environment})
+    with process.stdout, process.stderr:
+        stdout, stderr = process.stdout.read(), process.stderr.read()
+        return subprocess.CompletedProcess(arguments, process.wait(30), stdout, stderr)
+
+
 def interruptible(*arguments: str) -> list[str]:
     """Return a command that obeys Ctrl-C: a shell that runs the tests in the background has its programs ignore it."""
     program = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); del sys.argv[0];"
@@ -102,14 +112,14 @@ class Server:
 
     def wait(self) -> int:
         status = self.process.wait(timeout=30)  # a busy machine takes its time
-        self._reader.join(10)
+        self._reader.join(30)
         return status
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        self._reader.join(10)
+        self._reader.join(30)
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe
             pipe.close()

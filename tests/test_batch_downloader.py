@@ -74,7 +74,7 @@ async def test_records_come_in_the_order_sent(patch: Patch, alone: DownloadSessi
 
     def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
         if url.endswith("/0"):
-            assert first_done.wait(10)  # the first link ends last
+            assert first_done.wait(30)  # the first link ends last
         if url.endswith("/3"):
             first_done.set()
         return True, url, None
@@ -104,7 +104,7 @@ async def test_downloads_run_at_the_same_time_but_never_more_than_the_caps(patch
             with lock:
                 running[name] += 1
                 peaks.append((running["tiktok"], running["youtube"], sum(running.values())))
-            four_at_once.wait(10)  # breaks, and fails every download, unless four wait together
+            four_at_once.wait(30)  # breaks, and fails every download, unless four wait together
             with lock:
                 running[name] -= 1
             return True, url, None
@@ -129,7 +129,7 @@ async def test_two_batches_share_the_caps(patch: Patch, tmp_path: Path) -> None:
     def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
         started.append(url)
         first_started.set()
-        assert release.wait(10)
+        assert release.wait(30)
         return True, url, None
 
     patch("tiktok", wrapper)
@@ -137,7 +137,7 @@ async def test_two_batches_share_the_caps(patch: Patch, tmp_path: Path) -> None:
     batches = [
         asyncio.ensure_future(download_batch([TIKTOK.format(number)], "/out", session=few)) for number in range(3)
     ]
-    await asyncio.to_thread(first_started.wait, 10)
+    await asyncio.to_thread(first_started.wait, 30)
     assert len(started) == 1
     assert few.limiter.running("tiktok") == 1
     release.set()
@@ -216,22 +216,22 @@ async def test_an_interrupted_download_is_a_record_that_says_so(patch: Patch, al
 
     def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
         started.set()
-        assert release.wait(10)
+        assert release.wait(30)
         return True, url, None
 
     patch("tiktok", wrapper)
     batch = asyncio.ensure_future(download_batch([TIKTOK.format(number) for number in range(9)], "/out", session=alone))
-    await asyncio.to_thread(started.wait, 10)
+    await asyncio.to_thread(started.wait, 30)
     for task in asyncio.all_tasks() - {asyncio.current_task(), batch}:
         task.cancel()
-    records = await asyncio.wait_for(batch, 10)
+    records = await asyncio.wait_for(batch, 30)
     assert {record["error_code"] for record in records} == {"interrupted"}
     assert all(record["retryable"] for record in records)
     # A permit is held until its thread ends.
     assert alone.limiter.running("tiktok") == 4
     release.set()
     for _ in range(4):
-        await asyncio.wait_for(alone.limiter.acquire("tiktok"), 10)
+        await asyncio.wait_for(alone.limiter.acquire("tiktok"), 30)
 
 
 async def test_an_item_that_is_no_string_is_a_record_too(patch: Patch, alone: DownloadSession) -> None:

@@ -37,7 +37,7 @@ async def test_no_more_start_than_the_caps_allow() -> None:
 async def test_a_full_platform_does_not_hold_up_the_others() -> None:
     limiter = ConcurrencyLimiter(total=8, per_platform=2)
     stuck = [asyncio.ensure_future(limiter.acquire("tiktok")) for _ in range(20)]
-    permit = await asyncio.wait_for(limiter.acquire("youtube"), 5)
+    permit = await asyncio.wait_for(limiter.acquire("youtube"), 30)
     assert permit.platform == "youtube"
     assert limiter.running("tiktok") == 2
     for task in stuck:
@@ -63,7 +63,7 @@ async def test_a_waiter_that_gives_up_leaves_no_trace() -> None:
         await waiting
     permit.release()
     assert limiter.running("tiktok") == 0
-    await asyncio.wait_for(limiter.acquire("tiktok"), 5)
+    await asyncio.wait_for(limiter.acquire("tiktok"), 30)
 
 
 async def test_a_waiter_cancelled_just_as_its_permit_was_granted_releases_it() -> None:
@@ -117,7 +117,7 @@ def test_a_loop_that_ended_does_not_keep_a_permit() -> None:
     permit.release()
 
     async def next_one() -> None:
-        (await asyncio.wait_for(limiter.acquire("tiktok"), 5)).release()
+        (await asyncio.wait_for(limiter.acquire("tiktok"), 30)).release()
 
     asyncio.run(next_one())
     assert not forgotten.done()

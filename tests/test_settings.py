@@ -364,3 +364,14 @@ def test_the_docs_have_every_setting_with_its_default() -> None:
         if name == "storage_dir":
             shown = "`./storage`"
         assert documented[name] == shown, name
+
+
+@pytest.mark.parametrize(
+    ("host", "is_open"),
+    [("127.0.0.1", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("::", True), ("nas.local", True)],
+)
+def test_who_is_reached_over_the_network_and_wants_no_key_is_open_to_all(
+    host: str, is_open: bool, tmp_path: Path
+) -> None:
+    assert Settings(storage_dir=tmp_path, host=host).is_open_to_all is is_open
+    assert not Settings(storage_dir=tmp_path, host=host, api_key="a-key-that-no-one-guesses").is_open_to_all

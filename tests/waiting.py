@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Return as soon as *condition* is true; fail after *seconds*."""
     passed = threading.Event()
     for _ in range(int(seconds / 0.02)):

@@ -110,7 +110,7 @@ def end_guard() -> None:
     if guard is not None and guard.thread.is_alive():
         proxy = guard.proxy
         proxy._loop.call_soon_threadsafe(proxy._accepting.cancel)
-        guard.thread.join(5)
+        guard.thread.join(30)
         assert not guard.thread.is_alive()
 
 
@@ -574,7 +574,7 @@ async def test_when_the_guard_dies_downloads_fail_at_once_and_the_next_gets_anot
     await asyncio.to_thread(simulator.wait_until_hanging, 1)
     first = egress._GUARD
     await asyncio.to_thread(end_guard)
-    outcome = await asyncio.wait_for(running, 10)
+    outcome = await asyncio.wait_for(running, 30)
     assert outcome.error_code == "network", outcome.detail
     assert (await engine.run(work(simulator, tmp_path, "tiktok"), ignore))[0]
     assert egress._GUARD is not first
@@ -610,7 +610,7 @@ def test_a_crash_of_the_guard_is_in_the_log(
             proxy._accepting = proxy._loop.create_task(crash())
 
         proxy._loop.call_soon_threadsafe(replace)
-        guard.thread.join(5)
+        guard.thread.join(30)
     assert not guard.thread.is_alive()
     assert "the egress proxy ended" in caplog.text
 

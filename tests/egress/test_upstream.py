@@ -39,7 +39,7 @@ async def tunnel(proxy: EgressProxy, rules: Rules, at: str = f"{NAME}:443") -> t
         status, headers = await client.tunnel(at)
         if status == 200:
             await client.say(b"hello")
-            assert await asyncio.wait_for(client.reader.readexactly(5), 5) == b"hello"
+            assert await asyncio.wait_for(client.reader.readexactly(5), 30) == b"hello"
     return status, headers, grant
 
 
@@ -78,7 +78,7 @@ async def test_an_upstreams_head_may_come_in_pieces_and_the_server_speak_first(
     async with (
         behind("http://127.0.0.1:{port}", serve) as (_, proxy, rules),
         Client(proxy, proxy.grant(rules)) as client,
-        asyncio.timeout(5),
+        asyncio.timeout(30),
     ):
         assert (await client.tunnel(f"{NAME}:443"))[0] == 200
         assert await client.reader.readexactly(14) == b"\r\n\r\nfirst word"

@@ -73,7 +73,7 @@ def let_run(server: Server, seconds: float) -> None:
         pytest.fail("the server ended")
 
 
-def follow(server: Server, batch_id: str, until: Callable[[list[dict[str, Any]]], bool], polls: int = 240) -> Any:
+def follow(server: Server, batch_id: str, until: Callable[[list[dict[str, Any]]], bool], polls: int = 480) -> Any:
     """Return the jobs of a batch once *until* is true of them."""
     for _ in range(polls):
         jobs = jobs_of(server, batch_id)

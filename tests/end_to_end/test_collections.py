@@ -22,6 +22,21 @@ KILLS = 10
 SIZE = 5_000
 
 
+@pytest.fixture
+def slow_media(simulator: Simulator) -> Iterator[Simulator]:
+    """Return the simulator, where the entries of a list are still being downloaded when the list has been read."""
+    simulator.configure(media_bytes_per_second=2_000)
+    yield simulator
+    simulator.configure(latency_ms=0, media_bytes_per_second=0)
+
+
+@pytest.fixture
+def slow(slow_media: Simulator) -> Simulator:
+    """Return the simulator, slow enough to catch a list in the middle."""
+    slow_media.configure(latency_ms=150)
+    return slow_media
+
+
 def submit(server: Server, *urls: str, **wanted: Any) -> tuple[str, str]:
     """Submit a batch; return its id, and that of its first job."""
     status, answer = server.ask("POST", "/api/v1/batches", {"urls": urls, "expand": {}, **wanted})
@@ -35,13 +50,13 @@ def job_of(server: Server, job_id: str) -> dict[str, Any]:
 
 
 def until(
-    server: Server, job_id: str, condition: Callable[[dict[str, Any]], bool], polls: int = 1200
+    server: Server, job_id: str, condition: Callable[[dict[str, Any]], bool], polls: int = 1200, pause: float = 0.1
 ) -> dict[str, Any]:
-    """Return a job once *condition* is true of it."""
+    """Return a job once *condition* is true of it; look every *pause* seconds, which costs the server time."""
     for _ in range(polls):
         if condition(job := job_of(server, job_id)):
             return job
-        let_run(server, 0.1)
+        let_run(server, pause)
     raise TimeoutError({name: job[name] for name in ("state", "error", "entries", "elapsed_seconds")})
 
 
@@ -104,18 +119,18 @@ def test_a_playlist_becomes_jobs_of_its_batch_and_the_rest_is_taken_in_one_call(
 
 
 def test_a_waiting_request_gets_one_record_once_its_entries_are_final(shared_server: Server) -> None:
-    body = {"urls": [list_url("tiktok", "plain", 20)], "expand": True, "preset": "audio"}
+    body = {"urls": [list_url("tiktok", "plain", 10)], "expand": True, "preset": "audio"}
     status, answer = shared_server.ask("POST", "/download/batch", body)
     [record] = answer["downloads"]
     assert (status, record["success"], record["kind"], record["error"]) == (200, True, "collection", None)
-    assert record["entries"] == {"found": 20, "taken": 20, "done": 20, "failed": 0}
-    assert len(record["files"]) == 20
+    assert record["entries"] == {"found": 10, "taken": 10, "done": 10, "failed": 0}
+    assert len(record["files"]) == 10
     # Had already: the second time nothing is downloaded.
     [again] = shared_server.ask("POST", "/download/batch", body)[1]["downloads"]
     assert again["files"] == record["files"]
     assert {entry["reused"] for entry in entries_of(shared_server, again["job_id"])} == {True}
     _, zip_bytes = shared_server.read(f"/api/v1/batches/{again['batch_id']}/zip")
-    assert zip_bytes.count(b"PK\x01\x02") == 20
+    assert zip_bytes.count(b"PK\x01\x02") == 10
 
 
 def test_without_expand_a_collection_fails_and_says_how(shared_server: Server) -> None:
@@ -155,6 +170,7 @@ def test_a_short_link_that_leads_to_a_collection_is_taken_apart(
         ("empty", None),
     ],
 )
+@pytest.mark.usefixtures("slow_media")
 def test_what_is_missing_of_a_list_is_told(shared_server: Server, plan: Any, note: str | None) -> None:
     batch_id, job_id = submit(
         shared_server, list_url("youtube", plan, 0 if plan == "empty" else 240), expand={"limit": 5_000}
@@ -176,6 +192,7 @@ BREAKS: list[tuple[Platform, Plan, str, str]] = [
 ]
 
 
+@pytest.mark.usefixtures("slow_media")
 @pytest.mark.parametrize(("platform", "plan", "code", "told"), BREAKS)
 def test_a_list_that_breaks_off_says_why_and_keeps_its_entries_and_the_rest_can_be_taken(
     start_server: Callable[..., Server], platform: Platform, plan: Plan, code: str, told: str
@@ -194,14 +211,6 @@ def test_a_list_that_breaks_off_says_why_and_keeps_its_entries_and_the_rest_can_
     server.ask("POST", f"/api/v1/jobs/{job_id}/cancel")
     server.ask("POST", f"/api/v1/platforms/{platform}/end-cooldown")
     take_the_rest(server, batch_id, job_id, size)
-
-
-@pytest.fixture
-def slow(simulator: Simulator) -> Iterator[Simulator]:
-    """Return the simulator, slow enough to catch a list in the middle."""
-    simulator.configure(latency_ms=150, media_bytes_per_second=2_000)
-    yield simulator
-    simulator.configure(latency_ms=0, media_bytes_per_second=0)
 
 
 LONG: list[tuple[Platform, int]] = [("youtube", 800), ("tiktok", 200)]
@@ -271,30 +280,24 @@ def test_deleting_the_record_of_a_collection_leaves_its_entries(shared_server: S
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_killed_ten_times_a_playlist_of_5000_is_5000_jobs(
-    start_server: Callable[..., Server], simulator: Simulator
-) -> None:
-    # The first entries download meanwhile, but slowly, so that the list has the processor.
-    simulator.configure(latency_ms=50, media_bytes_per_second=2_000)
-    try:
+def test_killed_ten_times_a_playlist_of_5000_is_5000_jobs(start_server: Callable[..., Server], slow: Simulator) -> None:
+    slow.configure(latency_ms=50)  # the first entries download meanwhile, but slowly: the list has the processor
+    server = start_server()
+    batch_id, job_id = submit(server, list_url("youtube", "plain", SIZE), expand={"limit": SIZE})
+    taken = 0
+    for _ in range(KILLS):
+        # Not much further than the last time: each start reads again all that came before.
+        job = until(server, job_id, lambda job, last=taken: job["entries"]["taken"] > last, polls=2000)  # type: ignore[misc]
+        assert job["state"] == "running"
+        taken = job["entries"]["taken"]
+        server.process.kill()
+        server.wait()
         server = start_server()
-        batch_id, job_id = submit(server, list_url("youtube", "plain", SIZE), expand={"limit": SIZE})
-        taken = 0
-        for _ in range(KILLS):
-            enough = taken + 200
-            job = until(server, job_id, lambda job, enough=enough: job["entries"]["taken"] > enough, polls=2000)  # type: ignore[misc]
-            assert job["state"] == "running"
-            taken = job["entries"]["taken"]
-            server.process.kill()
-            server.wait()
-            server = start_server()
-        job = until(server, job_id, is_listed, polls=2000)
-        server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
-        assert (job["state"], job["error"]) == ("succeeded", None)
-        assert (job["entries"]["found"], job["entries"]["taken"]) == (SIZE, SIZE)
-        assert serials(entries_of(server, job_id)) == [*range(SIZE)]
-    finally:
-        simulator.configure(latency_ms=0, media_bytes_per_second=0)
+    job = until(server, job_id, is_listed, polls=1000, pause=0.25)
+    server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")
+    assert (job["state"], job["error"]) == ("succeeded", None)
+    assert (job["entries"]["found"], job["entries"]["taken"]) == (SIZE, SIZE)
+    assert serials(entries_of(server, job_id)) == [*range(SIZE)]
 
 
 @pytest.mark.slow
@@ -314,12 +317,13 @@ def test_a_list_without_end_is_cut_and_told_and_leaves_the_server_as_it_was(
         seconds.append(time.perf_counter() - started)
         return is_listed(job)
 
-    job = until(server, job_id, is_read, polls=5_000)
+    job = until(server, job_id, is_read, polls=500, pause=0.5)
     assert (job["state"], job["detail"]) == (
         "succeeded", "This list is read no further than its first 10,000 entries."
     )  # fmt: skip
     assert (job["entries"]["found"], job["entries"]["taken"]) == (None, 10_000)
-    assert statistics.median(seconds) <= 0.1
+    # Some 5 ms on a quiet machine (benchmarks/queue.py); seconds if it were blocked.
+    assert statistics.median(seconds) <= 0.5
     pages = [entry for entry in slow.stats().log if entry.path.startswith(("/playlist", "/youtubei/v1/browse"))]
     assert len(pages) <= 103
     _, answer = server.ask("POST", f"/api/v1/batches/{batch_id}/cancel")

@@ -12,7 +12,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import pytest
 
 from benchmarks.process_tree import descendants
-from tests.real_server import REPOSITORY, Server, run_main
+from tests.real_server import REPOSITORY, Server, run_forked, run_main
 from tests.simulator.client import Simulator
 from tests.simulator.model import PLATFORMS
 from tests.waiting import until
@@ -37,52 +36,40 @@ def is_video(path: Path, ffmpeg: str) -> bool:
     return "Video:" in shown.stderr
 
 
-def eight(simulator: Simulator, first_serial: int) -> list[str]:
-    return [simulator.url(platform, "ok", first_serial + number) for number in range(2) for platform in PLATFORMS]
+def eight(simulator: Simulator, scenario: str = "ok") -> list[str]:
+    return [simulator.url(platform, scenario, number) for number in range(2) for platform in PLATFORMS]
 
 
-@pytest.mark.timeout(120)
 def test_a_batch_of_eight_comes_back_as_eight_videos(start_command: Any, simulator: Simulator, ffmpeg: str) -> None:
-    server: Server = start_command()
-    # Not measured: the first download of each platform loads what the later ones share.
-    server.ask("POST", "/download/batch", {"urls": eight(simulator, 900)})
-    simulator.reset()
-    simulator.configure(latency_ms=300)
-    try:
-        started = time.monotonic()
-        status, answer = server.ask("POST", "/download/batch", {"urls": eight(simulator, 0)})
-        together_seconds = time.monotonic() - started
-        stats = simulator.stats()
-
-        started = time.monotonic()
-        one_by_one = [server.ask("POST", "/download", {"url": url}) for url in eight(simulator, 100)]
-        alone_seconds = time.monotonic() - started
-    finally:
-        simulator.configure(latency_ms=0)
-
+    server: Server = start_command(DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")
+    status, answer = server.ask("POST", "/download/batch", {"urls": eight(simulator)})
     assert status == 200
     records = answer["downloads"]
-    assert [record["url"] for record in records] == eight(simulator, 0)
+    assert [record["url"] for record in records] == eight(simulator)
     assert all(record["success"] for record in records), records
     assert [record["platform"] for record in records] == list(PLATFORMS) * 2
     assert len({record["file_path"] for record in records}) == 8
     for record in records:
         assert is_video(Path(record["file_path"]), ffmpeg)
-    assert all(record["success"] for _, record in one_by_one)
-
-    assert max(load.peak_concurrency for load in stats.platforms.values()) > 1
-    assert sum(load.peak_concurrency for load in stats.platforms.values()) > 4
-    assert stats.unknown_hosts == {}
-    assert together_seconds < alone_seconds / 2, (together_seconds, alone_seconds)
+    assert simulator.stats().unknown_hosts == {}
+    # They run at once: more than the four that one platform may have.
+    server.ask("POST", "/api/v1/batches", {"urls": eight(simulator, "hang")})
+    simulator.wait_until_hanging(6)
 
 
 @pytest.mark.parametrize(("umask", "file_mode", "folder_mode"), [(None, 0o600, 0o700), ("027", 0o640, 0o750)])
 def test_files_have_the_modes_of_the_umask(
-    start_command: Any, simulator: Simulator, tmp_path: Path, umask: str | None, file_mode: int, folder_mode: int
+    start_command: Any,
+    start_server: Any,
+    simulator: Simulator,
+    tmp_path: Path,
+    umask: str | None,
+    file_mode: int,
+    folder_mode: int,
 ) -> None:
     before = os.umask(0)
     try:
-        server: Server = start_command(**({} if umask is None else {"DOWNLOADER_UMASK": umask}))
+        server: Server = start_command() if umask is None else start_server(DOWNLOADER_UMASK=umask)
     finally:
         os.umask(before)
     _, record = server.ask("POST", "/download", {"url": simulator.url("youtube", "ok")})
@@ -99,38 +86,32 @@ def test_files_have_the_modes_of_the_umask(
     assert {path: oct(mode) for path, mode in modes.items() if mode & ~folder_mode} == {}
 
 
-def test_the_start_line_says_what_was_found(start_command: Any) -> None:
-    server: Server = start_command()
-    assert server.start_line.count("\n") == 1
-    for word in ("yt-dlp 2", "ffmpeg", "deno", "/dashboard"):
-        assert word in server.start_line
-
-
 def test_it_listens_before_yt_dlp_is_loaded() -> None:
     script = "import sys, downloader_main, downloader.server.wsgi; downloader_main.create_downloader_app();"
     script += "sys.exit('yt_dlp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=False).returncode == 0
 
 
-def test_sigterm_ends_an_idle_server_cleanly(start_command: Any) -> None:
+def test_the_start_line_says_what_was_found_and_sigterm_ends_an_idle_server_cleanly(start_command: Any) -> None:
     server: Server = start_command()
+    assert server.start_line.count("\n") == 1
+    for word in ("yt-dlp 2", "ffmpeg", "deno", "/dashboard"):
+        assert word in server.start_line
     assert server.ask("GET", "/")[0] == 200
     assert server.stop() == 0
-    assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
+    assert not [line for line in server.log if "Traceback" in line or "ERROR" in line or "open to all" in line]
 
 
-def test_sigterm_answers_waiting_clients_and_ends_within_ten_seconds(
-    start_command: Any, simulator: Simulator, tmp_path: Path
+def test_sigterm_answers_waiting_clients_and_ends_before_what_hangs_does(
+    start_server: Any, simulator: Simulator
 ) -> None:
-    server: Server = start_command(DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")
+    server: Server = start_server(DOWNLOADER_SOCKET_TIMEOUT_SECONDS="60")
     urls = [simulator.url("tiktok", "hang", number) for number in range(6)]
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(server.ask, "POST", "/download/batch", {"urls": urls})
         simulator.wait_until_hanging(4)
-        started = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - started < 10
-        status, answer = waiting.result(10)
+        assert server.stop() == 0  # within 30 seconds
+        status, answer = waiting.result(30)
     assert status == 200
     assert [record["error_code"] for record in answer["downloads"]] == ["interrupted"] * 6
     assert all(record["retryable"] for record in answer["downloads"])
@@ -162,7 +143,7 @@ def test_a_taken_port_is_refused_in_a_sentence() -> None:
 def test_a_bad_setting_stops_the_start_with_its_name(
     arguments: list[str], settings: dict[str, str], words: str
 ) -> None:
-    run = run_main(*arguments, **settings)
+    run = run_forked(*arguments, **settings)
     assert run.returncode == 2
     assert words in run.stderr
     assert "Traceback" not in run.stderr
@@ -200,7 +181,7 @@ def test_invalid_http_is_answered_in_json(start_server: Any) -> None:
         b"POST /download HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ]
     for request in rubbish:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
             with contextlib.suppress(ConnectionError):  # refused before all of it was read
                 connection.sendall(request)
             answer = b""
@@ -228,7 +209,7 @@ def test_a_thousand_idle_connections_do_not_end_the_server(start_command: Any, s
             # select() takes no file descriptors above 1,024.
             urls = [simulator.url("tiktok", "hang", number) for number in range(40)]
             waiting = pool.submit(server.ask, "POST", "/download/batch", {"urls": urls})
-            simulator.wait_until_hanging(40, timeout_seconds=20)
+            simulator.wait_until_hanging(40)
             for _ in range(1100):
                 connection = socket.socket()
                 idle.callback(connection.close)
@@ -238,13 +219,13 @@ def test_a_thousand_idle_connections_do_not_end_the_server(start_command: Any, s
             idle.close()
             assert server.ask("GET", "/")[0] == 200
             assert server.stop() == 0
-            assert waiting.result(10)[0] == 200
+            assert waiting.result(30)[0] == 200
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_a_thousand_urls_half_of_them_rubbish_in_bounded_memory(start_command: Any, simulator: Simulator) -> None:
-    server: Server = start_command(DOWNLOADER_WORKERS="16", DOWNLOADER_PLATFORM_CONCURRENCY="8")
+def test_a_thousand_urls_half_of_them_rubbish_in_bounded_memory(start_server: Any, simulator: Simulator) -> None:
+    server: Server = start_server(DOWNLOADER_WORKERS="16", DOWNLOADER_PLATFORM_CONCURRENCY="8")
     good = [simulator.url("tiktok", "removed", number) for number in range(500)]
     urls = [url for number, link in enumerate(good) for url in (link, f"http://127.0.0.1/{number}?u={link}")]
     server.ask("POST", "/download/batch", {"urls": urls[:20]})

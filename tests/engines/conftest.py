@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from downloader.egress.environment import child_environment
-from downloader.engines import worker_process
 from downloader.engines.pool import PoolLimits
 from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.settings import Settings
 from tests.engines.helpers import LARGE_BYTES, HangingFfmpeg, Kind
-from tests.forked import fork_server
-from tests.forked_worker import CAN_FORK, Template
 from tests.simulator.client import Simulator
 
 StartEngine = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture(scope="session")
-def template() -> Template | None:
-    return Template(fork_server()) if CAN_FORK else None
-
-
-@pytest.fixture
-def forked_workers(template: Template | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have workers forked: for tests of what they do once they run."""
-    if template is not None:
-        monkeypatch.setattr(worker_process, "_start", lambda: template.start(child_environment(os.environ)))
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ async def test_a_waiting_attempt_gets_a_new_worker_when_the_old_one_drains(
     [pid] = workers(engine, busy=True)
     # The second one makes the worker drain, which the first one still holds, while the third one waits.
     rest = [engine.run(work(tmp_path, simulator, serial=serial), ignore) for serial in (1, 2)]
-    assert all(outcome[0] for outcome in await asyncio.wait_for(asyncio.gather(*rest), 20))
+    assert all(outcome[0] for outcome in await asyncio.wait_for(asyncio.gather(*rest), 30))
     assert pid in workers(engine, busy=True)
     hanging.cancel()
     await asyncio.wait({hanging})
@@ -136,7 +136,7 @@ async def test_a_waiting_attempt_runs_when_another_ends_with_its_worker(
     await asyncio.to_thread(simulator.wait_until_hanging, 2)
     third, _ = started(engine, work(tmp_path, simulator, serial=3))
     first.cancel()
-    assert (await asyncio.wait_for(third, 10))[0]
+    assert (await asyncio.wait_for(third, 30))[0]
     assert engine.health().busy == 1
     second.cancel()
     await asyncio.wait({first, second})
@@ -165,7 +165,7 @@ async def test_starting_and_closing_leaks_nothing(start_engine: StartEngine) -> 
     def state() -> tuple[int, int]:
         for thread in threading.enumerate():
             if thread.name.startswith("worker-"):
-                thread.join(5)
+                thread.join(30)
         return len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208
 
     first = None

@@ -33,6 +33,8 @@ from tests.simulator.client import Simulator
 NOT_FOR_WORKERS = {"alembic", "flask", "multiprocessing", "pydantic", "sqlalchemy", "waitress"}
 NOT_FOR_WORKERS |= {"requests", "urllib3", "websockets"}
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 PLATFORMS: tuple[PlatformType, ...] = ("tiktok", "instagram", "twitter", "youtube")
 
 
@@ -221,7 +223,7 @@ class Pipe:
 
     def close(self) -> None:
         self._to_worker.close()
-        self._thread.join(5)
+        self._thread.join(30)
         for pipe in (self._messages, self._from_worker, self._reports):
             pipe.close()
 
@@ -249,7 +251,7 @@ def test_a_thread_ends_when_no_job_has_come_for_a_while(
         for serial in (1, 2):  # the second one in a thread of its own
             assert pipe.run(replace(work(tmp_path, simulator, serial=serial), proxy=grant.url)).outcome[0]
             for thread in pipe.threads():
-                thread.join(10)
+                thread.join(30)
             assert pipe.threads() == []
         assert len(connections(simulator)) > 2
 
@@ -279,7 +281,7 @@ def test_a_thread_ends_with_a_failure_and_its_connections_with_it(
         [thread] = pipe.threads()
         assert grant.tasks
         assert not pipe.run(replace(work(tmp_path, simulator, "removed"), proxy=grant.url)).outcome[0]
-        thread.join(10)
+        thread.join(30)
         assert pipe.threads() == []
         assert thread.transport._connections._idle == []
 

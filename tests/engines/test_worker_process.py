@@ -65,7 +65,7 @@ async def test_a_worker_that_never_becomes_ready_costs_one_attempt(
         patch.setattr("downloader.engines.pool.READY_TIMEOUT_SECONDS", 0)
         engine = await start_engine()
         assert engine.health().workers == 0
-        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
+        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 30)
         assert outcome.error_code == "interrupted"
     assert (await engine.run(work(tmp_path, simulator), ignore))[0]
 
@@ -78,9 +78,9 @@ async def test_a_worker_that_cannot_start_costs_one_attempt(
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", str(tmp_path / "missing"))
         os.kill(pid, signal.SIGKILL)
-        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
+        outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 30)
         if outcome.error_code is None or "could not be started" not in (outcome.detail or ""):
-            outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 10)
+            outcome = await asyncio.wait_for(engine.run(work(tmp_path, simulator), ignore), 30)
         assert outcome.error_code == "interrupted"
         assert "could not be started" in (outcome.detail or "")
     assert (await engine.run(work(tmp_path, simulator), ignore))[0]
@@ -92,7 +92,7 @@ async def test_a_worker_can_be_killed_while_it_starts(start_engine: StartEngine)
     ended = asyncio.get_running_loop().create_future()
     messages: list[object] = []
     WorkerProcess(config, on_message=messages.append, on_end=ended.set_result).kill()
-    assert await asyncio.wait_for(ended, 20) == "the worker was killed by SIGKILL"
+    assert await asyncio.wait_for(ended, 30) == "the worker was killed by SIGKILL"
     assert messages == []
 
 

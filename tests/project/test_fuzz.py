@@ -13,7 +13,7 @@ from fuzz.targets import TARGETS
 
 SEED = 20_261_122
 
-INPUTS = {"detector": 20_000, "host": 10_000, "http_head": 20_000, "cookies": 5_000, "range": 500}
+INPUTS = {"detector": 10_000, "host": 5_000, "http_head": 10_000, "cookies": 2_500, "range": 250}
 
 _COOKIE = ".tiktok.com\tTRUE\t/\tTRUE\t{}\tname\tvalue"
 

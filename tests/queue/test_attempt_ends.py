@@ -61,7 +61,7 @@ def files(world: World) -> list[str]:
 
 async def all_ends(world: World) -> None:
     """Wait until the end of every attempt is stored that has one."""
-    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 10)
+    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 30)
 
 
 @pytest.mark.parametrize("limit_first", [False, True])
@@ -86,7 +86,7 @@ async def test_a_success_beside_a_rate_limit_is_stored(world: World, ticks: int,
         succeed(world, tiktok(2))
     assert (await world.until(second, lambda job: job.state in FINAL_STATES)).files
     succeed(world, youtube(1))
-    await asyncio.wait_for(request, 10)
+    await asyncio.wait_for(request, 30)
 
 
 @pytest.mark.parametrize("end", ["succeed", "fail"])
@@ -196,7 +196,7 @@ async def test_what_runs_or_is_being_stored_is_never_put_back(world: World, capl
     loop = asyncio.get_running_loop()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
-        asyncio.run_coroutine_threadsafe(held.wait(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(held.wait(), loop).result(30)
         return exchange(*args, **kwargs)
 
     world.store.exchange = slow  # type: ignore[method-assign]
@@ -240,7 +240,7 @@ async def test_an_end_that_was_stored_before_the_database_broke_off_counts(
 
     world.store.exchange = flaky  # type: ignore[method-assign]
     succeed(world, tiktok(1))
-    [job] = await asyncio.wait_for(waiting, 10)
+    [job] = await asyncio.wait_for(waiting, 30)
     assert job.state == "succeeded"
     await all_ends(world)
     assert files(world) == ["1.mp4"]
@@ -277,10 +277,10 @@ async def test_a_waiting_request_outlives_a_database_that_is_away(
 
     world.store.job = away  # type: ignore[assignment]
     for _ in range(3):
-        await asyncio.wait_for(looks.get(), 10)
+        await asyncio.wait_for(looks.get(), 30)
     world.store.job = look  # type: ignore[method-assign]
     succeed(world, tiktok(1))
-    [job] = await asyncio.wait_for(waiting, 10)
+    [job] = await asyncio.wait_for(waiting, 30)
     assert job.state == "succeeded"
 
 
@@ -293,16 +293,16 @@ async def test_a_cancel_that_comes_to_us_after_the_retry_ends_the_old_attempt_an
     def slow(*args: Any, **kwargs: Any) -> Any:
         before = cancel(*args, **kwargs)
         committed.set()
-        assert held.wait(10)
+        assert held.wait(30)
         return before
 
     world.store.cancel = slow  # type: ignore[method-assign]
     cancelling = asyncio.create_task(world.queue.cancel([job.id]))
-    await asyncio.to_thread(committed.wait, 10)
+    await asyncio.to_thread(committed.wait, 30)
     await world.queue.retry([job.id])
     await world.until(job, lambda job: job.state == "running")
     held.set()
-    await asyncio.wait_for(cancelling, 10)
+    await asyncio.wait_for(cancelling, 30)
     await world.engine.until(lambda engine: len(engine.started) == 2)
     assert world.engine.cancelled == [tiktok(1)]
     succeed(world, tiktok(1))
@@ -320,16 +320,16 @@ async def test_a_cancel_right_after_an_end_that_is_not_final_leaves_nothing(worl
     def slow(*args: Any, **kwargs: Any) -> Any:
         ended = exchange(*args, **kwargs)
         stored.set()
-        assert held.wait(10)
+        assert held.wait(30)
         return ended
 
     world.store.exchange = slow  # type: ignore[method-assign]
     world.engine.fail(tiktok(1), "network")
-    await asyncio.to_thread(stored.wait, 10)
+    await asyncio.to_thread(stored.wait, 30)
     cancelling = asyncio.create_task(world.queue.cancel([job.id]))
     await world.until(job, lambda job: job.state == "cancelled")
     held.set()
-    await asyncio.wait_for(cancelling, 10)
+    await asyncio.wait_for(cancelling, 30)
     assert files(world) == []
     assert not (world.settings.work_dir / job.id).exists()
 
@@ -344,17 +344,17 @@ async def test_what_is_retried_while_its_work_is_removed_waits_for_that(world: W
 
     def slow(*args: Any, **kwargs: Any) -> None:
         entered.set()
-        assert held.wait(10)
+        assert held.wait(30)
         abandon(*args, **kwargs)
 
     world.scheduler.removal.abandon = slow  # type: ignore[method-assign]
     cancelling = asyncio.create_task(world.queue.cancel([job.id]))
-    assert await asyncio.to_thread(entered.wait, 10)
+    assert await asyncio.to_thread(entered.wait, 30)
     await world.queue.retry([job.id])
     await world.until(job, lambda job: job.state == "running")
     assert len(world.engine.started) == 1
     held.set()
-    await asyncio.wait_for(cancelling, 10)
+    await asyncio.wait_for(cancelling, 30)
     await world.engine.until(lambda engine: len(engine.started) == 2)
     succeed(world, tiktok(1))
     assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
@@ -371,19 +371,19 @@ async def test_what_is_cancelled_as_it_is_claimed_again_is_not_begun(world: Worl
     def slow(*args: Any, **kwargs: Any) -> Any:
         both = exchange(*args, **kwargs)
         claimed.set()
-        assert go.wait(10)
+        assert go.wait(30)
         return both
 
     world.store.exchange = slow  # type: ignore[method-assign]
     await world.forward(10)
-    assert await asyncio.to_thread(claimed.wait, 10)
+    assert await asyncio.to_thread(claimed.wait, 30)
     cancelling = asyncio.create_task(world.queue.cancel([job.id]))
     await world.until(job, lambda job: job.state == "cancelled")
     for _ in range(20):
         await asyncio.to_thread(lambda: None)  # the cancel is heard of
     go.set()
     await running(world, youtube(1))
-    await asyncio.wait_for(cancelling, 10)
+    await asyncio.wait_for(cancelling, 30)
     assert [work.link for work in world.engine.started] == [tiktok(1), youtube(1)]
 
 
@@ -397,7 +397,7 @@ async def test_a_stop_answers_all_that_wait_although_the_database_is_away(world:
 
     world.store.job = world.store.exchange = away  # type: ignore[method-assign]
     with world.queue.hub.subscribe() as changes:
-        await asyncio.wait_for(world.queue.close(0), 10)
+        await asyncio.wait_for(world.queue.close(0), 30)
         assert (await asyncio.wait({*waiting}, timeout=10))[1] == set()
         assert changes.closed
     assert [type(request.exception()) for request in waiting] == [StoreUnavailable] * 2
@@ -486,9 +486,9 @@ async def play(folder: Path, deeds: list[tuple[Deed, int]]) -> Counter[str]:
         if moment.stopped:
             break
     if moment.stopped:
-        await asyncio.wait_for(world.queue.close(0), 20)
+        await asyncio.wait_for(world.queue.close(0), 30)
         await asyncio.gather(*moment.asked, return_exceptions=True)
-        states = {job.state for job in await asyncio.wait_for(request, 10)}
+        states = {job.state for job in await asyncio.wait_for(request, 30)}
         assert "running" not in states
         stopped_at = world.clock()
         engine = BusyEngine()
@@ -502,7 +502,7 @@ async def play(folder: Path, deeds: list[tuple[Deed, int]]) -> Counter[str]:
         for link in sorted(engine.running):
             if not engine.running[link].done():
                 succeed(world, link)
-        await asyncio.wait_for(asyncio.gather(*moment.asked), 20)
+        await asyncio.wait_for(asyncio.gather(*moment.asked), 30)
     with world.queue.hub.subscribe() as changes:
         async with asyncio.timeout(30):
             while {job.state for _, job in await world.queue.batch_jobs(submission.batch.id)} - FINAL_STATES:
@@ -537,7 +537,7 @@ SEEN = Counter[str]()
 def test_whatever_happens_in_one_moment_each_end_is_stored_once(caplog: pytest.LogCaptureFixture) -> None:
     SEEN.clear()
 
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 1000)), min_size=20, max_size=120))
     def each(deeds: list[tuple[Deed, int]]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -549,4 +549,4 @@ def test_whatever_happens_in_one_moment_each_end_is_stored_once(caplog: pytest.L
     # `operations` reports the requests that came after the stop.
     scheduling = [each for each in faults if each.name != "downloader.queue.operations"]
     assert [record.getMessage() for record in scheduling] == []
-    assert SEEN["attempts"] >= 1500, SEEN
+    assert SEEN["attempts"] >= 1000, SEEN

@@ -28,7 +28,7 @@ async def test_progress_says_which_attempt_of_which_batch_it_is(world: World) ->
     await world.engine.until(lambda engine: bool(engine.running))
     with world.queue.hub.subscribe() as changes:
         world.engine.on_progress[tiktok(1)](Progress(job_id=job.id, phase="extracting"))
-        told = await asyncio.to_thread(changes.get, 10)
+        told = await asyncio.to_thread(changes.get, 30)
     assert told == Progress(job_id=job.id, phase="extracting", attempt=1, batch_id=job.batch_id)
 
 
@@ -112,7 +112,7 @@ async def test_a_clock_that_is_set_during_a_claim_changes_no_duration(world: Wor
         world.store.exchange = exchange  # type: ignore[method-assign]
         claimed = exchange(*args, **kwargs)
         world.clock.set(hours * 3600)
-        asyncio.run_coroutine_threadsafe(world.queue.counts(), loop).result(10)  # which notices
+        asyncio.run_coroutine_threadsafe(world.queue.counts(), loop).result(30)  # which notices
         return claimed
 
     world.store.exchange = slow  # type: ignore[method-assign]

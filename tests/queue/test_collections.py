@@ -75,7 +75,7 @@ async def test_a_short_link_that_leads_to_a_collection_is_taken_apart_at_the_cos
     for number in (1, 2, 3):
         await running(world, tiktok(number))
         world.engine.succeed(tiktok(number))
-    job = (await asyncio.wait_for(waiting, 10))[0]
+    job = (await asyncio.wait_for(waiting, 30))[0]
     assert (job.kind, job.url, job.listed, job.counted_attempts) == ("collection", short, 2, 1)
     assert len(job.files) == 2
 
@@ -143,7 +143,7 @@ async def test_a_waiting_request_gets_a_collection_when_its_entries_are_final(wo
     world.engine.succeed(tiktok(1))
     assert not waiting.done()
     world.engine.succeed(tiktok(2))
-    [ended] = await asyncio.wait_for(waiting, 10)
+    [ended] = await asyncio.wait_for(waiting, 30)
     assert ended.entries is not None
     assert (ended.state, ended.entries.done, ended.files) == ("succeeded", 2, ("/raw/1.mp4", "/raw/2.mp4"))
 
@@ -157,7 +157,7 @@ async def test_a_waiting_request_does_not_wait_for_entries_that_are_far_off(worl
     world.engine.running[LINK].set_result(Outcome(True))
     await running(world, tiktok(1))
     world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=PATIENCE_SECONDS * 3)
-    [ended] = await asyncio.wait_for(waiting, 10)
+    [ended] = await asyncio.wait_for(waiting, 30)
     assert (ended.state, ended.listed) == ("succeeded", 1)
 
 
@@ -170,7 +170,7 @@ async def test_a_waiting_request_is_answered_when_the_service_stops(world: World
     await running(world, tiktok(1))
     await world.queue.close(0)
     try:
-        [ended] = await asyncio.wait_for(waiting, 10)
+        [ended] = await asyncio.wait_for(waiting, 30)
     except StoreUnavailable:
         return
     assert ended.listed == 1

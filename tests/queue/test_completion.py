@@ -61,7 +61,7 @@ async def test_what_a_disk_failed_costs_no_attempt_and_goes_on_when_it_is_back(
     [other] = await world.submit(youtube(1))
     await world.forward(CHECK_INTERVAL_SECONDS)
     # A request that waits is answered with what there is.
-    [answer] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
+    [answer] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 30)
     assert answer.state == "queued"
     assert len(world.engine.started) == 1
     assert "it is not a folder" in (world.scheduler.status().storage_error or "")
@@ -232,7 +232,7 @@ async def test_waiting_requests_get_no_second_round(open_world: Callable[..., An
     waiting = asyncio.create_task(world.queue.wait(await world.queue.submit([tiktok(1)])))
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.fail(tiktok(1), "network")
-    [job] = await asyncio.wait_for(waiting, 10)
+    [job] = await asyncio.wait_for(waiting, 30)
     assert job.state == "failed"
     assert (await world.queue.job(job.id)).state == "failed"
 
@@ -260,7 +260,7 @@ async def test_a_success_that_was_cancelled_meanwhile_leaves_no_file(world: Worl
     path.write_bytes(b"x")
     world.store.cancel([job.id], now=world.clock())  # the scheduler has not heard of it when the end comes
     world.engine.running[tiktok(1)].set_result(Outcome(True, str(path), None, media=Media(files=(str(path),))))
-    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 10)
+    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 30)
     assert (await world.queue.job(job.id)).state == "cancelled"
     assert not path.exists()
 
@@ -298,14 +298,14 @@ async def test_a_clock_that_is_set_twice_while_an_end_waits_for_the_first_change
     def slow(*args: Any, **kwargs: Any) -> None:
         world.store.shift_times = shift  # type: ignore[method-assign]
         entered.set()
-        assert go.wait(10)
+        assert go.wait(30)
         shift(*args, **kwargs)
 
     world.store.shift_times = slow  # type: ignore[method-assign]
     world.clock.forward(5)
     world.clock.set(-7200)
     noticing = asyncio.create_task(world.queue.counts())
-    assert await asyncio.to_thread(entered.wait, 10)
+    assert await asyncio.to_thread(entered.wait, 30)
     world.engine.succeed(tiktok(1))
     while tiktok(1) in world.engine.running or world.scheduler.attempts.running:
         await asyncio.sleep(0)

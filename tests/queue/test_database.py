@@ -78,7 +78,7 @@ async def test_a_clock_that_is_set_while_the_database_is_away_is_not_forgotten(
     world.store.shift_times = flaky  # type: ignore[method-assign]
     world.clock.set(-7200)
     world.engine.succeed(tiktok(1))
-    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 10)
+    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 30)
     done, after = world.store.job(job.id), world.store.job(failed.id)
     assert (done.state, done.elapsed_seconds) == ("succeeded", 0)
     assert before.next_attempt_at is not None
@@ -90,13 +90,13 @@ async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(
     await world.submit(tiktok(1))
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
-    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 10)
+    await asyncio.wait_for(asyncio.gather(*world.scheduler.attempts.tasks.values()), 30)
     save, entered, go = world.store.save_cooldown, threading.Event(), threading.Event()
 
     def slow(*args: Any, **kwargs: Any) -> None:
         world.store.save_cooldown = save  # type: ignore[method-assign]
         entered.set()
-        assert go.wait(10)
+        assert go.wait(30)
         if deed == "database away":
             raise OSError("away")
         save(*args, **kwargs)
@@ -104,7 +104,7 @@ async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(
     world.store.save_cooldown = slow  # type: ignore[method-assign]
     world.clock.set(-7200)
     noticing: list[asyncio.Task[Any]] = [asyncio.create_task(world.queue.counts())]
-    await asyncio.to_thread(entered.wait, 10)
+    await asyncio.to_thread(entered.wait, 30)
     if deed == "set again":
         world.clock.set(-7200)
         noticing.append(asyncio.create_task(world.queue.counts()))
@@ -112,7 +112,7 @@ async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(
         noticing.append(asyncio.create_task(world.scheduler.end_cooldown("tiktok")))
     await asyncio.sleep(0)
     go.set()
-    await asyncio.wait_for(asyncio.gather(*noticing, return_exceptions=True), 10)
+    await asyncio.wait_for(asyncio.gather(*noticing, return_exceptions=True), 30)
     await world.queue.counts()
     kept = world.store.cooldowns()["tiktok"]
     assert kept == world.scheduler.governor.cooldown("tiktok")

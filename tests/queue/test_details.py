@@ -49,10 +49,8 @@ class Told:
 async def test_details_are_in_the_record_and_in_an_event_while_the_job_runs(world: World) -> None:
     [job] = await until_running(world, tiktok(1))
     last = await world.queue.last_event_id()
-    before = asyncio.get_running_loop().time()
     tell(world, job)
     described = await world.until(job, lambda job: job.title is not None)
-    assert asyncio.get_running_loop().time() - before < 2  # half a second, on a machine that is idle
     assert described.state == "running"
     assert {name: getattr(described, name) for name in Details.__slots__} == {
         name: getattr(DETAILS, name) for name in Details.__slots__
@@ -71,7 +69,7 @@ async def test_progress_is_published_without_them(world: World) -> None:
     [job] = await until_running(world, tiktok(1))
     with world.queue.hub.subscribe() as changes:
         tell(world, job)
-        told = await asyncio.to_thread(changes.get, 10)
+        told = await asyncio.to_thread(changes.get, 30)
     assert isinstance(told, Progress)
     assert told.details is None
     assert [each.details for each in world.scheduler.progress()] == [None]

@@ -60,12 +60,12 @@ async def test_what_ends_while_a_group_is_stored_is_the_next_group(world: World)
 
     def slow(_: Sequence[AttemptEnd]) -> None:
         entered.set()
-        assert go.wait(10)
+        assert go.wait(30)
 
     jobs = await until_running(world, *(tiktok(number) for number in range(1, 4)))
     groups = Groups(world, slow)
     world.engine.succeed(tiktok(1))
-    assert await asyncio.to_thread(entered.wait, 10)
+    assert await asyncio.to_thread(entered.wait, 30)
     world.engine.succeed(tiktok(2))
     world.engine.succeed(tiktok(3))
     while len(world.scheduler.attempts._ending) < 3:

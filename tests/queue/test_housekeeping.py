@@ -68,7 +68,7 @@ async def gone(world: World, *jobs: Job) -> None:
                     await world.queue.job(job.id)
                 except NotFound:
                     break
-                assert await asyncio.to_thread(changes.get, 10)
+                assert await asyncio.to_thread(changes.get, 30)
 
 
 async def test_what_ended_long_ago_is_deleted_with_its_files(open_world: Callable[..., Any]) -> None:

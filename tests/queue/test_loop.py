@@ -15,7 +15,7 @@ from tests.waiting import until
 
 def test_it_ends_with_its_owner() -> None:
     service_loop = ServiceLoop()
-    service_loop.submit(asyncio.sleep(0)).result(10)
+    service_loop.submit(asyncio.sleep(0)).result(30)
     loop = service_loop._started()
     assert loop.is_running()
     del service_loop

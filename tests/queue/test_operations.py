@@ -23,7 +23,7 @@ async def test_waiting_returns_each_link_in_order_once_final(world: World) -> No
     await world.engine.until(lambda engine: len(engine.running) == 2)
     world.engine.succeed(tiktok(2))
     world.engine.fail(tiktok(1), "private")
-    jobs = await asyncio.wait_for(waiting, 10)
+    jobs = await asyncio.wait_for(waiting, 30)
     assert [job.state for job in jobs] == ["failed", "failed", "succeeded", "failed"]
     assert [job.error_code for job in jobs] == ["private", "unsupported_platform", None, "private"]
 
@@ -68,14 +68,14 @@ async def test_a_waiter_is_answered_where_its_job_is_cancelled_and_deleted(world
     while not await world.queue.delete([submission.jobs[0].id], with_files=False):
         await asyncio.sleep(0)
     await cancelling
-    [job] = await asyncio.wait_for(waiting, 10)
+    [job] = await asyncio.wait_for(waiting, 30)
     assert job.state == "cancelled"
 
 
 async def test_waiting_ends_where_the_queue_is_paused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("downloader.queue.operations.COOLDOWN_CHECK_INTERVAL_SECONDS", 0.01)
     await world.scheduler.set_paused(True)
-    [job] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
+    [job] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 30)
     assert job.state == "queued"
 
 
@@ -94,7 +94,7 @@ async def test_waiting_ends_where_the_platform_cools_for_long(world: World, monk
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=900)
     await world.until(limited, lambda job: job.state == "waiting")
-    [job] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
+    [job] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 30)
     assert job.state == "queued"
 
 
@@ -102,7 +102,7 @@ async def test_waiting_ends_where_the_next_try_is_far_off(world: World) -> None:
     waiting = asyncio.create_task(world.queue.wait(await world.queue.submit([tiktok(1)])))
     await world.engine.until(lambda engine: bool(engine.running))
     world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=900)
-    [job] = await asyncio.wait_for(waiting, 10)
+    [job] = await asyncio.wait_for(waiting, 30)
     assert (job.state, job.error_code) == ("waiting", "rate_limited")
 
 

@@ -181,7 +181,7 @@ async def test_a_post_that_is_running_is_waited_for_and_reused(world: World) -> 
         job = await world.until(follower, is_final)
         assert (job.state, job.reused, job.files) == ("succeeded", True, (str(path),))
         assert (job.attempt_number, await world.queue.attempts(job.id)) == (0, [])
-    [answered] = await asyncio.wait_for(waiting, 5)
+    [answered] = await asyncio.wait_for(waiting, 30)
     assert answered.reused
     assert not (await world.until(leader, is_final)).reused
     assert [work.link for work in world.engine.started] == [tiktok(1), tiktok(2)]

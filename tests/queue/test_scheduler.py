@@ -104,12 +104,12 @@ async def test_a_job_cancelled_and_retried_before_a_claim_gets_to_it_runs(world:
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         claiming.set()
-        assert go.wait(10)
+        assert go.wait(30)
         return exchange(*args, **kwargs)
 
     world.store.exchange = slow  # type: ignore[method-assign]
     [job] = await world.submit(tiktok(1))
-    await asyncio.to_thread(claiming.wait, 10)
+    await asyncio.to_thread(claiming.wait, 30)
     await world.queue.cancel([job.id])
     await world.queue.retry([job.id])
     go.set()
@@ -167,7 +167,7 @@ async def test_a_stop_puts_running_jobs_back(open_world: Callable[..., Any]) -> 
     await world.engine.until(lambda engine: len(engine.running) == 2)
     await world.queue.close(0)
     assert sorted(world.engine.cancelled) == [tiktok(1), tiktok(2)]
-    [answer] = await asyncio.wait_for(waiting, 10)
+    [answer] = await asyncio.wait_for(waiting, 30)
     assert answer.state == "queued"
     store = Store.open(world.settings.store_url)
     assert (store.job(job.id).state, store.job(job.id).counted_attempts) == ("queued", 0)
@@ -240,12 +240,12 @@ async def test_what_was_claimed_as_its_platform_cooled_down_is_put_back(world: W
     def slow(*args: Any, **kwargs: Any) -> Any:
         both = exchange(*args, **kwargs)
         claimed.set()
-        assert go.wait(10)
+        assert go.wait(30)
         return both
 
     world.store.exchange = slow  # type: ignore[method-assign]
     [second] = await world.submit(tiktok(2))
-    await asyncio.to_thread(claimed.wait, 10)
+    await asyncio.to_thread(claimed.wait, 30)
     world.engine.fail(tiktok(1), "rate_limited", retry_after_seconds=30)
     while world.governor.cooling_until("tiktok", world.clock()) is None:
         await asyncio.sleep(0)
@@ -263,16 +263,16 @@ async def test_a_stop_waits_for_ends_that_are_being_stored(open_world: Callable[
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         entered.set()
-        assert go.wait(10)
+        assert go.wait(30)
         return exchange(*args, **kwargs)
 
     world.store.exchange = slow  # type: ignore[method-assign]
     world.engine.succeed(tiktok(1))
-    await asyncio.to_thread(entered.wait, 10)
+    await asyncio.to_thread(entered.wait, 30)
     closing = asyncio.create_task(world.queue.close(0))
     await asyncio.sleep(0)
     go.set()
-    await asyncio.wait_for(closing, 10)
+    await asyncio.wait_for(closing, 30)
     store = Store.open(world.settings.store_url)
     assert store.job(job.id).state == "succeeded"
     store.close()

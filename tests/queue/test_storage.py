@@ -28,7 +28,7 @@ async def test_a_full_disk_begins_nothing_and_says_so(open_world: Callable[..., 
         jobs = await world.submit(*(tiktok(number) for number in range(20)))
         kinds = set()
         while "queue_changed" not in kinds:
-            change = await asyncio.to_thread(changes.get, 10)
+            change = await asyncio.to_thread(changes.get, 30)
             assert change is not None
             assert not isinstance(change, Progress)
             kinds.add(change.kind)
@@ -45,7 +45,7 @@ async def test_a_disk_that_fails_is_told_of_and_so_is_its_return(open_world: Cal
     with world.queue.hub.subscribe() as changes:
         for expected in (True, False):
             while not told or told[-1] is not expected:
-                change = await asyncio.to_thread(changes.get, 10)
+                change = await asyncio.to_thread(changes.get, 30)
                 assert change is not None
                 if isinstance(change, Event) and change.kind == "queue_changed":
                     told.append(change.data["storage_error"] is not None)
@@ -63,7 +63,7 @@ async def test_a_disk_that_does_not_answer_holds_up_downloads_and_nothing_else(
     look, answers = world.scheduler.storage.disk.poll, threading.Event()
 
     def hang(now: Any) -> None:
-        assert answers.wait(10)
+        assert answers.wait(30)
         look(now)
 
     monkeypatch.setattr(world.scheduler.storage.disk, "poll", hang)
@@ -113,14 +113,14 @@ async def test_a_full_storage_begins_nothing_says_so_and_goes_on_when_there_is_r
         [job] = await world.submit(tiktok(1))
         change = None
         while not isinstance(change, Event) or change.kind != "queue_changed":
-            change = await asyncio.to_thread(changes.get, 10)
+            change = await asyncio.to_thread(changes.get, 30)
             assert change is not None
     assert change.data == {"disk_low": False, "storage_full": True, "storage_error": None}
     assert world.scheduler.status().storage_full
     assert (await world.queue.job(job.id)).state == "queued"
     assert world.engine.started == []
     # A request that waits is answered with what there is.
-    [answer] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 10)
+    [answer] = await asyncio.wait_for(world.queue.wait(await world.queue.submit([tiktok(2)])), 30)
     assert answer.state == "queued"
     (world.settings.raw_dir / "old.mp4").unlink()
     await world.forward(MEASURE_INTERVAL_SECONDS)
@@ -133,13 +133,13 @@ async def test_a_fault_that_is_noticed_during_a_round_starts_nothing(world: Worl
 
     def slow() -> Any:
         asked.set()
-        assert go.wait(10)
+        assert go.wait(30)
         return due()
 
     [job] = await until_running(world, tiktok(1))
     world.store.due = slow  # type: ignore[method-assign]
     world.scheduler.wake()
-    assert await asyncio.to_thread(asked.wait, 10)
+    assert await asyncio.to_thread(asked.wait, 30)
     take_away(world)
     world.engine.fail(tiktok(1), "timeout")
     await world.until(job, lambda job: job.state == "queued")

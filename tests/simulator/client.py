@@ -160,7 +160,7 @@ class Simulator:
         """Close the connection of every hanging request; return how many there were."""
         return int(self._ask("POST", "release")["released"])
 
-    def wait_until_hanging(self, count: int = 1, *, timeout_seconds: float = 10.0) -> None:
+    def wait_until_hanging(self, count: int = 1, *, timeout_seconds: float = 30.0) -> None:
         """Return as soon as *count* requests or more hang; with 0, as soon as none does any more.
 
         Raises:
@@ -171,7 +171,7 @@ class Simulator:
             raise TimeoutError(f"waited {timeout_seconds} s in vain until {count} requests hang")
 
     def _ask(
-        self, method: str, path: str, values: Mapping[str, Any] | None = None, *, timeout_seconds: float = 10.0
+        self, method: str, path: str, values: Mapping[str, Any] | None = None, *, timeout_seconds: float = 30.0
     ) -> dict[str, Any]:
         at = urllib.parse.urlsplit(self.proxy)
         connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=timeout_seconds)

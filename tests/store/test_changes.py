@@ -72,7 +72,7 @@ def test_the_last_jobs_of_a_batch_deleted_by_several_at_once_take_it_along(open_
         barrier = threading.Barrier(2)
 
         def delete(number: int, jobs: Sequence[Job] = submission.jobs, together: threading.Barrier = barrier) -> None:
-            together.wait(10)
+            together.wait(30)
             assert len(stores[number].delete([jobs[number].id], now=NOW)) == 1
 
         with ThreadPoolExecutor(2) as threads:
@@ -341,7 +341,7 @@ def test_of_two_that_end_the_last_jobs_at_once_one_begins_the_second_round(open_
         def end(
             each: int, number: int = number, jobs: Sequence[Job] = jobs, together: threading.Barrier = barrier
         ) -> None:
-            together.wait(10)
+            together.wait(30)
             if each and number % 2:
                 stores[each].cancel([jobs[each].id], now=NOW)
             else:
@@ -364,7 +364,7 @@ def test_all_that_can_be_done_to_a_batch_at_once_is_done_without_blocking(open_s
 
     def work(number: int) -> None:
         store, random = stores[number % 2], Random(number)
-        for _ in range(12):
+        for _ in range(6):
             some = random.sample(ids, 60)
             for job in store.claim("tiktok", 40, now=NOW):
                 store.finish(job.id, state="failed", result="failed", outcome=NETWORK, now=NOW)
@@ -391,7 +391,7 @@ def test_two_that_claim_never_get_the_same_job(open_store: Callable[[], Store], 
     barrier = threading.Barrier(2)
 
     def claim_all(store: Store) -> list[str]:
-        barrier.wait(10)
+        barrier.wait(30)
         claimed: list[str] = []
         while some := store.claim("tiktok", 7, now=NOW):
             claimed += [job.id for job in some]
@@ -411,17 +411,17 @@ def test_a_job_cancelled_and_finished_at_once_ends_one_way(open_store: Callable[
         barrier = threading.Barrier(2)
 
         def cancel(job: Job = job, together: threading.Barrier = barrier) -> bool:
-            together.wait(10)
+            together.wait(30)
             return bool(stores[0].cancel([job.id], now=NOW))
 
         def finish(job: Job = job, together: threading.Barrier = barrier) -> bool:
-            together.wait(10)
+            together.wait(30)
             outcome = downloaded("/a")
             return bool(stores[1].finish(job.id, state="succeeded", result="succeeded", outcome=outcome, now=NOW))
 
         with ThreadPoolExecutor(2) as threads:
             won = [threads.submit(cancel), threads.submit(finish)]
-            assert [one.result(10) for one in won].count(True) == 1
+            assert [one.result(30) for one in won].count(True) == 1
         assert (stores[0].job(job.id).state == "cancelled") == won[0].result()
 
 

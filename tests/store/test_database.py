@@ -319,7 +319,7 @@ def test_many_that_open_a_new_database_at_once_all_get_it(new_database_url: str)
     barrier = threading.Barrier(8)
 
     def open_one(_: int) -> int:
-        barrier.wait(10)
+        barrier.wait(30)
         store = Store.open(new_database_url)
         try:
             return store.last_event_id()

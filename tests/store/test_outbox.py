@@ -247,7 +247,7 @@ def test_of_two_that_end_the_last_jobs_at_once_one_tells(store: Store) -> None:
     barrier = threading.Barrier(8)
 
     def cancel(job_id: str) -> None:  # unlike the ends of attempts, which come one after another
-        barrier.wait(10)
+        barrier.wait(30)
         store.cancel([job_id], now=NOW)
 
     with ThreadPoolExecutor(8) as threads:

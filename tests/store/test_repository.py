@@ -161,7 +161,7 @@ def test_one_key_sent_by_many_at_once_makes_one_batch(open_store: Callable[[], S
     barrier = threading.Barrier(8)
 
     def send(number: int) -> Submission:
-        barrier.wait(10)
+        barrier.wait(30)
         return stores[number % 2].submit([post(1), post(2)], now=NOW, idempotency_key="k")
 
     with ThreadPoolExecutor(8) as threads:

@@ -39,7 +39,7 @@ def wait(services: Services) -> Callable[[str], list[dict[str, Any]]]:
         queue = services.open()
         while True:
             with queue.hub.subscribe(batch_id=batch_id) as subscription:
-                sent = services.loop.submit(queue.batch_jobs(batch_id)).result(10)
+                sent = services.loop.submit(queue.batch_jobs(batch_id)).result(30)
                 if all(job.state in {"succeeded", "failed", "cancelled"} for _, job in sent):
                     return [{"url": url, "id": job.id, "state": job.state} for url, job in sent]
                 assert subscription.get(10) is not None, "nothing happened"
@@ -75,7 +75,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
     def download(url: str, output_dir: str) -> tuple[bool, None, str]:
         started.set()
-        over.wait(20)
+        over.wait(30)
         return False, None, "It hung."
 
     monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", download)

@@ -149,7 +149,7 @@ def test_two_posts_at_once_with_one_key_make_one_batch(app: Flask) -> None:
     together = threading.Barrier(8)
 
     def post(_: int) -> tuple[int, str]:
-        together.wait(10)
+        together.wait(30)
         answer = app.test_client().post(f"{V1}/batches", json={"urls": ["a", "b"]}, headers={"Idempotency-Key": "same"})
         return answer.status_code, answer.get_json()["batch"]["id"]
 

@@ -112,7 +112,7 @@ async def test_requests_share_one_loop_and_its_caps(app: Flask, monkeypatch: pyt
     both_here = threading.Barrier(2)
     monkeypatch.setattr(
         "downloader.batch_downloader.download_tiktok_video",
-        lambda url, output_dir: (both_here.wait(10), (True, url, None))[1],
+        lambda url, output_dir: (both_here.wait(30), (True, url, None))[1],
     )
 
     def post(number: int) -> Any:
@@ -128,8 +128,8 @@ async def test_requests_that_wait_leave_room_for_the_others(app: Flask, monkeypa
     here, go = threading.Barrier(4), threading.Event()
 
     def wrapper(url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
-        here.wait(10)
-        assert go.wait(10)
+        here.wait(30)
+        assert go.wait(30)
         return True, url, None
 
     monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", wrapper)
@@ -138,7 +138,7 @@ async def test_requests_that_wait_leave_room_for_the_others(app: Flask, monkeypa
         return app.test_client().post("/download", json={"url": f"{TIKTOK}{number}"})
 
     waiting = [asyncio.create_task(asyncio.to_thread(post, number)) for number in range(3)]
-    await asyncio.to_thread(here.wait, 10)
+    await asyncio.to_thread(here.wait, 30)
     refused = await asyncio.to_thread(post, 9)
     assert refused.status_code == 503
     assert refused.headers["Retry-After"]
@@ -168,7 +168,7 @@ def test_ndjson_sends_each_record_as_its_job_ends(app: Flask, monkeypatch: pytes
     let_go = threading.Event()
 
     def download(url: str, output_dir: str) -> tuple[bool, str, None]:
-        assert not url.endswith("/1") or let_go.wait(20)
+        assert not url.endswith("/1") or let_go.wait(30)
         return True, f"{output_dir}/a.mp4", None
 
     monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", download)
@@ -198,7 +198,7 @@ def test_a_client_that_leaves_ndjson_leaves_its_jobs_running(client: FlaskClient
         headers={"Accept": "application/x-ndjson"},
     )
     next(answer.iter_encoded())
-    assert hanging.wait(10)
+    assert hanging.wait(30)
     answer.close()
     assert client.get(f"{V1}/queue").get_json()["counts"]["running"] == 1
 

@@ -498,10 +498,10 @@ def test_a_proxy_that_is_trusted_tells_who_asks(start_server: Callable[..., Serv
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    ("host", "key", "is_open"),
-    [("0.0.0.0", "", True), ("127.0.0.1", "", False), ("localhost", "", False), ("0.0.0.0", KEY, False)],
+    ("key", "is_open"),
+    [("", True), (KEY, False)],
 )
-def test_a_server_open_to_all_says_so(host: str, key: str, is_open: bool, tmp_path: Path) -> None:
+def test_a_server_open_to_all_says_so(key: str, is_open: bool, tmp_path: Path) -> None:
     # This server stops itself, so that it is reachable from the network for a moment only.
     script = (
         "import os, signal, sys, downloader_main as main; from downloader.server.wsgi import WsgiServer;"
@@ -511,7 +511,7 @@ def test_a_server_open_to_all_says_so(host: str, key: str, is_open: bool, tmp_pa
     )
     environment = {"DOWNLOADER_STORAGE_DIR": str(tmp_path), "DOWNLOADER_API_KEY": key}
     run = subprocess.run(
-        [sys.executable, "-c", script, "--host", host, "--port", "0"],
+        [sys.executable, "-c", script, "--host", "0.0.0.0", "--port", "0"],
         cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=50, check=True,
     )  # fmt: skip
     first, *rest = run.stdout.splitlines()

@@ -44,7 +44,7 @@ def test_a_running_job_is_cancelled_and_nothing_else_is_possible_before(
     client: FlaskClient, hanging: threading.Event
 ) -> None:
     [job] = submit(client, f"{TIKTOK}1")["jobs"]
-    assert hanging.wait(10)
+    assert hanging.wait(30)
     path = f"{V1}/jobs/{job['job_id']}"
     assert "running" in refused(client.post(f"{path}/retry"), 409)
     assert "cancel it first" in refused(client.delete(path), 409)

@@ -506,7 +506,7 @@ def test_a_stop_ends_a_running_download_and_leaves_nothing(
     try:
         thread.start()
         context.stop.set()
-        thread.join(20)
+        thread.join(30)
     finally:
         simulator.configure(media_bytes_per_second=0)
     assert not thread.is_alive()

@@ -251,7 +251,7 @@ class Slow:
 
     def __call__(self, url: str, output_dir: str) -> tuple[bool, str | None, str | None]:
         self.started.set()
-        self.go.wait(20)
+        self.go.wait(30)
         path = Path(output_dir) / "slow.mp4"
         path.write_bytes(b"a slow video")
         return (False, None, self.error) if self.error else (True, str(path), None)
@@ -294,7 +294,7 @@ def test_a_slow_download_is_a_link_that_waits_and_takes_a_place(
         assert {busy.headers["Retry-After"], second.headers["Retry-After"]} == {"30"}
         assert client.get(f"{tunnel}&p=1").status_code == 200  # takes no place
         slow.go.set()
-        answer = waiting.result(20)
+        answer = waiting.result(30)
     assert (answer.status_code, answer.data) == (200, b"a slow video")
     answer.close()
     assert save(client, url=LINK).status_code == 200  # the place is free
@@ -311,7 +311,7 @@ def test_a_client_that_has_left_takes_no_place(
     with getting(app, tunnel, **{"waitress.client_disconnected": left.is_set}) as waiting:
         assert not waiting.done()
         left.set()
-        assert waiting.result(5).status_code == 503
+        assert waiting.result(30).status_code == 503
     tunnel_of(save(app.test_client(), url=LINK))  # the place is free
 
 
@@ -322,7 +322,7 @@ def test_a_download_that_fails_while_its_link_waits_is_no_empty_file(
     slow.error = "It is gone."
     with getting(app, tunnel_of(save(app.test_client(), url=LINK))) as waiting:
         slow.go.set()
-        answer = waiting.result(20)
+        answer = waiting.result(30)
     assert (answer.status_code, answer.get_json()) == (404, {"error": "It is gone."})
 
 
