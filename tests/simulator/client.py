@@ -17,6 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from downloader.egress.upstream import tls_context
+from downloader.ytdlp import lean
+
 from .ledger import Load, LogEntry, PostCount
 from .model import Platform
 from .scenarios import Form, post_url
@@ -42,6 +45,12 @@ class Stats:
     connections: int  #: open now
     hanging: int  #: requests kept waiting now
     log: tuple[LogEntry, ...]
+
+
+def forget_contexts() -> None:
+    """Have the certificates that this process trusts be read again."""
+    tls_context.cache_clear()
+    lean._CONTEXTS.clear()
 
 
 class Simulator:
@@ -112,9 +121,11 @@ class Simulator:
         ours = self._trust()
         before = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours)
+        forget_contexts()  # a test before may have made one, which trusts others
         try:
             yield
         finally:
+            forget_contexts()
             for name, value in before.items():
                 if value is None:
                     os.environ.pop(name, None)
