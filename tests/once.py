@@ -24,5 +24,5 @@ def compute_once() -> None:
             builders[key] = compile_builder(rule, append_unknown)
         return builders[key]
 
-    Rule._compile_builder = kept  # type: ignore[method-assign]
-    Asset.of = cache(Asset.of)  # type: ignore[assignment, method-assign]
+    Rule._compile_builder = kept  # type: ignore[assignment, method-assign]
+    Asset.of = cache(Asset.of)  # type: ignore[method-assign]
