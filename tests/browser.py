@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,6 +25,9 @@ ARGUMENTS = [
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1440, "height": 900}
 
+#: Service workers are for the tests of what they do: to install one takes a tenth of a page's processor time.
+PROFILE = {"viewport": PHONE, "service_workers": "block"}
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
@@ -36,31 +40,76 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Return what opens a page in a profile of its own; anything that goes wrong on it fails the test."""
-    complaints: list[str] = []
+def complaints() -> Iterator[list[str]]:
+    """Return what pages complain about; anything fails the test, once its pages are closed."""
+    found: list[str] = []
+    yield found
+    assert found == [], found
+
+
+@contextmanager
+def heard(context: Any, complaints: list[str]) -> Iterator[Any]:
+    """Add what goes wrong on the pages of *context* to *complaints*."""
 
     def listen(message: Any) -> None:
         # What a test cut off on purpose is reported by the browser too.
         if message.type == "error" and "Failed to load resource" not in message.text:
             complaints.append(message.text)
 
-    with ExitStack() as contexts:
+    def note(error: Any) -> None:
+        complaints.append(str(error.error))
 
-        def open_page(**options: Any) -> Any:
-            context = browser.new_context(**{"viewport": PHONE, **options})
-            contexts.callback(context.close)
-            context.on("console", listen)
-            context.on("weberror", lambda error: complaints.append(str(error.error)))
-            return context.new_page()
-
-        yield open_page
-    assert complaints == [], complaints
+    context.on("console", listen)
+    context.on("weberror", note)
+    yield context
+    context.remove_listener("console", listen)
+    context.remove_listener("weberror", note)
 
 
 @pytest.fixture
-def page(new_page: Callable[..., Any]) -> Any:
-    return new_page()
+def new_page(browser: Any, complaints: list[str]) -> Iterator[Callable[..., Any]]:
+    """Return what opens a page in a profile of its own: for tests that set a clock, or what a profile is allowed."""
+    with ExitStack() as contexts:
+
+        def open_page(**options: Any) -> Any:
+            context = browser.new_context(**{**PROFILE, **options})
+            contexts.callback(context.close)
+            contexts.enter_context(heard(context, complaints))
+            return context.new_page()
+
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def profile(browser: Any) -> Iterator[Any]:
+    """Return a profile in which pages open in half the processor time: their files are cached, and compiled."""
+    context = browser.new_context(**PROFILE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(profile: Any, complaints: list[str]) -> Iterator[Any]:
+    """Return a page in a profile in which earlier tests have left nothing but cached files."""
+    with heard(profile, complaints):
+        page = profile.new_page()
+        yield page
+        forget(profile)
+
+
+def forget(context: Any) -> None:
+    """Close the pages of *context*, and delete what they stored."""
+    origins = {url.scheme + "://" + url.netloc for url in (urlsplit(page.url) for page in context.pages) if url.netloc}
+    kept = context.new_page()  # which asks for the deletion, when no page can store anything any more
+    for page in context.pages:
+        if page != kept:
+            page.close()
+    devtools = context.new_cdp_session(kept)
+    for origin in origins:
+        devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+    kept.close()
+    context.clear_cookies()
+    context.clear_permissions()
 
 
 #: How long an assertion waits for what it expects: no machine is so slow.

@@ -16,9 +16,8 @@ OPEN = """const {deliver, openOutbox} = await import(`${ADDRESS}outbox.js`); con
 
 
 @pytest.fixture
-def run(new_page: Callable[..., Any], server: Server) -> Callable[..., Any]:
+def run(page: Any, server: Server) -> Callable[..., Any]:
     """Return what runs JavaScript that has `outbox` and `deliver`, on a page without scripts of its own."""
-    page = new_page()
     digest = server.ask("GET", "/portal/shell.json")[1]["digest"]
     page.goto(f"{server.url}/portal/shell.json")
 

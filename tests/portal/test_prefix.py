@@ -33,7 +33,7 @@ def start_nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
 
 @pytest.mark.parametrize("strip", [False, True])
 def test_a_key_a_link_its_file_and_the_page_without_its_server(
-    page: Any,
+    new_page: Callable[..., Any],
     start_server: Callable[..., Server],
     start_nginx: Callable[..., Nginx],
     simulator: Simulator,
@@ -42,6 +42,7 @@ def test_a_key_a_link_its_file_and_the_page_without_its_server(
     settings = {"DOWNLOADER_URL_PREFIX": "videos/", "DOWNLOADER_API_KEY": KEY}
     server = start_server(**settings, **(SETTINGS if strip else {}))
     nginx = start_nginx(server, strip=strip)
+    page = new_page(service_workers="allow")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{nginx.url}/")

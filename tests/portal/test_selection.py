@@ -37,8 +37,9 @@ def job_ids(server: Server) -> list[str]:
     return [job["job_id"] for job in server.ask("GET", "/api/v1/jobs")[1]["jobs"]]
 
 
-def test_rows_are_chosen_by_click_shift_state_and_key(new_page: NewPage, server: Server, simulator: Simulator) -> None:
-    page = new_page(permissions=["clipboard-read", "clipboard-write"], viewport=DESKTOP)
+def test_rows_are_chosen_by_click_shift_state_and_key(page: Any, server: Server, simulator: Simulator) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.set_viewport_size(DESKTOP)
     server.ask("POST", "/api/v1/queue/pause")
     ids = submit(server, *(f"{NO_VIDEO}{number}" for number in range(4)), simulator.url("tiktok", "ok"))
     submit(server, f"{NO_VIDEO}8", f"{NO_VIDEO}9", simulator.url("tiktok", "ok", 1))  # is open, being the newest
@@ -73,7 +74,8 @@ def test_rows_are_chosen_by_click_shift_state_and_key(new_page: NewPage, server:
     expect(page.get_by_role("button", name="Select", exact=True)).to_be_focused()
 
 
-def test_what_is_chosen_is_deleted_with_undo(page: Any, server: Server) -> None:
+def test_what_is_chosen_is_deleted_with_undo(new_page: NewPage, server: Server) -> None:
+    page = new_page()
     ids = submit(server, *(f"{NO_VIDEO}{number}" for number in range(3)))
     other = submit(server, f"{NO_VIDEO}8")
     page.clock.install()

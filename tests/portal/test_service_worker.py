@@ -20,6 +20,12 @@ pytestmark = [needs_browser, pytest.mark.timeout(120)]
 IN_CACHES = """async () => Promise.all((await caches.keys()).map(async name =>
     [name, (await (await caches.open(name)).keys()).map(request => new URL(request.url).pathname)]))"""
 
+
+@pytest.fixture
+def page(new_page: Callable[..., Any]) -> Any:
+    return new_page(service_workers="allow")
+
+
 READY = "() => navigator.serviceWorker.ready.then(worker => worker.active.state)"
 
 

@@ -139,11 +139,11 @@ def test_statistics_are_drawn(page: Any, start_server: Start, simulator: Simulat
     expect(chart).to_be_visible()
     # As much of them is drawn as there was, beside a scale: three of four.
     figure = tiktok.locator("figure").first
-    assert figure.locator(".scale span").all_inner_texts() == ["4", "2", "0"]
+    expect(figure.locator(".scale span")).to_have_text(["4", "2", "0"])
     assert chart.locator("rect.slot").count() >= 24
     heights = [float(bar.get_attribute("height")) for bar in chart.locator("rect.good").all()]
     assert sum(heights) == pytest.approx(float(chart.locator("rect.slot").first.get_attribute("height")) * 3 / 4)
-    assert len(set(tiktok.locator("figure").last.locator(".scale span").all_inner_texts())) == 3
+    assert len(set(tiktok.locator("figure").last.locator(".scale span").all_text_contents())) == 3
     expect(figure.locator("figcaption")).to_contain_text("Downloaded")
     expect(figure.locator(".times")).to_contain_text("Now")
     expect(youtube.locator(".errors")).to_have_text(re.compile("^Private post1.$"))
@@ -162,8 +162,8 @@ def test_every_reason_and_every_group_of_settings_has_its_words() -> None:
     assert {f"settings_{group}" for group in GROUPS if group != "server"} - strings.keys() == set()
 
 
-def test_statistics_on_screen_are_kept_up_to_date(page: Any, start_server: Start, simulator: Simulator) -> None:
-    server = start_server()
+def test_statistics_on_screen_are_kept_up_to_date(new_page: NewPage, start_server: Start, simulator: Simulator) -> None:
+    server, page = start_server(), new_page()
     page.clock.install()  # it runs normally, and can be advanced
     open_view(page, server, "statistics")
     tiktok = page.locator(".statistics", has_text="TikTok")
@@ -210,7 +210,7 @@ def test_settings_show_what_the_server_is_set_to_and_one_can_log_out(page: Any, 
         setting = place.locator("dl > div", has=page.get_by_text(name, exact=True))
         expect(setting.locator("dd")).to_have_text(value)
     for secret in (key, "pass-word", "ada"):
-        assert secret not in page.locator("#view-settings").inner_text()
+        assert secret not in page.locator("#view-settings").text_content()
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_label("Access key")).to_be_visible()
     page.goto(f"{server.url}/dashboard")
