@@ -43,9 +43,8 @@ class Desk:
         page.add_init_script(COUNTING)
 
     def open(self) -> None:
-        """Open the page, as it is when one comes back to it."""
-        self.page.goto("about:blank")
-        self.page.goto(f"{self.server.url}/dashboard")
+        """Open the page, or come back to it."""
+        self.page.goto(f"{self.server.url}/dashboard#downloads")  # a page that is open stays
         expect(self.page.locator("#connection")).to_have_attribute("data-state", "live")
 
     def copy(self, *links: str) -> None:
@@ -60,6 +59,7 @@ class Desk:
 
     def download(self, *scenarios: str) -> None:
         """Have YouTube posts downloaded, as one batch, before the page is opened."""
+        self.page.goto("about:blank")
         urls = [self.simulator.url("youtube", scenario, number) for number, scenario in enumerate(scenarios)]
         assert self.server.ask("POST", "/download/batch", {"urls": urls})[0] == 200
 
@@ -72,6 +72,7 @@ class Desk:
         for batch in self.server.ask("GET", "/api/v1/batches?limit=200")[1]["batches"]:
             self.server.ask("POST", f"/api/v1/batches/{batch['id']}/cancel")
             assert self.server.ask("DELETE", f"/api/v1/batches/{batch['id']}?files=true")[0] == 200
+        expect(self.page.locator(".batch")).to_have_count(0)
 
 
 # What people do. Each is prepared up to its `yield`, from where on is counted, and ends when the page shows the result.

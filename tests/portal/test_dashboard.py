@@ -880,11 +880,12 @@ def test_the_page_is_accessible(page: Any, server: Server, simulator: Simulator)
 
 
 def check_accessible(page: Any, *, colours: Sequence[str] = ("light", "dark"), within: str | None = None) -> None:
-    """Check what is shown, all of it or *within* an element; its contrasts in each of *colours*."""
-    run_axe(page, within, {"rules": {"color-contrast": {"enabled": False}}})
-    for scheme in colours:
+    """Check what is shown, all of it or *within* an element: in the first of *colours* all, in others the contrasts."""
+    rules: dict[str, Any] = {} if colours else {"rules": {"color-contrast": {"enabled": False}}}
+    for scheme in colours or ("light",):
         page.emulate_media(color_scheme=scheme)
-        run_axe(page, within, {"runOnly": ["color-contrast"]})
+        run_axe(page, within, rules)
+        rules = {"runOnly": ["color-contrast"]}
 
 
 def run_axe(page: Any, within: str | None, options: dict[str, Any]) -> None:
