@@ -113,7 +113,7 @@ def forget(context: Any) -> None:
 
 
 #: How long an assertion waits for what it expects: no machine is so slow.
-PATIENCE_MS = 20_000
+PATIENCE_MS = 45_000
 
 
 def expect(locator: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 FIREFOX = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
 
 #: How long anything may take: no machine is so slow.
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 45
 
 CONTROL, ENTER, ESCAPE = "\ue009", "\ue007", "\ue00c"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.real_server import reserve_port
 from tests.waiting import until
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -59,8 +60,7 @@ class Nginx:
 
     def __init__(self, folder: Path, server_port: int, *, strip: bool = False) -> None:
         assert NGINX
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self._reserved, self.port = reserve_port()
         self.url = f"http://127.0.0.1:{self.port}{PREFIX}"
         self._elsewhere = folder / "elsewhere"
         config = folder / "nginx.conf"
@@ -86,3 +86,4 @@ class Nginx:
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait(30)
+        self._reserved.close()

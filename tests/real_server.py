@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -38,6 +39,20 @@ def run_forked(*arguments: str, **environment: str) -> subprocess.CompletedProce
         return subprocess.CompletedProcess(arguments, process.wait(30), stdout, stderr)
 
 
+def reserve_port() -> tuple[socket.socket, int]:
+    """Return a free port, and what keeps others from getting it by chance until it is closed, before and after use.
+
+    It does not listen: a server can, which sets `SO_REUSEADDR` too.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    port = reserved.getsockname()[1]
+    if not sys.platform.startswith("linux"):  # elsewhere it would keep the server away too
+        reserved.close()
+    return reserved, port
+
+
 def interruptible(*arguments: str) -> list[str]:
     """Return a command that obeys Ctrl-C: a shell that runs the tests in the background has its programs ignore it."""
     program = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); del sys.argv[0];"
@@ -53,6 +68,8 @@ class Server:
     ) -> None:
         """Start it, as an argument of the command *under* where one is given, which is then `process`."""
         self.storage = storage
+        # A test may start another one at the same port.
+        self._reserved, free = reserve_port()
         self.environment = environment = {
             **os.environ,
             **simulator.environment(),
@@ -61,7 +78,7 @@ class Server:
             "DOWNLOADER_RETRIES": "1",
             **settings,
         }
-        self.process = self._start(under, ["--host", "127.0.0.1", "--port", str(port)], environment)
+        self.process = self._start(under, ["--host", "127.0.0.1", "--port", str(port or free)], environment)
         assert self.process.stdout
         assert self.process.stderr
         self.start_line = self.process.stdout.readline()
@@ -116,6 +133,7 @@ class Server:
         return status
 
     def close(self) -> None:
+        self._reserved.close()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -20,7 +20,7 @@ WATCH = "https://www.youtube.com/watch?v=S00n0000001&list=PLsim0123456789"
 @pytest.fixture
 def slow(simulator: Simulator) -> Any:
     """Make media come slowly: entries are queued, and none is done."""
-    simulator.configure(media_bytes_per_second=5_000)
+    simulator.configure(media_bytes_per_second=1_000)
     yield simulator
     simulator.configure(media_bytes_per_second=0)
 

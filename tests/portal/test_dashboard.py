@@ -19,6 +19,7 @@ from tests.real_server import Server
 from tests.simulator.client import Simulator
 from tests.simulator.scenarios import find_post
 from tests.simulator.thumbnails import thumbnail_of
+from tests.waiting import until
 
 pytestmark = [needs_browser, pytest.mark.timeout(120)]
 
@@ -75,7 +76,7 @@ def test_a_mixed_batch_is_pasted_and_its_files_arrive_and_play(
     expect(rows(page, "failed")).to_contain_text("This YouTube post is private")
     expect(page.locator(".batch .summary")).to_have_text("1 of 2 downloaded, 1 failed")
     expect(page.locator("#status")).to_have_text("Batch finished: 1 of 2 downloaded, 1 failed.")
-    assert page.title() == "✓ 1/2 · Batch Video Downloader"
+    expect(page).to_have_title("✓ 1/2 · Batch Video Downloader")
     expect(page.locator("#links")).to_have_value("https://netflix.com/watch/1")  # to be corrected, not lost
 
     rows(page, "succeeded").get_by_role("button", name="Play").click()
@@ -192,11 +193,11 @@ def test_what_a_phone_shares_waits_for_one_click(page: Any, server: Server, simu
     page.goto(f"{server.url}{target['action']}?{query}")
     expect(page.locator("#download")).to_have_text("Download 1 video")
     expect(page.locator("#download")).to_be_focused()
-    assert "?" not in page.url  # a reload does not add it again
+    expect(page).not_to_have_url(re.compile(r"\?"))  # a reload does not add it again
     assert (
         server.ask("GET", "/api/v1/batches")[1]["batches"] == []
     )  # any page can link here: nothing starts without a click
-    simulator.configure(media_bytes_per_second=5_000)  # none of them is done
+    simulator.configure(media_bytes_per_second=1_000)  # none of them is done
     page.keyboard.press("Enter")
     expect(page.locator(".job.collection .facts")).to_contain_text("60 videos", timeout=SOON)
     expect(page.locator(".batch .summary")).to_have_text("0 of 60 finished")
@@ -310,14 +311,14 @@ def test_a_thumbnail_that_is_gone_leaves_the_platforms_icon(page: Any, server: S
 
 
 def test_a_reload_in_the_middle_loses_nothing(page: Any, server: Server, simulator: Simulator) -> None:
-    simulator.configure(media_bytes_per_second=5_000)  # too slow to end while the page loads again
+    simulator.configure(media_bytes_per_second=1_000)  # too slow to end while the page loads again
     open_dashboard(page, server)
     download(page, "\n".join(simulator.url("tiktok", "ok", number) for number in range(3)))
     expect(rows(page, "running").first).to_contain_text("Downloading", timeout=SOON)
     expect(page.locator("#queue-state")).to_contain_text(re.compile("in progress.*/s"), timeout=SOON)
     bar = rows(page, "running").first.locator("progress")
     expect(bar).to_have_attribute("value", re.compile("."), timeout=SOON)
-    assert page.title().endswith("/3 · Batch Video Downloader")
+    expect(page).to_have_title(re.compile("/3 · Batch Video Downloader$"))
     page.reload()
     expect(rows(page, "running").first).to_contain_text("Downloading", timeout=SOON)
     simulator.configure(media_bytes_per_second=0)
@@ -330,7 +331,7 @@ def test_a_download_of_unknown_size_has_no_invented_percentage(page: Any, server
     download(page, simulator.url("tiktok", "hang"))
     bar = rows(page, "running").locator("progress")
     expect(bar).to_be_visible(timeout=SOON)
-    assert bar.get_attribute("value") is None
+    expect(bar).not_to_have_attribute("value", re.compile(""))
     simulator.wait_until_hanging(1)
     rows(page, "running").get_by_role("button", name="Cancel").click()
     expect(rows(page, "cancelled")).to_have_count(1)
@@ -535,31 +536,23 @@ def test_an_answer_that_comes_after_the_events_turns_nothing_back(
     page: Any, server: Server, simulator: Simulator
 ) -> None:
     """They come by different connections."""
-    from threading import Event, Thread
 
-    done = Event()
-
-    def follow() -> None:
-        while not done.is_set():
-            batches = server.ask("GET", "/api/v1/batches")[1]["batches"]
-            if batches and batches[0]["counts"]["succeeded"] == 1:
-                done.set()
+    def is_done() -> bool:
+        [batch] = server.ask("GET", "/api/v1/batches")[1]["batches"]
+        return bool(batch["counts"]["succeeded"] == 1)
 
     def answer_late(route: Any) -> None:
         if route.request.method != "POST":
             route.continue_()
             return
         answer = route.fetch()
-        assert done.wait(20)
+        until(is_done, SOON / 1000)
         route.fulfill(response=answer)
 
     page.route("**/api/v1/batches", answer_late)
     open_dashboard(page, server)
-    thread = Thread(target=follow)
-    thread.start()
     download(page, simulator.url("tiktok", "ok"))
     expect(rows(page, "succeeded")).to_have_count(1, timeout=SOON)
-    thread.join(20)
 
 
 def test_a_retry_from_the_history_reaches_its_batch(page: Any, server: Server, simulator: Simulator) -> None:
@@ -589,7 +582,7 @@ def test_a_missing_file_is_announced_in_a_sentence(page: Any, server: Server, si
 def test_the_focus_is_never_lost(page: Any, server: Server, simulator: Simulator) -> None:
     urls = [simulator.url("tiktok", "ok", 1), simulator.url("tiktok", "ok", 2)]
     server.ask("POST", "/download/batch", {"urls": urls})
-    simulator.configure(media_bytes_per_second=5_000)  # so that the next ones run until they are cancelled
+    simulator.configure(media_bytes_per_second=1_000)  # so that the next ones run until they are cancelled
     server.ask("POST", "/api/v1/batches", {"urls": [simulator.url("tiktok", "ok", number) for number in (3, 4)]})
     open_dashboard(page, server)
     expect(rows(page, "running")).to_have_count(2, timeout=SOON)
@@ -925,7 +918,7 @@ def test_everything_is_done_by_keyboard(page: Any, server: Server, simulator: Si
 def test_the_colours_can_be_chosen_and_stay(page: Any, server: Server) -> None:
     open_dashboard(page, server, "#settings")
     page.get_by_label("Colours").select_option("Dark")
-    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    expect(page.locator("html")).to_have_css("color-scheme", "dark")
     page.reload()
     expect(page.get_by_label("Colours")).to_have_value("dark")
 

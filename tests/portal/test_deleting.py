@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser import expect, needs_browser
 from tests.portal.test_dashboard import NewPage, Start, open_dashboard
+from tests.portal.test_service_worker import READY
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 
@@ -88,12 +89,7 @@ def expect_server_answer(page: Any) -> Any:
 
 def stop_worker(page: Any) -> None:
     """Stop the service worker, as browsers do after half a minute of idling."""
-    page.evaluate(
-        """async () => {
-             const {active} = await navigator.serviceWorker.ready;
-             if (active.state !== "activated") await new Promise(done => active.addEventListener("statechange", done));
-           }"""
-    )
+    page.evaluate(READY)
     devtools = page.context.new_cdp_session(page)
     devtools.send("ServiceWorker.enable")
     devtools.send("ServiceWorker.stopAllWorkers")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.browser import expect, needs_browser
 from tests.nginx import PREFIX, SETTINGS, Nginx, needs_nginx
+from tests.portal.test_service_worker import READY
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 
@@ -61,7 +62,7 @@ def test_a_key_a_link_its_file_and_the_page_without_its_server(
         row.get_by_role("link", name="Save").click()
     [file] = (server.storage / "raw").iterdir()
     assert Path(saved.value.path()).read_bytes() == file.read_bytes()
-    page.evaluate("() => navigator.serviceWorker.ready.then(worker => worker.active.state)")
+    page.evaluate(READY)
     page.goto(f"{nginx.url}/api/docs")
     page.goto(f"{nginx.url}/dashboard")
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")

@@ -138,7 +138,7 @@ def test_a_post_of_several_pictures_is_looked_through_and_saved(
     first = shown.get_attribute("src")
     page.keyboard.press("ArrowRight")
     expect(status).to_have_text(f"File 2 of {count}")
-    assert shown.get_attribute("src") != first
+    expect(shown).not_to_have_attribute("src", first)
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     expect(status).to_have_text(f"File {count} of {count}")

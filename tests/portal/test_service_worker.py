@@ -26,7 +26,11 @@ def page(new_page: Callable[..., Any]) -> Any:
     return new_page(service_workers="allow")
 
 
-READY = "() => navigator.serviceWorker.ready.then(worker => worker.active.state)"
+#: Resolves when the service worker answers: it has deleted what earlier ones kept.
+READY = """async () => {
+    const {active} = await navigator.serviceWorker.ready;
+    if (active.state !== "activated") await new Promise(done => active.addEventListener("statechange", done));
+  }"""
 
 
 def test_the_page_is_kept_and_what_the_api_says_is_not(page: Any, server: Server) -> None:

@@ -401,15 +401,17 @@ class _Connection(asyncio.Protocol):
         pace = self._proxy.pace
         content = response.content or Content(pieces=(memoryview(response.body),), size=len(response.body))
         for chunk in content.part(0, size).chunks():
-            # Twenty steps a second look like a steady stream to anything that shows progress.
-            bytes_per_second = pace.media_bytes_per_second if media_of is not None else 0
-            step = max(int(bytes_per_second / 20), 1) if bytes_per_second else len(chunk)
-            for start in range(0, len(chunk), step):
+            start = 0
+            while start < len(chunk):
                 await self._writable.wait()
                 await asyncio.sleep(0)  # or a body without an end would leave no time to notice that the client left
                 if self._lost.is_set():
                     raise _Gone
+                # Twenty steps a second look like a steady stream to anything that shows progress.
+                bytes_per_second = pace.media_bytes_per_second if media_of is not None else 0  # may change meanwhile
+                step = max(int(bytes_per_second / 20), 1) if bytes_per_second else len(chunk)
                 part = chunk[start : start + step]
+                start += len(part)
                 for data in self._http.send_with_data_passthrough(h11.Data(data=part)) or ():  # type: ignore[arg-type]
                     self._transport.write(data)
                 if media_of:

@@ -37,7 +37,7 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 #: How long something may take that happens by itself.
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 45
 
 KEY = "a-key-that-no-one-guesses"
 TIKTOK = "https://www.tiktok.com/@ada/video/7"
