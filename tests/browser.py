@@ -1,4 +1,4 @@
-"""A real browser for tests: Chromium, driven by Playwright. Its fixtures are known everywhere (conftest.py)."""
+"""A real browser for tests: Chromium, driven by Playwright. Its fixtures are those of the tests of the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DESKTOP = {"width": 1440, "height": 900}
 PROFILE = {"viewport": PHONE, "service_workers": "block"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright  # here: it is of no use where there is no browser
 
@@ -80,7 +80,7 @@ def new_page(browser: Any, complaints: list[str]) -> Iterator[Callable[..., Any]
         yield open_page
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def profile(browser: Any) -> Iterator[Any]:
     """Return a profile in which pages open in half the processor time: their files are cached, and compiled."""
     context = browser.new_context(**PROFILE)

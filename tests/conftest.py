@@ -22,21 +22,12 @@ from downloader.egress.environment import child_environment
 from downloader.engines import worker_process
 from downloader.settings import Settings
 from downloader.ytdlp import tools as toolchain
-from tests.browser import browser, complaints, new_page, page, profile
 from tests.forked import fork_server
 from tests.forked_worker import CAN_FORK, Template
 from tests.once import compute_once
 from tests.real_server import ForkedServer, Server
 from tests.simulator.client import Simulator
 from tests.sqlite import make_database
-
-__all__ = [
-    "browser",
-    "complaints",
-    "new_page",
-    "page",
-    "profile",
-]  # fixtures of tests/browser.py, which every test may use
 
 compute_once()
 

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.browser import browser, complaints, new_page, page, profile
 from tests.nginx import SETTINGS as NGINX_SETTINGS
 from tests.nginx import Nginx
 from tests.real_server import ForkedServer, Server
 from tests.simulator.client import Simulator
+
+__all__ = ["browser", "complaints", "new_page", "page", "profile"]  # fixtures of tests/browser.py
 
 #: Set by CI for a second run: each page is served by nginx below a prefix, and asks for nothing else.
 BEHIND_NGINX = os.environ.get("TESTS_BEHIND_NGINX") == "1"
