@@ -11,7 +11,7 @@ from tests.portal.test_dashboard import open_dashboard, rows
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 
 def test_options_are_sent_remembered_and_complained_about_at_their_field(

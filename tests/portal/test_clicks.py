@@ -10,7 +10,7 @@ from tests.portal.test_dashboard import NewPage
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 
 def test_no_task_takes_more_than_its_goal(new_page: NewPage, server: Server, simulator: Simulator) -> None:

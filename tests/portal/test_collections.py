@@ -12,7 +12,7 @@ from tests.real_server import Server
 from tests.simulator.client import Simulator
 from tests.simulator.lists import list_url
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 WATCH = "https://www.youtube.com/watch?v=S00n0000001&list=PLsim0123456789"
 

@@ -21,7 +21,7 @@ from tests.simulator.scenarios import find_post
 from tests.simulator.thumbnails import thumbnail_of
 from tests.waiting import until
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 Start = Callable[..., Server]
 NewPage = Callable[..., Any]

@@ -12,7 +12,7 @@ from tests.portal.test_service_worker import READY
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 UNDO_MS = 10_000
 

@@ -12,7 +12,7 @@ from tests.simulator.client import Simulator
 
 pytestmark = [
     pytest.mark.skipif(FIREFOX is None, reason="no Firefox on this machine"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 
 #: Resolves when the video has played a little.

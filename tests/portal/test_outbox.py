@@ -10,7 +10,7 @@ import pytest
 from tests.browser import expect, needs_browser
 from tests.real_server import Server
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 OPEN = """const {deliver, openOutbox} = await import(`${ADDRESS}outbox.js`); const outbox = await openOutbox();"""
 

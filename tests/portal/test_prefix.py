@@ -15,7 +15,7 @@ from tests.portal.test_service_worker import READY
 from tests.real_server import Server
 from tests.simulator.client import Simulator
 
-pytestmark = [needs_browser, needs_nginx, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, needs_nginx, pytest.mark.timeout(300)]
 
 KEY = "a-key-that-no-one-guesses"
 

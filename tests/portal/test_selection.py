@@ -13,7 +13,7 @@ from tests.real_server import Server
 from tests.simulator.client import Simulator
 from tests.simulator.lists import list_url
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 NO_VIDEO = "https://netflix.com/"
 

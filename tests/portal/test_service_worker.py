@@ -15,7 +15,7 @@ from downloader.settings import Settings
 from tests.browser import expect, needs_browser
 from tests.real_server import Server
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 IN_CACHES = """async () => Promise.all((await caches.keys()).map(async name =>
     [name, (await (await caches.open(name)).keys()).map(request => new URL(request.url).pathname)]))"""

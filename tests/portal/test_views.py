@@ -16,7 +16,7 @@ from tests.browser import PHONE, expect, needs_browser
 from tests.real_server import REPOSITORY, Server
 from tests.simulator.client import Simulator
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = [needs_browser, pytest.mark.timeout(300)]
 
 Start = Callable[..., Server]
 NewPage = Callable[..., Any]

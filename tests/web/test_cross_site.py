@@ -26,7 +26,7 @@ from tests.routes import NOBODY, changing_routes
 
 pytestmark = [
     needs_browser,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 
 #: No sandbox, because tests may run as root. The names lead to us, as their owners could have them do.
