@@ -345,6 +345,24 @@ class Work:
     may_download: bool = True  #: no: after reading the page it waits for `Engine.permit`
     #: URL of this attempt's egress proxy, credential included; None: it opens a session of its own
     proxy: str | None = field(default=None, repr=False)
+    attempt: int = 0  #: its number
+    egress: str = ""  #: the way out that it is to take
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A machine of the fleet, as the server knows it."""
+
+    id: str  #: its name, unique in the fleet
+    egress: str  #: its way out
+    places: int  #: attempts at once
+    busy: int
+    version: str
+    started_at: datetime
+    heard_at: datetime
+    is_draining: bool = False
+    is_alive: bool = True  #: heard from lately
+    fault: str | None = None  #: a sentence: its settings differ from the server's, its storage is away, …
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,28 +373,6 @@ class CooldownState:
     cap: float  #: downloads at once that it is allowed now; fractions grow to whole ones
     cooling_until: datetime | None = None
     strikes: int = 0  #: rate limits in a row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlatformView:
-    """The state of a platform, and its last hour."""
-
-    platform: PlatformType
-    label: str  #: as its users write it
-    cap: int  #: downloads at once that it is allowed at present
-    running: int
-    queued: int
-    waiting: int
-    cooling_until: datetime | None  #: it gets no request before
-    succeeded_last_hour: int
-    failed_last_hour: int
-    mean_seconds_last_hour: float | None  #: of the succeeded ones
-
-    @property
-    def success_rate_last_hour(self) -> float | None:
-        """From 0 to 1; None where nothing ended."""
-        ended = self.succeeded_last_hour + self.failed_last_hour
-        return self.succeeded_last_hour / ended if ended else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from downloader.engines.base import EngineHealth
+from downloader.engines.base import Engine, EngineHealth
 from downloader.errors import RETRYABLE, ErrorCode, sentence
 from downloader.jobs import Progress, Work
 from downloader.models import Media, Outcome
@@ -35,7 +35,7 @@ class FakeClock:
         return ClockWatch(self, lambda: self.elapsed_seconds)
 
 
-class HandEngine:
+class HandEngine(Engine):
     """An engine whose attempts end when, and as, the test says."""
 
     def __init__(self) -> None:

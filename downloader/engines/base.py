@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from downloader.jobs import Progress, Work
+from downloader.jobs import Machine, Progress, Work
 from downloader.models import Outcome
 
 
@@ -24,8 +24,11 @@ class Engine(Protocol):
     """Runs attempts, any number at once.
 
     All methods are called on the service's event loop, in its thread: `start` once, before any `run`, and `close` once,
-    after the last.
+    after the last. Those with a body are for engines on other machines.
     """
+
+    #: Called, on the loop, when `capacity` has changed.
+    on_capacity: Callable[[], None] = staticmethod(lambda: None)
 
     async def start(self) -> None:
         """Prepare to run; return once an attempt could start without delay, or earlier.
@@ -62,3 +65,17 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """End every running attempt as `interrupted`, at once."""
+
+    def capacity(self) -> Mapping[str, int] | None:
+        """Return how many attempts each way out can take at once, by its name; None: the settings say it."""
+        return None
+
+    async def adopt(self) -> Mapping[str, int]:
+        """Before `start`: return the attempts that an earlier server sent and that still run, or ended meanwhile: the
+        number of each, by job. `run` with such a work follows that attempt instead of starting another.
+        """
+        return {}
+
+    def machines(self) -> Sequence[Machine]:
+        """Return the machines of the fleet that were heard from, those that are silent now included."""
+        return ()

@@ -13,7 +13,7 @@ from downloader.egress.dialer import Rules
 from downloader.egress.guard import open_egress, rules_of
 from downloader.egress.proxy import Grant
 from downloader.engines.attempt import success_of
-from downloader.engines.base import EngineHealth
+from downloader.engines.base import Engine, EngineHealth
 from downloader.engines.pool import PooledWorker, PoolLimits, WorkerPool
 from downloader.engines.stall import Stalled, StallWatch
 from downloader.engines.worker import Done, Permit, Proceed, Stop
@@ -64,7 +64,7 @@ class _Attempt:
             self.end.exception()  # marks it as retrieved: no one may be waiting for it any more
 
 
-class ProcessEngine:
+class ProcessEngine(Engine):
     """An `Engine` with a pool of worker processes."""
 
     def __init__(self, settings: DownloadSettings, limits: PoolLimits) -> None:

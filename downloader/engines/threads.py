@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from downloader.download_settings import DownloadSettings
 from downloader.engines.attempt import run_attempt, success_of
-from downloader.engines.base import EngineHealth
+from downloader.engines.base import Engine, EngineHealth
 from downloader.engines.stall import Stalled, StallWatch
 from downloader.jobs import Progress, Resolved, Work
 from downloader.models import Outcome
@@ -23,7 +23,7 @@ from downloader.ytdlp.warm_up import warm_up
 GRACE_SECONDS = 1.0
 
 
-class ThreadEngine:
+class ThreadEngine(Engine):
     """An `Engine` with a daemon thread for each attempt."""
 
     def __init__(self, settings: DownloadSettings) -> None:

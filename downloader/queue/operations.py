@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from downloader.errors import DownloaderError, NotFound, StoreUnavailable
-from downloader.jobs import FINAL_STATES, Job, NewJob, PlatformView, Submission
+from downloader.jobs import FINAL_STATES, Job, NewJob, Submission
 from downloader.media.removal import MediaRemoval
 from downloader.notify.deliverer import Deliverer
 from downloader.platform_detector import parse_link, read_link
@@ -23,7 +23,7 @@ from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.reuse import post_key
 from downloader.queue.scheduler import Scheduler
-from downloader.queue.statistics import Span, Statistics, compute
+from downloader.queue.statistics import PlatformView, Span, Statistics, compute
 from downloader.queue.thumbnails import Thumbnails
 from downloader.store.repository import Store
 

@@ -19,6 +19,28 @@ MAX_BUCKETS = 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformView:
+    """The state of a platform, and its last hour."""
+
+    platform: PlatformType
+    label: str  #: as its users write it
+    cap: int  #: downloads at once that it is allowed at present
+    running: int
+    queued: int
+    waiting: int
+    cooling_until: datetime | None  #: it gets no request before
+    succeeded_last_hour: int
+    failed_last_hour: int
+    mean_seconds_last_hour: float | None  #: of the succeeded ones
+
+    @property
+    def success_rate_last_hour(self) -> float | None:
+        """From 0 to 1; None where nothing ended."""
+        ended = self.succeeded_last_hour + self.failed_last_hour
+        return self.succeeded_last_hour / ended if ended else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorCount:
     """The number of attempts that failed with an error code."""
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from flask import Blueprint
 
-from downloader.jobs import JobState, PlatformView
+from downloader.jobs import JobState
 from downloader.platforms import PlatformType
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
+from downloader.queue.statistics import PlatformView
 from downloader.web.queries import StatisticsQuery
 from downloader.web.queue_responses import PlatformRecord, Platforms, QueueRecord, StatisticsReport, Tools
 from downloader.web.routes import Routes, known_platform
