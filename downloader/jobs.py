@@ -129,6 +129,7 @@ class Job:
     subtitles_missing: tuple[str, ...] = ()
     elapsed_seconds: float = 0.0  #: of all attempts together
     attempt_number: int = 0  #: of the latest attempt; all count
+    egress: str = ""  #: the way out of the latest attempt
     final_attempt: bool = False  #: put back by its batch's second round: it fails for good the next time
 
     @property
@@ -367,9 +368,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CooldownState:
-    """A platform's state in the governor that outlives a restart."""
+    """A platform's state in the governor of a way out that outlives a restart."""
 
     platform: PlatformType
+    egress: str = ""  #: the way out
     cap: float  #: downloads at once that it is allowed now; fractions grow to whole ones
     cooling_until: datetime | None = None
     strikes: int = 0  #: rate limits in a row

@@ -110,7 +110,7 @@ class Scheduler:
         """Take up what an earlier process left, and start."""
         call = self.database.call
         self._paused = await call(self._store.paused)
-        for state in (await call(self._store.cooldowns)).values():
+        for state in await call(self._store.cooldowns):
             self.governor.restore(state)
         for event in await call(self._store.events_since, await call(self._store.last_event_id) - 1):
             if (step := self.clock() - event.at) < timedelta(seconds=-MIN_STEP_SECONDS):
@@ -289,7 +289,7 @@ class Scheduler:
     async def _claim(self, shares: Mapping[PlatformType, int]) -> list[Job]:
         self._claiming = True
         try:
-            claimed = await self._completion.group.claim(shares)
+            claimed = await self._completion.group.claim({platform: [""] * count for platform, count in shares.items()})
             self._due_changed |= not shares.keys() <= claimed.more
             self.attempts.held_up = frozenset(shares) - {job.platform for job in claimed.jobs}
             left = await self._end_had(claimed)

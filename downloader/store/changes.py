@@ -195,13 +195,14 @@ class Change:
         self.tell("job_changed", batch_id=job.batch_id, job_id=job.id, data=job_view(revised))
         return revised
 
-    def begin(self, job: Job) -> Job:
-        """Return *job* running its next attempt."""
+    def begin(self, job: Job, egress: str) -> Job:
+        """Return *job* running its next attempt, which takes the way out *egress*."""
         moved = self.move(
             job,
             "running",
             counted_attempts=job.counted_attempts + 1,
             attempt_number=job.attempt_number + 1,
+            egress=egress,
             started_at=self.now,
             error_code=None,
             error=None,

@@ -83,10 +83,11 @@ _NEXT_RELEASED = _next_jobs(
 _NEXT_WAITING = _next_jobs(_is_due(jobs), order=(_MET_A_LIMIT, jobs.c.seq))
 
 
-def claim(change: Change, wanted: Mapping[PlatformType, int], *, but: Collection[str]) -> Claimed:
-    """Make up to so many jobs of each platform *wanted* run, none of the ids *but*; see `Store.exchange`."""
+def claim(change: Change, wanted: Mapping[PlatformType, Sequence[str]], *, but: Collection[str]) -> Claimed:
+    """Make a job run by each way out *wanted* for its platform, none of the ids *but*; see `Store.exchange`."""
     claimed, more, had = list[Job](), set[PlatformType](), set[str]()
-    for platform, limit in wanted.items():
+    for platform, ways in wanted.items():
+        limit, by = len(ways), iter(ways)
         has_others = limit > 0
         while limit and has_others:
             change.flush()  # the post of a job that just ended is free, that of one that just began is not
@@ -95,7 +96,7 @@ def claim(change: Change, wanted: Mapping[PlatformType, int], *, but: Collection
             has_others = len(rows) > limit
             chosen = _one_of_each_post(row for row in rows[:limit] if row.id not in but)
             had |= {row.id for row in chosen if row.may_be_had and row.post_key is not None and not row.again}
-            claimed += (change.begin(job) for job in change.jobs_of(chosen))
+            claimed += (change.begin(job, next(by)) for job in change.jobs_of(chosen))
             limit -= len(chosen)
             if not chosen:
                 break

@@ -301,6 +301,7 @@ def paused(connection: Connection) -> bool:
     return number(connection, "paused") == 1
 
 
-def cooldown_states(connection: Connection) -> dict[PlatformType, CooldownState]:
+def cooldown_states(connection: Connection) -> list[CooldownState]:
     """What is remembered of platforms; those of which nothing is are absent."""
-    return {row.platform: CooldownState(**row._mapping) for row in connection.execute(select(cooldowns))}
+    query = select(cooldowns).order_by(cooldowns.c.platform, cooldowns.c.egress)
+    return [CooldownState(**row._mapping) for row in connection.execute(query)]

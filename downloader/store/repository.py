@@ -173,13 +173,13 @@ class Store:
     def exchange(
         self,
         ends: Sequence[AttemptEnd],
-        wanted: Mapping[PlatformType, int],
+        wanted: Mapping[PlatformType, Sequence[str]],
         described: Sequence[Described] = (),
         *,
         now: datetime,
     ) -> tuple[list[Job | None], Claimed]:
-        """Store how attempts ended and what others told, and claim up to so many jobs of each platform *wanted*, in
-        one transaction.
+        """Store how attempts ended and what others told, and claim a job for each of the ways out *wanted* for its
+        platform, as far as there are jobs; in one transaction.
 
         Return for each end its job, or None where it is not running (it was cancelled or deleted): then nothing of it
         is changed. Where it was the last of its batch and failed, a second round may have it waiting again.
@@ -203,9 +203,9 @@ class Store:
         ended = {job.id: put_back.get(job.id, job) for job in ended.values()}
         return [ended.get(end.job_id) for end in ends], claimed
 
-    def claim(self, platform: PlatformType, limit: int, *, now: datetime) -> list[Job]:
-        """Claim up to *limit* jobs of *platform*: see `exchange`."""
-        return list(self.exchange((), {platform: limit}, now=now)[1].jobs)
+    def claim(self, platform: PlatformType, limit: int, *, egress: str = "", now: datetime) -> list[Job]:
+        """Claim up to *limit* jobs of *platform*, all for one way out: see `exchange`."""
+        return list(self.exchange((), {platform: [egress] * limit}, now=now)[1].jobs)
 
     def finish(
         self,

@@ -30,7 +30,7 @@ from downloader.presets import Expand
 
 #: The newest revision in migrations/versions. Written down here so that a start with a database that has it
 #: needs neither Alembic nor its import.
-HEAD = "0006"
+HEAD = "0007"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -165,6 +165,7 @@ jobs = Table(
     Column("state", Text, nullable=False),
     Column("attempts", Integer, key="counted_attempts", nullable=False),
     Column("tries", Integer, key="attempt_number", nullable=False),
+    Column("egress", Text, nullable=False, server_default=text("''")),
     Column("last_try", Boolean, key="final_attempt", nullable=False, server_default=false()),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
@@ -272,10 +273,12 @@ outbox = Table(
 )
 Index("ix_outbox_next", outbox.c.receiver, outbox.c.next_attempt_at)
 
+#: Of platforms, by way out.
 cooldowns = Table(
-    "platform_rests",
+    "cooldowns",
     metadata,
     Column("platform", Text, primary_key=True),
+    Column("egress", Text, primary_key=True),
     Column("cap", Float, nullable=False),
     Column("cooling_until", UtcTime),
     Column("strikes", Integer, nullable=False),

@@ -287,7 +287,8 @@ async def test_a_clock_that_is_set_before_an_end_is_stored_changes_no_wait(
     assert after.next_attempt_at is not None
     assert 30 <= (after.next_attempt_at - world.clock()).total_seconds() <= 33
     assert after.elapsed_seconds == 5
-    assert world.store.cooldowns()["tiktok"].cooling_until == world.clock() + timedelta(seconds=30)
+    [cooldown] = world.store.cooldowns()
+    assert cooldown.cooling_until == world.clock() + timedelta(seconds=30)
 
 
 async def test_a_clock_that_is_set_twice_while_an_end_waits_for_the_first_changes_no_duration(world: World) -> None:

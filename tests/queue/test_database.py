@@ -114,6 +114,6 @@ async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(
     go.set()
     await asyncio.wait_for(asyncio.gather(*noticing, return_exceptions=True), 30)
     await world.queue.counts()
-    kept = world.store.cooldowns()["tiktok"]
+    [kept] = world.store.cooldowns()
     assert kept == world.scheduler.governor.cooldown("tiktok")
     assert kept.cooling_until == (None if deed == "ended by hand" else world.clock() + timedelta(seconds=30))

@@ -24,7 +24,7 @@ class Groups:
         exchange = world.store.exchange
 
         def noted(ends: Sequence[AttemptEnd], wanted: Any, *others: Any, **times: Any) -> Any:
-            self.sizes.append((len(ends), sum(wanted.values())))
+            self.sizes.append((len(ends), sum(map(len, wanted.values()))))
             before(ends)
             return exchange(ends, wanted, *others, **times)
 

@@ -282,7 +282,7 @@ def test_ends_and_a_claim_are_one_change(store: Store) -> None:
         end_of(late, NETWORK, attempt=late.attempt_number + 1),
         end_of(bad, PRIVATE, at=NOW + 2 * MINUTE),
     ]
-    [first, none, second], claimed = store.exchange(ends, {"tiktok": 1, "youtube": 1}, now=NOW + 3 * MINUTE)
+    [first, none, second], claimed = store.exchange(ends, {"tiktok": [""], "youtube": [""]}, now=NOW + 3 * MINUTE)
     assert none is None
     assert (first, second) == (store.job(good.id), store.job(bad.id))
     assert first is not None
@@ -296,7 +296,7 @@ def test_ends_and_a_claim_are_one_change(store: Store) -> None:
     [job] = claimed.jobs
     assert (job.state, job.started_at, list(claimed.more)) == ("running", NOW + 3 * MINUTE, ["tiktok"])
     assert changes == ["succeeded", "failed", "running"]
-    assert not store.exchange([], {"tiktok": 1}, now=NOW)[1].more
+    assert not store.exchange([], {"tiktok": [""]}, now=NOW)[1].more
 
 
 def test_of_ends_of_which_one_is_impossible_none_is_stored(store: Store) -> None:

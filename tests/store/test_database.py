@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from downloader.errors import (
     StartRefused,
     StoreUnavailable,
 )
-from downloader.jobs import NewJob
+from downloader.jobs import CooldownState, NewJob
 from downloader.platform_detector import read_link
 from downloader.queue.reuse import post_key
 from downloader.store import database as store_database
@@ -313,6 +314,31 @@ def test_a_batch_from_before_the_outbox_is_told_when_it_ends(new_database_url: s
         message = outbox.next("webhook")
         assert message is not None
         assert '"counts":{"queued":0,"running":0,"waiting":0,"succeeded":1,"failed":1,' in message.body
+
+
+def test_cooldowns_from_before_ways_out_are_those_of_the_only_one(new_database_url: str) -> None:
+    migrate(new_database_url, "0002")
+    fill(new_database_url, OF_0002)
+    migrate(new_database_url, "0006")
+    fill(new_database_url, "INSERT INTO platform_rests VALUES ('tiktok', 1.5, 60000000, 2), ('youtube', 4, NULL, 0);\n")
+    at_once = threading.Barrier(2)
+
+    def open_one(_: int) -> Store:
+        at_once.wait(10)
+        return Store.open(new_database_url)
+
+    with ThreadPoolExecutor(2) as threads:
+        store, other = threads.map(open_one, range(2))
+    other.close()
+    limited = CooldownState(platform="tiktok", cap=1.5, cooling_until=datetime(1970, 1, 1, 0, 1, tzinfo=UTC), strikes=2)
+    assert store.cooldowns() == [limited, CooldownState(platform="youtube", cap=4)]
+    assert {job.egress for _, job in store.batch_jobs("b")} == {""}
+    assert [job.egress for job in store.claim("tiktok", 1, egress="b", now=NOW)] == ["b"]
+    store.save_cooldown(replace(limited, egress="b"), now=NOW)
+    assert store.cooldowns()[:2] == [limited, replace(limited, egress="b")]
+    store.close()
+    with opened(new_database_url) as engine, reading(engine) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_many_that_open_a_new_database_at_once_all_get_it(new_database_url: str) -> None:

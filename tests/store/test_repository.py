@@ -461,18 +461,37 @@ def test_many_jobs_can_be_named_at_once(store: Store) -> None:
 
 
 def test_platform_rests_are_remembered_and_told_of_when_they_change(store: Store) -> None:
-    assert store.cooldowns() == {}
+    assert store.cooldowns() == []
     tiktok = CooldownState(platform="tiktok", cap=2.5, cooling_until=LATER, strikes=2)
     youtube = CooldownState(platform="youtube", cap=4)
     for state in (tiktok, youtube, youtube):
         store.save_cooldown(state, now=NOW)
-    assert store.cooldowns() == {"tiktok": tiktok, "youtube": youtube}
+    assert store.cooldowns() == [tiktok, youtube]
     calm = CooldownState(platform="tiktok", cap=3)
     store.save_cooldown(calm, now=NOW)
-    assert store.cooldowns() == {"tiktok": calm, "youtube": youtube}
+    assert store.cooldowns() == [calm, youtube]
     told = store.events_since(0)
     assert [event.kind for event in told] == ["platform_changed"] * 3
     assert told[0].data == {"platform": "tiktok", "cap": 2.5, "cooling_until": LATER.isoformat(), "strikes": 2}
+
+
+def test_each_way_out_has_cooldowns_of_its_own(store: Store) -> None:
+    first, second = (CooldownState(platform="tiktok", egress=egress, cap=2, strikes=1) for egress in ("", "b"))
+    for state in (first, second, first):
+        store.save_cooldown(state, now=NOW)
+    store.save_cooldown(replace(second, cap=3), now=NOW)
+    assert store.cooldowns() == [first, replace(second, cap=3)]
+    assert [event.data.get("egress") for event in store.events_since(0)] == [None, "b", "b"]
+
+
+def test_an_attempt_remembers_its_way_out(store: Store) -> None:
+    jobs = submit(store, *(post(number) for number in range(4)))
+    ways = ["a", "b", "a", "", "b"]
+    claimed = store.exchange((), {"tiktok": ways}, now=NOW)[1]
+    assert [job.egress for job in claimed.jobs] == ways[:4]
+    finished(store, claimed.jobs[1], "queued", None)
+    assert [store.job(job.id).egress for job in jobs] == ways[:4]
+    assert [job.egress for job in store.claim("tiktok", 1, now=NOW)] == [""]
 
 
 def test_pausing_is_remembered_and_told_of_when_it_changes(open_store: Callable[[], Store]) -> None:

@@ -134,7 +134,7 @@ def test_a_post_that_is_being_fetched_is_not_claimed_a_second_time(store: Store)
     assert store.claim("tiktok", 3, now=NOW) == []
     assert store.job(second.id).state == "queued"
     ended(store, first, "/raw/a.mp4")
-    found = store.exchange((), {"tiktok": 3}, now=NOW)[1]
+    found = store.exchange((), {"tiktok": ["", "", ""]}, now=NOW)[1]
     assert [job.id for job in found.jobs] == [second.id]
     assert found.had == {second.id}
 
@@ -159,10 +159,10 @@ def test_others_behind_those_that_are_held_are_claimed(store: Store, state: str)
 def test_a_post_that_is_queued_often_takes_no_one_elses_place(store: Store) -> None:
     [first, *_] = [submitted(store, keyed(1, f"?{number}"))[0] for number in range(4)]
     others = [submitted(store, keyed(number))[0] for number in range(2, 6)]
-    claimed = store.exchange((), {"tiktok": 3}, now=NOW)[1]
+    claimed = store.exchange((), {"tiktok": ["", "", ""]}, now=NOW)[1]
     assert [job.id for job in claimed.jobs] == [first.id, others[0].id, others[1].id]
     assert claimed.more == {"tiktok"}
-    claimed = store.exchange((), {"tiktok": 3}, now=NOW)[1]
+    claimed = store.exchange((), {"tiktok": ["", "", ""]}, now=NOW)[1]
     assert [job.id for job in claimed.jobs] == [others[2].id, others[3].id]
     assert claimed.more == set()
 
@@ -172,7 +172,7 @@ def test_what_waits_is_claimed_with_the_end_of_what_it_waits_for(store: Store) -
     [leader], [follower] = submitted(store, keyed(1)), submitted(store, keyed(1, "?a"))
     [running] = store.claim("tiktok", 2, now=NOW)
     end = AttemptEnd(job_id=running.id, state="queued", result="interrupted", outcome=None, at=NOW)
-    [back], claimed = store.exchange([end], {"tiktok": 2}, now=NOW)
+    [back], claimed = store.exchange([end], {"tiktok": ["", ""]}, now=NOW)
     assert back is not None
     assert (back.id, back.state) == (leader.id, "queued")
     assert [job.id for job in claimed.jobs] == [follower.id]
@@ -183,7 +183,7 @@ def test_what_waits_is_claimed_with_the_end_of_what_it_waits_for(store: Store) -
 
 def test_again_waits_for_no_one_and_is_waited_for(store: Store) -> None:
     [first], [again] = submitted(store, keyed(1)), submitted(store, replace(keyed(1, "?a"), again=True))
-    claimed = store.exchange((), {"tiktok": 3}, now=NOW)[1]
+    claimed = store.exchange((), {"tiktok": ["", "", ""]}, now=NOW)[1]
     assert [job.id for job in claimed.jobs] == [first.id, again.id]
     assert claimed.had == set()
     ended(store, first, "/raw/a.mp4")
@@ -192,7 +192,7 @@ def test_again_waits_for_no_one_and_is_waited_for(store: Store) -> None:
     ended(store, again, "/raw/a.mp4")
     assert [job.id for job in store.claim("tiktok", 1, now=NOW)] == [follower.id]
     [another] = submitted(store, replace(keyed(1), again=True))
-    claimed = store.exchange((), {"tiktok": 1}, now=NOW)[1]
+    claimed = store.exchange((), {"tiktok": [""]}, now=NOW)[1]
     assert [job.id for job in claimed.jobs] == [another.id]
     assert claimed.had == set()
 
@@ -221,7 +221,7 @@ def test_the_claim_of_a_job_that_failed_before_leaves_its_attempts(store: Store)
     store.finish(job.id, state="failed", result="failed", outcome=NETWORK, now=NOW)
     source = had(store)
     store.retry([job.id], now=NOW)
-    claimed = store.exchange((), {"tiktok": 1}, now=NOW)[1]
+    claimed = store.exchange((), {"tiktok": [""]}, now=NOW)[1]
     assert claimed.had == {job.id}
     [reused] = store.reuse({job.id: source}, now=NOW)
     assert (reused.state, reused.error, reused.error_code, reused.attempt_number) == ("succeeded", None, None, 1)
@@ -285,7 +285,7 @@ def test_a_short_link_to_a_post_that_is_there_is_not_fetched(store: Store, there
         store.cancel([again.id], now=NOW)
     assert not store.resolve(short.id, "https://l", KEY, attempt=1, now=NOW)
     store.finish(short.id, state="queued", result="interrupted", outcome=None, now=NOW)
-    claimed = store.exchange((), {"tiktok": 3}, now=NOW)[1]
+    claimed = store.exchange((), {"tiktok": ["", "", ""]}, now=NOW)[1]
     expected = set() if there == "running" else {short.id}
     assert {job.id for job in claimed.jobs} == claimed.had == expected
     assert store.job(short.id).link == "https://l"
@@ -320,7 +320,7 @@ def test_posts_of_the_archive_count_as_had_until_it_is_forgotten(store: Store) -
     [job] = submitted(store, replace(keyed(1), reused=True))
     assert (job.state, job.reused, job.files) == ("succeeded", True, ())
     [queued] = submitted(store, keyed(2))
-    claimed = store.exchange((), {"tiktok": 1}, now=NOW)[1]
+    claimed = store.exchange((), {"tiktok": [""]}, now=NOW)[1]
     assert claimed.had == {queued.id}
     [found] = store.reuse({queued.id: None}, now=NOW)
     assert (found.state, found.reused, found.files) == ("succeeded", True, ())
