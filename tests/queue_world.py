@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.operations import JobQueue
 from downloader.queue.scheduler import Scheduler
+from downloader.queue.ways import Ways
 from downloader.settings import Settings
 from downloader.store.repository import Store
 from tests.fakes import FakeClock, HandEngine
@@ -44,20 +46,22 @@ class World:
         self.engine = engine or HandEngine()
         make_database(folder / "downloader.db")
         self.store = Store.open(self.settings.store_url)
-        self.governor = Governor(
+        governor = partial(
+            Governor,
             PLATFORMS,
-            total=self.settings.workers,
             per_platform=self.settings.platform_concurrency,
             ahead=self.settings.pages_ahead,
             random=Random(1),
         )
+        self.ways = Ways(governor, {"": self.settings.workers})
+        self.governor = self.ways.of("")
         hub = EventHub()
         removal = MediaRemoval(self.settings.raw_dir, self.settings.work_dir, self.store.file_users)
-        self.database = Database(self.store, self.governor, self.clock, self.clock.watch())
+        self.database = Database(self.store, self.ways, self.clock, self.clock.watch())
         self.scheduler = Scheduler(
             database=self.database,
             engine=self.engine,
-            governor=self.governor,
+            ways=self.ways,
             removal=removal,
             settings=self.settings,
             hub=hub,
@@ -67,7 +71,7 @@ class World:
         self.queue = JobQueue(
             database=self.database,
             scheduler=self.scheduler,
-            governor=self.governor,
+            ways=self.ways,
             hub=hub,
             removal=removal,
             clock=self.clock,

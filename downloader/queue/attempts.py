@@ -26,6 +26,7 @@ from downloader.queue.hub import EventHub
 from downloader.queue.preemption import Activity, Preemption, RunningAttempt
 from downloader.queue.reuse import post_key
 from downloader.queue.storage import StorageMonitor
+from downloader.queue.ways import Ways
 from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class AttemptRunner:
     engine: Engine
     settings: Settings
     database: Database
-    governor: Governor
+    ways: Ways
     storage: StorageMonitor
     completion: Completion
     collections: Collections
@@ -67,15 +68,22 @@ class AttemptRunner:
 
     def start(self, job: Job, now: datetime) -> None:
         """Start an attempt of *job*, which the store has as running."""
-        self.governor.started(job.platform, now)
-        attempt = RunningAttempt(job=job, started_at=now, activity=Activity(now), disk_faults=self.storage.disk.faults)
+        governor = self.ways.of(job.egress)
+        governor.started(job.platform, now)
+        attempt = RunningAttempt(
+            job=job,
+            governor=governor,
+            started_at=now,
+            activity=Activity(now),
+            disk_faults=self.storage.disk.faults,
+        )
         # A job that was cancelled and retried: its first attempt may still be leaving the work folder.
         before = self.removals.get(job.id) or self.tasks.get(job.id)
         if old := self.running.get(job.id):  # the store was quicker than the news of the cancel
             old.end_early("cancelled")
         self.running[job.id] = attempt
         if job.kind != "collection":  # a list has no media
-            attempt.permitted = self.governor.permit(job.platform, silent=self.preemption.silent(now))
+            attempt.permitted = governor.permit(job.platform, silent=self.preemption.silent(now))
         attempt.run = asyncio.create_task(self._run(attempt, before), name=f"attempt {job.id}")
         task = asyncio.create_task(self._follow(attempt, attempt.run, before), name=f"job {job.id}")
         self.track(self.tasks, job.id, task)
@@ -90,10 +98,10 @@ class AttemptRunner:
 
         task.add_done_callback(forget)
 
-    def interrupt_platform(self, platform: PlatformType) -> None:
-        """End everything that runs on *platform*, which gets no request at all until it has cooled down."""
+    def interrupt_platform(self, platform: PlatformType, governor: Governor) -> None:
+        """End everything that asks *platform* by one way, where it gets no request at all until it has cooled down."""
         for attempt in tuple(self.running.values()):
-            if attempt.job.platform == platform and not attempt.asks_no_more:
+            if attempt.governor is governor and attempt.job.platform == platform and not attempt.asks_no_more:
                 attempt.end_early("interrupted")
 
     def _shift(self, step: timedelta) -> None:
@@ -122,6 +130,8 @@ class AttemptRunner:
             photos=job.photos,
             in_storage=True,
             may_download=attempt.permitted,
+            attempt=job.attempt_number,
+            egress=job.egress,
         )
         return await self.engine.run(work, partial(self._on_progress, attempt), partial(self._on_resolved, attempt))
 
@@ -168,12 +178,12 @@ class AttemptRunner:
         shown = progress.phase != "extracting"
         if shown and attempt.extracting:
             attempt.extracting = False
-            self.governor.extracted(job.platform)
-            self.governor.let_through(job.platform)
+            attempt.governor.extracted(job.platform)
+            attempt.governor.let_through(job.platform)
             self.make_room()
         if attempt.permitted and attempt.asks_no_more:
             attempt.permitted = False
-            self.governor.released(job.platform)
+            attempt.governor.released(job.platform)
             self.pass_on_permits()
         # A list would be read from the start again: it is not preempted once its first page has come.
         receiving = attempt.asks_no_more or progress.downloaded_bytes > 0 or progress.page is not None
@@ -190,7 +200,7 @@ class AttemptRunner:
             return
         silent = self.preemption.silent(self.clock())
         for attempt in sorted(waiting, key=lambda attempt: attempt.extracting):
-            attempt.permitted = self.governor.permit(attempt.job.platform, silent=silent)
+            attempt.permitted = attempt.governor.permit(attempt.job.platform, silent=silent)
             if attempt.permitted:
                 self.engine.permit(attempt.job.id)
 
@@ -200,7 +210,7 @@ class AttemptRunner:
         self, attempt: RunningAttempt, run: asyncio.Task[Outcome], before: asyncio.Task[None] | None
     ) -> None:
         """Store the end of *run*, whatever it is, once. Never cancelled: to end an attempt early, cancel *run*."""
-        outcome = self._judged(attempt.job, await self._outcome(attempt, run))
+        outcome = self._judged(attempt, await self._outcome(attempt, run))
         if outcome is not None:
             try:
                 outcome = await self._blame_storage(attempt, outcome)
@@ -248,13 +258,14 @@ class AttemptRunner:
             return Outcome(False, None, sentence("internal"), error_code="internal", detail=detail)
         return run.result()
 
-    def _judged(self, job: Job, outcome: Outcome | None) -> Outcome | None:
+    def _judged(self, attempt: RunningAttempt, outcome: Outcome | None) -> Outcome | None:
         """Return *outcome*; a login page as what it means for the post or for its platform."""
         if outcome is None or not outcome.walled:
             return outcome
-        wall = self.governor.judge_wall(job.platform, _post(job))
+        platform = attempt.job.platform
+        wall = attempt.governor.judge_wall(platform, _post(attempt.job))
         if wall == "post":
-            return Outcome.failed("login_required", job.platform, outcome.detail or "")
+            return Outcome.failed("login_required", platform, outcome.detail or "")
         # As long as that is open, the post waits as it would for a limit, but its platform does not.
         return Outcome(
             *outcome,
@@ -285,7 +296,7 @@ class AttemptRunner:
         limited = outcome is not None and outcome.error_code == "rate_limited" and not outcome.walled
         succeeded = outcome is not None and outcome[0]
         try:
-            cooldown = self.governor.ended(
+            cooldown = attempt.governor.ended(
                 job.platform,
                 now,
                 post=_post(job),
@@ -298,9 +309,9 @@ class AttemptRunner:
             if succeeded and job.kind != "collection":
                 self.preemption.learn(job.platform, attempt.activity)
             if succeeded:
-                self.governor.let_through(job.platform)
+                attempt.governor.let_through(job.platform)
             if limited:
-                self.interrupt_platform(job.platform)
+                self.interrupt_platform(job.platform, attempt.governor)
             self._count(attempt, outcome, now)
         except Exception:  # the end itself must be stored all the same
             log.exception("the end of an attempt was not counted", extra={"job_id": job.id})

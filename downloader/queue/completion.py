@@ -16,11 +16,11 @@ from downloader.media.removal import MediaRemoval
 from downloader.media.work_dir import remove_work_dir
 from downloader.models import Outcome
 from downloader.queue.database import Database
-from downloader.queue.governor import Governor
 from downloader.queue.group_commit import GroupCommit
 from downloader.queue.preemption import RunningAttempt
 from downloader.queue.retry import next_attempt_at, second_try_at
 from downloader.queue.storage import CHECK_INTERVAL_SECONDS, StorageMonitor
+from downloader.queue.ways import Ways
 from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Completion:
 
     settings: Settings
     database: Database
-    governor: Governor
+    ways: Ways
     removal: MediaRemoval
     storage: StorageMonitor
     random: Random
@@ -82,7 +82,7 @@ class Completion:
         while True:
             try:
                 if new_cooldown:
-                    await self.database.save_cooldown(attempt.job.platform)
+                    await self.database.save_cooldown(attempt.job.platform, attempt.governor.egress)
                 return await self._store_end(attempt, outcome, alone=alone)
             except Exception as error:
                 if not logged:
@@ -162,7 +162,7 @@ class Completion:
             now=now,
             random=self.random,
             retry_after_seconds=outcome.retry_after_seconds,
-            cooling_until=self.governor.cooling_until(job.platform, now),
+            cooling_until=self.ways.cooling_until(job.platform, now),
         )
         return Verdict("failed" if retry_at is None else "waiting", "failed", retry_at)
 
@@ -194,5 +194,5 @@ class Completion:
     def _second_try(self, job: Job, now: datetime) -> datetime | None:
         """Return when *job*, which failed and whose batch has ended, is tried once more. In any thread."""
         self.second_tries += 1
-        until = self.governor.cooling_until(job.platform, now)
+        until = self.ways.cooling_until(job.platform, now)
         return second_try_at(job.error_code, job.counted_attempts, now=now, random=self.random, cooling_until=until)

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from downloader.platforms import PlatformType
 from downloader.queue.clock import ClockWatch
-from downloader.queue.governor import Governor
+from downloader.queue.ways import Ways
 from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
@@ -25,15 +25,15 @@ class Database:
     """All methods are called on one event loop."""
 
     def __init__(
-        self, store: Store, governor: Governor, clock: Callable[[], datetime], clock_watch: ClockWatch | None = None
+        self, store: Store, ways: Ways, clock: Callable[[], datetime], clock_watch: ClockWatch | None = None
     ) -> None:
-        """Call *store*; keep it, and *governor*, in step with *clock*."""
+        """Call *store*; keep it, and *ways*, in step with *clock*."""
         self.store = store
-        self._governor = governor
+        self._ways = ways
         self._clock = clock
         self._clock_watch = clock_watch or ClockWatch(clock)
         self._clock_step = timedelta()  #: by which the clock was set and stored times are not moved yet
-        self._unsaved: set[PlatformType] = set()  #: platforms whose cooldown is not stored as it is
+        self._unsaved: set[tuple[PlatformType, str]] = set()  #: whose cooldown is not stored as it is
         self._shifting = asyncio.Lock()
         #: called with each step by which the clock was set
         self.on_clock_set: Callable[[timedelta], None] = lambda _: None
@@ -58,7 +58,7 @@ class Database:
     def clock_was_set(self, step: timedelta) -> None:
         """Move what lies ahead, and the starts of what runs, by *step*: all waits and durations stay as they are."""
         self._clock_step += step
-        self._unsaved.update(state.platform for state in self._governor.shift(step))
+        self._unsaved.update((state.platform, state.egress) for state in self._ways.shift(step))
         self.on_clock_set(step)
 
     async def keep_step(self) -> None:
@@ -68,14 +68,15 @@ class Database:
             await self._shift_stored()
             self.notice_clock()
 
-    async def save_cooldown(self, platform: PlatformType) -> None:
-        """Store the cooldown state of *platform*: one after another, so that the newest is stored last."""
-        self._unsaved.add(platform)
+    async def save_cooldown(self, platform: PlatformType, egress: str = "") -> None:
+        """Store the cooldown state of *platform* on a way: one after another, so that the newest is stored last."""
+        self._unsaved.add((platform, egress))
         await self.keep_step()
-        until = self._governor.cooling_until(platform, self._clock())
+        governor = self._ways.of(egress)
+        until = governor.cooling_until(platform, self._clock())
         if until is not None:
-            cap = self._governor.cap(platform)
-            log.warning("platform cooling down", extra={"platform": platform, "until": until.isoformat(), "cap": cap})
+            facts = {"platform": platform, "until": until.isoformat(), "cap": governor.cap(platform)}
+            log.warning("platform cooling down", extra=facts | ({"egress": egress} if egress else {}))
 
     async def _shift_stored(self) -> None:
         async with self._shifting:
@@ -83,12 +84,12 @@ class Database:
                 await self._in_thread(self.store.shift_times, step, now=self._clock())
                 self._clock_step -= step
             while self._unsaved:
-                platform = self._unsaved.pop()  # before it is stored: it may change again in between
+                platform, egress = self._unsaved.pop()  # before it is stored: it may change again in between
                 try:
-                    state = self._governor.cooldown(platform)
+                    state = self._ways.of(egress).cooldown(platform)
                     await self._in_thread(self.store.save_cooldown, state, now=self._clock())
                 except BaseException:
-                    self._unsaved.add(platform)
+                    self._unsaved.add((platform, egress))
                     raise
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""Limits each platform so that it keeps answering: caps, spacing, cooldown after a rate limit.
+"""Limits each platform so that it keeps answering: caps, spacing, cooldown after a rate limit; for one way out.
 
 Pure logic: knows no event loop, no clock and no database. Times are handed in; what must outlive the process comes out
 as `CooldownState` and goes back in with `restore`.
@@ -49,7 +49,12 @@ Wall = Literal["limit", "post", "open"]
 
 
 class Governor:
-    """Decides how many downloads each platform may start now."""
+    """Decides how many downloads each platform may start now, by one way out.
+
+    Attributes:
+        egress: the name of the way out.
+        total: downloads at once, of all platforms together.
+    """
 
     def __init__(
         self,
@@ -60,13 +65,15 @@ class Governor:
         ahead: int = 0,
         interval_seconds: float = 0.0,
         random: Random | None = None,
+        egress: str = "",
     ) -> None:
         """Allow *total* at once and *per_platform* of one, with starts of one *interval_seconds* apart.
 
         While media come, pages of *ahead* further posts of a platform may be read: from either kind of its servers,
         that is never more than *per_platform* at once.
         """
-        self._total = total
+        self.egress = egress
+        self.total = total
         self._per_platform = per_platform
         self._ahead = ahead
         self._interval_seconds = interval_seconds
@@ -92,8 +99,8 @@ class Governor:
         """
         running = sum(state.running for state in self._platforms.values())
         extracting = sum(state.extracting for state in self._platforms.values())
-        most = self._total + min(self._ahead, self._total)
-        left = min(most - running, self._total - extracting) + min(silent, self._total)
+        most = self.total + min(self._ahead, self.total)
+        left = min(most - running, self.total - extracting) + min(silent, self.total)
         rooms = {platform: self.room(platform, now) for platform in wanting}
         shares = dict.fromkeys(rooms, 0)
         while left > 0 and any(rooms.values()):
@@ -139,7 +146,7 @@ class Governor:
         """
         state = self._platforms[platform]
         permitted = sum(each.permitted for each in self._platforms.values())
-        if state.permitted >= int(state.cap) or permitted >= self._total + min(silent, self._total):
+        if state.permitted >= int(state.cap) or permitted >= self.total + min(silent, self.total):
             return False
         state.permitted += 1
         return True
@@ -235,7 +242,13 @@ class Governor:
     def cooldown(self, platform: PlatformType) -> CooldownState:
         """Return what is to be remembered of *platform*."""
         state = self._platforms[platform]
-        return CooldownState(platform=platform, cap=state.cap, cooling_until=state.cooling_until, strikes=state.strikes)
+        return CooldownState(
+            platform=platform,
+            egress=self.egress,
+            cap=state.cap,
+            cooling_until=state.cooling_until,
+            strikes=state.strikes,
+        )
 
     def restore(self, cooldown: CooldownState) -> None:
         """Continue from a stored state; a cap above today's setting is cut to it."""

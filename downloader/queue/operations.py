@@ -19,12 +19,12 @@ from downloader.platform_detector import parse_link, read_link
 from downloader.platforms import PlatformType
 from downloader.presets import Wanted
 from downloader.queue.database import Database
-from downloader.queue.governor import Governor
 from downloader.queue.hub import EventHub
 from downloader.queue.reuse import post_key
 from downloader.queue.scheduler import Scheduler
 from downloader.queue.statistics import PlatformView, Span, Statistics, compute
 from downloader.queue.thumbnails import Thumbnails
+from downloader.queue.ways import Ways
 from downloader.store.repository import Store
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class JobQueue:
 
     database: Database
     scheduler: Scheduler
-    governor: Governor
+    ways: Ways
     hub: EventHub
     removal: MediaRemoval
     clock: Callable[[], datetime]
@@ -230,7 +230,7 @@ class JobQueue:
             return False
         if self.scheduler.status().held_up:
             return True
-        until = self.governor.cooling_until(job.platform, self.clock())
+        until = self.ways.cooling_until(job.platform, self.clock())
         return until is not None and until > self.clock() + timedelta(seconds=PATIENCE_SECONDS)
 
     def _tell_waiters(self, job: Job) -> None:
@@ -265,7 +265,6 @@ class JobQueue:
         now = self.clock()
         counts = await self._db(self._store.counts)
         recent = await self._db(self._store.recent, since=now - timedelta(seconds=RECENT_SECONDS))
-        governor = self.governor
         views = []
         for platform, label in self.labels.items():
             succeeded, failed, seconds = recent.get(platform, (0, 0, 0.0))
@@ -274,11 +273,11 @@ class JobQueue:
                 PlatformView(
                     platform=platform,
                     label=label,
-                    cap=governor.cap(platform),
-                    running=governor.running(platform),
+                    cap=self.ways.cap(platform),
+                    running=self.ways.running(platform),
                     queued=of_platform.get("queued", 0),
                     waiting=of_platform.get("waiting", 0),
-                    cooling_until=governor.cooling_until(platform, now),
+                    cooling_until=self.ways.cooling_until(platform, now),
                     succeeded_last_hour=succeeded,
                     failed_last_hour=failed,
                     mean_seconds_last_hour=seconds / succeeded if succeeded else None,

@@ -11,6 +11,7 @@ from typing import Literal
 from downloader.jobs import Job, Progress
 from downloader.models import Details, Outcome
 from downloader.platforms import PlatformType
+from downloader.queue.governor import Governor
 
 #: Silent for this long, a download no longer counts in the total, so that other platforms can start at once.
 SILENT_SECONDS = 0.5
@@ -51,6 +52,7 @@ class RunningAttempt:
     """An attempt from its start until its end is stored."""
 
     job: Job
+    governor: Governor  #: of its way out
     started_at: datetime
     activity: Activity
     disk_faults: int  #: as of its start

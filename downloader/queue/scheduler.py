@@ -1,6 +1,6 @@
 """Decides which job runs when; lives on the service's event loop.
 
-The store says what there is to do, the governor what may be done now, the engine does it. A crash loses nothing: a job
+The store says what there is to do, the governors what may be done now, the engine does it. A crash loses nothing: a job
 is running in the store before it runs, and the result is stored before it is reported.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -24,11 +24,11 @@ from downloader.queue.clock import MIN_STEP_SECONDS
 from downloader.queue.collections import Collections
 from downloader.queue.completion import Completion
 from downloader.queue.database import Database
-from downloader.queue.governor import Governor
 from downloader.queue.housekeeping import ORPHAN_CHECK_INTERVAL_SECONDS, Housekeeper
 from downloader.queue.hub import EventHub
 from downloader.queue.reuse import Reuse
 from downloader.queue.storage import CHECK_INTERVAL_SECONDS, QueueStatus, StorageMonitor
+from downloader.queue.ways import Ways
 from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Scheduler:
 
     database: Database
     engine: Engine
-    governor: Governor
+    ways: Ways
     removal: MediaRemoval
     settings: Settings
     hub: EventHub
@@ -65,7 +65,7 @@ class Scheduler:
         self._completion = Completion(
             settings=self.settings,
             database=self.database,
-            governor=self.governor,
+            ways=self.ways,
             removal=self.removal,
             storage=self.storage,
             random=self.random,
@@ -85,7 +85,7 @@ class Scheduler:
             engine=self.engine,
             settings=self.settings,
             database=self.database,
-            governor=self.governor,
+            ways=self.ways,
             storage=self.storage,
             completion=self._completion,
             collections=self.collections,
@@ -111,7 +111,7 @@ class Scheduler:
         call = self.database.call
         self._paused = await call(self._store.paused)
         for state in await call(self._store.cooldowns):
-            self.governor.restore(state)
+            self.ways.restore(state)
         for event in await call(self._store.events_since, await call(self._store.last_event_id) - 1):
             if (step := self.clock() - event.at) < timedelta(seconds=-MIN_STEP_SECONDS):
                 self.database.clock_was_set(step)  # while no server was running
@@ -173,8 +173,9 @@ class Scheduler:
 
     async def end_cooldown(self, platform: PlatformType) -> None:
         """Let a platform that cools down start again at once."""
-        self.governor.end_cooldown(platform)
-        await self.database.save_cooldown(platform)
+        for governor in self.ways.all():
+            governor.end_cooldown(platform)
+            await self.database.save_cooldown(platform, governor.egress)
         await self.database.call(self._store.release_waiting, platform, now=self.clock())
         self.wake()
 
@@ -272,11 +273,9 @@ class Scheduler:
         self._first_platform += 1
         turn = self._first_platform % (len(ready) or 1)
         preemption = self.attempts.preemption
-        shares = self.governor.allot(ready[turn:] + ready[:turn], now, silent=preemption.silent(now))
+        shares = self.ways.allot(ready[turn:] + ready[:turn], now, silent=preemption.silent(now))
         preemption.held_up = {
-            platform
-            for platform in ready
-            if platform not in shares and self.governor.next_change(platform, now) is None
+            platform for platform in ready if platform not in shares and None in self.ways.next_changes(platform, now)
         }
         for job in await self._claim(shares) if shares else ():
             self.database.notice_clock()
@@ -286,15 +285,15 @@ class Scheduler:
         self.attempts.pass_on_permits()  # what is silent by now leaves room in the total
         return self._pause_seconds(due, now)
 
-    async def _claim(self, shares: Mapping[PlatformType, int]) -> list[Job]:
+    async def _claim(self, shares: Mapping[PlatformType, Sequence[str]]) -> list[Job]:
         self._claiming = True
         try:
-            claimed = await self._completion.group.claim({platform: [""] * count for platform, count in shares.items()})
+            claimed = await self._completion.group.claim(shares)
             self._due_changed |= not shares.keys() <= claimed.more
             self.attempts.held_up = frozenset(shares) - {job.platform for job in claimed.jobs}
             left = await self._end_had(claimed)
             jobs = [job for job in left if (job.id, job.attempt_number) not in self._cancelled_in_claim]
-            late = [job for job in jobs if self._must_wait(job.platform)]
+            late = [job for job in jobs if self._must_wait(job)]
             for job in late:  # that changed while they were being claimed
                 await self.database.call(
                     self._store.finish,
@@ -321,12 +320,13 @@ class Scheduler:
             self.wake()  # there is room for others
         return left
 
-    def _must_wait(self, platform: PlatformType) -> bool:
-        cools = self.governor.cooling_until(platform, self.clock()) is not None
-        return cools or self._closing or self.status().held_up
+    def _must_wait(self, job: Job) -> bool:
+        governor = self.ways.of(job.egress)
+        cools = governor.cooling_until(job.platform, self.clock()) is not None
+        return cools or not governor.total or self._closing or self.status().held_up
 
     def _pause_seconds(self, due: Mapping[PlatformType, datetime | None], now: datetime) -> float | None:
-        changes = (self.governor.next_change(platform, now) for platform in due)
+        changes = (at for platform in due for at in self.ways.next_changes(platform, now))
         times = [*due.values(), *changes, *self.attempts.preemption.times()]
         # Times in the past were dealt with, and changed nothing.
         ahead = [at for at in times if at is not None and at > now]

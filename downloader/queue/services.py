@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -30,6 +31,7 @@ from downloader.queue.notifications import check_receivers, start_notifications
 from downloader.queue.operations import JobQueue
 from downloader.queue.scheduler import Scheduler, utc_now
 from downloader.queue.storage import QueueStatus, missing_target
+from downloader.queue.ways import Ways
 from downloader.records import Record
 from downloader.settings import Settings
 from downloader.store.repository import Store
@@ -137,20 +139,21 @@ class Services:
         engine: Engine = (
             ProcessEngine(downloads, limits) if self._engine_kind == "processes" else ThreadEngine(downloads)
         )
-        governor = Governor(
+        governor = partial(
+            Governor,
             PLATFORMS,
-            total=settings.workers,
             per_platform=settings.platform_concurrency,
             ahead=settings.pages_ahead,
             interval_seconds=settings.platform_interval_seconds,
         )
-        database = Database(store, governor, utc_now)
+        ways = Ways(governor, {"": settings.workers})
+        database = Database(store, ways, utc_now)
         removal = MediaRemoval(settings.raw_dir, settings.work_dir, store.file_users)
         hub = EventHub()
         scheduler = Scheduler(
             database=database,
             engine=engine,
-            governor=governor,
+            ways=ways,
             removal=removal,
             settings=settings,
             hub=hub,
@@ -159,7 +162,7 @@ class Services:
         queue = JobQueue(
             database=database,
             scheduler=scheduler,
-            governor=governor,
+            ways=ways,
             hub=hub,
             removal=removal,
             clock=utc_now,
@@ -202,11 +205,11 @@ class Services:
 
     def _snapshot(self) -> Snapshot:
         queue = self.open()
-        governor, now = queue.governor, utc_now()
+        ways, now = queue.ways, utc_now()
         return Snapshot(
             counts=queue.database.store.counts(),
-            cooling_until={platform: governor.cooling_until(platform, now) for platform in PLATFORMS},
-            caps={platform: governor.cap(platform) for platform in PLATFORMS},
+            cooling_until={platform: ways.cooling_until(platform, now) for platform in PLATFORMS},
+            caps={platform: ways.cap(platform) for platform in PLATFORMS},
             engine=queue.scheduler.engine.health(),
             status=queue.scheduler.status(),
         )

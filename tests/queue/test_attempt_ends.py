@@ -309,7 +309,7 @@ async def test_a_cancel_that_comes_to_us_after_the_retry_ends_the_old_attempt_an
     assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
     assert [attempt.result for attempt in await world.queue.attempts(job.id)] == ["cancelled", "succeeded"]
     await all_ends(world)
-    assert world.scheduler.governor.running("tiktok") == 0
+    assert world.governor.running("tiktok") == 0
 
 
 async def test_a_cancel_right_after_an_end_that_is_not_final_leaves_nothing(world: World) -> None:
@@ -523,7 +523,7 @@ async def play(folder: Path, deeds: list[tuple[Deed, int]]) -> Counter[str]:
         assert results.count("succeeded") == (job.state == "succeeded")
         assert not (world.settings.work_dir / job.id).exists()
     assert set(files(world)) == owned
-    assert all(world.scheduler.governor.running(platform) == 0 for platform in ("tiktok", "youtube"))
+    assert all(world.governor.running(platform) == 0 for platform in ("tiktok", "youtube"))
     await world.queue.close(0)
     return found
 

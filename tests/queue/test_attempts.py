@@ -67,7 +67,7 @@ async def test_a_cancel_before_the_first_step_loses_no_place(world: World) -> No
         await world.queue.cancel([job.id])
         assert (await world.queue.job(job.id)).state == "cancelled"
     await asyncio.gather(*world.scheduler.attempts.tasks.values())
-    assert world.scheduler.governor.running("tiktok") == 0
+    assert world.governor.running("tiktok") == 0
     await world.submit(tiktok(99))
     await world.engine.until(lambda engine: tiktok(99) in engine.running)
 
@@ -78,7 +78,7 @@ async def test_an_attempt_interrupted_before_its_first_step_is_put_back(world: W
 
     def start_and_interrupt(job: Job, now: Any) -> None:
         start(job, now)
-        world.scheduler.attempts.interrupt_platform("tiktok")
+        world.scheduler.attempts.interrupt_platform("tiktok", world.governor)
         world.scheduler.attempts.start = start  # type: ignore[method-assign]
 
     world.scheduler.attempts.start = start_and_interrupt  # type: ignore[method-assign]
@@ -105,7 +105,7 @@ async def test_a_download_takes_as_long_as_it_takes_whatever_the_clock_says(worl
 
 @pytest.mark.parametrize("hours", [-2, 2])
 async def test_a_clock_that_is_set_during_a_claim_changes_no_duration(world: World, hours: int) -> None:
-    world.scheduler.governor._interval_seconds = 10
+    world.governor._interval_seconds = 10
     loop, exchange, seconds = asyncio.get_running_loop(), world.store.exchange, list[float]()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
@@ -145,7 +145,7 @@ async def test_the_login_page_of_one_post_slows_no_other(open_world: Callable[..
     walled(world, instagram(0))
     waiting = await world.until(jobs[0], lambda job: job.state == "waiting")
     assert waiting.error_code == "rate_limited"
-    assert world.scheduler.governor.cooling_until("instagram", world.clock()) is None
+    assert world.governor.cooling_until("instagram", world.clock()) is None
     for number in (1, 2, 3):
         await running(world, instagram(number))
         world.engine.succeed(instagram(number))
@@ -164,7 +164,7 @@ async def test_login_pages_of_several_posts_in_a_row_are_a_limit(world: World) -
     for number in range(3):
         walled(world, instagram(number))
         await world.until(jobs[number], lambda job: job.state == "waiting")
-    assert world.scheduler.governor.cooling_until("instagram", world.clock()) is not None
+    assert world.governor.cooling_until("instagram", world.clock()) is not None
     assert (await world.queue.job(jobs[7].id)).state == "queued"
 
 

@@ -115,5 +115,5 @@ async def test_a_cooldown_is_stored_as_it_is_whatever_happens_while_it_is_moved(
     await asyncio.wait_for(asyncio.gather(*noticing, return_exceptions=True), 30)
     await world.queue.counts()
     [kept] = world.store.cooldowns()
-    assert kept == world.scheduler.governor.cooldown("tiktok")
+    assert kept == world.governor.cooldown("tiktok")
     assert kept.cooling_until == (None if deed == "ended by hand" else world.clock() + timedelta(seconds=30))

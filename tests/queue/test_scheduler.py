@@ -74,7 +74,7 @@ async def test_a_cooldown_outlives_a_restart(open_world: Callable[..., Any]) -> 
     await second.submit(tiktok(2), youtube(1))
     await second.engine.until(lambda engine: bool(engine.running))
     assert second.engine.links() == {youtube(1)}
-    assert second.scheduler.governor.cooling_until("tiktok", second.clock()) is not None
+    assert second.governor.cooling_until("tiktok", second.clock()) is not None
     await second.forward(15)
     await second.engine.until(lambda engine: tiktok(2) in engine.running)
 
@@ -229,7 +229,7 @@ async def test_a_job_cancelled_and_retried_at_once_runs_once_at_a_time(world: Wo
     await world.engine.until(lambda engine: len(engine.started) == 2)
     world.engine.succeed(tiktok(1))
     assert (await world.until(job, lambda job: job.state in FINAL_STATES)).state == "succeeded"
-    assert world.scheduler.governor.running("tiktok") == 0
+    assert world.governor.running("tiktok") == 0
 
 
 async def test_what_was_claimed_as_its_platform_cooled_down_is_put_back(world: World) -> None:
@@ -252,7 +252,7 @@ async def test_what_was_claimed_as_its_platform_cooled_down_is_put_back(world: W
     go.set()
     assert (await world.until(second, lambda job: job.state == "queued")).counted_attempts == 0
     assert [work.link for work in world.engine.started] == [tiktok(1)]
-    assert world.scheduler.governor.running("tiktok") == 0
+    assert world.governor.running("tiktok") == 0
 
 
 async def test_a_stop_waits_for_ends_that_are_being_stored(open_world: Callable[..., Any]) -> None:
