@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from downloader.engines.base import Engine, EngineHealth
 from downloader.errors import RETRYABLE, ErrorCode, sentence
-from downloader.jobs import Progress, Work
+from downloader.jobs import Machine, Progress, Work
 from downloader.models import Media, Outcome
 from downloader.queue.clock import ClockWatch
 
@@ -38,7 +39,11 @@ class FakeClock:
 class HandEngine(Engine):
     """An engine whose attempts end when, and as, the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Mapping[str, int] | None = None, adopted: Mapping[str, int] | None = None) -> None:
+        """With *places*: a fleet that can take so many attempts by each way out, and runs those *adopted* already."""
+        self.places = places
+        self.adopted = adopted or {}
+        self.fleet: list[Machine] = []
         self.running: dict[str, asyncio.Future[Outcome]] = {}
         self.on_progress: dict[str, Callable[[Progress], None]] = {}
         self.on_resolved: dict[str, Callable[[str], None]] = {}
@@ -81,6 +86,15 @@ class HandEngine(Engine):
     async def close(self) -> None:
         self.closed = True
 
+    def capacity(self) -> Mapping[str, int] | None:
+        return self.places
+
+    async def adopt(self) -> Mapping[str, int]:
+        return self.adopted
+
+    def machines(self) -> Sequence[Machine]:
+        return self.fleet
+
     # For tests
 
     async def until(self, condition: Callable[[HandEngine], bool]) -> None:
@@ -91,6 +105,16 @@ class HandEngine(Engine):
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+    def resize(self, **places: int) -> None:
+        """Let machines come and go."""
+        self.places = places
+        self.on_capacity()
+
+    def by_egress(self) -> dict[str, int]:
+        """Return how many run now by each way out."""
+        latest = {work.link: work.egress for work in self.started}
+        return dict(Counter(latest[link] for link in self.running))
 
     def links(self) -> set[str]:
         """Return what runs now."""

@@ -50,11 +50,11 @@ class World:
             Governor,
             PLATFORMS,
             per_platform=self.settings.platform_concurrency,
-            ahead=self.settings.pages_ahead,
+            ahead=self.settings.pages_ahead if self.engine.places is None else 0,
             random=Random(1),
         )
-        self.ways = Ways(governor, {"": self.settings.workers})
-        self.governor = self.ways.of("")
+        self.ways = Ways(governor, {"": self.settings.workers} if self.engine.places is None else {})
+        self.governor = self.ways.of("")  # the only one without a fleet
         hub = EventHub()
         removal = MediaRemoval(self.settings.raw_dir, self.settings.work_dir, self.store.file_users)
         self.database = Database(self.store, self.ways, self.clock, self.clock.watch())
@@ -92,6 +92,15 @@ class World:
             while not condition(now := await self.queue.job(job.id)):
                 assert await asyncio.to_thread(changes.get, 30), now
         return now
+
+    async def until_told(self, data: dict[str, Any]) -> None:
+        """Wait until the latest event `queue_changed` has *data*."""
+        with self.queue.hub.subscribe() as changes:
+            while True:
+                told = [event.data for event in await self.queue.events_since(0) if event.kind == "queue_changed"]
+                if told[-1:] == [data]:
+                    return
+                assert await asyncio.to_thread(changes.get, 10), told
 
 
 def take_away(world: World) -> None:

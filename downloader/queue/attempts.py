@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from downloader.cookies.store import CookieStore
 from downloader.engines.base import Engine
 from downloader.errors import STORAGE_CODES, ErrorCode, sentence
 from downloader.jobs import FINAL_STATES, Job, Progress, Work
@@ -18,7 +19,7 @@ from downloader.models import Outcome
 from downloader.platform_detector import read_link
 from downloader.platforms import PlatformType
 from downloader.queue.collections import Collections
-from downloader.queue.completion import Completion, NotStored
+from downloader.queue.completion import Completion, NotStored, met_limit
 from downloader.queue.database import Database
 from downloader.queue.details import DetailsLane
 from downloader.queue.governor import FIRST_COOLDOWN_SECONDS, Governor
@@ -61,7 +62,7 @@ class AttemptRunner:
         self._resolving: set[asyncio.Task[None]] = set()
         self._ending: set[RunningAttempt] = set()  #: what ran, until its end is stored
         self.details = DetailsLane(self.completion.group)
-        self.preemption = Preemption(self.running, self.settings.workers)
+        self.preemption = Preemption(self.running, self.settings.workers, fleet=self.engine.capacity() is not None)
         #: called with every job whose attempt ended, once that is stored
         self.on_end: Callable[[Job], None] = lambda _: None
         self.database.on_clock_set = self._shift
@@ -216,6 +217,7 @@ class AttemptRunner:
                 outcome = await self._blame_storage(attempt, outcome)
             except Exception:  # the end itself must be stored all the same
                 log.exception("the disk could not be checked", extra={"job_id": attempt.job.id})
+        limited = await self._limited(attempt) if met_limit(outcome) else ()
         await self.collections.stored(attempt)
         if before is not None:  # still at work in the same folder, if *run* was ended before its turn came
             await asyncio.wait({before})
@@ -225,14 +227,14 @@ class AttemptRunner:
         if self.running.get(job.id) is attempt:
             del self.running[job.id]
         self.details.forget(attempt)
-        new_cooldown = self._account(attempt, outcome, attempt.ended_at)
+        new_cooldowns = self._account(attempt, outcome, limited, attempt.ended_at)
         self.pass_on_permits()
         self._ending.add(attempt)
         self.make_room()
         second_tries = self.completion.second_tries
         try:
             ended = await self.completion.store_with_retry(
-                attempt, outcome, new_cooldown=new_cooldown, alone=not self.running
+                attempt, outcome, new_cooldowns=new_cooldowns, alone=not self.running
             )
         except NotStored:
             return
@@ -290,33 +292,52 @@ class AttemptRunner:
             return outcome
         return Outcome.failed("storage_unavailable", attempt.job.platform, outcome.detail or "")
 
-    def _account(self, attempt: RunningAttempt, outcome: Outcome | None, now: datetime) -> bool:
-        """Tell governor, preemption and metrics of an end; return whether its platform's state is to be stored."""
-        job = attempt.job
-        limited = outcome is not None and outcome.error_code == "rate_limited" and not outcome.walled
+    async def _limited(self, attempt: RunningAttempt) -> Sequence[Governor]:
+        """Return the governors that the limit of *attempt* concerns: with cookies, the account is what is limited."""
+        ways, cookies = self.ways.all(), CookieStore(self.settings.cookies_folder)
+        if len(ways) > 1 and await asyncio.to_thread(cookies.has, attempt.job.platform):
+            return ways
+        return (attempt.governor,)
+
+    def _account(
+        self, attempt: RunningAttempt, outcome: Outcome | None, limited: Sequence[Governor], now: datetime
+    ) -> list[str]:
+        """Tell governors, preemption and metrics of an end; return the ways on which its platform changed.
+
+        *limited*: the governors that it has cool down.
+        """
+        job, own = attempt.job, attempt.governor
         succeeded = outcome is not None and outcome[0]
+        post, asked_seconds = _post(job), None if outcome is None else outcome.retry_after_seconds
         try:
-            cooldown = attempt.governor.ended(
-                job.platform,
-                now,
-                post=_post(job),
-                succeeded=succeeded,
-                limited=limited,
-                retry_after_seconds=None if outcome is None else outcome.retry_after_seconds,
-                extracting=attempt.extracting,
-                permitted=attempt.permitted,
-            )
+            cooldowns = [
+                own.ended(
+                    job.platform,
+                    now,
+                    post=post,
+                    succeeded=succeeded,
+                    limited=own in limited,
+                    retry_after_seconds=asked_seconds,
+                    extracting=attempt.extracting,
+                    permitted=attempt.permitted,
+                ),
+                *(
+                    governor.limit(job.platform, now, post=post, retry_after_seconds=asked_seconds)
+                    for governor in limited
+                    if governor is not own
+                ),
+            ]
             if succeeded and job.kind != "collection":
                 self.preemption.learn(job.platform, attempt.activity)
             if succeeded:
-                attempt.governor.let_through(job.platform)
-            if limited:
-                self.interrupt_platform(job.platform, attempt.governor)
+                own.let_through(job.platform)
+            for governor in limited:
+                self.interrupt_platform(job.platform, governor)
             self._count(attempt, outcome, now)
         except Exception:  # the end itself must be stored all the same
             log.exception("the end of an attempt was not counted", extra={"job_id": job.id})
-            return False
-        return cooldown is not None
+            return []
+        return [cooldown.egress for cooldown in cooldowns if cooldown is not None]
 
     def _count(self, attempt: RunningAttempt, outcome: Outcome | None, now: datetime) -> None:
         result: str = attempt.end_reason or "interrupted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,6 +33,15 @@ STORE_RETRY_SECONDS = 2.0
 
 #: Attempts that a job may lose to a disk that is otherwise well, before they count.
 MAX_STORAGE_FAILURES = 20
+
+
+#: Attempts of a job that do not count because another way out took it after a rate limit: afterwards they do.
+MAX_HANDED_OVER = 10
+
+
+def met_limit(outcome: Outcome | None) -> bool:
+    """Return whether the platform limits the way out that the attempt took."""
+    return outcome is not None and outcome.error_code == "rate_limited" and not outcome.walled
 
 
 class NotStored(Exception):
@@ -68,12 +77,12 @@ class Completion:
         self.group = GroupCommit(self.database, self.clock, self._after_end)
 
     async def store_with_retry(
-        self, attempt: RunningAttempt, outcome: Outcome | None, *, new_cooldown: bool, alone: bool
+        self, attempt: RunningAttempt, outcome: Outcome | None, *, new_cooldowns: Collection[str], alone: bool
     ) -> Job | None:
         """Store the end of *attempt*, again and again where the database fails; return its job.
 
-        None: it was cancelled or deleted. *new_cooldown*: the state of its platform is to be stored too. *alone*: no
-        other attempt runs.
+        None: it was cancelled or deleted. *new_cooldowns*: ways on which the state of its platform is to be stored too.
+        *alone*: no other attempt runs.
 
         Raises:
             NotStored: the service stops.
@@ -81,8 +90,8 @@ class Completion:
         logged = False
         while True:
             try:
-                if new_cooldown:
-                    await self.database.save_cooldown(attempt.job.platform, attempt.governor.egress)
+                for egress in new_cooldowns:
+                    await self.database.save_cooldown(attempt.job.platform, egress)
                 return await self._store_end(attempt, outcome, alone=alone)
             except Exception as error:
                 if not logged:
@@ -153,6 +162,9 @@ class Completion:
             if job.attempt_number <= MAX_STORAGE_FAILURES and not job.final_attempt:
                 pause_seconds = min(CHECK_INTERVAL_SECONDS * job.attempt_number, 60)
                 return Verdict("waiting", "interrupted", now + timedelta(seconds=pause_seconds))
+        limited = met_limit(outcome)
+        if limited and self._is_handed_over(attempt, now):
+            return Verdict("queued", "interrupted")
         retry_at = next_attempt_at(
             code,
             job.counted_attempts,
@@ -161,10 +173,17 @@ class Completion:
             job.counted_attempts if job.final_attempt else self.settings.max_attempts,
             now=now,
             random=self.random,
-            retry_after_seconds=outcome.retry_after_seconds,
+            # What a way waits for is in its cooldown; another may be free sooner.
+            retry_after_seconds=None if limited else outcome.retry_after_seconds,
             cooling_until=self.ways.cooling_until(job.platform, now),
         )
         return Verdict("failed" if retry_at is None else "waiting", "failed", retry_at)
+
+    def _is_handed_over(self, attempt: RunningAttempt, now: datetime) -> bool:
+        """Tell whether the job of *attempt*, which met a limit, is left to another way out, and that costs nothing."""
+        job = attempt.job
+        is_free = job.attempt_number - job.counted_attempts < MAX_HANDED_OVER
+        return is_free and self.ways.other(job.platform, now, but={job.egress})
 
     def _after_end(self, end: AttemptEnd, ended: Job | None) -> Job | None:
         """Remove the files that are no longer needed now that *end* is stored. Blocking.

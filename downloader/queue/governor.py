@@ -207,6 +207,15 @@ class Governor:
         after = self.cooldown(platform)
         return after if after != before else None
 
+    def limit(
+        self, platform: PlatformType, now: datetime, *, post: str, retry_after_seconds: float | None
+    ) -> CooldownState | None:
+        """Note that *post* met a rate limit by another way out, which holds for this one too; return as `ended`."""
+        before = self.cooldown(platform)
+        self._cool_down(self._platforms[platform], post, now, retry_after_seconds)
+        after = self.cooldown(platform)
+        return after if after != before else None
+
     def _cool_down(self, state: _Platform, post: str, now: datetime, retry_after_seconds: float | None) -> None:
         # Several downloads meet the same limit at once, or one post meets it at each of its attempts: that counts once.
         first = _ahead(state.cooling_until, now) is None and post not in state.limited

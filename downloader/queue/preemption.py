@@ -105,10 +105,11 @@ class Preemption:
     How long a download may be silent is learned, per platform, from those that succeeded.
     """
 
-    def __init__(self, running: Mapping[str, RunningAttempt], workers: int) -> None:
-        """Watch *running*, of which *workers* count in the total."""
+    def __init__(self, running: Mapping[str, RunningAttempt], workers: int, *, fleet: bool) -> None:
+        """Watch *running*, of which *workers* count in the total. Machines of a *fleet* take no more than they say."""
         self._running = running
         self._workers = workers
+        self._fleet = fleet
         self._usual_seconds: dict[PlatformType, float] = {}
         self._preempted: set[str] = set()  #: ids of jobs
         self.held_up: set[PlatformType] = set()  #: platforms with jobs that are due, for which others leave no room
@@ -120,7 +121,9 @@ class Preemption:
         self._usual_seconds[platform] = (1 - _WEIGHT) * usual + _WEIGHT * seconds
 
     def silent(self, now: datetime) -> int:
-        """Return how many downloads wait for an answer, and have for a while."""
+        """Return how many downloads wait for an answer, and have for a while: that leave their places to others."""
+        if self._fleet:
+            return 0
         times = (attempt.silent_at for attempt in self._running.values())
         return sum(at is not None and at <= now for at in times)
 

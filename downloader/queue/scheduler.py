@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from downloader.engines.base import Engine
 from downloader.errors import NotFound
-from downloader.jobs import Claimed, Job, Progress
+from downloader.jobs import Claimed, Event, Job, Progress
 from downloader.media.removal import MediaRemoval
-from downloader.platforms import PlatformType
+from downloader.platforms import PLATFORMS, PlatformType
 from downloader.queue.attempts import AttemptRunner
 from downloader.queue.clock import MIN_STEP_SECONDS
 from downloader.queue.collections import Collections
@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 
 #: How long to wait after an error before the next round.
 ERROR_PAUSE_SECONDS = 5.0
+
+
+#: What is wrong with a fleet that has no machines.
+NO_MACHINE = "No machine is connected: start `batch-video-downloader worker` on one."
 
 
 def utc_now() -> datetime:
@@ -95,6 +99,8 @@ class Scheduler:
             wake=self.wake,
             on_attempt=self.on_attempt,
         )
+        self.engine.on_capacity = self._wake.set
+        self._no_machine = False  #: as was last told
         self._first_platform = 0
         self._due: dict[PlatformType, datetime | None] = {}  #: what the store last said there is to do
         self._due_changed = True  #: that may be out of date
@@ -158,7 +164,11 @@ class Scheduler:
 
     def status(self) -> QueueStatus:
         """Return whether new downloads start, and what stands in the way, as of the last check."""
-        return self.storage.status(paused=self._paused)
+        status = self.storage.status(paused=self._paused)
+        capacity = self.engine.capacity()
+        if capacity is None or any(capacity.values()):
+            return status
+        return replace(status, machines_error=NO_MACHINE)
 
     def files_removed(self) -> None:
         """Note that there may be more room."""
@@ -262,6 +272,10 @@ class Scheduler:
             return None
         if not await self.storage.has_room(now):
             return CHECK_INTERVAL_SECONDS
+        if (capacity := self.engine.capacity()) is not None:
+            await self._follow_machines(capacity, now)
+            if self._no_machine:
+                return None
         if self._due_changed:
             self._due_changed = False  # before it is asked for: it may change meanwhile
             self._due = await self.database.call(self._store.due)
@@ -285,6 +299,21 @@ class Scheduler:
         self.attempts.pass_on_permits()  # what is silent by now leaves room in the total
         return self._pause_seconds(due, now)
 
+    async def _follow_machines(self, capacity: Mapping[str, int], now: datetime) -> None:
+        """Open and close ways out as the machines come and go."""
+        if self.ways.resize(capacity):
+            free = [platform for platform in PLATFORMS if self.ways.cooling_until(platform, now) is None]
+            # What waits until another way may be asked again need not wait any more.
+            if await self.database.call(self._store.release_limited, free, now=now):
+                self._due_changed = True
+        no_machine = not any(capacity.values())
+        if no_machine != self._no_machine:
+            log.warning("no machine is connected" if no_machine else "a machine is connected again")
+            data = {"machines_error": NO_MACHINE if no_machine else None}
+            event = Event(id=0, at=now, kind="queue_changed", data=data)
+            await self.database.call(self._store.add_event, event)
+            self._no_machine = no_machine  # once that is told
+
     async def _claim(self, shares: Mapping[PlatformType, Sequence[str]]) -> list[Job]:
         self._claiming = True
         try:
@@ -293,7 +322,8 @@ class Scheduler:
             self.attempts.held_up = frozenset(shares) - {job.platform for job in claimed.jobs}
             left = await self._end_had(claimed)
             jobs = [job for job in left if (job.id, job.attempt_number) not in self._cancelled_in_claim]
-            late = [job for job in jobs if self._must_wait(job)]
+            held_up = self._closing or self.status().held_up
+            late = [job for job in jobs if held_up or self._is_barred(job)]
             for job in late:  # that changed while they were being claimed
                 await self.database.call(
                     self._store.finish,
@@ -320,10 +350,9 @@ class Scheduler:
             self.wake()  # there is room for others
         return left
 
-    def _must_wait(self, job: Job) -> bool:
+    def _is_barred(self, job: Job) -> bool:
         governor = self.ways.of(job.egress)
-        cools = governor.cooling_until(job.platform, self.clock()) is not None
-        return cools or not governor.total or self._closing or self.status().held_up
+        return not governor.total or governor.cooling_until(job.platform, self.clock()) is not None
 
     def _pause_seconds(self, due: Mapping[PlatformType, datetime | None], now: datetime) -> float | None:
         changes = (at for platform in due for at in self.ways.next_changes(platform, now))

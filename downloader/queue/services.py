@@ -139,14 +139,15 @@ class Services:
         engine: Engine = (
             ProcessEngine(downloads, limits) if self._engine_kind == "processes" else ThreadEngine(downloads)
         )
+        is_fleet = engine.capacity() is not None
         governor = partial(
             Governor,
             PLATFORMS,
             per_platform=settings.platform_concurrency,
-            ahead=settings.pages_ahead,
+            ahead=0 if is_fleet else settings.pages_ahead,  # machines take no more than they say
             interval_seconds=settings.platform_interval_seconds,
         )
-        ways = Ways(governor, {"": settings.workers})
+        ways = Ways(governor, {} if is_fleet else {"": settings.workers})
         database = Database(store, ways, utc_now)
         removal = MediaRemoval(settings.raw_dir, settings.work_dir, store.file_users)
         hub = EventHub()

@@ -189,6 +189,7 @@ class QueueStatus:
     storage_error: str | None  #: why the storage folder cannot be used, in a sentence
     database_error: str | None  #: why the database cannot be used any more
     free_bytes: int
+    machines_error: str | None = None  #: why no machine of the fleet takes downloads
 
     @property
     def fault(self) -> str | None:
@@ -198,7 +199,7 @@ class QueueStatus:
     @property
     def held_up(self) -> bool:
         """Whether nothing new is started."""
-        return self.paused or self.disk_low or self.storage_full or self.fault is not None
+        return self.paused or self.disk_low or self.storage_full or (self.fault or self.machines_error) is not None
 
 
 class StorageMonitor:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Engine, delete, type_coerce, update
+from sqlalchemy import BigInteger, Connection, Engine, and_, delete, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from downloader.jobs import (
@@ -339,6 +339,16 @@ class Store:
         with self._change(now) as change:
             waiting = change.lock(jobs.c.platform == platform, jobs.c.state == "waiting")
             return len(change.move_alike(waiting, "queued"))
+
+    def release_limited(self, platforms: Collection[PlatformType], *, now: datetime) -> int:
+        """Put jobs of *platforms* that wait since they met a rate limit back to queued, and do not count that attempt:
+        there is another way out. Return how many."""
+        met_limit = and_(jobs.c.state == "waiting", jobs.c.error_code == "rate_limited")
+        with self._change(now) as change:
+            waiting = change.lock(met_limit, jobs.c.platform.in_(sorted(platforms)))
+            for job in waiting:
+                change.move(job, "queued", counted_attempts=max(0, job.counted_attempts - 1))
+            return len(waiting)
 
     def delete(self, job_ids: Sequence[str], *, now: datetime) -> list[Job]:
         """Delete the records of final ones, attempts included; return them. A batch without jobs goes too."""

@@ -34,7 +34,7 @@ WORDS = {
     r"silence\.py|SilenceRules|quiet_seconds|steps? back|stepped[ _]back": "preempt",
     r"Orchestra": "DownloadSession",
     r"gates?|Gate": "limiter, guard",
-    r"ways? out|way_out|Admission|admissions?|dismiss(es|ed)?": "egress session, grant, revoke",
+    r"Admission|admissions?|dismiss(es|ed)?": "egress session, grant, revoke",
     r"LOOK_SECONDS|REST_LOOK_SECONDS": "CHECK_INTERVAL_SECONDS",
     r"PlatformRest|end_rest|platforms? rests?|is resting": "cooldown",
     r"last_try|job\.tries": "attempts, final_attempt",
