@@ -32,6 +32,9 @@ from downloader.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: How long a server that stops waits for ends that are on their way.
+LEAVE_SECONDS = 0.2
+
 #: What a failing disk may look like.
 _PERHAPS_STORAGE: frozenset[ErrorCode] = STORAGE_CODES | {"internal", "file_missing", "not_a_video", "timeout"}
 
@@ -104,6 +107,19 @@ class AttemptRunner:
         for attempt in tuple(self.running.values()):
             if attempt.governor is governor and attempt.job.platform == platform and not attempt.asks_no_more:
                 attempt.end_early("interrupted")
+
+    async def leave(self) -> None:
+        """Close the engine of a fleet, and leave what its machines run to the next server."""
+        runs = []
+        for attempt in self.running.values():
+            if attempt.end_reason is None and attempt.run is not None:
+                attempt.end_reason = "left"
+                runs.append(attempt.run)
+        await self.engine.close()
+        if runs:
+            await asyncio.wait(runs, timeout=LEAVE_SECONDS)
+        for run in runs:
+            run.cancel()  # it reaches no machine any more
 
     def _shift(self, step: timedelta) -> None:
         for attempt in (*self.running.values(), *self._ending):
@@ -227,6 +243,8 @@ class AttemptRunner:
         if self.running.get(job.id) is attempt:
             del self.running[job.id]
         self.details.forget(attempt)
+        if attempt.end_reason == "left" and (outcome is None or outcome.error_code == "interrupted"):
+            return
         new_cooldowns = self._account(attempt, outcome, limited, attempt.ended_at)
         self.pass_on_permits()
         self._ending.add(attempt)

@@ -25,7 +25,8 @@ USUAL_FACTOR = 3.0
 #: How much a new observation counts against all that came before.
 _WEIGHT = 0.2
 
-EndReason = Literal["cancelled", "interrupted", "preempted"]
+#: "left": it continues without this server.
+EndReason = Literal["cancelled", "interrupted", "preempted", "left"]
 
 
 @dataclass(slots=True)

@@ -101,6 +101,7 @@ class Scheduler:
         )
         self.engine.on_capacity = self._wake.set
         self._no_machine = False  #: as was last told
+        self._adopted: list[Job] = []  #: whose attempts an earlier server started, and this one follows
         self._first_platform = 0
         self._due: dict[PlatformType, datetime | None] = {}  #: what the store last said there is to do
         self._due_changed = True  #: that may be out of date
@@ -121,26 +122,56 @@ class Scheduler:
         for event in await call(self._store.events_since, await call(self._store.last_event_id) - 1):
             if (step := self.clock() - event.at) < timedelta(seconds=-MIN_STEP_SECONDS):
                 self.database.clock_was_set(step)  # while no server was running
-        recovered = await call(self._store.recover, now=self.clock())
+        await self._adopt()
+        recovered = await call(self._store.recover, now=self.clock(), but=[job.id for job in self._adopted])
         if recovered:
             log.info("resuming interrupted jobs", extra={"jobs": recovered})
         await call(self.housekeeper.clear_work)
         self._loop_task = asyncio.create_task(self._run(), name="scheduler")
 
+    async def _adopt(self) -> None:
+        """Ask the engine which attempts of an earlier server it runs; remember those that are still wanted."""
+        if not (numbers := await self.engine.adopt()):
+            return
+        found = (await self.database.call(self._store.jobs_by_id, list(numbers))).values()
+        self._adopted = [job for job in found if job.state == "running" and job.attempt_number == numbers[job.id]]
+        log.info("following attempts of an earlier server", extra={"attempts": len(self._adopted)})
+
+    async def _follow_adopted(self) -> None:
+        self.ways.resize(self.engine.capacity() or {})
+        for job in self._adopted:
+            self.attempts.start(job, self.clock())
+        try:
+            found = await self.database.call(self._store.jobs_by_id, [job.id for job in self._adopted])
+        except Exception:  # the end of what was cancelled will be refused
+            log.exception("adopted jobs could not be read")
+            return
+        for job in self._adopted:
+            stored, attempt = found.get(job.id), self.attempts.running.get(job.id)
+            if attempt is not None and (stored is None or stored.state == "cancelled"):  # before it was followed
+                attempt.end_early("cancelled")
+
     async def close(self, grace_seconds: float) -> None:
-        """Start nothing more; give running jobs *grace_seconds*, then put them back to queued."""
+        """Start nothing more; give running jobs *grace_seconds*, then put them back to queued.
+
+        What machines of a fleet run continues: the next server adopts it.
+        """
         self._closing = self._completion.closing = self.collections.closing = True
         self._wake.set()
         if self._loop_task is not None:
             await self._loop_task
         tasks = self.attempts.tasks
-        if tasks:
+        is_fleet = self.engine.capacity() is not None
+        if is_fleet:
+            await self.attempts.leave()
+        elif tasks:
             await asyncio.wait(tasks.values(), timeout=grace_seconds)
         for attempt in tuple(self.attempts.running.values()):
             attempt.end_early("interrupted")
         await asyncio.gather(*tasks.values(), *self.attempts.removals.values(), return_exceptions=True)
         await self.attempts.details.close()
-        await self.engine.close()
+        if not is_fleet:
+            await self.engine.close()
         self.database.close()
 
     # What others ask
@@ -236,6 +267,8 @@ class Scheduler:
             await self.engine.start()
         except Exception:  # it may yet work; without this loop nothing would ever be tried
             log.exception("the engine could not start")
+        if self._adopted:
+            await self._follow_adopted()
         while not self._closing:
             self._wake.clear()
             await self.housekeeper.prune_events()

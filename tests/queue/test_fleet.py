@@ -1,10 +1,12 @@
-"""A fleet: ways out that open and close with its machines."""
+"""A fleet: ways out that open and close with its machines, attempts that outlive the server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+import pytest
 
 from downloader.jobs import FINAL_STATES, Job
 from downloader.queue.completion import MAX_HANDED_OVER
@@ -140,3 +142,70 @@ async def test_what_waits_for_a_limited_way_is_taken_by_one_that_opens(open_worl
     await running(world, tiktok(1))
     assert world.engine.started[-1].egress == "b"
     assert (await world.queue.job(job.id)).counted_attempts == 1
+
+
+async def test_a_stop_leaves_what_runs_and_the_next_server_follows_it(open_world: Callable[..., Any]) -> None:
+    first: World = await open_world(engine=HandEngine({"a": 4}))
+    jobs = await first.submit(*(tiktok(number) for number in range(1, 5)))
+    await first.engine.until(lambda engine: len(engine.running) == 4)
+    await first.queue.close(60)
+    numbers = {job.id: 1 for job in jobs}
+    followed, stale, gone, cancelled = jobs
+
+    engine = HandEngine({"a": 2}, adopted={**numbers, stale.id: 7, gone.id: 0, "unknown": 1})
+    second: World = await open_world(engine=engine)
+    await engine.until(lambda engine: {tiktok(1), tiktok(4)} <= engine.links())
+    found = await second.queue.job(followed.id)
+    assert (found.state, found.attempt_number, found.counted_attempts) == ("running", 1, 1)
+    assert {(work.link, work.attempt, work.egress) for work in engine.started[:2]} == {
+        (tiktok(1), 1, "a"),
+        (tiktok(4), 1, "a"),
+    }
+    assert second.ways.running("tiktok") == 2  # they count: no more are sent
+    for job in (stale, gone):
+        assert (await second.queue.job(job.id)).state == "queued"
+    await second.queue.cancel([cancelled.id])
+    assert engine.cancelled == [tiktok(4)]
+    engine.succeed(tiktok(1))
+    assert (await second.until(followed, lambda job: job.state in FINAL_STATES)).state == "succeeded"
+    assert [attempt.result for attempt in await second.queue.attempts(followed.id)] == ["succeeded"]
+    await engine.until(lambda engine: engine.links() == {tiktok(2), tiktok(3)})
+    assert {(work.link, work.attempt) for work in engine.started[2:]} == {(tiktok(2), 2), (tiktok(3), 2)}
+
+
+async def test_what_was_cancelled_before_it_could_be_followed_is_ended(open_world: Callable[..., Any]) -> None:
+    first: World = await open_world(engine=HandEngine({"a": 1}))
+    [job] = await first.submit(tiktok(1))
+    await running(first, tiktok(1))
+    await first.queue.close(0)
+
+    class SlowEngine(HandEngine):
+        async def start(self) -> None:  # the queue is open by then
+            second.store.cancel([job.id], now=second.clock())
+
+    engine = SlowEngine({"a": 1}, adopted={job.id: 1})
+    second = World(first.settings.storage_dir, engine=engine)
+    await second.queue.start()
+    await engine.until(lambda engine: engine.started != [])
+    while engine.running:
+        await second.queue.counts()
+    assert engine.cancelled == [tiktok(1)]
+    assert (await second.queue.job(job.id)).state == "cancelled"
+    await second.queue.close(0)
+
+
+@pytest.mark.parametrize("ended", ["succeed", "go_on"])
+async def test_what_ends_as_the_server_stops_is_stored(open_world: Callable[..., Any], ended: str) -> None:
+    class ClosingEngine(HandEngine):
+        async def close(self) -> None:
+            if ended == "succeed":
+                self.succeed(tiktok(1))
+            await super().close()
+
+    world: World = await open_world(engine=ClosingEngine({"a": 1}))
+    [job] = await world.submit(tiktok(1))
+    await running(world, tiktok(1))
+    await world.queue.close(0)
+    again: World = await open_world(engine=HandEngine({}, adopted={job.id: 1}))
+    found = await again.queue.job(job.id)
+    assert (found.state, found.attempt_number) == ("succeeded" if ended == "succeed" else "running", 1)
