@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from downloader.engines.base import EngineHealth
-from downloader.jobs import JobState
+from downloader.jobs import JobState, Machine
 from downloader.platforms import PlatformType
 from downloader.queue.storage import QueueStatus
 from downloader.ytdlp.tools import ytdlp_release
@@ -30,6 +30,7 @@ class Snapshot:
     cooling_until: Mapping[PlatformType, datetime | None]
     caps: Mapping[PlatformType, int]
     engine: EngineHealth
+    machines: Sequence[Machine]
     status: QueueStatus
 
 
@@ -77,6 +78,8 @@ class Metrics(Collector):
         now = self._snapshot()
         status = now.status
         yield from _platform_gauges(now)
+        if now.machines:
+            yield from _machine_gauges(now.machines)
         age = GaugeMetricFamily("downloader_ytdlp_age_days", "Days since the release of the yt-dlp in use.")
         if (days := ytdlp_release().age_days) is not None:
             age.add_metric([], days)
@@ -114,3 +117,14 @@ def _platform_gauges(now: Snapshot) -> Iterable[Metric]:
     for platform, cap in now.caps.items():
         caps.add_metric([platform], cap)
     return jobs, cooling, caps
+
+
+def _machine_gauges(machines: Sequence[Machine]) -> Iterable[Metric]:
+    labels = ["machine", "egress"]
+    up = GaugeMetricFamily("downloader_machine_up", "1 while a machine is heard from.", labels=labels)
+    places = GaugeMetricFamily("downloader_machine_places", "Attempts that a machine runs at once.", labels=labels)
+    busy = GaugeMetricFamily("downloader_machine_busy", "Attempts that a machine runs.", labels=labels)
+    for machine in machines:
+        for gauge, value in ((up, machine.is_alive), (places, machine.places), (busy, machine.busy)):
+            gauge.add_metric([machine.id, machine.egress], float(value))
+    return up, places, busy

@@ -17,6 +17,7 @@ from downloader.engines.pool import PoolLimits, default_processes
 from downloader.engines.processes import ProcessEngine
 from downloader.engines.threads import ThreadEngine
 from downloader.errors import DownloaderError, StartRefused
+from downloader.jobs import Machine
 from downloader.media.move import try_move
 from downloader.media.removal import MediaRemoval
 from downloader.platforms import PLATFORMS
@@ -188,16 +189,19 @@ class Services:
     async def check(self) -> dict[str, str]:
         """Return, for each thing that downloads need, `ok` or a sentence that says what is wrong with it."""
         try:
-            status, engine = await self.acall(_status)
+            status, engine, is_fleet = await self.acall(_status)
         except Exception as error:
             log.warning("not ready", exc_info=error)
             return {"database": str(error) if isinstance(error, DownloaderError) else "The database does not answer."}
-        workers = engine.workers > 0 or engine.asleep
-        return {
+        checks = {
             "database": status.database_error or "ok",
             "disk": _no_room(status) or status.storage_error or "ok",
-            "workers": "ok" if workers else "No worker is ready yet: wait a moment; if it stays so, see the log.",
         }
+        if is_fleet:
+            return {**checks, "machines": status.machines_error or "ok"}
+        workers = engine.workers > 0 or engine.asleep
+        no_worker = "No worker is ready yet: wait a moment; if it stays so, see the log."
+        return {**checks, "workers": "ok" if workers else no_worker}
 
     def render_metrics(self) -> bytes:
         """Return the metrics as text; blocking."""
@@ -212,6 +216,7 @@ class Services:
             cooling_until={platform: ways.cooling_until(platform, now) for platform in PLATFORMS},
             caps={platform: ways.cap(platform) for platform in PLATFORMS},
             engine=queue.scheduler.engine.health(),
+            machines=self.call(_machines),
             status=queue.scheduler.status(),
         )
 
@@ -239,10 +244,16 @@ class Services:
             self._lock.release()
 
 
-async def _status(queue: JobQueue) -> tuple[QueueStatus, EngineHealth]:
+async def _status(queue: JobQueue) -> tuple[QueueStatus, EngineHealth, bool]:
+    """Return the state of the queue and of its engine, and whether that is a fleet."""
     await queue.last_event_id()  # the database answers
     await queue.scheduler.storage.poll(thoroughly=True)
-    return queue.scheduler.status(), queue.scheduler.engine.health()
+    engine = queue.scheduler.engine
+    return queue.scheduler.status(), engine.health(), engine.capacity() is not None
+
+
+async def _machines(queue: JobQueue) -> Sequence[Machine]:
+    return queue.scheduler.engine.machines()
 
 
 def _no_room(status: QueueStatus) -> str | None:

@@ -1,26 +1,27 @@
-"""The queue, its platforms and tools: status, pause, resume, cooldowns, statistics and versions."""
+"""The queue, its platforms, machines and tools: status, pause, resume, cooldowns, statistics and versions."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint
 
-from downloader.jobs import JobState
+from downloader.jobs import JobState, Machine
 from downloader.platforms import PlatformType
 from downloader.queue.operations import JobQueue
 from downloader.queue.services import Services
 from downloader.queue.statistics import PlatformView
 from downloader.web.queries import StatisticsQuery
-from downloader.web.queue_responses import PlatformRecord, Platforms, QueueRecord, StatisticsReport, Tools
+from downloader.web.queue_responses import Machines, PlatformRecord, Platforms, QueueRecord, StatisticsReport, Tools
 from downloader.web.routes import Routes, known_platform
 from downloader.ytdlp import tools
 
 
 def create_queue_api(services: Services) -> Routes:
-    """Return the routes for the queue, its platforms and tools."""
+    """Return the routes for the queue, its platforms, machines and tools."""
     routes = Routes(Blueprint("queue", __name__, url_prefix="/api/v1"), tag="queue")
 
     @routes.route("GET", "/queue", QueueRecord)
@@ -48,6 +49,12 @@ def create_queue_api(services: Services) -> Routes:
         """End a platform's cooldown, so that its downloads start again; return its new state."""
         return await services.acall(_end_cooldown, known_platform(name))
 
+    @routes.route("GET", "/machines", Machines)
+    async def list_machines() -> dict[str, Any]:
+        """Show the machines that run downloads for this server."""
+        machines = await services.acall(_machines)
+        return {"machines": [{"name": machine.id, **asdict(machine)} for machine in machines]}
+
     @routes.route("GET", "/statistics", StatisticsReport)
     async def show_statistics(query: StatisticsQuery) -> dict[str, Any]:
         """Show successes, failures, sizes, durations and errors of each platform in the last hours."""
@@ -71,6 +78,10 @@ async def _end_cooldown(queue: JobQueue, platform: PlatformType) -> PlatformView
     await queue.scheduler.end_cooldown(platform)
     [view] = [view for view in await queue.platforms() if view.platform == platform]
     return view
+
+
+async def _machines(queue: JobQueue) -> Sequence[Machine]:
+    return queue.scheduler.engine.machines()
 
 
 async def _queue_record(queue: JobQueue) -> dict[str, Any]:

@@ -21,8 +21,32 @@ class QueueRecord(ResponseModel):
     storage_error: str | None = Field(
         description="a sentence: no download starts, because the storage folder or the database cannot be used"
     )
+    machines_error: str | None = Field(
+        description="a sentence: no download starts, because no machine of the fleet takes any; null without a fleet"
+    )
     free_bytes: int = Field(description="on the disk of the media files, or of unfinished ones if that has less")
     counts: StateCounts
+
+
+class MachineRecord(ResponseModel):
+    """A machine that runs downloads for this server."""
+
+    name: str = Field(description="unique in the fleet")
+    egress: str = Field(description="its way out to the platforms; limits hold for each of them")
+    places: int = Field(description="downloads that it runs at once")
+    busy: int = Field(description="downloads that it runs")
+    is_alive: bool = Field(description="whether it was heard from lately")
+    is_draining: bool = Field(description="whether it takes no more downloads, as it is stopping")
+    version: str
+    started_at: datetime
+    heard_at: datetime = Field(description="when it last said what it does")
+    fault: str | None = Field(description="a sentence: what is wrong with it")
+
+
+class Machines(ResponseModel):
+    """The machines of the fleet, those that fell silent lately included; none without a fleet."""
+
+    machines: list[MachineRecord]
 
 
 class PlatformRecord(ResponseModel):

@@ -50,7 +50,7 @@ export class QueueView {
     if (ends.size !== before.size || [...ends].some(([name, until]) => before.get(name) !== until)) this._onCooldowns();
   }
 
-  _paint({ paused, disk_low: diskLow, storage_full: storageFull, storage_error: storageError, free_bytes: free }) {
+  _paint({ paused, disk_low: diskLow, storage_full: storageFull, storage_error: storageError, machines_error: machinesError, free_bytes: free }) {
     this._paused = paused;
     const label = text(paused ? "resume" : "pause");
     button.replaceChildren(icon(paused ? "play" : "pause"), element("span", { class: "label" }, label));
@@ -58,6 +58,7 @@ export class QueueView {
     button.title = label;
     banner("paused", paused ? text("paused") : null, { icon: "pause", label: text("paused_end"), act: () => this._toggle().catch(sayError) });
     banner("storage-error", storageError);
+    banner("machines-error", machinesError);
     banner("storage", storageFull ? text("server_full") : null, { closable: true });
     banner("disk", diskLow ? text("disk_low", { free: bytes(free) }) : null, { closable: true });
   }

@@ -1,20 +1,23 @@
 // What the server is set to, what it offers and what it uses; read-only, because all of it is the environment's.
 
 import { ask } from "./api.js";
-import { element, setText } from "./dom.js";
-import { bytes, duration, text } from "./text.js";
+import { element, setText, show } from "./dom.js";
+import { bytes, duration, moment, text } from "./text.js";
 
 const storagePlace = document.getElementById("storage");
+const machinesPlace = document.getElementById("machines");
 const toolsPlace = document.getElementById("tools");
 const presetsPlace = document.getElementById("presets");
 const settingsPlace = document.getElementById("server-settings");
 
 /** Load and show them. */
 export async function loadSettings() {
-  const [{ settings, storage }, tools, offered] = await Promise.all(
-    ["settings", "tools", "presets"].map((what) => ask("GET", `/api/v1/${what}`)),
+  const [{ settings, storage }, { machines }, tools, offered] = await Promise.all(
+    ["settings", "machines", "tools", "presets"].map((what) => ask("GET", `/api/v1/${what}`)),
   );
   paintStorage(storage);
+  machinesPlace.replaceChildren(...machines.map(machineOf));
+  show(document.getElementById("machines-panel"), machines.length > 0);
   toolsPlace.replaceChildren(...toolsOf(tools));
   presetsPlace.replaceChildren(
     ...offered.presets.map(({ name, label, description }) => {
@@ -39,6 +42,12 @@ function paintStorage({ folder, used_bytes: used, free_bytes: free, max_bytes: m
     element("meter", { min: 0, max: 1, high: 0.9, value: share, "aria-label": words }),
     element("p", { class: "hint" }, element("code", {}, folder)),
   );
+}
+
+function machineOf({ name, egress, places, busy, is_alive: isAlive, is_draining: isDraining, heard_at: heardAt, version, fault }) {
+  const state = isDraining ? text("machine_draining", { busy }) : text("machine_busy", { busy, places });
+  const words = [isAlive ? state : text("machine_silent", { time: moment(heardAt) }), egress, text("version", { version })];
+  return fact(name, words.filter(Boolean).join(" · "), ...(fault ? [element("p", { class: "hint" }, fault)] : []));
 }
 
 function toolsOf({ ytdlp, ffmpeg, javascript }) {

@@ -189,6 +189,10 @@ def test_settings_show_what_the_server_is_set_to_and_one_can_log_out(page: Any, 
     key = "correct-horse-battery"
     proxy = "http://ada:pass-word@127.0.0.1:9"
     server = start_server(DOWNLOADER_API_KEY=key, DOWNLOADER_MAX_FILE_BYTES="2G", DOWNLOADER_PROXY=proxy)
+    at = "2026-01-01T00:00:00Z"
+    machine = {"name": "<b>one</b>", "egress": "home", "places": 4, "busy": 1, "is_alive": True, "is_draining": False,
+               "version": "0.1", "started_at": at, "heard_at": at, "fault": "Its storage is away."}  # fmt: skip
+    page.route("**/api/v1/machines", lambda route: route.fulfill(json={"machines": [machine]}))
     page.goto(f"{server.url}/dashboard#settings")
     page.get_by_label("Access key").fill(key)
     page.keyboard.press("Enter")
@@ -197,6 +201,8 @@ def test_settings_show_what_the_server_is_set_to_and_one_can_log_out(page: Any, 
     expect(page.locator("#storage")).to_contain_text("free")
     expect(page.locator("#tools")).to_contain_text("yt-dlp")
     expect(page.locator("#presets")).to_contain_text("Best videodefault")
+    expect(page.locator("#machines dt")).to_have_text("<b>one</b>")
+    expect(page.locator("#machines dd")).to_have_text("1 of 4 busy · home · Version 0.1Its storage is away.")
     for group, name, value in (
         ("limits", "DOWNLOADER_MAX_FILE_BYTES", "2 GBenvironment"),
         ("limits", "DOWNLOADER_MAX_DURATION_SECONDS", "Not set"),
