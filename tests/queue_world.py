@@ -45,7 +45,7 @@ class World:
         self.clock = FakeClock()
         self.engine = engine or HandEngine()
         make_database(folder / "downloader.db")
-        self.store = Store.open(self.settings.store_url)
+        self.store = Store.open(self.settings.store_url, media_dir=self.settings.raw_dir)
         governor = partial(
             Governor,
             PLATFORMS,

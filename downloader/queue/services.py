@@ -122,7 +122,7 @@ class Services:
 
     async def _make_queue(self) -> JobQueue:
         settings = self.settings
-        store = await asyncio.to_thread(Store.open, settings.store_url)
+        store = await asyncio.to_thread(Store.open, settings.store_url, media_dir=settings.raw_dir)
         try:
             await asyncio.to_thread(store.lock_out_others)
         except BaseException:

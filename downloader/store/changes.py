@@ -24,6 +24,7 @@ from downloader.jobs import (
     JobState,
 )
 from downloader.store.outbox import Outbox
+from downloader.store.paths import stored_path
 from downloader.store.queries import chunks, jobs_of
 from downloader.store.rows import changed_columns, details_fields, end_fields, event_row, job_view, search_with, utc
 from downloader.store.schema import attempts, batches, events, files, jobs, numbers
@@ -341,7 +342,7 @@ class Change:
         if self._ended:
             self.connection.execute(_END_ATTEMPT, self._ended)
         paths = [
-            {"job_id": job.id, "position": position, "path": path}
+            {"job_id": job.id, "position": position, "path": stored_path(self.connection, path)}
             for job in self._moved
             for position, path in enumerate(job.files)
         ]

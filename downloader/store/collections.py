@@ -15,6 +15,7 @@ from downloader.jobs import FINAL_STATES, EntryCounts, Job, JobFilter, Listed, N
 from downloader.presets import MAX_ENTRIES
 from downloader.store import listing, queries
 from downloader.store.changes import Change
+from downloader.store.paths import path_of
 from downloader.store.queries import chunks
 from downloader.store.rows import first_job
 from downloader.store.schema import files, jobs
@@ -137,7 +138,7 @@ def with_entries(connection: Connection, found: Sequence[Job]) -> list[Job]:
         if row.state == "succeeded":
             sizes[row.parent_id] = None if row.bytes is None else int(row.bytes)
     for parent_id, path in connection.execute(_PATHS, {"ids": ids}):
-        paths[parent_id][path] = None
+        paths[parent_id][path_of(connection, path)] = None
     return [
         replace(
             job,

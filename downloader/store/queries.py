@@ -24,6 +24,7 @@ from sqlalchemy import (
 from downloader.errors import HOPELESS, NotFound
 from downloader.jobs import FINAL_STATES, Attempt, Batch, CooldownState, EndedAttempts, Event, Job, JobState
 from downloader.platforms import PlatformType
+from downloader.store.paths import path_of, stored_path
 from downloader.store.rows import attempt_of, batch_of, event_of, job_of, read_cursor, utc, write_cursor
 from downloader.store.schema import attempts, batches, cooldowns, events, files, jobs, links, numbers
 
@@ -160,7 +161,7 @@ def _paths_of(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[str, 
     paths: dict[str, list[str]] = defaultdict(list)
     for ids in chunks([row.id for row in rows if row.state == "succeeded"]):
         for job_id, path in connection.execute(_PATHS, {"ids": ids}):
-            paths[job_id].append(path)
+            paths[job_id].append(path_of(connection, path))
     return paths
 
 
@@ -195,7 +196,8 @@ def job_attempts(connection: Connection, job_id: str) -> list[Attempt]:
 
 def file_users(connection: Connection, path: str, but: Collection[str] = ()) -> int:
     """How many jobs have *path* among their files (two jobs of one post share a file), those of *but* left out."""
-    users = connection.scalars(select(files.c.job_id).where(files.c.path == path).distinct())
+    spellings = {path, stored_path(connection, path)}
+    users = connection.scalars(select(files.c.job_id).where(files.c.path.in_(spellings)).distinct())
     return len(set(users).difference(but))
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Engine, and_, delete, type_coerce, update
@@ -33,6 +34,7 @@ from downloader.store.cancellation import cancel, cancel_batch
 from downloader.store.changes import SecondTry
 from downloader.store.database import DatabaseFiles, DatabaseLock, open_database, reading, writing
 from downloader.store.outbox import Outbox
+from downloader.store.paths import set_media_dir
 from downloader.store.schema import attempts, events, jobs
 from downloader.store.submission import first_submission, store_batch
 from downloader.store.writer import Writer
@@ -71,13 +73,18 @@ class Store:
         self._claiming = threading.RLock()
 
     @classmethod
-    def open(cls, database_url: str) -> Store:
+    def open(cls, database_url: str, *, media_dir: Path | None = None) -> Store:
         """Return the store in the database at *database_url*, made or migrated where that is needed.
+
+        Files below *media_dir* are found again after it was moved, if it is given here then.
 
         Raises:
             StartRefused: it cannot be opened, or was made by a newer version.
         """
-        return cls(open_database(database_url))
+        engine = open_database(database_url)
+        if media_dir is not None:
+            set_media_dir(engine, media_dir)
+        return cls(engine)
 
     def lock_out_others(self) -> None:
         """Keep other servers off this database until `close`, or the end of the process.

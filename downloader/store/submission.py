@@ -15,6 +15,7 @@ from downloader.jobs import FINAL_STATES, Job, NewJob, Submission
 from downloader.presets import DEFAULT_PRESET
 from downloader.store import queries
 from downloader.store.changes import Change
+from downloader.store.paths import stored_path
 from downloader.store.rows import first_job, new_id, new_row
 from downloader.store.schema import batches, expand_values, files, jobs, links
 
@@ -88,7 +89,9 @@ def insert_jobs(change: Change, new: Collection[Job]) -> None:
     """Store *new* jobs, and their files where they reuse some."""
     change.connection.execute(insert(jobs), [new_row(job) for job in new])
     paths = [
-        {"job_id": job.id, "position": position, "path": path} for job in new for position, path in enumerate(job.files)
+        {"job_id": job.id, "position": position, "path": stored_path(change.connection, path)}
+        for job in new
+        for position, path in enumerate(job.files)
     ]
     if paths:
         change.connection.execute(insert(files), paths)
