@@ -75,8 +75,11 @@ class CookieStore:
         return CookieState(platform=name, condition="unreadable", sentence=fault)
 
     def has(self, name: PlatformType) -> bool:
-        """Return whether there is a file with the platform's cookies."""
-        return self._path(name).is_file()
+        """Return whether there is a file for the platform's cookies, whatever is in it."""
+        try:
+            return self._path(name).is_file()
+        except OSError:
+            return False
 
     def read(self, name: PlatformType) -> CookieFile | None:
         """Return a platform's cookies, or None. Raises CookiesRefused if the file has no valid ones, or OSError."""

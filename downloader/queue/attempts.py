@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -233,7 +233,6 @@ class AttemptRunner:
                 outcome = await self._blame_storage(attempt, outcome)
             except Exception:  # the end itself must be stored all the same
                 log.exception("the disk could not be checked", extra={"job_id": attempt.job.id})
-        limited = await self._limited(attempt) if met_limit(outcome) else ()
         await self.collections.stored(attempt)
         if before is not None:  # still at work in the same folder, if *run* was ended before its turn came
             await asyncio.wait({before})
@@ -245,12 +244,14 @@ class AttemptRunner:
         self.details.forget(attempt)
         if attempt.end_reason == "left" and (outcome is None or outcome.error_code == "interrupted"):
             return
-        new_cooldowns = self._account(attempt, outcome, limited, attempt.ended_at)
+        new_cooldowns = self._account(attempt, outcome, attempt.ended_at)
         self.pass_on_permits()
         self._ending.add(attempt)
         self.make_room()
         second_tries = self.completion.second_tries
         try:
+            if outcome is not None and met_limit(outcome):
+                new_cooldowns += await self._limit_account(attempt, outcome)
             ended = await self.completion.store_with_retry(
                 attempt, outcome, new_cooldowns=new_cooldowns, alone=not self.running
             )
@@ -310,52 +311,51 @@ class AttemptRunner:
             return outcome
         return Outcome.failed("storage_unavailable", attempt.job.platform, outcome.detail or "")
 
-    async def _limited(self, attempt: RunningAttempt) -> Sequence[Governor]:
-        """Return the governors that the limit of *attempt* concerns: with cookies, the account is what is limited."""
-        ways, cookies = self.ways.all(), CookieStore(self.settings.cookies_folder)
-        if len(ways) > 1 and await asyncio.to_thread(cookies.has, attempt.job.platform):
-            return ways
-        return (attempt.governor,)
-
-    def _account(
-        self, attempt: RunningAttempt, outcome: Outcome | None, limited: Sequence[Governor], now: datetime
-    ) -> list[str]:
-        """Tell governors, preemption and metrics of an end; return the ways on which its platform changed.
-
-        *limited*: the governors that it has cool down.
-        """
-        job, own = attempt.job, attempt.governor
+    def _account(self, attempt: RunningAttempt, outcome: Outcome | None, now: datetime) -> list[str]:
+        """Tell governor, preemption and metrics of an end; return the ways on which its platform changed."""
+        job, governor = attempt.job, attempt.governor
+        limited = met_limit(outcome)
         succeeded = outcome is not None and outcome[0]
-        post, asked_seconds = _post(job), None if outcome is None else outcome.retry_after_seconds
         try:
-            cooldowns = [
-                own.ended(
-                    job.platform,
-                    now,
-                    post=post,
-                    succeeded=succeeded,
-                    limited=own in limited,
-                    retry_after_seconds=asked_seconds,
-                    extracting=attempt.extracting,
-                    permitted=attempt.permitted,
-                ),
-                *(
-                    governor.limit(job.platform, now, post=post, retry_after_seconds=asked_seconds)
-                    for governor in limited
-                    if governor is not own
-                ),
-            ]
+            cooldown = governor.ended(
+                job.platform,
+                now,
+                post=_post(job),
+                succeeded=succeeded,
+                limited=limited,
+                retry_after_seconds=None if outcome is None else outcome.retry_after_seconds,
+                extracting=attempt.extracting,
+                permitted=attempt.permitted,
+            )
             if succeeded and job.kind != "collection":
                 self.preemption.learn(job.platform, attempt.activity)
             if succeeded:
-                own.let_through(job.platform)
-            for governor in limited:
+                governor.let_through(job.platform)
+            if limited:
                 self.interrupt_platform(job.platform, governor)
             self._count(attempt, outcome, now)
         except Exception:  # the end itself must be stored all the same
             log.exception("the end of an attempt was not counted", extra={"job_id": job.id})
             return []
-        return [cooldown.egress for cooldown in cooldowns if cooldown is not None]
+        return [] if cooldown is None else [cooldown.egress]
+
+    async def _limit_account(self, attempt: RunningAttempt, outcome: Outcome) -> list[str]:
+        """With cookies for its platform, what is limited is the account: have all other ways cool down too.
+
+        Return those on which that is news.
+        """
+        platform, cookies = attempt.job.platform, CookieStore(self.settings.cookies_folder)
+        others = [governor for governor in self.ways.all() if governor is not attempt.governor]
+        if not others or not await asyncio.to_thread(cookies.has, platform):
+            return []
+        assert attempt.ended_at is not None
+        changed = []
+        for governor in others:
+            asked_seconds = outcome.retry_after_seconds
+            if governor.limit(platform, attempt.ended_at, post=_post(attempt.job), retry_after_seconds=asked_seconds):
+                changed.append(governor.egress)
+            self.interrupt_platform(platform, governor)
+        return changed
 
     def _count(self, attempt: RunningAttempt, outcome: Outcome | None, now: datetime) -> None:
         result: str = attempt.end_reason or "interrupted"

@@ -494,6 +494,18 @@ def test_an_attempt_remembers_its_way_out(store: Store) -> None:
     assert [job.egress for job in store.claim("tiktok", 1, now=NOW)] == [""]
 
 
+def test_what_met_a_limit_is_released_and_the_attempt_does_not_count(store: Store) -> None:
+    limited, failed, other = submit(store, post(1), post(2), post(3, "youtube"))
+    for job in (*store.claim("tiktok", 2, now=NOW), *store.claim("youtube", 1, now=NOW)):
+        finished(store, job, "waiting", NETWORK if job.id == failed.id else LIMITED, next_attempt_at=LATER)
+    assert store.release_limited(["tiktok"], now=NOW) == 1
+    released = store.job(limited.id)
+    assert (released.state, released.counted_attempts, released.next_attempt_at) == ("queued", 0, None)
+    assert [store.job(job.id).state for job in (failed, other)] == ["waiting", "waiting"]
+    assert [job.id for job in store.claim("tiktok", 1, now=NOW)] == [limited.id]
+    assert store.release_limited([], now=NOW) == 0
+
+
 def test_pausing_is_remembered_and_told_of_when_it_changes(open_store: Callable[[], Store]) -> None:
     store = open_store()
     assert not store.paused()
