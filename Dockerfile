@@ -4,7 +4,9 @@ WORKDIR /src
 RUN python -m venv /opt/venv
 # A layer of its own: it changes with the requirements only.
 COPY requirements.txt .
-RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+# More packages, such as "apprise celery>=5.7"
+ARG EXTRAS=
+RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt $EXTRAS
 COPY pyproject.toml README.md downloader_main.py ./
 COPY downloader downloader
 COPY portal portal
