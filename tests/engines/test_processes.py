@@ -200,8 +200,8 @@ async def test_attempts_whose_process_dies_are_resumed_alone(
     await one_arrives.wait()
     await other_arrives.wait()
     [pid] = workers(engine, busy=True)
-    full_speed.configure(media_bytes_per_second=0)
     os.kill(pid, signal.SIGKILL)
+    full_speed.configure(media_bytes_per_second=0)
     assert (await first)[0]
     assert (await second)[0]
     assert engine.health().restarts == 1
@@ -213,16 +213,25 @@ async def test_one_that_kills_its_process_costs_the_others_nothing(
 ) -> None:
     folder = tmp_path / "ffmpeg"
     folder.mkdir()
-    script = folder / "ffmpeg"
-    script.write_text(f"#!/bin/sh\ncase \"$*\" in *'-map 0'*) kill -9 $PPID;; esac\nexec '{ffmpeg}' \"$@\"\n")
+    script, first, second = (folder / name for name in ("ffmpeg", "first", "second"))
+    os.mkfifo(first)
+    os.mkfifo(second)
+    script.write_text(
+        f"#!/bin/sh\ncd '{folder}'\ncase \"$*\" in *'-map 0'*)\n"
+        "mkdir met 2>/dev/null && go=first || go=second\nread -r _ < $go\nkill -9 $PPID;; esac\n"
+        f"exec '{ffmpeg}' \"$@\"\n"
+    )
     script.chmod(0o755)
     options = {"compat_opts": ["no-certifi"], "ffmpeg_location": str(folder)}
     engine = await start_engine(ytdlp_options=options, limits={"attempts_per_process": 2})
-    full_speed.configure(media_bytes_per_second=SIZE_BYTES / 20)
-    other, arriving = started(engine, work(tmp_path, full_speed))
-    await arriving.wait()
+    culprit, _ = started(engine, work(tmp_path, full_speed, platform="youtube"))
+    with await asyncio.to_thread(first.open, "w"):  # once it reads, after which it kills
+        full_speed.configure(media_bytes_per_second=SIZE_BYTES / 20)
+        other, arriving = started(engine, work(tmp_path, full_speed))
+        await arriving.wait()
+        assert len(workers(engine, busy=True)) == 1
+    (await asyncio.to_thread(second.open, "w")).close()  # again, alone
+    assert (await culprit).error_code == "interrupted"
     full_speed.configure(media_bytes_per_second=0)
-    outcome = await engine.run(work(tmp_path, full_speed, platform="youtube"), ignore)
-    assert outcome.error_code == "interrupted"
     assert (await other)[0]
     assert engine.health().restarts == 2  # the shared one, then that of the culprit
