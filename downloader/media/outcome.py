@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,38 +58,47 @@ class StoredOutcome:
 
 
 def pending_files(work_dir: Path, output_dir: Path) -> frozenset[Path]:
-    """Return the paths in *output_dir* that files of the outcome in *work_dir* have, or may get in place of others."""
-    try:
-        moves = StoredOutcome.read(work_dir, output_dir).moves
-    except UNREADABLE:
-        return frozenset()
-    return frozenset(path for move in moves for path in move.pending())
+    """Return the paths in *output_dir* that files of the outcomes in *work_dir* have, or may get in place of others."""
+    return frozenset(path for move in _moves(work_dir, output_dir) for path in move.pending())
 
 
 def added_files(work_dir: Path, output_dir: Path, *, if_new: bool = False) -> list[Path]:
-    """Return the files of the outcome in *work_dir* that were moved to *output_dir* and replaced none there.
+    """Return the files of the outcomes in *work_dir* that were moved to *output_dir* and replaced none there.
 
     *if_new*: only those that could not have replaced any.
     """
-    try:
-        moves = StoredOutcome.read(work_dir, output_dir).moves
+    with contextlib.suppress(OSError):
+        moves = _moves(work_dir, output_dir)
         return [path for move in moves if not (if_new and move.may_replace) for path in move.added()]
-    except UNREADABLE:
-        return []
+    return []
 
 
 def remove_copies(work_dir: Path, output_dir: Path) -> None:
     """Remove unfinished copies of the files in *work_dir*, and folders that were created for them."""
-    with contextlib.suppress(OSError):
-        incoming(output_dir, work_dir).unlink(missing_ok=True)
-    try:
-        moves = StoredOutcome.read(work_dir, output_dir).moves
-    except UNREADABLE:
-        return
-    for move in moves:
+    for place in _work_dirs(work_dir):
+        with contextlib.suppress(OSError):
+            incoming(output_dir, place).unlink(missing_ok=True)
+    for move in _moves(work_dir, output_dir):
+        place = move.source.parent
         for folder in move.folders():
             with contextlib.suppress(OSError):
                 if folder == output_dir or is_below(folder / "file", output_dir):
-                    incoming(folder, work_dir).unlink(missing_ok=True)
-                    incoming(folder, work_dir, move.source.name).unlink(missing_ok=True)
+                    incoming(folder, place).unlink(missing_ok=True)
+                    incoming(folder, place, move.source.name).unlink(missing_ok=True)
                     remove_empty_folders(folder, output_dir)
+
+
+def _moves(work_dir: Path, output_dir: Path) -> list[Move]:
+    found: list[Move] = []
+    for place in _work_dirs(work_dir):
+        with contextlib.suppress(*UNREADABLE):
+            found += StoredOutcome.read(place, output_dir).moves
+    return found
+
+
+def _work_dirs(work_dir: Path) -> list[Path]:
+    """Return *work_dir* and the folders in it: on the machines of a fleet each attempt has one of its own."""
+    try:
+        return [work_dir, *(Path(each) for each in os.scandir(work_dir) if each.is_dir(follow_symlinks=False))]
+    except OSError:
+        return [work_dir]

@@ -14,6 +14,7 @@ from pathlib import Path
 from downloader.errors import DownloadFailed, ErrorCode
 from downloader.media.files import recover
 from downloader.media.move import INCOMING_PREFIX
+from downloader.media.outcome import OUTCOME_NAME
 from downloader.media.work_dir import clear_work_dir, prepare_work_dir
 from downloader.models import Media
 from downloader.ytdlp.errors import classify
@@ -26,6 +27,9 @@ PARTIAL_DIR = ".partial"
 
 #: In a work folder while an attempt is running. If it is missing, someone else deleted files there.
 MARK_NAME = ".attempt"
+
+#: In the folder of a job: the work folder of an attempt that ended; others may be in use. See `claim_work_dir`.
+RELEASED_NAME = "released"
 
 #: How long an unfinished download lies untouched before it counts as abandoned.
 LEFTOVER_SECONDS = 24 * 3600.0
@@ -99,6 +103,34 @@ def _run(attempt: Callable[[Path], Media], work_dir: Path) -> Media:
     finally:
         with suppress(OSError):
             mark.unlink()
+
+
+def claim_work_dir(job_dir: Path, token: str) -> Path:
+    """Return the path, in *job_dir*, of the work folder of an attempt that no other attempt has, with what may be used
+    of earlier ones.
+
+    Where several machines work, an earlier attempt may still run on one that is cut off. Renaming its folder fences it
+    off: it can't move files any more. If all its files were ready to be moved, this attempt moves them; if it ended
+    properly, this one resumes.
+    """
+    job_dir.mkdir(exist_ok=True)
+    taken: list[tuple[bool, bool, Path]] = []
+    for number, folder in enumerate(path for path in job_dir.iterdir() if path.is_dir() and not path.is_symlink()):
+        with suppress(FileNotFoundError):  # another attempt was quicker
+            path = folder.rename(job_dir / f"{token}.{number}")
+            taken.append(((path / OUTCOME_NAME).exists(), folder.name == RELEASED_NAME, path))
+    taken.sort()
+    if taken and any(taken[-1][:2]):
+        taken.pop()[2].rename(job_dir / token)
+    for _, _, path in taken:
+        shutil.rmtree(path, ignore_errors=True)
+    return job_dir / token
+
+
+def release_work_dir(work_dir: Path) -> None:
+    """Leave *work_dir*, of an attempt that has ended, to the next one."""
+    with suppress(OSError):  # it was taken over, or its job was removed
+        work_dir.rename(work_dir.with_name(RELEASED_NAME))
 
 
 def _discard_joined_segments(work_dir: Path) -> None:

@@ -33,7 +33,7 @@ class Place:
         return path
 
     def promise(self, job_id: str, name: str) -> None:
-        (self.work / job_id).mkdir()
+        (self.work / job_id).mkdir(parents=True)
         move = {"from": "1.mp4", "to": name, "size_bytes": 1}
         outcome = {"moves": [move], "id": None, "title": None, "duration_seconds": None}
         (self.work / job_id / OUTCOME_NAME).write_text(json.dumps(outcome))
