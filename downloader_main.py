@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, NoReturn
 # What only `serve` needs is imported by it: the other words start in a fifth of the time.
 from downloader import __version__, create_downloader_app
 from downloader.cli.arguments import parse
-from downloader.download_settings import OPEN_TO_ALL, PREFIX
+from downloader.download_settings import NEEDS_FLEET, OPEN_TO_ALL, PREFIX
 from downloader.errors import StartRefused
 from downloader.util.printable import visible
 from downloader.ytdlp import tools as toolchain
 from downloader.ytdlp.tools import ytdlp_release
 
 if TYPE_CHECKING:
+    from downloader.engines.fleet.machine import MachineSettings
     from downloader.queue.services import Services
     from downloader.server.wsgi import WsgiServer
     from downloader.settings import Settings
@@ -60,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments, version=f"{__version__} ({toolchain.ytdlp()})")
     if options.word == "serve":
         return serve(host=options.host, port=options.port)
+    if options.word == "worker":
+        return work()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # titles and paths have characters that not every terminal has
             stream.reconfigure(errors="backslashreplace")
@@ -81,16 +85,12 @@ def serve(**options: str | None) -> int:
 
     _set_up_logging()
     try:
-        settings = load_settings(**{name: value for name, value in options.items() if value})
-        logging.getLogger().setLevel(settings.log_level)
-        # Programs that we start inherit the environment, and must not see the passwords in it.
-        for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
-            del os.environ[name]
+        settings = _settle(load_settings(**{name: value for name, value in options.items() if value}))
         tune_malloc()
-        os.umask(settings.umask_bits)
         # Before anything slow: loading the rest takes a second, and connections wait in the backlog until then.
         listener = listen(settings.host, settings.port)
-        prestart()
+        if settings.broker_url is None:
+            prestart()
         app = create_downloader_app(settings, engine="processes")
         server = WsgiServer(
             app, listener, max_request_bytes=settings.max_request_bytes, behind_proxy=settings.trusted_proxies > 0
@@ -99,6 +99,59 @@ def serve(**options: str | None) -> int:
     except StartRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
+
+
+def work() -> int:
+    """Run downloads for a server on another machine, until SIGTERM or Ctrl-C; return the exit status."""
+    from downloader.engines.malloc import tune_malloc
+    from downloader.engines.worker_process import prestart
+    from downloader.settings import load_settings
+
+    _set_up_logging()
+    try:
+        settings = _settle(load_settings())
+        if settings.broker_url is None:
+            raise StartRefused(f"Set {PREFIX}BROKER_URL to the server's, such as amqp://user:password@host:5672/name.")
+        tune_malloc()
+        prestart()
+        try:
+            from downloader.engines.fleet.worker import run_worker
+        except ImportError as error:
+            raise StartRefused(NEEDS_FLEET) from error
+        return run_worker(_machine_settings(settings), settings.broker_url)
+    except StartRefused as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return 2
+
+
+def _machine_settings(settings: Settings) -> MachineSettings:
+    from downloader.engines.fleet.machine import MachineSettings
+    from downloader.engines.pool import PoolLimits, default_processes
+
+    return MachineSettings(
+        downloads=settings.for_downloads(),
+        limits=PoolLimits(
+            attempts=settings.workers,
+            attempts_per_process=settings.downloads_per_worker,
+            processes=settings.worker_processes or default_processes(),
+        ),
+        raw_dir=settings.raw_dir,
+        work_dir=settings.work_dir,
+        places=settings.workers,
+        name=settings.machine or socket.gethostname(),
+        egress=settings.egress,
+        version=__version__,
+    )
+
+
+def _settle(settings: Settings) -> Settings:
+    """Have this process do what *settings* say of it; return them."""
+    logging.getLogger().setLevel(settings.log_level)
+    # Programs that we start inherit the environment, and must not see the passwords in it.
+    for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
+        del os.environ[name]
+    os.umask(settings.umask_bits)
+    return settings
 
 
 def _set_up_logging() -> None:

@@ -33,7 +33,7 @@ def create_downloader_app(settings: Settings | None = None, *, engine: EngineKin
     from portal.blueprint import create_portal
 
     settings = load_settings() if settings is None else settings
-    app = create_app(Services(settings, engine=engine), __version__)
+    app = create_app(Services(settings, engine=engine, version=__version__), __version__)
     app.register_blueprint(
         create_portal(
             version=__version__,

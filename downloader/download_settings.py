@@ -25,6 +25,10 @@ OPEN_TO_ALL = (
     f" {PREFIX}API_KEY to require a key, or start it with --host 127.0.0.1 to allow this machine only."
 )
 
+NEEDS_FLEET = (
+    f"{PREFIX}BROKER_URL needs Celery, which is not installed: run pip install 'batch-video-downloader[fleet]'."
+)
+
 #: Where media files go, below the output folder. The extension is added.
 DEFAULT_NAME_TEMPLATE = "{platform}_{id}_{title}"
 NAME_FIELDS = ("platform", "id", "title", "uploader", "date", "preset", "index")

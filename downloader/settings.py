@@ -240,6 +240,16 @@ class Settings(BaseModel):
     notify_on: Annotated[str, _matching("always|problems", "must be always or problems")] = Field(
         "always", description="`problems`: only of batches in which something failed"
     )
+    broker_url: Annotated[
+        str | None,
+        _matching("(?s)amqps?://[^/].*", "must be a URL such as amqp://user:password@host:5672/name"),
+    ] = Field(None, repr=False, description="RabbitMQ, `amqp://…` or `amqps://…`: downloads run on other machines")
+    egress: Annotated[str, _matching("[a-z0-9-]{0,32}", "must have at most 32 characters of a-z, 0-9 and -")] = Field(
+        "", description="name of the way out to the network that this machine takes, if machines have several"
+    )
+    machine: Annotated[
+        str | None, _matching("[A-Za-z0-9._-]{1,64}", "must have at most 64 letters, digits, dots, - and _")
+    ] = Field(None, description="this machine's name, unique among those of a broker; unset: the host's")
     log_level: Annotated[
         str, AfterValidator(str.upper), _matching("DEBUG|INFO|WARNING|ERROR", "must be DEBUG, INFO, WARNING or ERROR")
     ] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")

@@ -25,9 +25,12 @@ from downloader.ytdlp import tools as toolchain
 from tests.forked import fork_server
 from tests.forked_worker import CAN_FORK, Template
 from tests.once import compute_once
+from tests.rabbitmq import rabbitmq
 from tests.real_server import ForkedServer, Server
 from tests.simulator.client import Simulator
 from tests.sqlite import make_database
+
+__all__ = ["rabbitmq"]  # a fixture of another module, which every test may use
 
 compute_once()
 
@@ -35,7 +38,7 @@ compute_once()
 collect_ignore = [] if sys.platform.startswith("linux") else ["project/test_benchmarks.py"]
 
 #: Fixtures that start a program: the simulator, for real yt-dlp or a real server; a browser; ffmpeg.
-PROGRAMS = {"running_simulator", "browser", "ffmpeg"}
+PROGRAMS = {"running_simulator", "browser", "ffmpeg", "rabbitmq"}
 #: Folders of tests that start programs by themselves.
 PROGRAM_FOLDERS = {"end_to_end", "simulator", "portal"}
 

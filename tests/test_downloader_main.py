@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.real_server import REPOSITORY
 #: What a server with SQLite and worker processes does without; each takes megabytes, and time to load.
 NOT_FOR_THE_SERVER = {"alembic", "av", "curl_cffi", "multiprocessing", "requests", "yt_dlp"}
 NOT_FOR_THE_SERVER |= {"sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "tqdm", "downloader.cli.commands"}
+NOT_FOR_THE_SERVER |= {"celery", "kombu", "amqp"}
 
 FORGED = "\n2026-01-01 00:00:00,000 CRITICAL downloader: forged"
 HOSTILE = [FORGED, "\r\n" + FORGED, "\x1b[2J", "\x9b2J", "\x85", "\u2028", "\u202e", "\x00", "\udc80"]
@@ -62,3 +65,18 @@ def test_the_server_loads_nothing_that_only_others_need() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert "flask" in done.stdout.split()
     assert NOT_FOR_THE_SERVER.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("variables", "word"), [({}, "DOWNLOADER_BROKER_URL"), ({"DOWNLOADER_BROKER_URL": "amqp://host/"}, "[fleet]")]
+)
+def test_a_machine_says_what_it_lacks(variables: dict[str, str], word: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['celery'] = None; import downloader_main; sys.exit(downloader_main.main(['worker']))"
+    )
+    environment = {**os.environ, "DOWNLOADER_STORAGE_DIR": str(tmp_path), **variables}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr

@@ -126,6 +126,11 @@ def test_an_option_given_at_the_start_wins(monkeypatch: pytest.MonkeyPatch) -> N
         ("RETENTION_DAYS", "0"),
         ("RETENTION_DAYS", "nan"),
         ("WEBHOOK_URL", "example.org/hunter2"),
+        ("BROKER_URL", "redis://ada:hunter2@host/0"),
+        ("BROKER_URL", "amqp:///hunter2"),
+        ("EGRESS", "Office"),
+        ("EGRESS", "a" * 33),
+        ("MACHINE", "ada@host"),
         ("WEBHOOK_URL", "ftp://example.org/hunter2"),
         ("WEBHOOK_URL", "http:///hunter2"),
         ("WEBHOOK_URL", "http://ada:hunter2@host:99999/"),
@@ -375,3 +380,10 @@ def test_who_is_reached_over_the_network_and_wants_no_key_is_open_to_all(
 ) -> None:
     assert Settings(storage_dir=tmp_path, host=host).is_open_to_all is is_open
     assert not Settings(storage_dir=tmp_path, host=host, api_key="a-key-that-no-one-guesses").is_open_to_all
+
+
+def test_the_brokers_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNLOADER_BROKER_URL", "amqps://ada:hunter2@rabbit.example.org/videos")
+    settings = load_settings()
+    assert settings.broker_url is not None
+    assert "hunter2" not in repr(settings)

@@ -52,6 +52,12 @@ def _add_local(words: _Words[argparse.ArgumentParser]) -> None:
         description="Check this machine with the settings of the environment, as a server would start with. Prints a"
         " line for each thing, with OK, WARNING or FAULT; the status is 1 if there is a fault.",
     )
+    words.add_parser(
+        "worker",
+        help="run downloads for a server on another machine",
+        description="Run downloads for the server that has the same DOWNLOADER_BROKER_URL, in the same storage folder."
+        " All settings are environment variables: see the documentation.",
+    )
     for parser in (serve, check):
         parser.add_argument("--host", help="address to listen on (default: 0.0.0.0, every interface)")
         parser.add_argument("--port", help="TCP port to listen on (default: 8000; 0 picks a free one)")

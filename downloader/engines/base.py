@@ -20,6 +20,10 @@ class EngineHealth:
     asleep: bool = False  #: stopped for lack of work; the next attempt wakes it
 
 
+class AttemptLost(Exception):
+    """An attempt ended with the machine that ran it, and for no other reason; str() says how."""
+
+
 class Engine(Protocol):
     """Runs attempts, any number at once.
 
@@ -49,6 +53,7 @@ class Engine(Protocol):
         `interrupted`, an attempt that makes no progress for the stall timeout gives `timeout`.
 
         Raises:
+            AttemptLost: its machine is gone, or stopping. What it downloaded may have been lost too.
             asyncio.CancelledError: the coroutine was cancelled. The attempt and all its child processes have been
                 ended; what it downloaded so far stays in `work.work_dir`. An attempt that succeeds at the same moment
                 returns its outcome instead, as its files are in place.

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from downloader.cookies.store import CookieStore
-from downloader.engines.base import Engine
+from downloader.engines.base import AttemptLost, Engine
 from downloader.errors import STORAGE_CODES, ErrorCode, sentence
 from downloader.jobs import FINAL_STATES, Job, Progress, Work
 from downloader.models import Outcome
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 #: How long a server that stops waits for ends that are on their way.
 LEAVE_SECONDS = 0.2
+
+#: Attempts that a job may lose with their machines before they count.
+MAX_LOST = 20
 
 #: What a failing disk may look like.
 _PERHAPS_STORAGE: frozenset[ErrorCode] = STORAGE_CODES | {"internal", "file_missing", "not_a_video", "timeout"}
@@ -273,8 +276,15 @@ class AttemptRunner:
         if run.cancelled():
             attempt.end_reason = attempt.end_reason or "interrupted"
             return None
-        if (error := run.exception()) is not None:
-            log.error("attempt crashed", extra={"job_id": attempt.job.id}, exc_info=error)
+        error, job = run.exception(), attempt.job
+        if isinstance(error, AttemptLost) and job.attempt_number - job.counted_attempts < MAX_LOST:
+            log.warning("an attempt was lost", extra={"job_id": job.id, "detail": str(error)})
+            attempt.end_reason = attempt.end_reason or "interrupted"
+            return None
+        if isinstance(error, AttemptLost):  # perhaps because of the post
+            return Outcome.failed("interrupted", job.platform, str(error))
+        if error is not None:
+            log.error("attempt crashed", extra={"job_id": job.id}, exc_info=error)
             detail = f"{type(error).__name__}: {error}"
             return Outcome(False, None, sentence("internal"), error_code="internal", detail=detail)
         return run.result()

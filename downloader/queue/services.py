@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from downloader.cookies.store import CookieStore
+from downloader.download_settings import NEEDS_FLEET, DownloadSettings
 from downloader.egress.guard import check_proxies
 from downloader.engines.base import Engine, EngineHealth
 from downloader.engines.pool import PoolLimits, default_processes
@@ -60,7 +61,7 @@ _OPEN: dict[Path, Services] = {}
 class Services:
     """What the routes use. The queue opens with the first call that needs it, or with `start`."""
 
-    def __init__(self, settings: Settings, *, engine: EngineKind = "threads") -> None:
+    def __init__(self, settings: Settings, *, engine: EngineKind = "threads", version: str = "") -> None:
         """Wire the services as *settings* say; nothing runs yet.
 
         Raises:
@@ -71,6 +72,7 @@ class Services:
         self.cookies = CookieStore(settings.cookies_folder)
         self.loop = ServiceLoop()
         self._engine_kind = engine
+        self._version = version
         self._lock = InstanceLock(settings.storage_dir, settings.store_file)
         self._opening = threading.Lock()
         self._queue: JobQueue | None = None
@@ -137,9 +139,7 @@ class Services:
             processes=settings.worker_processes or default_processes(),
         )
         downloads = settings.for_downloads()
-        engine: Engine = (
-            ProcessEngine(downloads, limits) if self._engine_kind == "processes" else ThreadEngine(downloads)
-        )
+        engine = self._make_engine(downloads, limits)
         is_fleet = engine.capacity() is not None
         governor = partial(
             Governor,
@@ -173,6 +173,15 @@ class Services:
         )
         await queue.start()
         return queue
+
+    def _make_engine(self, downloads: DownloadSettings, limits: PoolLimits) -> Engine:
+        if self.settings.broker_url is None:
+            return ProcessEngine(downloads, limits) if self._engine_kind == "processes" else ThreadEngine(downloads)
+        try:
+            from downloader.engines.fleet.engine import CeleryEngine
+        except ImportError as error:
+            raise StartRefused(NEEDS_FLEET) from error
+        return CeleryEngine(downloads, self.settings.broker_url, version=self._version)
 
     async def download(self, urls: Sequence[str], wanted: Wanted) -> list[dict[str, Any]]:
         """Send *urls* through the queue, to get of each what is *wanted*; return their records in order when all are

@@ -27,7 +27,7 @@ ARROWS = {
 }
 LIBRARIES = {"flask": {"downloader", "web", "portal"}, "pydantic": {"web", "settings"}, "waitress": {"server"}}
 LIBRARIES |= {"yt_dlp": {"ytdlp"}, "sqlalchemy": {"store"}, "alembic": {"store"}, "av": {"media"}}
-LIBRARIES |= {"apprise": {"notify"}}
+LIBRARIES |= {"apprise": {"notify"}, "celery": {"engines"}, "kombu": {"engines"}}
 LIBRARIES |= {"multiprocessing": set(), "": set()}  # the nameless one: relative imports
 PATHS = [path for top in ("downloader*.py", "downloader/**/*.py", "portal/**/*.py") for path in REPOSITORY.glob(top)]
 MODULES = {

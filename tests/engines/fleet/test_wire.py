@@ -1,0 +1,112 @@
+"""A machine takes no one's word: the broker may have been taken over."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from downloader.engines.fleet.codec import encode
+from downloader.engines.fleet.wire import Order, Refused, absolute_file, fingerprint, make_app, relative_file
+from downloader.jobs import Work
+from downloader.presets import Expand
+from downloader.settings import Settings
+
+SETTINGS = Settings(storage_dir=Path("/nowhere")).for_downloads()
+WORK = Work(
+    job_id="abc234",
+    platform="youtube",
+    link="https://www.youtube.com/watch?v=S00n0000001",
+    output_dir="/server/raw",
+    work_dir="/server/work/abc234",
+    preset="720p",
+    subtitles=("en", "pt-BR"),
+    folder="a/b",
+    expand=Expand(limit=5),
+    attempt=3,
+    proxy="http://secret@127.0.0.1:1",
+)
+
+
+def test_an_order_names_no_path_and_no_secret() -> None:
+    sent = encode(Order.of(WORK))
+    assert "/server" not in str(sent)
+    assert "secret" not in str(sent)
+    assert Order.read(sent, SETTINGS) == Order.of(WORK)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"job": "../abc234"},
+        {"job": ""},
+        {"job": "a" * 65},
+        {"attempt": 0},
+        {"listed": -1},
+        {"platform": "unknown"},
+        {"platform": "tiktok"},
+        {"link": "https://www.youtube.com.evil.example/watch?v=S00n0000001"},
+        {"link": "http://169.254.169.254/latest/meta-data"},
+        {"link": "file:///etc/passwd"},
+        {"preset": "nosuch"},
+        {"subtitles": ["--exec"] * 101},
+        {"subtitles": ["en;rm"]},
+        {"expand": {"limit": 10**6}},
+        {"expand": {"limit": 0}},
+        {"work_dir": "/etc"},
+        {"ytdlp_options": {"exec": "rm"}},
+        {"may_download": 1},
+    ],
+)
+def test_what_no_server_sends_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(Refused):
+        Order.read(encode(Order.of(WORK)) | change, SETTINGS)
+
+
+def test_files_are_named_from_the_output_folder() -> None:
+    assert relative_file("/machine/raw/a/b.mp4", "/machine/raw") == "a/b.mp4"
+    assert absolute_file("a/b.mp4", "/server/raw") == "/server/raw/a/b.mp4"
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "../a.mp4", "a/../../b.mp4", "a//b.mp4", "./a", "a\\b", "a\0b"])
+def test_no_file_elsewhere_can_be_named(name: str) -> None:
+    with pytest.raises(Refused):
+        absolute_file(name, "/server/raw")
+
+
+def test_settings_that_differ_are_noticed() -> None:
+    own = replace(SETTINGS, proxy="http://a", cookies_folder=Path("/b"))
+    assert fingerprint(own) == fingerprint(SETTINGS)
+    assert fingerprint(replace(SETTINGS, max_file_bytes=1)) != fingerprint(SETTINGS)
+
+
+@pytest.mark.parametrize(("host", "reason"), [("127.0.0.1", "closed"), ("127.0.0.2", "mismatch")])
+def test_a_broker_must_have_the_certificate_of_its_host(
+    host: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                connection = listener.accept()[0]
+                with contextlib.suppress(OSError), connection, context.wrap_socket(connection, server_side=True):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up, daemon=True).start()
+        connection = make_app(f"amqps://a:b@127.0.0.1:{listener.getsockname()[1]}/").connection_for_write()
+        with connection, pytest.raises(OSError, match=reason):
+            connection.connect()
+        listener.shutdown(socket.SHUT_RDWR)
