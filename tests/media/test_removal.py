@@ -60,6 +60,15 @@ def test_a_file_that_an_unfinished_job_is_about_to_have_stays(place: Place) -> N
     assert place.removal.remove([str(path)], of=["two"]) == 1  # its own
 
 
+def test_an_attempt_on_another_machine_has_a_work_folder_within_its_jobs(place: Place) -> None:
+    path = place.file()
+    place.promise("two/1-abc", "a.mp4")
+    assert place.removal.remove([str(path)], of=["one"]) == 0
+    place.removal.abandon("two")
+    assert not path.exists()  # it was moved there by an attempt that came to nothing
+    assert list(place.work.iterdir()) == []
+
+
 def test_a_file_that_was_put_there_this_moment_stays(place: Place) -> None:
     path = place.file()
     new = place.work / "new.mp4"
