@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import settings as hypothesis_settings
 
 from downloader import create_downloader_app
 from downloader.batch_downloader import DownloadSession
@@ -33,6 +34,10 @@ from tests.sqlite import make_database
 __all__ = ["rabbitmq"]  # a fixture of another module, which every test may use
 
 compute_once()
+
+# A busy machine may be slow with any example.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 #: The benchmarks read /proc.
 collect_ignore = [] if sys.platform.startswith("linux") else ["project/test_benchmarks.py"]
