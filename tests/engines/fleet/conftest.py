@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
+from downloader import __version__
 from downloader.engines.fleet.engine import CeleryEngine
 from downloader.engines.fleet.wire import REPORTS, attempts_queue
 from downloader.jobs import Machine, Progress, Work
@@ -80,7 +81,7 @@ class Fleet:
     def engine(self) -> CeleryEngine:
         """Return the engine of a server; `start` or `adopt` connects it."""
         settings = simulated(self.simulator, self.storage, socket_timeout_seconds=30)
-        self._engines.append(CeleryEngine(settings.for_downloads(), self.broker.url, version="0.1.0"))
+        self._engines.append(CeleryEngine(settings.for_downloads(), self.broker.url, version=__version__))
         return self._engines[-1]
 
     def work(
