@@ -32,6 +32,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "server": (
         "host", "port", "proxy", "allow_private_addresses", "trusted_proxies", "url_prefix", "compat", "log_level",
+        "broker_url", "machine", "egress",
     ),
     "access": ("api_key", "allowed_hosts", "cors_origins"),
     "notifications": ("notify", "webhook_url", "webhook_secret", "notify_on"),
@@ -52,6 +53,7 @@ _SHOWN: Mapping[str, Callable[[Any], object]] = {
     "webhook_secret": bool,
     "proxy": _without_credentials,
     "database_url": _without_credentials,
+    "broker_url": _without_credentials,
     "ytdlp_options": sorted,
     "presets": lambda presets: [name for name in presets if name not in PRESETS],
 }

@@ -16,6 +16,7 @@ SECRETS = {
     "api_key": f"{KEY},another-key-of-many-letters",
     "proxy": "http://ada:pass-word@proxy.example:3128/?token=pass-word",
     "database_url": "postgresql://ada:pass-word@db.example/videos?password=pass-word",
+    "broker_url": "amqp://ada:pass-word@rabbit.example/videos",
     "ytdlp_options": '{"username": "ada", "password": "pass-word", "http_headers": {"Cookie": "pass-word"}}',
     "notify": "tgram://pass-word/1, json://ada:pass-word@localhost/",
     "webhook_url": "https://ada:pass-word@hooks.example.org/pass-word",
@@ -45,6 +46,7 @@ def test_no_secret_is_shown() -> None:
     assert settings["api_key"]["value"] == 2  # keys
     assert settings["proxy"]["value"] == "http://proxy.example:3128/"
     assert settings["database_url"]["value"] == "postgresql://db.example/videos"
+    assert settings["broker_url"]["value"] == "amqp://rabbit.example/videos"
     assert settings["ytdlp_options"]["value"] == ["http_headers", "password", "username"]
     assert settings["presets"]["value"] == ["tiny"]
     assert settings["notify"]["value"] == 2  # URLs
