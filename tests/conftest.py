@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -57,6 +58,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
             item.add_marker(pytest.mark.integration)
     yield
     items[:] = slow_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def pytest_collection_finish() -> None:
+    """Spare each collection of garbage a look at ten thousand tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def slow_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
