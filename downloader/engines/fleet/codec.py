@@ -6,7 +6,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 MAX_TEXT = 20_000
 MAX_ITEMS = 20_000
-MAX_NUMBER = 2**53
+
+#: Of bytes, and of anything else.
+MAX_NUMBER, MAX_COUNT = 2**53, 2**31 - 1
 
 
 def encode(value: Any) -> Any:
@@ -53,8 +55,11 @@ def _decode(kind: Any, value: object) -> Any:
 def _dataclass(kind: Any, value: object) -> Any:
     if not isinstance(value, Mapping) or not value.keys() <= _hints(kind).keys():
         raise ValueError(f"no {kind.__name__}")
+    values = {name: _decode(_hints(kind)[name], found) for name, found in value.items()}
+    counts = (found for name, found in values.items() if type(found) is int and not name.endswith("_bytes"))
+    _checked(values, all(abs(count) <= MAX_COUNT for count in counts))
     try:
-        return kind(**{name: _decode(_hints(kind)[name], found) for name, found in value.items()})
+        return kind(**values)
     except TypeError as error:  # a field is missing
         raise ValueError(str(error)) from error
 
@@ -66,12 +71,22 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _plain(kind: type, value: object) -> Any:
     if kind in (date, datetime):
-        return kind.fromisoformat(_checked(value, isinstance(value, str) and len(value) < 40))
+        return _time(kind.fromisoformat(_checked(value, isinstance(value, str) and len(value) < 40)))
     if kind is float:
         return float(_checked(value, type(value) in (int, float) and math.isfinite(value)))  # type: ignore[arg-type]
     if kind is int:
         return _checked(value, type(value) is int and abs(value) <= MAX_NUMBER)
     return _checked(value, type(value) is kind and (kind is not str or len(value) <= MAX_TEXT))  # type: ignore[arg-type]
+
+
+def _time(value: Any) -> Any:
+    """Return *value* in UTC if it is a time, which must be aware."""
+    if not isinstance(value, datetime):
+        return value
+    try:
+        return _checked(value, value.tzinfo is not None).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def _checked(value: Any, is_right: bool) -> Any:

@@ -358,14 +358,14 @@ class CeleryEngine(Engine):
 def _outcome(end: End, work: Work) -> Outcome:
     """Return what *end* means; its files are below the output folder, and there."""
     if not end.success:
-        code = end.error_code or "internal"
+        code, asked_seconds = end.error_code or "internal", end.retry_after_seconds
         return Outcome(
             False,
             None,
             end.error or sentence(code),
             error_code=code,
             detail=end.detail,
-            retry_after_seconds=end.retry_after_seconds,
+            retry_after_seconds=None if asked_seconds is None else max(asked_seconds, 0.0),
             walled=end.walled,
         )
     if end.media is None:

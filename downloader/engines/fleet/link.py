@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -103,24 +104,39 @@ class Link:
         # Only one server can have it: this one would stop the attempts of another.
         signs = Queue("downloader.server", SIGNS, exclusive=True, durable=False)
         with (
-            Consumer(channel, [signs], on_message=self._receive_sign, no_ack=True),
-            Consumer(channel, [REPORTS], on_message=self._receive_report, prefetch_count=100),
+            Consumer(channel, [signs], on_message=self._receive_sign, on_decode_error=_refuse, no_ack=True),
+            Consumer(
+                channel,
+                [REPORTS],
+                on_message=self._receive_report,
+                on_decode_error=_refuse_report,
+                prefetch_count=100,
+            ),
         ):
             self._on_link(True)
             while not self._closing.is_set():
                 drain(connection, _PATIENCE_SECONDS)
 
     def _receive_sign(self, message: Any) -> None:
-        self._hear(Sign, message)
+        self._hear(Sign.read, message)
 
     def _receive_report(self, message: Any) -> None:
-        self._hear(Report, message)
+        self._hear(partial(decode, Report), message)
         message.ack()
 
-    def _hear(self, kind: type[Report] | type[Sign], message: Any) -> None:
+    def _hear(self, read: Callable[[object], Report | Sign], message: Any) -> None:
         try:
-            said = decode(kind, message.decode())
+            said = read(message.decode())
         except Exception as error:  # kombu's own too: anyone who has the broker can send anything
-            log.warning("a message of the fleet was refused", extra={"detail": repr(error)[:300]})
+            _refuse(message, error)
             return
         self._on_heard(said)
+
+
+def _refuse(_: Any, error: Exception) -> None:
+    log.warning("a message of the fleet was refused", extra={"detail": repr(error)[:300]})
+
+
+def _refuse_report(message: Any, error: Exception) -> None:
+    _refuse(message, error)
+    message.ack()  # else it would come again and again, and nothing behind it

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from celery import Celery
-from kombu import Connection, Exchange, Queue
+from kombu import Connection, Exchange, Queue, compression
 
 from downloader.download_settings import DownloadSettings
 from downloader.engines.fleet.codec import decode, encode
@@ -41,7 +41,11 @@ REPORTS = Queue("downloader.reports", Exchange("downloader.reports"), "reports",
 #: Signs of life: only the latest count, so they go to servers that listen now.
 SIGNS = Exchange("downloader.signs", "fanout")
 
+#: Most attempts that a machine runs at once.
+MAX_PLACES = 256
+
 _JOB_ID = re.compile("[a-z0-9-]{1,64}")
+_EGRESS = re.compile("[a-z0-9-]{0,32}")
 _LANGUAGE = re.compile("[A-Za-z0-9-]{1,20}")
 
 #: Settings that each machine may have its own of.
@@ -160,6 +164,16 @@ class Sign:
     is_consuming: bool = True  #: connected to its queue
     fault: str | None = None
 
+    @classmethod
+    def read(cls, value: object) -> Sign:
+        """Return the sign that *value* is, if a machine can have sent it. Raises ValueError."""
+        sign = decode(cls, value)
+        if not (0 < sign.places <= MAX_PLACES and _EGRESS.fullmatch(sign.egress)):
+            raise Refused("places or a way out that there cannot be")
+        if not all(0 < len(each) < 300 and each.isprintable() for each in (sign.name, sign.node)):
+            raise Refused("a name that there cannot be")
+        return sign
+
 
 CommandKind = Literal["grant", "drop", "cancel", "permit", "proceed", "follow"]
 
@@ -217,6 +231,8 @@ def attempts_queue(egress: str) -> Queue:
 
 def make_app(url: str, egress: str = "") -> Celery:
     """Return a Celery app for the broker at *url*, whose workers take attempts for *egress*."""
+    for content_type in compression.encoders():  # a small message must not become a large one
+        compression.register(None, None, content_type)
     queue = attempts_queue(egress)
     app = Celery("downloader", broker=url, set_as_current=False, fixups=[])
     app.amqp.Connection = _QuickConnection

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -60,6 +61,22 @@ class _PlainConsumer(Consumer):  # type: ignore[misc]
         """What it consists of, beside what that requires."""
 
         default_steps = ("celery.worker.consumer.control:Control", "celery.worker.consumer.consumer:Evloop")
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """Return what takes a message: one that no server sent must not stop this machine, and then all the others."""
+        take = super().create_task_handler(*args, **options)
+
+        def take_or_refuse(message: Any) -> None:
+            try:
+                take(message)
+            except self.connection_errors:
+                raise
+            except Exception as error:
+                log.error("a message was refused", extra={"detail": repr(error)[:300]})
+                if not message.acknowledged:
+                    message.reject_log_error(log, self.connection_errors)
+
+        return take_or_refuse
 
 
 def _send(producer: Any, report: Report) -> None:

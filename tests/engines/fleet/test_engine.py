@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from kombu import Connection, Exchange
 
 from downloader.engines.base import AttemptLost
 from downloader.engines.fleet import engine as fleet_engine
+from downloader.engines.fleet.wire import REPORTS, SIGNS, TASK, attempts_queue
 from downloader.platform_detector import read_link
 from downloader.presets import Expand
 from tests.engines.fleet.conftest import Fleet, Following, until_machines, until_places
+from tests.rabbitmq import RabbitMQ
 from tests.simulator.lists import list_url
 from tests.waiting import until
 
@@ -79,6 +82,42 @@ async def test_a_second_server_stays_away(fleet: Fleet, caplog: pytest.LogCaptur
     await other.start()
     told = "another server uses this broker"
     await asyncio.to_thread(until, lambda: told in [vars(record).get("detail") for record in caplog.records])
+
+
+def send_rubbish(broker: RabbitMQ) -> tuple[int, int]:
+    """Send what no one of a fleet does, each with something that a library stumbles over; return how much, to whom."""
+    attempts: list[tuple[object, dict[str, object]]] = [
+        *((body, {"task": TASK, "id": "1"}) for body in (1, None, [1])),
+        ([[], {}, {}], {"task": TASK}),
+        *(([[], {}, {}], {"task": TASK, "id": odd}) for odd in ([1], {"a": 1})),
+        *(([[], {}, {}], {"task": odd, "id": "1"}) for odd in ([1], {"a": 1})),
+        ([[], {}, {}], {"task": "os.system"}),
+        ({"task": TASK}, {}),
+    ]
+    reports: list[dict[str, object]] = [{"compression": odd} for odd in ("application/x-gzip", "nosuch", [1])]
+    with Connection(broker.url) as connection:
+        producer = connection.Producer(serializer="json")
+        for body, headers in attempts:
+            producer.publish(body, routing_key=attempts_queue("").name, headers=headers, declare=[attempts_queue("")])
+        for headers in reports:
+            producer.publish({}, exchange=REPORTS.exchange, routing_key=REPORTS.routing_key, headers=headers)
+            producer.publish({}, exchange=SIGNS, headers=headers)
+        producer.publish(b"!!1", routing_key=attempts_queue("").name, content_type="application/x-yaml")
+        producer.publish({"method": "shutdown"}, exchange=Exchange("celery.pidbox", "fanout"))
+    return len(attempts), 2 * len(reports)
+
+
+async def test_rubbish_in_the_broker_stops_no_one(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
+    engine = fleet.engine()
+    await engine.start()
+    machine = fleet.machine("a")
+    await until_places(engine, 4)
+    to_machine, to_server = await asyncio.to_thread(send_rubbish, fleet.broker)
+    assert (await Following(engine, fleet.work()).outcome())[0]
+    assert machine.process.poll() is None
+    assert sum("a message was refused" in line for line in machine.log) == to_machine
+    refused = "a message of the fleet was refused"
+    await asyncio.to_thread(until, lambda: [each.message for each in caplog.records].count(refused) == to_server)
 
 
 async def test_what_a_machine_loses_is_told_and_runs_elsewhere(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,15 +6,27 @@ import contextlib
 import socket
 import ssl
 import threading
+import zlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from kombu import Message
 
 from downloader.engines.fleet.codec import encode
-from downloader.engines.fleet.wire import Order, Refused, absolute_file, fingerprint, make_app, relative_file
+from downloader.engines.fleet.wire import (
+    Order,
+    Refused,
+    Running,
+    Sign,
+    absolute_file,
+    fingerprint,
+    make_app,
+    relative_file,
+)
 from downloader.jobs import Work
 from downloader.presets import Expand
 from downloader.settings import Settings
@@ -32,6 +44,17 @@ WORK = Work(
     expand=Expand(limit=5),
     attempt=3,
     proxy="http://secret@127.0.0.1:1",
+)
+
+SIGN = Sign(
+    node="a.example@12",
+    name="a.example",
+    egress="office-2",
+    places=256,
+    version="1",
+    fingerprint="2",
+    started_at=datetime(2026, 1, 2, tzinfo=UTC),
+    running=(Running(job="abc234", attempt=1),),
 )
 
 
@@ -68,6 +91,35 @@ def test_an_order_names_no_path_and_no_secret() -> None:
 def test_what_no_server_sends_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(Refused):
         Order.read(encode(Order.of(WORK)) | change, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"places": 0},
+        {"places": -4},
+        {"places": 10**9},
+        {"egress": "../../x"},
+        {"egress": "x" * 33},
+        {"name": ""},
+        {"name": "x" * 10_000},
+        {"name": "a\nb"},
+        {"node": "\ud800"},
+        {"started_at": "2026-01-02T03:04:05"},
+    ],
+)
+def test_what_no_machine_says_is_refused(change: dict[str, Any]) -> None:
+    assert Sign.read(encode(SIGN)) == SIGN
+    with pytest.raises(ValueError):  # noqa: PT011 -- whatever it says
+        Sign.read(encode(SIGN) | change)
+
+
+def test_a_small_message_does_not_become_a_large_one() -> None:
+    make_app("amqp://a:b@127.0.0.1/")
+    body, headers = zlib.compress(bytes(10_000_000)), {"compression": "application/x-gzip"}
+    message = Message(body, headers=headers, content_type="application/json", content_encoding="binary")
+    assert message.body == body
+    assert message.errors
 
 
 def test_files_are_named_from_the_output_folder() -> None:
