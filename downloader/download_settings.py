@@ -26,7 +26,8 @@ OPEN_TO_ALL = (
 )
 
 NEEDS_FLEET = (
-    f"{PREFIX}BROKER_URL needs Celery, which is not installed: run pip install 'batch-video-downloader[fleet]'."
+    f"{PREFIX}BROKER_URL needs Celery, which is not installed: pip install 'batch-video-downloader[fleet]', or pip"
+    " install celery."
 )
 
 #: Where media files go, below the output folder. The extension is added.
