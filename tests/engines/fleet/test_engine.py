@@ -86,14 +86,13 @@ async def test_a_second_server_stays_away(fleet: Fleet, caplog: pytest.LogCaptur
 
 def send_rubbish(broker: RabbitMQ) -> tuple[int, int]:
     """Send what no one of a fleet does, each with something that a library stumbles over; return how much, to whom."""
-    attempts: list[tuple[object, dict[str, object]]] = [
-        *((body, {"task": TASK, "id": "1"}) for body in (1, None, [1])),
-        ([[], {}, {}], {"task": TASK}),
-        *(([[], {}, {}], {"task": TASK, "id": odd}) for odd in ([1], {"a": 1})),
-        *(([[], {}, {}], {"task": odd, "id": "1"}) for odd in ([1], {"a": 1})),
-        ([[], {}, {}], {"task": "os.system"}),
-        ({"task": TASK}, {}),
-    ]
+    empty: object = [[], {}, {}]
+    odd: list[object] = [[1], {"a": 1}]
+    bodies: list[object] = [1, None, [1]]
+    attempts: list[tuple[object, dict[str, object]]] = [(body, {"task": TASK, "id": "1"}) for body in bodies]
+    attempts += [(empty, {"task": TASK, "id": each}) for each in odd]
+    attempts += [(empty, {"task": each, "id": "1"}) for each in odd]
+    attempts += [(empty, {"task": TASK}), (empty, {"task": "os.system"}), ({"task": TASK}, {})]
     reports: list[dict[str, object]] = [{"compression": odd} for odd in ("application/x-gzip", "nosuch", [1])]
     with Connection(broker.url) as connection:
         producer = connection.Producer(serializer="json")
