@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.end_to_end.batches import all_final, check_files, check_mixed, follow
 from tests.rabbitmq import RabbitMQ
 from tests.real_machine import RunningMachine
 from tests.real_server import Server
+from tests.relay import Relay
 from tests.simulator.client import Simulator
 
 JOBS = 60
@@ -73,3 +75,34 @@ def test_machines_and_server_are_killed_and_the_batch_is_finished(
         interrupted += results["interrupted"]
         assert results["succeeded"] + results["failed"] == 1, answer  # so no attempt was spent
     assert 0 < interrupted < JOBS
+
+
+@pytest.mark.timeout(180)
+def test_a_limited_way_out_asks_nothing_while_the_other_goes_on(
+    start_server: Callable[..., Server], simulator: Simulator, rabbitmq: RabbitMQ
+) -> None:
+    server = start_server(DOWNLOADER_BROKER_URL=rabbitmq.url, DOWNLOADER_PLATFORM_CONCURRENCY="3")
+    urls = [simulator.url("tiktok", "ok", serial) for serial in range(14)]
+    urls.insert(3, simulator.url("tiktok", "rate_limited"))  # for half a minute
+    with contextlib.ExitStack() as exits:
+        ways = {name: exits.enter_context(Relay(simulator)) for name in ("a", "b")}
+        for name, way in ways.items():
+            settings = {"DOWNLOADER_EGRESS": name, "DOWNLOADER_PROXY": way.url, "DOWNLOADER_WORKERS": "4"}
+            exits.callback(RunningMachine(simulator, server.storage, rabbitmq, name, **settings).close)
+        exits.callback(lambda: simulator.configure(media_bytes_per_second=0))
+        simulator.configure(media_bytes_per_second=2 * PACE)
+        while sum(machine["is_alive"] for machine in server.ask("GET", "/api/v1/machines")[1]["machines"]) < 2:
+            let_run(server, 0.1)
+
+        batch_id = submit(server, urls)
+        follow(server, batch_id, lambda jobs: sum(job["state"] == "succeeded" for job in jobs) >= 9)
+        limited_at = min(entry.seconds for entry in simulator.stats().log if entry.status == 429)
+        # A busy machine takes a while to end what it was doing.
+        asked_since = {name: sum(at > limited_at + 2 for at in way.asked_at) for name, way in ways.items()}
+        limited = min(asked_since, key=asked_since.__getitem__)
+        assert asked_since.pop(limited) == 0
+        assert sum(asked_since.values()) > 0
+
+        ended_at = time.monotonic()
+        server.ask("POST", "/api/v1/platforms/tiktok/end-cooldown")
+        follow(server, batch_id, lambda _: ways[limited].asked_at[-1] > ended_at)
