@@ -12,6 +12,7 @@ from typing import Final
 
 from downloader.checks.findings import Finding, Grade
 from downloader.cookies.store import CookieCondition, CookieStore
+from downloader.download_settings import NEEDS_FLEET, PREFIX
 from downloader.egress.connections import Connections
 from downloader.egress.guard import open_egress, rules_of
 from downloader.egress.upstream import tls_context
@@ -32,6 +33,22 @@ _COOKIE_GRADES: Final[dict[CookieCondition, Grade]] = {
     "unused": "WARNING",
     "unreadable": "FAULT",
 }
+
+
+def check_broker(settings: Settings) -> Iterator[Finding]:
+    """Check that the broker of a fleet lets us in, where there is one."""
+    if settings.broker_url is None:
+        return
+    try:
+        from downloader.engines.fleet.wire import try_broker
+    except ImportError:
+        yield Finding("FAULT", "broker", NEEDS_FLEET)
+        return
+    try:
+        yield Finding("OK", "broker", f"{try_broker(settings.broker_url, _TIMEOUT_SECONDS)} answers.")
+    except OSError as error:
+        advice = f"see that RabbitMQ runs there, and correct {PREFIX}BROKER_URL"
+        yield Finding("FAULT", "broker", f"It cannot be used ({error.strerror or error}): {advice}.")
 
 
 def check_proxy(settings: Settings) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from downloader.checks.findings import Finding
 from downloader.checks.machine import check_database, check_notifications, check_port, check_storage, check_tools
-from downloader.checks.network import check_clock, check_cookies, check_proxy
+from downloader.checks.network import check_broker, check_clock, check_cookies, check_proxy
 from downloader.download_settings import OPEN_TO_ALL
 from downloader.egress.environment import read_environment
 from downloader.errors import StartRefused
@@ -18,6 +18,7 @@ _CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     check_port,
     check_storage,
     check_database,
+    check_broker,
     check_proxy,
     check_clock,
     check_cookies,

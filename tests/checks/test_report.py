@@ -22,6 +22,7 @@ from downloader.checks.network import clock_finding
 from downloader.errors import StartRefused
 from downloader.settings import Settings
 from downloader.store.inspection import is_migrated
+from tests.rabbitmq import RabbitMQ
 from tests.real_server import REPOSITORY, Server, interruptible
 from tests.simulator.client import Simulator
 from tests.sqlite import make_database
@@ -66,6 +67,7 @@ def test_a_good_set_up_has_no_fault_and_stays_as_it_is(check: Check, tmp_path: P
         ("MIN_FREE_BYTES", "900000G", "storage", "free some space, or lower DOWNLOADER_MIN_FREE_BYTES"),
         ("DATABASE_URL", "sqlite:////nowhere/a.db", "database", "The folder of the database"),
         ("DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/a", "database", "cannot be opened"),
+        ("BROKER_URL", "amqp://me:secret@127.0.0.1:1/a", "broker", "It cannot be used (Connection refused)"),
         ("PROXY", "http://me:secret@127.0.0.1:1", "proxy", "127.0.0.1:1 cannot be reached"),
     ],
 )
@@ -76,6 +78,17 @@ def test_a_fault_is_told_with_what_to_do(check: Check, setting: str, value: str,
     assert sentence in found[what]
     assert "secret" not in str(found)
     assert found["ffmpeg"].startswith("OK")  # the other things are checked all the same
+
+
+def test_a_broker_must_let_us_in(check: Check, rabbitmq: RabbitMQ) -> None:
+    status, found = check(DOWNLOADER_BROKER_URL=rabbitmq.url)
+    assert (status, found["broker"].startswith("OK      broker: RabbitMQ 3.")) == (0, True)
+    for change, reason in {(":guest@", ":secret@"): "ACCESS_REFUSED", ("/", "/nosuch"): "vhost"}.items():
+        before, after = change
+        status, found = check(DOWNLOADER_BROKER_URL=after.join(rabbitmq.url.rsplit(before, 1)))
+        assert status == 1
+        assert reason in found["broker"]
+        assert "secret" not in str(found)
 
 
 def test_a_link_to_a_share_that_is_not_mounted_is_a_fault(check: Check, tmp_path: Path) -> None:

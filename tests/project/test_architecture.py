@@ -14,7 +14,7 @@ WORDS |= {"presets", "util"}
 ARROWS = {
     "downloader_main": {"downloader", "settings", "server", "engines", "queue", "ytdlp", "cli", "checks"},
     "cli": {"media"},  # names and moves of files; of the server it knows only the API
-    "checks": {"settings", "server", "queue", "store", "media", "ytdlp", "cookies", "egress"},
+    "checks": {"settings", "server", "queue", "store", "engines", "media", "ytdlp", "cookies", "egress"},
     "downloader": {"web", "queue", "settings", "portal"},
     "web": {"queue", "cookies", "media", "ytdlp", "access", "settings"},
     "queue": {"engines", "store", "batch_downloader", "cookies", "media", "ytdlp", "egress", "notify", "settings"},

@@ -260,3 +260,16 @@ def make_app(url: str, egress: str = "") -> Celery:
         broker_transport_options={"confirm_publish": True, "read_timeout": 10, "write_timeout": 10},
     )
     return app
+
+
+def try_broker(url: str, timeout_seconds: float) -> str:
+    """Connect to the broker at *url*; return its name and version. Raises OSError if that fails."""
+    with make_app(url).connection_for_write(connect_timeout=timeout_seconds) as connection:
+        try:
+            connection.connect()
+            answered = connection.connection.server_properties
+        except OSError:
+            raise
+        except (*connection.connection_errors, *connection.channel_errors) as error:  # such as of a wrong password
+            raise OSError(None, getattr(error, "reply_text", None) or str(error)) from error
+    return f"{answered.get('product')} {answered.get('version')}"
