@@ -13,7 +13,7 @@ from celery import Celery, bootsteps
 from celery.exceptions import Reject
 from celery.worker import WorkController
 from celery.worker import state as celery_state
-from celery.worker.consumer import Consumer
+from celery.worker.consumer.consumer import CONNECTION_ERROR, Consumer
 from celery.worker.control import Panel
 
 from downloader.engines.fleet.codec import decode, encode
@@ -35,6 +35,8 @@ def run_worker(settings: MachineSettings, broker_url: str) -> int:
     _take_attempts(app, machine)
     for name in ("celery.worker.strategy", "celery.app.trace"):  # a line for each attempt
         logging.getLogger(name).setLevel(logging.WARNING)
+    # A line for each try to connect, while the outbox says once that the broker does not answer.
+    logging.getLogger("celery.worker.consumer.consumer").addFilter(lambda record: record.msg != CONNECTION_ERROR)
     # That a message can't be acknowledged whose connection is gone, with a traceback.
     logging.getLogger("celery.worker.request").disabled = True
     worker = WorkController(

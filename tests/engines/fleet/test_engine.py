@@ -187,6 +187,9 @@ async def test_attempts_outlive_the_broker_and_the_server(fleet: Fleet, monkeypa
     await asyncio.to_thread(fleet.broker.start)
     await until_places(engine, 8)
     await waiting.until_receiving()
+    told = [line for machine in machines for line in machine.log]
+    assert sum("the broker does not answer" in line for line in told) == len(machines)  # not each try
+    assert not any("Cannot connect" in line for line in told)
 
     # The server goes, and another one takes over
     held = Following(engine, fleet.work(serial=5, may_download=False))
