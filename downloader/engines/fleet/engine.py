@@ -335,7 +335,9 @@ class CeleryEngine(Engine):
 
     def _take(self, report: Report, sent: _Sent) -> None:
         """Hand on what the machine that runs *sent* reports."""
-        if report.kind in ("end", "refused"):
+        if not report.names_only(sent.work.platform):
+            log.warning("a message of the fleet was refused", extra={"detail": "a link of another host"})
+        elif report.kind in ("end", "refused"):
             self._end(sent, report)
         elif report.kind == "resolved" and report.link is not None:
             if sent.on_resolved is None:

@@ -137,6 +137,12 @@ class Report:
     end: End | None = None  #: None: it was ended, by the server's word or with the machine
     detail: str | None = None  #: why it was refused
 
+    def names_only(self, platform: PlatformType) -> bool:
+        """Tell whether all links in it are ones of *platform*."""
+        page = None if self.progress is None else self.progress.page
+        links = [*(() if page is None else (entry.url for entry in page.entries)), *filter(None, [self.link])]
+        return all((link := parse_link(each)) is not None and link.platform == platform for each in links)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:

@@ -12,7 +12,7 @@ from kombu import Connection, Exchange
 
 from downloader.engines.base import AttemptLost
 from downloader.engines.fleet import engine as fleet_engine
-from downloader.engines.fleet.wire import REPORTS, SIGNS, TASK, attempts_queue
+from downloader.engines.fleet.wire import REPORTS, SIGNS, TASK, Report, attempts_queue
 from downloader.platform_detector import read_link
 from downloader.presets import Expand
 from tests.engines.fleet.conftest import Fleet, Following, until_machines, until_places
@@ -52,6 +52,11 @@ async def test_what_an_attempt_is_told_and_tells_crosses_the_broker(fleet: Fleet
     short = Following(engine, fleet.work(serial=3, link=fleet.simulator.url("tiktok", "ok", 3, form="short")))
     await short.until(lambda: short.links)
     assert read_link(short.links[0]).kind == "post"
+    node = engine._sent[short.work.job_id].node
+    assert node is not None
+    forged = "https://evil.example/@ada/video/1"
+    engine._hear(Report(kind="resolved", node=node, job=short.work.job_id, attempt=1, link=forged))
+    assert forged not in short.links
     engine.proceed(short.work.job_id)
     assert (await short.outcome())[0]
 

@@ -20,6 +20,7 @@ from downloader.engines.fleet.codec import encode
 from downloader.engines.fleet.wire import (
     Order,
     Refused,
+    Report,
     Running,
     Sign,
     absolute_file,
@@ -27,7 +28,7 @@ from downloader.engines.fleet.wire import (
     make_app,
     relative_file,
 )
-from downloader.jobs import Work
+from downloader.jobs import Entry, Page, Progress, Work
 from downloader.presets import Expand
 from downloader.settings import Settings
 
@@ -112,6 +113,29 @@ def test_what_no_machine_says_is_refused(change: dict[str, Any]) -> None:
     assert Sign.read(encode(SIGN)) == SIGN
     with pytest.raises(ValueError):  # noqa: PT011 -- whatever it says
         Sign.read(encode(SIGN) | change)
+
+
+@pytest.mark.parametrize(
+    ("link", "is_taken"),
+    [
+        ("https://x.com/ada/status/1", True),
+        ("https://www.youtube.com/watch?v=S00n0000001", False),
+        ("https://x.com.evil.example/ada/status/1", False),
+        ("http://169.254.169.254/", False),
+        ("javascript:alert(1)", False),
+        ("", False),
+    ],
+)
+def test_a_report_may_name_links_of_its_platform_only(link: str, is_taken: bool) -> None:
+    page = Page(
+        entries=(Entry(url="https://x.com/ada/status/2", platform="twitter"), Entry(url=link, platform="")), position=2
+    )
+    told = Progress(job_id="job", phase="extracting", page=page)
+    listed = Report(kind="page", node="a@1", job="job", attempt=1, progress=told)
+    assert listed.names_only("twitter") == is_taken
+    if link:
+        assert Report(kind="resolved", node="a@1", job="job", attempt=1, link=link).names_only("twitter") == is_taken
+    assert Report(kind="ask", node="a@1", job="job", attempt=1).names_only("twitter")
 
 
 def test_a_small_message_does_not_become_a_large_one() -> None:
