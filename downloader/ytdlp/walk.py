@@ -23,6 +23,9 @@ from downloader.ytdlp.errors import classify
 
 _MAX_REDIRECTS = 5
 
+#: More entries than that no list has; databases take no larger number.
+MAX_DECLARED = 2**31
+
 #: A profile may show a few old posts first.
 _OLDER_IN_A_ROW = 10
 
@@ -131,7 +134,7 @@ class Walk:
         """Yield the posts of the collection *target*, each once, in the platform's order."""
         try:
             collection = self._resolve(_start(target))
-            self.found = _count(collection.get("playlist_count"))
+            self.found = declared_count(collection.get("playlist_count"))
             self.title = bounded_text(collection.get("title"))
             self.uploader = bounded_text(collection.get("channel") or collection.get("uploader"))
             yield from self._list(collection)
@@ -319,5 +322,6 @@ def _error_code(info: Mapping[str, Any]) -> ErrorCode | None:
     return "not_yet_available" if info.get("live_status") in ("is_upcoming", "is_live") else None
 
 
-def _count(number: Any) -> int | None:
-    return number if isinstance(number, int) and number >= 0 else None
+def declared_count(number: Any) -> int | None:
+    """Return how many entries a platform says there are; None if it does not say a number that there can be."""
+    return number if type(number) is int and 0 <= number < MAX_DECLARED else None
