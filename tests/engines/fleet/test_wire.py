@@ -37,8 +37,8 @@ WORK = Work(
     job_id="abc234",
     platform="youtube",
     link="https://www.youtube.com/watch?v=S00n0000001",
-    output_dir="/server/raw",
-    work_dir="/server/work/abc234",
+    output_dir="/storage/raw",
+    work_dir="/storage/work/abc234",
     preset="720p",
     subtitles=("en", "pt-BR"),
     folder="a/b",
@@ -61,7 +61,7 @@ SIGN = Sign(
 
 def test_an_order_names_no_path_and_no_secret() -> None:
     sent = encode(Order.of(WORK))
-    assert "/server" not in str(sent)
+    assert "/storage" not in str(sent)
     assert "secret" not in str(sent)
     assert Order.read(sent, SETTINGS) == Order.of(WORK)
 
@@ -148,13 +148,13 @@ def test_a_small_message_does_not_become_a_large_one() -> None:
 
 def test_files_are_named_from_the_output_folder() -> None:
     assert relative_file("/machine/raw/a/b.mp4", "/machine/raw") == "a/b.mp4"
-    assert absolute_file("a/b.mp4", "/server/raw") == "/server/raw/a/b.mp4"
+    assert absolute_file("a/b.mp4", "/storage/raw") == "/storage/raw/a/b.mp4"
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../a.mp4", "a/../../b.mp4", "a//b.mp4", "./a", "a\\b", "a\0b"])
 def test_no_file_elsewhere_can_be_named(name: str) -> None:
     with pytest.raises(Refused):
-        absolute_file(name, "/server/raw")
+        absolute_file(name, "/storage/raw")
 
 
 def test_settings_that_differ_are_noticed() -> None:
