@@ -7,7 +7,6 @@ import gc
 import os
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests.forked_worker import CAN_FORK, Template
 from tests.once import compute_once
 from tests.rabbitmq import rabbitmq
 from tests.real_server import ForkedServer, Server
+from tests.schedule import spread
 from tests.simulator.client import Simulator
 from tests.sqlite import make_database
 
@@ -51,37 +51,20 @@ PROGRAM_FOLDERS = {"end_to_end", "simulator", "portal"}
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """Mark the tests that start a program, or need a PostgreSQL server, as `integration`; run the slow ones first."""
+    """Mark the tests that start a program, or need a PostgreSQL server, as `integration`."""
     for item in items:
         by_fixture = not PROGRAMS.isdisjoint(getattr(item, "fixturenames", ()))
         if by_fixture or item.path.parent.name in PROGRAM_FOLDERS or "postgresql" in item.name:
             item.add_marker(pytest.mark.integration)
     yield
-    items[:] = slow_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+        items[:] = spread(items, int(workers))
 
 
 def pytest_collection_finish() -> None:
     """Spare each collection of garbage a look at ten thousand tests."""
     gc.collect()
     gc.freeze()
-
-
-def slow_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """Return *items* so that half of the *workers* of pytest-xdist start with the slow ones.
-
-    Each worker gets an equal part of the list. A slow test that starts last would be waited for; only half of the
-    workers get some, because slow tests also measure, and disturb each other.
-    """
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    others = deque(item for item in items if not item.get_closest_marker("slow"))
-    busy = (workers + 1) // 2
-    ordered: list[pytest.Item] = []
-    for number in range(workers):
-        part = slow[number::busy] if number < busy else []
-        size = (len(items) - len(ordered)) // (workers - number)
-        ordered += part
-        ordered += (others.popleft() for _ in range(min(size - len(part), len(others))))
-    return [*ordered, *others]
 
 
 @pytest.fixture(scope="session", autouse=True)
