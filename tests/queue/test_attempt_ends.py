@@ -537,7 +537,7 @@ SEEN = Counter[str]()
 def test_whatever_happens_in_one_moment_each_end_is_stored_once(caplog: pytest.LogCaptureFixture) -> None:
     SEEN.clear()
 
-    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=24, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 1000)), min_size=20, max_size=120))
     def each(deeds: list[tuple[Deed, int]]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -549,4 +549,4 @@ def test_whatever_happens_in_one_moment_each_end_is_stored_once(caplog: pytest.L
     # `operations` reports the requests that came after the stop.
     scheduling = [each for each in faults if each.name != "downloader.queue.operations"]
     assert [record.getMessage() for record in scheduling] == []
-    assert SEEN["attempts"] >= 1000, SEEN
+    assert SEEN["attempts"] >= 600, SEEN
