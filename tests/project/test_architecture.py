@@ -9,8 +9,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 WRAPPERS = {f"{name}_downloader" for name in ("tiktok", "insta", "twitter", "youtube")}
 #: Modules that every package may import; of ours, they import only one another.
-WORDS = {"download_settings", "errors", "jobs", "models", "platforms", "platform_detector", "records"}
-WORDS |= {"presets", "util"}
+BASE = {"download_settings", "errors", "jobs", "models", "platforms", "platform_detector", "presets", "records", "util"}
 ARROWS = {
     "downloader_main": {"downloader", "settings", "server", "engines", "queue", "ytdlp", "cli", "checks"},
     "cli": {"media"},  # names and moves of files; of the server it knows only the API
@@ -18,17 +17,14 @@ ARROWS = {
     "downloader": {"web", "queue", "settings", "portal"},
     "web": {"queue", "cookies", "media", "ytdlp", "access", "settings"},
     "queue": {"engines", "store", "batch_downloader", "cookies", "media", "ytdlp", "egress", "notify", "settings"},
-    "notify": {"egress"},
     "engines": {"batch_downloader", "egress", "ytdlp"},
     "batch_downloader": {*WRAPPERS, "ytdlp", "limiter", "settings"},
-    **{wrapper: {"ytdlp"} for wrapper in WRAPPERS},
     "ytdlp": {"media", "cookies", "egress", "settings"},
-    "settings": {"access", "egress", "notify"},
 }
+ARROWS |= {"notify": {"egress"}, "settings": {"access", "egress", "notify"}, **{name: {"ytdlp"} for name in WRAPPERS}}
 LIBRARIES = {"flask": {"downloader", "web", "portal"}, "pydantic": {"web", "settings"}, "waitress": {"server"}}
 LIBRARIES |= {"yt_dlp": {"ytdlp"}, "sqlalchemy": {"store"}, "alembic": {"store"}, "av": {"media"}}
-LIBRARIES |= {"apprise": {"notify"}, "celery": {"engines"}, "kombu": {"engines"}}
-LIBRARIES |= {"multiprocessing": set(), "": set()}  # the nameless one: relative imports
+LIBRARIES |= {"apprise": {"notify"}, "celery": {"engines"}, "kombu": {"engines"}, "multiprocessing": set(), "": set()}
 PATHS = [path for top in ("downloader*.py", "downloader/**/*.py", "portal/**/*.py") for path in REPOSITORY.glob(top)]
 MODULES = {
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path for path in PATHS
@@ -40,7 +36,7 @@ def package(module: str) -> str:
 
 
 def imports(module: str) -> set[str]:
-    """Return what *module* imports, in functions and for types too: our modules, and libraries by their first name."""
+    """Return what *module* imports, in functions too: our modules, of libraries the first name, "" if relative."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -54,7 +50,7 @@ def test_imports_follow_the_arrows_and_libraries_stay_in_their_packages() -> Non
     wrong = []
     for module in MODULES:
         here, found = package(module), imports(module)
-        allowed = {here, *WORDS, *ARROWS.get(here, ())}
+        allowed = {here, *BASE, *ARROWS.get(here, ())}
         wrong += [f"{module} -> {name}" for name in found & MODULES.keys() if package(name) not in allowed]
         wrong += [f"{module} -> {name}" for name in found & LIBRARIES.keys() if here not in LIBRARIES[name]]
     assert wrong == []
