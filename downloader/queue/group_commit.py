@@ -29,7 +29,7 @@ class _Member:
     due: float  #: until when it waits for others, by the loop's clock
     end: Callable[[], AttemptEnd] | None = None
     described: Callable[[], Iterable[Described]] = tuple
-    wanted: Mapping[PlatformType, Sequence[str]] = field(default_factory=dict)
+    wanted: Callable[[], Mapping[PlatformType, Sequence[str]]] = dict
     stored: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def tell(self, result: Any) -> None:
@@ -66,8 +66,8 @@ class GroupCommit:
         job: Job | None = await self._add(MIN_WINDOW_SECONDS if alone else WINDOW_SECONDS, end=end)
         return job
 
-    async def claim(self, wanted: Mapping[PlatformType, Sequence[str]]) -> Claimed:
-        """Claim a job for each of the ways out *wanted* for its platform."""
+    async def claim(self, wanted: Callable[[], Mapping[PlatformType, Sequence[str]]]) -> Claimed:
+        """Claim a job for each of the ways out that *wanted* returns for its platform when its turn has come."""
         claimed: Claimed = await self._add(0, wanted=wanted)
         return claimed
 
@@ -108,7 +108,7 @@ class GroupCommit:
             # What an end leads to depends on the clock, which may have been set since.
             await self._database.keep_step()
             ends = [member.end() for member in members if member.end]
-            wanted = {platform: ways for member in members for platform, ways in member.wanted.items()}
+            wanted = {platform: ways for member in members for platform, ways in member.wanted().items()}
             described = [one for member in members for one in member.described()]
             jobs, claimed = await self._database.call(self._exchange, ends, wanted, described, self._clock())
         except Exception as error:

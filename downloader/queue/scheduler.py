@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 #: How long to wait after an error before the next round.
 ERROR_PAUSE_SECONDS = 5.0
 
-
 #: What is wrong with a fleet that has no machines.
 NO_MACHINE = "No machine is connected: start `batch-video-downloader worker` on one."
 
@@ -226,10 +225,9 @@ class Scheduler:
         for job in jobs:
             if not job.attempt_number:
                 continue  # it never began
-            attempt = self.attempts.running.get(job.id)
-            if attempt is not None and attempt.job.attempt_number > job.attempt_number:
-                continue  # it was retried since, which ended this attempt
-            if attempt is not None:
+            if (attempt := self.attempts.running.get(job.id)) is not None:
+                if attempt.job.attempt_number > job.attempt_number:
+                    continue  # it was retried since, which ended this attempt
                 attempt.end_early("cancelled")
             if task := self.attempts.tasks.get(job.id):
                 ending.append(task)
@@ -350,7 +348,9 @@ class Scheduler:
     async def _claim(self, shares: Mapping[PlatformType, Sequence[str]]) -> list[Job]:
         self._claiming = True
         try:
-            claimed = await self._completion.group.claim(shares)
+            claimed = await self._completion.group.claim(
+                lambda: {} if self._closing or self.status().held_up else shares
+            )
             self._due_changed |= not shares.keys() <= claimed.more
             self.attempts.held_up = frozenset(shares) - {job.platform for job in claimed.jobs}
             left = await self._end_had(claimed)
@@ -367,7 +367,8 @@ class Scheduler:
                     now=self.clock(),
                     attempt=job.attempt_number,
                 )
-                self._due_changed = True
+            if held_up or late:  # the next round finds out why
+                self.wake()
             return [job for job in jobs if job not in late]
         finally:
             self._claiming = False

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from downloader.jobs import FINAL_STATES, AttemptEnd, Job
-from tests.queue_world import World, open_world, tiktok, until_running, world
+from downloader.queue.storage import CHECK_INTERVAL_SECONDS
+from tests.queue_world import World, bring_back, open_world, take_away, tiktok, until_running, world
 
 __all__ = ["open_world", "world"]  # fixtures
 
@@ -147,3 +148,29 @@ async def test_the_last_that_runs_waits_for_no_others(world: World, monkeypatch:
     [job] = await until_running(world, tiktok(1))
     world.engine.succeed(tiktok(1))
     await all_final(world, [job])
+
+
+async def test_what_was_about_to_be_claimed_when_the_disk_failed_has_no_attempt(world: World) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Sequence[AttemptEnd]) -> None:
+        entered.set()
+        assert go_on.wait(30)
+
+    await until_running(world, tiktok(1))
+    await world.scheduler.set_paused(True)
+    [job] = await world.submit(tiktok(2))
+    Groups(world, slow)
+    world.engine.succeed(tiktok(1))
+    assert await asyncio.to_thread(entered.wait, 30)
+    await world.scheduler.set_paused(False)
+    while not world.scheduler._completion.group._waiting:
+        await asyncio.sleep(0)
+    take_away(world)
+    await world.scheduler.storage.poll(thoroughly=True)
+    go_on.set()
+    await world.until_told({"disk_low": False, "storage_full": False, "storage_error": world.scheduler.storage.fault})
+    assert await world.queue.attempts(job.id) == []
+    bring_back(world)
+    await world.forward(CHECK_INTERVAL_SECONDS)
+    await world.engine.until(lambda engine: tiktok(2) in engine.running)

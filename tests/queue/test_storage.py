@@ -144,9 +144,31 @@ async def test_a_fault_that_is_noticed_during_a_round_starts_nothing(world: Worl
     world.engine.fail(tiktok(1), "timeout")
     await world.until(job, lambda job: job.state == "queued")
     go.set()
-    await world.until(job, lambda job: job.state == "queued" and job.attempt_number == 2)
-    assert len(world.engine.started) == 1
+    await world.until_told({"disk_low": False, "storage_full": False, "storage_error": world.scheduler.storage.fault})
+    assert len(await world.queue.attempts(job.id)) == len(world.engine.started) == 1
     bring_back(world)
+
+
+async def test_a_fault_that_is_noticed_during_a_claim_starts_nothing(world: World) -> None:
+    exchange, claimed, go = world.store.exchange, threading.Event(), threading.Event()
+
+    def slow(*what: Any, **times: Any) -> Any:
+        exchanged = exchange(*what, **times)
+        claimed.set()
+        assert go.wait(30)
+        return exchanged
+
+    world.store.exchange = slow  # type: ignore[method-assign]
+    [job] = await world.submit(tiktok(1))
+    assert await asyncio.to_thread(claimed.wait, 30)
+    take_away(world)
+    await world.scheduler.storage.poll(thoroughly=True)
+    go.set()
+    assert (await world.until(job, lambda job: job.state != "running")).state == "queued"
+    assert world.engine.started == []
+    bring_back(world)
+    await world.forward(CHECK_INTERVAL_SECONDS)
+    await world.engine.until(lambda engine: tiktok(1) in engine.running)
 
 
 @pytest.fixture
