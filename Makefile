@@ -20,9 +20,9 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp
 	$(IN_VENV) -m pytest $(ARGS)
 
-## check: what to run before each commit, in under a minute: lint, types, the tests that start no program
+## check: what to run before each commit, in under a minute: lint, types, quick tests that start no program
 check: lint types
-	$(IN_VENV) -m pytest -q -n 2 --dist worksteal -m "not integration and not slow and not live" $(ARGS)
+	$(IN_VENV) -m pytest -q -n 3 --dist worksteal -m "not integration and not thorough and not slow and not live" $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(IN_VENV) -m ruff check .

@@ -8,11 +8,11 @@ from typing import Any
 
 from werkzeug.routing import Rule
 
-from portal.shell import Asset
+from portal import blueprint
 
 
 def compute_once() -> None:
-    """Have builders of URLs, and the page's files as they are sent, be kept for the next app."""
+    """Have builders of URLs, and the page as it is sent, be kept for the next app."""
     compile_builder = Rule._compile_builder
     builders: dict[Any, Callable[..., tuple[str, str]]] = {}
 
@@ -25,4 +25,4 @@ def compute_once() -> None:
         return builders[key]
 
     Rule._compile_builder = kept  # type: ignore[assignment, method-assign]
-    Asset.of = cache(Asset.of)  # type: ignore[method-assign]
+    blueprint.load_shell = cache(blueprint.load_shell)  # type: ignore[attr-defined]

@@ -57,6 +57,7 @@ def test_printable_text_is_logged_unchanged() -> None:
     assert logged("Ada's garden: %s", "Blümchen 花") == "INFO a: Ada's garden: Blümchen 花\n"
 
 
+@pytest.mark.integration
 def test_the_server_loads_nothing_that_only_others_need() -> None:
     code = (
         "import sys, downloader_main, downloader.engines.worker_process, downloader.server.wsgi, downloader.web.app,"
@@ -70,6 +71,7 @@ def test_the_server_loads_nothing_that_only_others_need() -> None:
 @pytest.mark.parametrize(
     ("variables", "word"), [({}, "DOWNLOADER_BROKER_URL"), ({"DOWNLOADER_BROKER_URL": "amqp://host/"}, "[fleet]")]
 )
+@pytest.mark.integration
 def test_a_machine_says_what_it_lacks(variables: dict[str, str], word: str, tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['celery'] = None; import downloader_main; sys.exit(downloader_main.main(['worker']))"

@@ -144,6 +144,7 @@ def test_a_permit_granted_to_a_loop_that_then_ended_is_released() -> None:
     assert limiter.running("tiktok") == 0
 
 
+@pytest.mark.thorough
 async def test_many_that_wait_for_one_platform_cost_each_other_nothing() -> None:
     """Looking through all of them for each would take minutes, and the test's time would run out."""
     limiter = ConcurrencyLimiter(total=8, per_platform=4)

@@ -147,6 +147,7 @@ client.application.extensions["downloader"].close()
 """
 
 
+@pytest.mark.integration
 def test_the_api_and_the_settings_know_a_new_platform(tmp_path: Path) -> None:
     command = [sys.executable, "-c", API_OF_FIVE, str(tmp_path)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=50, check=False)

@@ -123,6 +123,7 @@ def test_a_path_that_the_terminal_cannot_show_is_escaped(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.integration
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environment = {

@@ -591,6 +591,7 @@ BOTH_WAYS = pytest.mark.parametrize("splice", [True, False], ids=["splice", "cop
 
 
 @BOTH_WAYS
+@pytest.mark.thorough
 async def test_a_side_that_does_not_read_stops_the_other(splice: bool) -> None:
     sent = 0
     full = asyncio.Event()

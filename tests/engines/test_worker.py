@@ -302,6 +302,7 @@ def test_a_stop_concerns_the_attempt_under_way_only(pipe: Pipe, simulator: Simul
         assert pipe.done().outcome.error_code in ("interrupted", "network")
 
 
+@pytest.mark.integration
 def test_a_worker_loads_no_library_of_the_server() -> None:
     code = (
         "import sys; from downloader.engines import worker; worker.load();"

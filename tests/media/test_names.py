@@ -327,6 +327,7 @@ namings = st.builds(
     namings,
     st.sampled_from(["", "a/b", "f" * 143]),
 )
+@pytest.mark.thorough
 def test_any_file_stays_below_its_folder_under_names_that_every_system_takes(
     text: str, naming: Naming, folder: str
 ) -> None:

@@ -122,6 +122,7 @@ def test_whatever_comes_is_valid_or_refused(parts: list[bytes]) -> None:
         "0" * 9_000_000 + "-->",
     ],
 )
+@pytest.mark.thorough
 def test_the_worst_text_takes_no_longer_than_any_other(text: str) -> None:
     began = time.process_time()
     with suppress(NoCues):

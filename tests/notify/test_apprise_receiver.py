@@ -21,6 +21,8 @@ from downloader.notify.receivers import NotDelivered
 from tests.notify.conftest import OpenGrant
 from tests.receiver import Receiver
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("apprise")
 
 

@@ -151,6 +151,7 @@ def test_many_messages_do_not_storm_a_receiver_that_is_down(
     assert len(set(hand.sent)) == 60
 
 
+@pytest.mark.thorough
 def test_what_waits_for_a_receiver_that_stays_away_is_bounded(
     outbox: Outbox, end_batch: Callable[[], str], clock: FakeClock
 ) -> None:

@@ -11,6 +11,8 @@ from fuzz.inputs import Inputs
 from fuzz.runner import Finding, Found, Target, run
 from fuzz.targets import TARGETS
 
+pytestmark = pytest.mark.thorough
+
 SEED = 20_261_122
 
 INPUTS = {"detector": 10_000, "host": 5_000, "http_head": 10_000, "cookies": 2_500, "range": 250}

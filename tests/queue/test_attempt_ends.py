@@ -28,6 +28,8 @@ from tests.queue_world import World, open_world, tiktok, world, youtube
 
 __all__ = ["open_world", "world"]  # fixtures
 
+pytestmark = pytest.mark.thorough
+
 
 def fetched(work: Work) -> Outcome:
     """Leave what a worker leaves that has just moved its file into place; return its outcome."""

@@ -286,6 +286,7 @@ def test_a_rest_can_be_ended_by_hand() -> None:
         max_size=200,
     )
 )
+@pytest.mark.thorough
 def test_no_sequence_passes_a_cap_or_starts_a_cooling_platform(
     interval_seconds: float, ahead: int, moves: list[tuple[PlatformType, str, float]]
 ) -> None:

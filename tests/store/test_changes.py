@@ -50,6 +50,8 @@ from tests.store_world import (
 
 __all__ = ["database_url", "migrated_sqlite", "open_store", "store"]  # fixtures
 
+pytestmark = pytest.mark.thorough
+
 
 PRIVATE = Outcome(False, None, "This post is private.", error_code="private")
 

@@ -356,6 +356,7 @@ def test_many_that_open_a_new_database_at_once_all_get_it(new_database_url: str)
         assert list(threads.map(open_one, range(8))) == [0] * 8
 
 
+@pytest.mark.integration
 def test_only_a_database_of_an_older_version_needs_alembic(new_database_url: str) -> None:
     program = (
         "import sys; from downloader.store.repository import Store; Store.open(sys.argv[1]).close();"

@@ -23,6 +23,8 @@ from downloader.models import Media, Outcome
 from downloader.store.repository import Store
 from tests import postgres
 
+pytestmark = pytest.mark.thorough
+
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PLATFORMS: tuple[Literal["tiktok", "youtube"], ...] = ("tiktok", "youtube")
 

@@ -149,6 +149,7 @@ async def test_requests_that_wait_leave_room_for_the_others(app: Flask, monkeypa
     assert (await asyncio.to_thread(post, 10)).status_code == 200
 
 
+@pytest.mark.thorough
 def test_a_thousand_urls_half_of_them_rubbish(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("downloader.batch_downloader.download_tiktok_video", lambda url, output_dir: (True, url, None))
     rubbish = ["?", "http://127.0.0.1/{}", "x" * 3000 + "{}", "file:///etc/passwd{}", "\u202e{}", "https://{}.example/"]

@@ -58,6 +58,7 @@ def test_a_file_is_sent_whole_with_what_it_is(client: FlaskClient, media: bytes,
         (".svg", "application/octet-stream", "attachment"),
     ],
 )
+@pytest.mark.thorough
 def test_browsers_show_media_and_save_the_rest(
     client: FlaskClient,
     monkeypatch: pytest.MonkeyPatch,
@@ -111,6 +112,7 @@ def test_a_part_of_a_file_is_sent(
         "bytes=0-5;x",
     ],
 )
+@pytest.mark.thorough
 def test_a_range_that_is_none_is_ignored(client: FlaskClient, media: bytes, job_id: str, asked: str) -> None:
     answer = client.get(f"{V1}/files/{job_id}", headers={"Range": asked})
     assert (answer.status_code, answer.data) == (200, media)

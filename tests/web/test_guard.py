@@ -28,6 +28,8 @@ from tests.real_server import REPOSITORY, Server
 from tests.routes import NOBODY, changing_routes, every_route
 from tests.web.world import BEARER, KEY, ask
 
+pytestmark = pytest.mark.thorough
+
 SECOND = "another-key-no-one-guesses"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 NAMED = "https://named.example"

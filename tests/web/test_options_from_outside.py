@@ -41,6 +41,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("name", ["ytdlp_options", "options", "params", "settings", "DOWNLOADER_YTDLP_OPTIONS", None])
 @pytest.mark.parametrize("path", ["/download", "/download/batch"])
+@pytest.mark.thorough
 def test_what_comes_along_with_a_link_goes_no_further(
     client: FlaskClient, told: list[str], path: str, name: str | None
 ) -> None:

@@ -96,6 +96,7 @@ def test_the_limit_holds_for_every_path(make_app: Callable[..., Flask], path: st
     assert ask(app, "GET", "/healthz", **away).status_code == 200
 
 
+@pytest.mark.thorough
 def test_no_limit_is_no_limit(make_app: Callable[..., Flask]) -> None:
     app = make_app(rate_limit="off")
     away = {"environ_base": {"REMOTE_ADDR": "192.0.2.1"}}

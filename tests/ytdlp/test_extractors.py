@@ -12,6 +12,8 @@ from downloader.platforms import PLATFORMS
 from downloader.ytdlp.extractors import CORRECTIONS, extractors_of
 from tests.real_server import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 
 def test_the_engine_can_be_loaded_from_two_ends_at_once() -> None:
     script = (

@@ -213,6 +213,7 @@ CASES: dict[str, tuple[Callable[[], Any], list[Answer]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.thorough
 def test_it_does_as_the_handler_for_requests(world: World, name: str) -> None:
     request, answers = CASES[name]
     cookies = {"site.example": "1", "other.example": "2"}
@@ -282,6 +283,7 @@ def test_a_loop_ends(world: World) -> None:
 @pytest.mark.parametrize("size", [1, 7, 258, 1000, 100_000, None, -1])
 @pytest.mark.parametrize("wbits", [31, 15, -15])
 @pytest.mark.parametrize("text", [b"a" * 3000, TEXT, b"\0" * 300_000, b"x"])
+@pytest.mark.thorough
 def test_the_size_of_blocks_makes_no_difference(world: World, size: int | None, wbits: int, text: bytes) -> None:
     text = text[:5000] if size in (1, 7) else text
     world.origin.script(packed(b"", "gzip" if wbits == 31 else "deflate", zlib.compress(text, wbits=wbits)))
@@ -297,6 +299,7 @@ def test_the_size_of_blocks_makes_no_difference(world: World, size: int | None, 
         assert response.read(10) == b""
 
 
+@pytest.mark.thorough
 def test_a_bomb_is_not_unpacked_beyond_what_is_read(world: World) -> None:
     inflate = zlib.compressobj(wbits=31)
     bomb = b"".join([*(inflate.compress(bytes(MEGABYTE)) for _ in range(200)), inflate.flush()])
