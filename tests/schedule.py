@@ -11,7 +11,7 @@ import pytest
 #: What takes seconds to start, so that one worker runs all tests that use it.
 SHARED = {"browser", "rabbitmq"}
 
-#: How long a test of each kind takes at most on average, in seconds.
+#: How long a test of each kind takes on average, in seconds.
 SLOW, SHARING, PROGRAM = 4.5, 3.0, 0.4
 
 
@@ -20,7 +20,7 @@ def spread(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
 
     Parts begin with what takes long, and end with thousands of tests of milliseconds, which workers without any take
     from the others. Half of the workers get the slow tests, because these also measure, and disturb each other; the
-    last gets those of the shared programs, and the files of all others are dealt out to whoever has least to do.
+    last gets those of the shared programs, and the files of all others are dealt out to the one that has least to do.
     """
     parts: list[list[pytest.Item]] = [[] for _ in range(workers)]
     seconds = [0.0] * workers

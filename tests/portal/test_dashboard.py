@@ -32,6 +32,9 @@ SOON = 45_000  # ms that a download may take on a busy machine, with retries
 def open_dashboard(page: Any, server: Server, more: str = "") -> None:
     page.goto(f"{server.url}/dashboard{more}")
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    # Its line, which comes a moment later, would push down what a test is pressing.
+    if server.ask("GET", "/api/v1/queue")[1].get("paused"):
+        expect(page.locator(".banner[data-id=paused]")).to_be_visible()
 
 
 def download(page: Any, text: str) -> None:
